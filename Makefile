@@ -1,0 +1,41 @@
+# make demo   the whole story on this machine        make test   the whole test suite
+# make lint   style and types                        make bench  measurements, as ratios
+# PYTHON=/path/to/python3.12 make demo               chooses the interpreter for .venv
+
+.PHONY: demo test lint bench
+.DEFAULT_GOAL := demo
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+
+demo: $(STAMP)
+	@$(BIN)/launch demo
+
+test: $(STAMP)
+	@$(BIN)/python -m pytest
+
+lint: $(STAMP)
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+
+bench: $(STAMP)
+	@$(BIN)/python -m pytest -m bench -s -q tests/bench
+
+# Runs once, and again only when what is to be installed has changed. pip compiles what it
+# installs; our own code is editable, so its bytecode is compiled here.
+$(STAMP): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" && "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "needs Python 3.11 or newer, run: apt-get install python3 python3-venv (or PYTHON=/path/to/python3.11 make ...)" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "needs the venv module of $(PYTHON), run: apt-get install python3-venv" >&2; exit 1; }
+	@echo "Setting up $(VENV), once: about 1.5 GB and a few minutes (more where torch comes with CUDA)."
+	@$(BIN)/python -c 'import pip' 2>/dev/null || "$(PYTHON)" -m venv --clear $(VENV)
+	@$(PIP) install --quiet --disable-pip-version-check -c constraints.txt --upgrade pip
+	@$(PIP) install --build-constraint constraints.txt -c constraints.txt -e '.[train,datagen]' --group dev
+	@$(BIN)/python -m compileall -q launcher trainer datagen
+	@touch $@
