@@ -1,0 +1,300 @@
+"""What a run says while it works: one JSON object a line, appended, read by view, report and logs.
+
+Times are unix seconds, sizes bytes, rates per second. One writer per file. A reader meets only whole
+lines, remembers a byte offset, and takes what it does not know as ``Unknown``.
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from trainer.contract.errors import BadData, Locked
+
+VERSION = 1
+TAIL_BLOCK = 64 * 1024
+
+
+class Event(BaseModel):
+    """One line. ``v``, ``seq`` and ``time`` are filled in by the writer."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+    v: int = VERSION
+    seq: int = -1
+    time: float = 0.0
+    type: str
+
+
+class Phase(Event):
+    """A new stage of the run: data, model, train, save, proof."""
+
+    type: Literal["phase"] = "phase"
+    name: str
+    detail: str = ""
+
+
+class Plan(Event):
+    """What will be done on this device; depends on the card and is not part of the job."""
+
+    type: Literal["plan"] = "plan"
+    device: str
+    precision: str
+    micro_batch: int
+    accumulation: int
+    rows: int
+    dropped_rows: int = 0
+    tokens: int
+    trained_tokens: int
+    steps: int
+    epochs: float
+    trainable_parameters: int
+
+
+class Step(Event):
+    """One optimizer step. ``tokens`` and ``trained_tokens`` are cumulative over the whole run."""
+
+    type: Literal["step"] = "step"
+    step: int
+    steps: int
+    epoch: float
+    loss: float
+    lr: float
+    grad_norm: float | None = None
+    tokens: int
+    trained_tokens: int
+    tokens_per_second: float
+    trained_tokens_per_second: float
+    seconds_left: float
+    memory_bytes: int
+
+
+class Eval(Event):
+    """Loss per trained token on the evaluation rows."""
+
+    type: Literal["eval"] = "eval"
+    step: int
+    loss: float
+
+
+class Sample(Event):
+    """A generated answer."""
+
+    type: Literal["sample"] = "sample"
+    step: int
+    prompt: str
+    text: str
+
+
+class Checkpoint(Event):
+    """A checkpoint that can be resumed from; ``path`` is relative to the run folder."""
+
+    type: Literal["checkpoint"] = "checkpoint"
+    step: int
+    path: str
+
+
+class Warning(Event):  # noqa: A001 - the name of the event on the wire
+    """Something the user should know; the run goes on."""
+
+    type: Literal["warning"] = "warning"
+    message: str
+
+
+class Failed(Event):
+    """The run ended without a result."""
+
+    type: Literal["failed"] = "failed"
+    cause: str
+    hint: str = ""
+    exit_code: int
+
+
+class Saved(Event):
+    """The adapter is in place; ``path`` is relative to the run folder."""
+
+    type: Literal["saved"] = "saved"
+    path: str
+
+
+class Released(Event):
+    """The machine was let go."""
+
+    type: Literal["released"] = "released"
+    reason: str
+
+
+class Done(Event):
+    """The manifest is written; ``manifest`` is its path relative to the run folder."""
+
+    type: Literal["done"] = "done"
+    manifest: str
+
+
+class Unknown(Event):
+    """A line of a kind, or of a shape, that this reader does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+
+KINDS: dict[str, type[Event]] = {
+    kind.model_fields["type"].default: kind
+    for kind in (
+        Phase,
+        Plan,
+        Step,
+        Eval,
+        Sample,
+        Checkpoint,
+        Warning,
+        Failed,
+        Saved,
+        Released,
+        Done,
+    )
+}
+
+
+class Writer:
+    """Append events to ``path``. Opening cuts a torn last line and continues the numbering.
+
+    Raises ``Locked`` when another process has the file open for writing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._fd = -1
+        self._seq = 0
+
+    def __enter__(self) -> Self:
+        import fcntl
+
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._seq = _cut_torn_line(self._fd) + 1
+        except BlockingIOError:
+            self.close()
+            raise Locked(
+                f"{self._path} is being written by another process",
+                "wait for that run to end, or choose another output folder",
+            ) from None
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def emit(self, event: Event) -> Event:
+        """Write ``event`` as one whole line or not at all; return it as it was written."""
+        stamped = event.model_copy(update={"seq": self._seq, "time": round(time.time(), 3)})
+        line = stamped.model_dump_json().encode() + b"\n"
+        size = os.fstat(self._fd).st_size
+        written = 0
+        try:
+            while written < len(line):
+                written += os.write(self._fd, line[written:])
+        except OSError:
+            os.ftruncate(self._fd, size)
+            raise
+        self._seq += 1
+        return stamped
+
+    def close(self) -> None:
+        """Close the file and let the next writer in; safe to call twice."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def _cut_torn_line(fd: int) -> int:
+    """Truncate after the last newline; return the last whole line's ``seq``, -1 when there is none."""
+    size = os.fstat(fd).st_size
+    tail = b""
+    start = size
+    while start and tail.count(b"\n") < 2:
+        length = min(TAIL_BLOCK, start)
+        start -= length
+        tail = os.pread(fd, length, start) + tail
+    whole = tail[: tail.rfind(b"\n") + 1]
+    os.ftruncate(fd, start + len(whole))
+    if not whole:
+        return -1
+    seq = _parse_object(whole[:-1].rsplit(b"\n", 1)[-1]).get("seq", -1)
+    return seq if isinstance(seq, int) else -1
+
+
+def _parse_object(line: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except ValueError:
+        value = None
+    return value if isinstance(value, dict) else {}
+
+
+def parse(line: bytes) -> Event | None:
+    """Read one line; ``None`` when it is not an event at all."""
+    value = _parse_object(line)
+    kind = KINDS.get(str(value.get("type")))
+    if kind is not None and value.get("v") == VERSION:
+        try:
+            return kind.model_validate(value)
+        except ValidationError:
+            pass
+    try:
+        return Unknown.model_validate(value)
+    except ValidationError:
+        return None
+
+
+def read(path: Path, offset: int = 0) -> tuple[list[Event], int]:
+    """Return the whole lines from byte ``offset`` on, and the offset after them.
+
+    A file that does not exist yet has no events. Raises ``BadData`` on a whole line that is no event.
+    """
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            block = file.read()
+    except FileNotFoundError:
+        return [], offset
+    block = block[: block.rfind(b"\n") + 1]
+    events = []
+    position = offset
+    for line in block.split(b"\n")[:-1]:
+        event = parse(line)
+        if event is None:
+            raise BadData(
+                f"{path}: byte {position}: not an event",
+                "the file is damaged; copy it again from where the run was made",
+            )
+        events.append(event)
+        position += len(line) + 1
+    return events, position
+
+
+def follow(
+    path: Path, *, offset: int = 0, alive: Callable[[], bool], wait: Callable[[], None]
+) -> Iterator[Event]:
+    """Yield events as they come until ``alive()`` is false and everything written has been read."""
+    while True:
+        running = alive()
+        events, offset = read(path, offset)
+        yield from events
+        if not running:
+            return
+        if not events:
+            wait()

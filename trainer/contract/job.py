@@ -1,0 +1,308 @@
+"""The job: what to train, on what, how. Each option is declared once, here.
+
+People write sparse TOML (a recipe), ``--set a.b=c`` and a few short flags; the machine writes resolved
+JSON with a version. What depends on the card (``plan``) is no part of the job's hash.
+"""
+
+import argparse
+import difflib
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+
+from trainer.contract.errors import BadJob, NotFound
+
+RECIPES = Path(__file__).resolve().parent.parent / "recipes"
+NOT_HASHED = frozenset({"output", "data", "eval_data", "plan", "checkpoint"})
+
+
+class _Options(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def _flag(name: str) -> dict[str, Any]:
+    return {"flag": name}
+
+
+class Lora(_Options):
+    """The adapter: on all linear layers."""
+
+    r: int = Field(32, ge=1, description="rank of the adapter", json_schema_extra=_flag("--lora-r"))
+    alpha: int = Field(32, ge=1, description="scale: the update counts alpha / r")
+    dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the adapter's input")
+
+
+class CheckpointEvery(_Options):
+    """When to save what can be resumed; SIGTERM and Ctrl-C save too."""
+
+    minutes: float = Field(5.0, gt=0, description="save a checkpoint after this many minutes")
+    steps: int | None = Field(None, ge=1, description="also save every so many optimizer steps")
+    keep: int = Field(2, ge=1, description="newest checkpoints kept on disk")
+
+
+class PlanOverrides(_Options):
+    """What is otherwise planned from the device; changes speed and memory, not the result."""
+
+    micro_batch: int | None = Field(
+        None, ge=1, description="rows per forward pass; must divide the batch size"
+    )
+
+
+class Job(_Options):
+    """A resolved job. Paths are as given: relative ones count from the working directory."""
+
+    v: Literal[1] = 1
+    model: str = Field(
+        "Qwen/Qwen2.5-3B-Instruct",
+        min_length=1,
+        description="hub id, local folder, or `bundled:tiny`",
+        json_schema_extra=_flag("--model"),
+    )
+    revision: str | None = Field(None, description="hub revision: branch, tag or commit")
+    data: str = Field(
+        "training_data/train_openai.jsonl",
+        min_length=1,
+        description="rows to train on, JSONL",
+        json_schema_extra=_flag("--data"),
+    )
+    eval_data: str | None = Field(
+        None, min_length=1, description="rows whose loss is measured after each epoch"
+    )
+    output: str = Field(
+        "./checkpoints",
+        min_length=1,
+        description="run folder to write",
+        json_schema_extra=_flag("--output"),
+    )
+    epochs: float = Field(
+        3.0, gt=0, description="passes over the rows", json_schema_extra=_flag("--epochs")
+    )
+    max_steps: int | None = Field(
+        None, ge=1, description="optimizer steps; takes the place of epochs"
+    )
+    batch_size: int = Field(
+        16,
+        ge=1,
+        description="rows per optimizer step, whatever the device",
+        json_schema_extra=_flag("--batch-size"),
+    )
+    lr: float = Field(
+        2e-4, gt=0, description="highest learning rate", json_schema_extra=_flag("--lr")
+    )
+    schedule: Literal["cosine", "linear", "constant"] = Field(
+        "cosine", description="learning rate after warmup"
+    )
+    warmup: float = Field(0.03, ge=0, lt=1, description="share of the steps with a rising rate")
+    weight_decay: float = Field(0.0, ge=0, description="AdamW weight decay")
+    max_grad_norm: float = Field(1.0, gt=0, description="gradient norm is clipped to this")
+    seed: int = Field(0, ge=0, lt=2**32, description="of adapter weights, data order, dropout")
+    max_length: int = Field(4096, ge=8, description="most tokens in a row")
+    overlong: Literal["drop", "split", "error"] = Field(
+        "drop", description="a longer row is left out, split at a turn, or refused; never cut"
+    )
+    precision: Literal["auto", "bf16", "fp32", "nf4"] = Field(
+        "auto", description="of the base: auto is bf16 (nf4 when too large) on a GPU, fp32 on a CPU"
+    )
+    lora: Lora = Field(default_factory=Lora)
+    checkpoint: CheckpointEvery = Field(default_factory=CheckpointEvery)
+    plan: PlanOverrides = Field(default_factory=PlanOverrides)
+
+    @model_validator(mode="after")
+    def _micro_batch_divides(self) -> Self:
+        micro = self.plan.micro_batch
+        if micro is not None and self.batch_size % micro:
+            raise ValueError(
+                f"plan.micro_batch {micro} does not divide batch_size {self.batch_size}"
+            )
+        return self
+
+    def hash(self) -> str:
+        """Return the SHA-256 of what decides the result; data counts by content, elsewhere."""
+        decisive = self.model_dump(mode="json", exclude=set(NOT_HASHED))
+        text = json.dumps(decisive, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def to_json(self) -> str:
+        """Return the resolved job as JSON text."""
+        return self.model_dump_json(indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, path: Path) -> Self:
+        """Read a resolved job. Raises ``NotFound`` or ``BadJob``."""
+        try:
+            values = json.loads(_read(path))
+        except ValueError as error:
+            raise BadJob(f"{path}: not JSON: {error}", "write it again") from None
+        if not isinstance(values, dict):
+            raise BadJob(f"{path}: not a JSON object", "write it again")
+        return cls.resolve(values, source=str(path))
+
+    @classmethod
+    def resolve(cls, values: Mapping[str, Any], *, source: str) -> Self:
+        """Check ``values``; ``source`` names where they came from in the message of ``BadJob``."""
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            faults = [_explain(detail) for detail in error.errors()]
+            if len(faults) == 1:
+                raise BadJob(f"{source}: {faults[0]}", "see the options in the README") from None
+            raise BadJob(
+                f"{source}: {len(faults)} options are wrong",
+                "see the options in the README",
+                faults=faults,
+            ) from None
+
+
+def options() -> Iterator[tuple[str, FieldInfo]]:
+    """Yield every option as its dotted name and field."""
+    yield from _walk(Job, "")
+
+
+def _walk(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, FieldInfo]]:
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from _walk(kind, f"{prefix}{name}.")
+        elif name != "v":
+            yield f"{prefix}{name}", field
+
+
+def _flag_of(field: FieldInfo) -> str:
+    extra = field.json_schema_extra
+    return str(extra["flag"]) if isinstance(extra, dict) else ""
+
+
+def _explain(detail: Mapping[str, Any]) -> str:
+    key = ".".join(str(part) for part in detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(key, [name for name, _ in options()], n=1)
+        near = near or difflib.get_close_matches(
+            key.rsplit(".", 1)[-1], [name for name, _ in options()], n=1
+        )
+        return f"no option {key!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+    if not key:
+        return str(detail["msg"]).removeprefix("Value error, ")
+    return f"{key} = {detail['input']!r}: {detail['msg']}"
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise NotFound(f"{path} does not exist", "check the path") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadJob(f"{path}: cannot be read: {error}", "check the file") from None
+
+
+def load_toml(path: Path) -> dict[str, Any]:
+    """Read a recipe. Raises ``NotFound`` or ``BadJob``."""
+    try:
+        return tomllib.loads(_read(path))
+    except tomllib.TOMLDecodeError as error:
+        raise BadJob(f"{path}: not TOML: {error}", "correct that line") from None
+
+
+def find_recipe(name: str | Path) -> Path:
+    """Return the path of a recipe given by path, or by name from those shipped here."""
+    path = Path(name)
+    if path.suffix == ".toml" or len(path.parts) > 1:
+        return path
+    shipped = RECIPES / f"{name}.toml"
+    if not shipped.is_file():
+        known = ", ".join(sorted(p.stem for p in RECIPES.glob("*.toml")))
+        raise NotFound(f"no recipe {str(name)!r}", f"use a .toml file, or one of: {known}")
+    return shipped
+
+
+def from_sources(
+    recipe: str | Path | None, sets: Sequence[str] = (), flags: Mapping[str, Any] | None = None
+) -> Job:
+    """Resolve defaults < recipe < ``a.b=c`` settings < flags (dotted name → value).
+
+    Raises ``BadJob`` naming the source and the option, ``NotFound`` for a missing recipe.
+    """
+    values: dict[str, Any] = {}
+    if recipe is not None:
+        path = find_recipe(recipe)
+        values = load_toml(path)
+        Job.resolve(values, source=str(path))
+    for setting in sets:
+        key, separator, text = setting.partition("=")
+        if not separator or not key.strip():
+            raise BadJob(f"--set {setting}: not of the form name=value", "as in --set lora.r=16")
+        _put(values, key.strip(), _parse_value(text.strip()), source=f"--set {setting}")
+        Job.resolve(values, source=f"--set {setting}")
+    for key, value in (flags or {}).items():
+        _put(values, key, value, source=key)
+        Job.resolve(values, source=dict(flag_names()).get(key, key))
+    return Job.resolve(values, source="job")
+
+
+def _put(values: dict[str, Any], key: str, value: object, *, source: str) -> None:
+    *path, last = key.split(".")
+    for part in path:
+        values = values.setdefault(part, {})
+        if not isinstance(values, dict):
+            raise BadJob(f"{source}: {part!r} has no options below it", "use its own name")
+    values[last] = value
+
+
+def _parse_value(text: str) -> object:
+    if text == "null":
+        return None
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def flag_names() -> list[tuple[str, str]]:
+    """Return (dotted option, flag) for every option that has a short flag."""
+    return [(name, _flag_of(field)) for name, field in options() if _flag_of(field)]
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add ``--recipe``, ``--set`` and the short flags; read them back with ``given_flags``."""
+    parser.add_argument("--recipe", metavar="NAME", help="a shipped recipe, or a .toml file")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="A.B=C", help="set any option; repeatable"
+    )
+    for name, field in options():
+        if flag := _flag_of(field):
+            parser.add_argument(
+                flag,
+                dest=name,
+                default=argparse.SUPPRESS,
+                metavar=flag.rsplit("-", 1)[-1].upper(),
+                help=f"{field.description} (default: {_default(field)})",
+            )
+
+
+def given_flags(namespace: argparse.Namespace) -> dict[str, Any]:
+    """Return the short flags that were given, as dotted option → text (checked by the job)."""
+    return {name: getattr(namespace, name) for name, _ in flag_names() if hasattr(namespace, name)}
+
+
+def _default(field: FieldInfo) -> object:
+    return field.get_default(call_default_factory=True, validated_data={})
+
+
+def options_table() -> str:
+    """Return the options as a markdown table: name, flag, default, meaning."""
+    lines = ["| option | flag | default | meaning |", "| --- | --- | --- | --- |"]
+    for name, field in options():
+        flag = f"`{_flag_of(field)}`" if _flag_of(field) else ""
+        default = _default(field)
+        shown = "" if default is None else f"`{default}`"
+        lines.append(f"| `{name}` | {flag} | {shown} | {_meaning(field)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _meaning(field: FieldInfo) -> str:
+    return str(field.description).replace("|", "\\|")
