@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from trainer.contract.errors import BadJob, NotFound
@@ -113,15 +113,6 @@ class Job(_Options):
     checkpoint: CheckpointEvery = Field(default_factory=CheckpointEvery)
     plan: PlanOverrides = Field(default_factory=PlanOverrides)
 
-    @model_validator(mode="after")
-    def _micro_batch_divides(self) -> Self:
-        micro = self.plan.micro_batch
-        if micro is not None and self.batch_size % micro:
-            raise ValueError(
-                f"plan.micro_batch {micro} does not divide batch_size {self.batch_size}"
-            )
-        return self
-
     def hash(self) -> str:
         """Return the SHA-256 of what decides the result; data counts by content, elsewhere."""
         decisive = self.model_dump(mode="json", exclude=set(NOT_HASHED))
@@ -186,8 +177,6 @@ def _explain(detail: Mapping[str, Any]) -> str:
             key.rsplit(".", 1)[-1], [name for name, _ in options()], n=1
         )
         return f"no option {key!r}" + (f"; did you mean {near[0]!r}?" if near else "")
-    if not key:
-        return str(detail["msg"]).removeprefix("Value error, ")
     return f"{key} = {detail['input']!r}: {detail['msg']}"
 
 

@@ -56,12 +56,11 @@ def read_rows(path: Path) -> Rows:
                         f"the row is larger than {LARGEST_ROW // 2**20} MiB",
                         "no model reads that much; split or remove it",
                     )
-                value = _parse(line)
-                if isinstance(value, list) and number == 1:
+                if number == 1 and line.lstrip().startswith(b"["):
                     raise BadData(
                         f"{path}:1: a JSON array, not JSON lines", "write one row per line"
                     )
-                messages, tools = read_row(value)
+                messages, tools = read_row(_parse(line))
                 if not faults:
                     rows.append(Row(messages, tools, number))
             except RowFault as fault:
