@@ -1,0 +1,164 @@
+"""The sandbox as its users see it: a set of tables, and episodes whose cells run apart from us."""
+
+import contextlib
+import itertools
+import socket
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from datagen.sandbox import wire
+from datagen.sandbox.process import ServerGoneError, ServerProcess
+from datagen.sandbox.result import CellResult, Level, Limits, MalformedError, from_message
+from trainer.contract.errors import Fault
+
+_ATTEMPTS = 2
+_LOST = "the variables of earlier cells are gone"
+
+
+class Sandbox:
+    """Runs code over one set of tables, each episode in a fork of one warm server process.
+
+    ``tables`` maps a name to a CSV; the first is ``df`` in a cell, all are ``tables[name]``.
+    ``level`` None takes the strongest isolation this machine gives and refuses "none"; a named level
+    is applied exactly. Threads may open and use episodes at the same time.
+
+    Raises on construction: BadData, NotInstalled, SandboxUnsafe. A cell never raises.
+    """
+
+    def __init__(
+        self,
+        tables: Mapping[str, Path],
+        limits: Limits | None = None,
+        level: Level | None = None,
+    ) -> None:
+        if not tables:
+            raise ValueError("a sandbox needs at least one table")
+        self._tables = dict(tables)
+        self._limits = limits or Limits()
+        self._wanted = level
+        self._lock = threading.Lock()
+        self._numbers = itertools.count(1)
+        self._server: ServerProcess | None = None
+        self._level: Level = self._running().level
+
+    @property
+    def level(self) -> Level:
+        """The isolation obtained: "full" (Landlock and seccomp), "reduced" or "none"."""
+        return self._level
+
+    @contextlib.contextmanager
+    def episode(self, seed: int = 0) -> Iterator["Session"]:
+        """Give a fresh session; its process is killed at the end. ``seed`` seeds random and numpy."""
+        session = Session(self, self._limits, seed)
+        try:
+            yield session
+        finally:
+            session.close()
+
+    def close(self) -> None:
+        """End the server and every episode. Idempotent."""
+        with self._lock:
+            if self._server is not None:
+                self._server.stop()
+                self._server = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def open(self, seed: int) -> tuple[ServerProcess, int, socket.socket]:
+        """Fork a child, over a new server where the old one is gone. Raises RuntimeError, Fault."""
+        for _ in range(_ATTEMPTS):
+            server = self._running()
+            number = next(self._numbers)
+            try:
+                return server, number, server.open(number, seed)
+            except ServerGoneError:
+                self._discard(server)
+        raise RuntimeError("the sandbox server does not stay up")
+
+    def _running(self) -> ServerProcess:
+        with self._lock:
+            if self._server is not None and not self._server.alive():
+                self._server.stop()
+                self._server = None
+            if self._server is None:
+                self._server = ServerProcess(self._tables, self._limits, self._wanted)
+            return self._server
+
+    def _discard(self, server: ServerProcess) -> None:
+        with self._lock:
+            server.stop()
+            if self._server is server:
+                self._server = None
+
+
+class Session:
+    """One episode: cells that share variables. Use from one thread at a time."""
+
+    def __init__(self, sandbox: Sandbox, limits: Limits, seed: int) -> None:
+        self._sandbox = sandbox
+        self._limits = limits
+        self._seed = seed
+        self._spent = 0.0
+        self._child: tuple[ServerProcess, int, socket.socket] | None = None
+
+    def run(self, code: str) -> CellResult:
+        """Run one cell and wait for it. Never raises for what the cell or its process does.
+
+        After a cell that was stopped or died, the next one starts in a fresh process.
+        """
+        left = self._limits.episode_seconds - self._spent
+        if left <= 0:
+            return _failed(
+                f"TimeoutError: the episode's {self._limits.episode_seconds:g} s are used up"
+            )
+        allowed = min(self._limits.cell_seconds, left)
+        try:
+            channel = self._channel()
+        except (RuntimeError, Fault) as error:
+            return _failed(f"SandboxError: {error}")
+        started = time.monotonic()
+        try:
+            deadline = started + allowed
+            wire.write_frame(channel.fileno(), {"code": code}, deadline=deadline)
+            message = wire.read_frame(channel.fileno(), deadline=deadline)
+            return from_message(message, seconds=time.monotonic() - started)
+        except TimeoutError:
+            self.close()
+            text = f"TimeoutError: the cell was stopped after {allowed:.3g} s; {_LOST}"
+            return _failed(text, seconds=time.monotonic() - started, timed_out=True)
+        except (wire.BrokenWireError, MalformedError):
+            self.close()
+            text = f"SandboxError: the cell's process died; {_LOST}"
+            return _failed(text, seconds=time.monotonic() - started)
+        finally:
+            self._spent += time.monotonic() - started
+
+    def close(self) -> None:
+        """Kill the episode's process. Idempotent."""
+        if self._child is not None:
+            server, number, channel = self._child
+            self._child = None
+            server.close(number)
+            channel.close()
+
+    def _channel(self) -> socket.socket:
+        if self._child is None:
+            self._child = self._sandbox.open(self._seed)
+        return self._child[2]
+
+
+def _failed(text: str, *, seconds: float = 0.0, timed_out: bool = False) -> CellResult:
+    return CellResult(ok=False, stderr=text, seconds=seconds, timed_out=timed_out)
