@@ -33,7 +33,7 @@ $(STAMP): pyproject.toml constraints.txt
 		{ echo "needs Python 3.11 or newer, run: apt-get install python3 python3-venv (or PYTHON=/path/to/python3.11 make ...)" >&2; exit 1; }
 	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || \
 		{ echo "needs the venv module of $(PYTHON), run: apt-get install python3-venv" >&2; exit 1; }
-	@echo "Setting up $(VENV), once: about 1.5 GB and a few minutes (more where torch comes with CUDA)."
+	@echo "Setting up $(VENV), once: about 2 GB and a few minutes (more where torch comes with CUDA)."
 	@$(BIN)/python -c 'import pip' 2>/dev/null || "$(PYTHON)" -m venv --clear $(VENV)
 	@$(PIP) install --quiet --disable-pip-version-check -c constraints.txt --upgrade pip
 	@$(PIP) install --build-constraint constraints.txt -c constraints.txt -e '.[train,datagen]' --group dev

@@ -1,0 +1,1 @@
+"""The laptop side: starts runs, follows them, brings the result home. Never imports torch."""

@@ -1,0 +1,164 @@
+"""What became of a run: from its journal, its events and its locks."""
+
+import signal
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from launcher.journal import Entry, read
+from launcher.runs import Run, is_locked, summary
+from trainer.contract import events
+from trainer.contract.errors import Fault, Interrupted, TrainingFailed
+
+FAULTS: dict[int, type[Fault]] = {kind.exit_code: kind for kind in Fault.__subclasses__()}
+
+
+def resume_hint(run: Run) -> str:
+    """The command that carries on with ``run``."""
+    return f"launch train --resume {run.id}"
+
+
+def fault_of(
+    run: Run, seen: Sequence[events.Event], *, exit_code: int | None, stopped: bool = False
+) -> Fault | None:
+    """Say why an attempt whose trainer has ended has no result; ``None`` when it has one.
+
+    ``seen`` are the events of this attempt, ``exit_code`` is None when nobody saw the trainer end,
+    ``stopped`` tells that it was asked to.
+    """
+    for event in reversed(seen):
+        if isinstance(event, events.Done):
+            return None
+        if isinstance(event, events.Failed):
+            if event.exit_code == Interrupted.exit_code:
+                return _interrupted(run, seen)
+            return FAULTS.get(event.exit_code, TrainingFailed)(event.cause, event.hint)
+    if stopped:
+        return _interrupted(run, seen)
+    how = "without a word"
+    if exit_code is not None and exit_code < 0:
+        how = f"by {signal.Signals(-exit_code).name}"
+        if exit_code == -signal.SIGKILL:
+            how += " (out of memory, or someone's kill -9)"
+    elif exit_code is not None:
+        how = f"with exit code {exit_code}"
+    return TrainingFailed(
+        f"the trainer ended {how}; the last lines of {run.log}:",
+        f"carry on from the last checkpoint with: {resume_hint(run)}",
+        faults=run.log_tail,
+    )
+
+
+def _interrupted(run: Run, seen: Sequence[events.Event]) -> Interrupted:
+    saved = [event.step for event in seen if isinstance(event, events.Checkpoint)]
+    what = f"checkpoint saved at step {saved[-1]}" if saved else "no new checkpoint"
+    return Interrupted(
+        f"interrupted, {what}; nothing keeps running", f"resume with: {resume_hint(run)}"
+    )
+
+
+@dataclass(frozen=True)
+class Status:
+    """One line of ``launch ps``.
+
+    ``state``: running, finished, failed, interrupted (can be resumed), dead (its trainer vanished
+    and no launcher noted why), new (never started). Times are unix seconds, ``loss`` is per token.
+    """
+
+    id: str
+    state: str
+    step: int | None
+    steps: int | None
+    loss: float | None
+    where: str | None
+    model: str | None
+    created: float | None
+    reason: str
+    folder: str
+
+    def facts(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def attempt_offset(entries: Sequence[Entry]) -> int:
+    """The size of events.jsonl when the newest trainer was started."""
+    starts = [e for e in entries if e.what == "start" and e.stage == "intent"]
+    return int(starts[-1].facts.get("offset", 0)) if starts else 0
+
+
+def look(run: Run) -> Status:
+    """Read a run's state from its folder; takes no lock and changes nothing."""
+    entries = read(run.journal)
+    facts = summary(run, entries)
+    try:
+        seen, _ = events.read(run.events)
+        attempt, _ = events.read(run.events, min(attempt_offset(entries), _size(run)))
+    except Fault:
+        seen, attempt = [], []
+    steps = [event for event in seen if isinstance(event, events.Step)]
+    state, reason = str(facts["state"]), str(facts.get("cause", ""))
+    if is_locked(run.trainer_lock):
+        state, reason = "running", ""
+    elif state == "started":
+        state, reason = _unnoted(run, attempt)
+    return Status(
+        id=run.id,
+        state=state,
+        step=steps[-1].step if steps else None,
+        steps=steps[-1].steps if steps else None,
+        loss=steps[-1].loss if steps else None,
+        where=facts.get("where"),
+        model=facts.get("model"),
+        created=facts.get("created"),
+        reason=reason,
+        folder=str(run.folder),
+    )
+
+
+def _unnoted(run: Run, attempt: Sequence[events.Event]) -> tuple[str, str]:
+    """State and reason of an attempt whose end no launcher saw."""
+    fault = fault_of(run, attempt, exit_code=None)
+    if fault is None:
+        return "finished", ""
+    if isinstance(fault, Interrupted):
+        return "interrupted", fault.cause
+    if any(isinstance(event, events.Failed) for event in attempt):
+        return "failed", fault.cause
+    return "dead", f"its trainer is gone; carry on with: {resume_hint(run)}"
+
+
+def _size(run: Run) -> int:
+    return run.events.stat().st_size if run.events.exists() else 0
+
+
+def ps_lines(found: Sequence[Status]) -> list[str]:
+    """Write ``launch ps``: a line per run, newest last, and under it why it failed, where it lies."""
+    if not found:
+        return ["no runs yet; launch train or launch demo makes one"]
+    head = ("ID", "STATE", "STEP", "LOSS", "WHERE", "MODEL")
+    table = [
+        (
+            status.id,
+            status.state,
+            "-" if status.step is None else f"{status.step}/{status.steps}",
+            "-" if status.loss is None else f"{status.loss:.3f}",
+            status.where or "-",
+            (status.model or "-").rsplit("/", 1)[-1],
+        )
+        for status in found
+    ]
+    widths = [max(map(len, column)) for column in zip(head, *table, strict=True)]
+    lines = ["  ".join(map(str.ljust, head, widths)).rstrip()]
+    for status, row in zip(found, table, strict=True):
+        lines.append("  ".join(map(str.ljust, row, widths)).rstrip())
+        lines.append(f"    {_near(status.folder)}")
+        if status.reason:
+            lines.append(f"    {status.reason}")
+    return lines
+
+
+def _near(folder: str) -> str:
+    """The folder as it is typed from here."""
+    path = Path(folder)
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

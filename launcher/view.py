@@ -1,0 +1,267 @@
+"""What a person, or a program, sees of a story while it runs.
+
+``open_view`` chooses: a live picture on a terminal, plain lines elsewhere, JSON lines on request.
+Stories only speak to the ``View`` protocol.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from types import TracebackType
+from typing import IO, Any, Protocol, Self
+
+from launcher.world import World
+from trainer.contract import events
+from trainer.contract.errors import Fault
+
+PAUSE = 1.0  # seconds between two plain lines of a kind
+LONG_PAUSE = 10.0
+STRIDE = 10  # steps
+
+
+class View(Protocol):
+    """Close it (leave its ``with``) before anything else is printed."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+    def say(self, text: str) -> None:
+        """A line that stays."""
+
+    def progress(self, name: str, done: int, total: int) -> None:
+        """How far a stage without events is; rate and time left are worked out from the calls."""
+
+    def table(self, title: str, columns: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
+        """A table that stays; the first column is text, the others align right."""
+
+    def recall(self, past: Sequence[events.Event]) -> None:
+        """Events of earlier attempts: the curve begins with them."""
+
+    def event(self, event: events.Event) -> None:
+        """One event of the trainer."""
+
+    def tick(self) -> None:
+        """Nothing happened; called several times a second."""
+
+    def result(self, facts: dict[str, Any], lines: Sequence[str]) -> None:
+        """The outcome: ``lines`` for a person, ``facts`` for a program."""
+
+
+def clock(seconds: float) -> str:
+    """Write a duration: 7s, 1:32, 2:03:09."""
+    whole = max(0, round(seconds))
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}:{minutes:02}:{rest:02}"
+    return f"{minutes}:{rest:02}" if minutes else f"{rest}s"
+
+
+def line(event: events.Event) -> str:
+    """Write an event as one line of plain text; empty when it has nothing to tell a person."""
+    match event:
+        case events.Phase():
+            return f"{event.name}: {event.detail}" if event.detail else event.name
+        case events.Plan():
+            rows = f"{event.rows:,} rows"
+            if event.dropped_rows:
+                rows += f" ({event.dropped_rows:,} too long, dropped)"
+            return (
+                f"plan: {event.device}, {event.precision}, {event.steps:,} steps of "
+                f"{event.micro_batch} x {event.accumulation} rows; {rows} with {event.tokens:,} "
+                f"tokens, {event.trained_tokens:,} of them trained; "
+                f"{event.trainable_parameters:,} parameters learn"
+            )
+        case events.Step():
+            return (
+                f"step {event.step}/{event.steps}  loss {event.loss:.4f}  lr {event.lr:.2e}  "
+                f"{event.tokens_per_second:,.0f} tokens/s  "
+                f"{event.trained_tokens_per_second:,.0f} trained/s  {clock(event.seconds_left)} left"
+            )
+        case events.Eval():
+            return f"evaluation at step {event.step}: loss {event.loss:.4f}"
+        case events.Sample():
+            return f"sample at step {event.step}: {event.text}"
+        case events.Checkpoint():
+            return f"checkpoint at step {event.step}: {event.path}"
+        case events.Warning():
+            return f"warning: {event.message}"
+        case events.Failed():
+            return f"failed: {event.cause}"
+        case events.Saved():
+            return f"saved: {event.path}"
+        case events.Released():
+            return f"released: {event.reason}"
+        case events.Done():
+            return f"done: {event.manifest}"
+        case _:
+            return ""
+
+
+class Pace:
+    """Decides which of many steps are worth a plain line."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._time = float("-inf")
+        self._step = 0
+
+    def due(self, step: int, steps: int) -> bool:
+        """At most a line a second, and then each tenth step or each ten seconds; always the last."""
+        now = self._world.now()
+        waited = now - self._time
+        if step < steps and (
+            waited < PAUSE or (step < self._step + STRIDE and waited < LONG_PAUSE)
+        ):
+            return False
+        self._time, self._step = now, step
+        return True
+
+
+class PlainView:
+    """Lines of text, for files, pipes and terminals that cannot move the cursor."""
+
+    def __init__(self, out: IO[str], *, world: World) -> None:
+        self._out = out
+        self._world = world
+        self._pace = Pace(world)
+        self._stage = Stage("", world)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        pass
+
+    def _print(self, text: str) -> None:
+        self._out.write(text + "\n")
+        self._out.flush()
+
+    def say(self, text: str) -> None:
+        self._print(text)
+
+    def progress(self, name: str, done: int, total: int) -> None:
+        if name != self._stage.name:
+            self._stage = Stage(name, self._world)
+            self._pace = Pace(self._world)
+        if self._pace.due(done, total):
+            self.say(self._stage.line(done, total))
+
+    def table(self, title: str, columns: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
+        self.say(title)
+        for text in aligned([columns, *lines]):
+            self.say(f"  {text}")
+
+    def recall(self, past: Sequence[events.Event]) -> None:
+        pass
+
+    def event(self, event: events.Event) -> None:
+        if isinstance(event, events.Step) and not self._pace.due(event.step, event.steps):
+            return
+        if isinstance(event, events.Failed):
+            return  # the fault is reported where it ends the story
+        if text := line(event):
+            self.say(text)
+
+    def tick(self) -> None:
+        pass
+
+    def result(self, facts: dict[str, Any], lines: Sequence[str]) -> None:
+        del facts
+        for text in lines:
+            self.say(text)
+
+
+class JsonView(PlainView):
+    """JSON lines: the trainer's events as they are, and ``note``, ``progress``, ``table``, ``outcome``."""
+
+    def _write(self, kind: str, **facts: Any) -> None:
+        self._print(json.dumps({"type": kind, **facts}, ensure_ascii=False))
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if isinstance(error, Fault):
+            self._write(
+                "outcome",
+                state="failed",
+                exit_code=error.exit_code,
+                cause=error.cause,
+                hint=error.hint,
+                faults=list(error.faults),
+            )
+
+    def say(self, text: str) -> None:
+        self._write("note", text=text)
+
+    def progress(self, name: str, done: int, total: int) -> None:
+        if self._pace.due(done, total):
+            self._write("progress", name=name, done=done, total=total)
+
+    def table(self, title: str, columns: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
+        self._write("table", title=title, columns=list(columns), lines=[list(x) for x in lines])
+
+    def event(self, event: events.Event) -> None:
+        self._print(event.model_dump_json())
+
+    def result(self, facts: dict[str, Any], lines: Sequence[str]) -> None:
+        del lines
+        self._write("outcome", **facts)
+
+
+class Stage:
+    """Rate and time left of a stage, from how far it is."""
+
+    def __init__(self, name: str, world: World) -> None:
+        self.name = name
+        self._world = world
+        self._begun = world.now()
+        self._first: int | None = None
+
+    def line(self, done: int, total: int) -> str:
+        """Write it as text."""
+        if self._first is None:
+            self._first = done
+        seconds = self._world.now() - self._begun
+        text = f"{self.name} {done}/{total}"
+        if done > self._first and seconds > 0:
+            rate = (done - self._first) / seconds
+            text += f"  {rate:.3g}/s  {clock((total - done) / rate)} left"
+        return text
+
+
+def aligned(table: Sequence[Sequence[str]]) -> list[str]:
+    """Pad the cells of a table: the first column to the left, the others to the right."""
+    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
+    return [
+        "  ".join(
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in table
+    ]
+
+
+def open_view(*, world: World, as_json: bool = False) -> View:
+    """Choose the view that suits stdout."""
+    if as_json:
+        return JsonView(sys.stdout, world=world)
+    if not sys.stdout.isatty():
+        return PlainView(sys.stdout, world=world)
+    from launcher.live import live_view
+
+    return live_view(world=world)

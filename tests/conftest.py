@@ -1,0 +1,29 @@
+"""For every test: a state folder of its own, and one line at the end saying what was left out."""
+
+from collections import Counter
+
+import pytest
+
+LEFT_OUT: Counter[str] = Counter()
+
+
+@pytest.fixture(autouse=True)
+def _own_state_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+
+
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    LEFT_OUT.update(
+        "benches (make bench)" if item.get_closest_marker("bench") else "not selected"
+        for item in items
+    )
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.skipped and isinstance(report.longrepr, tuple):
+        LEFT_OUT[report.longrepr[2].removeprefix("Skipped: ")] += 1
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    told = ", ".join(f"{count} {reason}" for reason, count in LEFT_OUT.items())
+    terminalreporter.write_line(f"left out: {told or 'nothing'}")
