@@ -1,0 +1,124 @@
+"""Base against adapter on the questions of held-out episodes: comparison.json and a row per question."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from datagen.episode import Episode
+from datagen.generate import Task, attempt_all
+from datagen.stats import compare
+from datagen.tables import profile_table
+from trainer.contract.errors import BadData
+
+if TYPE_CHECKING:
+    from datagen.models import Model
+
+FOLDER = "evaluation"
+
+
+def tasks_of(episodes: Sequence[Episode], folder: Path) -> list[Task]:
+    """The distinct questions of an episode file in `folder`, with their tables checked by hash.
+
+    Raises BadData when a table is missing or is not the one the questions are about.
+    """
+    hashes: dict[Path, str] = {}
+    tasks: dict[str, Task] = {}
+    for episode in episodes:
+        table = episode.tables[0]
+        path = (folder / table.path).resolve()
+        if path not in hashes:
+            hashes[path] = profile_table(path).sha256
+        if hashes[path] != table.sha256:
+            raise BadData(
+                f"{path}: has changed since its questions were made", "make the episodes again"
+            )
+        tasks.setdefault(
+            episode.question.id, Task(question=episode.question, table=table, path=path)
+        )
+    return [*tasks.values()]
+
+
+def evaluate(
+    tasks: Sequence[Task],
+    *,
+    base: Model,
+    adapter: Model,
+    output: Path,
+    seed: int,
+    watch: Callable[[str, int], AbstractContextManager[Callable[[Episode], None]]],
+) -> dict[str, Any]:
+    """Ask both models every question, write `output`/comparison.json and return its content.
+
+    Beside it `evaluation/` holds questions.jsonl, a row per question, and the transcripts
+    base.jsonl and adapter.jsonl; an interrupted evaluation takes those up again. `watch` is entered
+    with a model's label and the number of questions, and yields what is told of each episode.
+    """
+    folder = output / FOLDER
+    answers: dict[str, list[Episode]] = {}
+    for label, model in (("base", base), ("adapter", adapter)):
+        with watch(label, len(tasks)) as done:
+            answers[label] = attempt_all(
+                tasks, model, seed=seed, journal=folder / f"{label}.jsonl", done=done
+            )
+    rows = [
+        _row(task, b, a)
+        for task, b, a in zip(tasks, answers["base"], answers["adapter"], strict=True)
+    ]
+    _write(folder / "questions.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    comparison = compared(rows) | {
+        "families": _by(rows, "family"),
+        "tables": _by(rows, "table"),
+        "models": {"base": base.name, "adapter": adapter.name},
+    }
+    _write(output / "comparison.json", json.dumps(comparison, indent=2) + "\n")
+    return comparison
+
+
+def compared(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """n, both accuracies as fractions, their difference, the exact McNemar p, wins and losses."""
+    found = compare([r["base_correct"] for r in rows], [r["adapter_correct"] for r in rows])
+    return {
+        "n": found.n,
+        "base": found.base,
+        "adapter": found.adapter,
+        "difference": found.difference,
+        "mcnemar_p": found.mcnemar_p,
+        "wins": found.wins,
+        "losses": found.losses,
+    }
+
+
+def _by(rows: Iterable[dict[str, Any]], key: str) -> dict[str, dict[str, Any]]:
+    groups = defaultdict(list)
+    for row in rows:
+        groups[row[key]].append(row)
+    return {name: compared(groups[name]) for name in sorted(groups)}
+
+
+def _row(task: Task, base: Episode, adapter: Episode) -> dict[str, Any]:
+    question = task.question
+    return {
+        "id": question.id,
+        "table": task.table.name,
+        "family": question.family,
+        "difficulty": question.difficulty,
+        "question": question.text,
+        "truth": question.truth,
+        "base_answer": base.traces[-1].answer,
+        "base_correct": base.verdict.verified,
+        "base_rule": base.verdict.rule,
+        "adapter_answer": adapter.traces[-1].answer,
+        "adapter_correct": adapter.verdict.verified,
+        "adapter_rule": adapter.verdict.rule,
+    }
+
+
+def _write(path: Path, text: str) -> None:
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, "utf-8")
+    part.replace(path)

@@ -1,0 +1,51 @@
+"""What answers: the Model protocol, and a scripted teacher that needs no key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from datagen.episode import Message
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """What a model said, and the tokens it read and wrote."""
+
+    text: str
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class Model(Protocol):
+    """Anything that answers a conversation. Many `reply` calls may be in flight at once."""
+
+    @property
+    def name(self) -> str:
+        """The name that goes into an episode's provenance."""
+        ...
+
+    async def reply(self, messages: Sequence[Message]) -> Reply:
+        """The next assistant message of a conversation that ends with a user message."""
+        ...
+
+
+class ScriptedTeacher:
+    """Answers known questions from a script: the user's first message leads to one reply a turn.
+
+    A question that is not in the script, or goes on longer than it, is answered with no code.
+    """
+
+    name = "scripted"
+
+    def __init__(self, scripts: Mapping[str, Sequence[str]]) -> None:
+        self.scripts = scripts
+
+    async def reply(self, messages: Sequence[Message]) -> Reply:
+        asked = next(message.content for message in messages if message.role == "user")
+        turn = sum(message.role == "assistant" for message in messages)
+        replies = self.scripts.get(asked, ())
+        return Reply(text=replies[turn] if turn < len(replies) else "I do not know.")

@@ -1,0 +1,72 @@
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from datagen.questions.template import FAMILIES, ask, script
+from datagen.questions.truth import Cells, group_top, most_common
+from datagen.tables import bundled_tables, profile_table
+from datagen.verify import judge
+
+PENGUINS = next(path for path in bundled_tables() if path.stem == "penguins")
+
+
+def run(code: str, frame: pd.DataFrame) -> object:
+    """What the code submits, as a plain Python value."""
+    answers: list[object] = []
+    exec(code, {"df": frame, "submit": answers.append})
+    return getattr(answers[0], "item", lambda: answers[0])()
+
+
+def test_the_pandas_answer_agrees_with_the_plain_python_truth():
+    frame = pd.read_csv(PENGUINS)
+    questions = ask(profile_table(PENGUINS), count=130, seed=1)
+    assert {q.family for q in questions} == {*FAMILIES}
+    for question in questions:
+        value = run(script(question), frame)
+        judged = judge(value, question.truth, question.answer_type, question.decimals)
+        assert judged.correct, (question.text, value, question.truth)
+
+
+def test_questions_are_distinct_and_the_seed_decides_them():
+    profile = profile_table(PENGUINS)
+    first, again, other = (ask(profile, count=60, seed=seed) for seed in (1, 1, 2))
+    assert len({q.text for q in first}) == 60
+    assert first == again
+    assert first != other
+
+
+def test_a_fraction_states_its_precision_and_a_whole_number_does_not():
+    for question in ask(profile_table(PENGUINS), count=130, seed=2):
+        stated = f"({question.decimals} decimals)" if question.decimals else ""
+        assert question.text.endswith(stated)
+        assert ("decimals)" in question.text) == (question.decimals is not None)
+
+
+@pytest.mark.parametrize("content", ["a,b\nx,1\nx,2\ny,3\ny,4\n", "a,b\nx,1\ny,1\n"])
+def test_ties_are_not_asked(tmp_path: Path, content: str):
+    path = tmp_path / "tie.csv"
+    path.write_text(content, "utf-8")
+    assert most_common(Cells(path), {"c": "a"}) is None
+
+
+def test_equal_groups_are_not_ranked(tmp_path: Path):
+    path = tmp_path / "tie.csv"
+    path.write_text("a,b\nx,1\nx,3\ny,2\n", "utf-8")
+    cells = Cells(path)
+    assert group_top(cells, {"c": "a", "n": "b", "gagg": "mean"}) is None
+    assert group_top(cells, {"c": "a", "n": "b", "gagg": "total"}) == "x"
+
+
+def test_a_table_with_nothing_to_ask_gets_no_question(tmp_path: Path):
+    path = tmp_path / "names.csv"
+    path.write_text("who\nA\nB\nC\n", "utf-8")
+    assert ask(profile_table(path), count=20, seed=0) == []
+
+
+def test_names_that_would_break_the_code_are_left_alone(tmp_path: Path):
+    path = tmp_path / "odd.csv"
+    path.write_text('"a""b",c\n1,"x\'"\n2,"x\'"\n3,y\n4,y\n5,y\n6,"x\'"\n', "utf-8")
+    for question in ask(profile_table(path), count=26, seed=0):
+        assert '"a"b"' not in question.text
+        assert "x'" not in question.text

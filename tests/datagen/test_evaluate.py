@@ -1,0 +1,46 @@
+import json
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from datagen.episode import write_episodes
+from datagen.evaluate import evaluate, tasks_of
+from datagen.generate import Task, attempt_all
+from datagen.models import ScriptedTeacher
+from datagen.questions.teach import scripted_teacher
+from trainer.contract.errors import BadData
+
+
+@contextmanager
+def unwatched(label: str, total: int):
+    yield lambda episode: None
+
+
+def test_comparison_counts_are_those_of_the_rows(tasks: list[Task], tmp_path: Path):
+    knowing = scripted_teacher(tasks, seed=0)
+    half = ScriptedTeacher(dict([*knowing.scripts.items()][::2]))
+    found = evaluate(tasks, base=half, adapter=knowing, output=tmp_path, seed=0, watch=unwatched)
+    n, right = len(tasks), len(tasks[::2])
+    assert found == json.loads((tmp_path / "comparison.json").read_text())
+    assert (found["n"], found["base"], found["adapter"]) == (n, right / n, 1.0)
+    assert found["difference"] == pytest.approx(1 - right / n)
+    assert (found["wins"], found["losses"]) == (n - right, 0)
+    assert found["mcnemar_p"] == pytest.approx(2 * 0.5 ** (n - right))
+    assert sum(row["n"] for row in found["families"].values()) == n
+    assert set(found["tables"]) == {"shop"}
+    rows = [
+        json.loads(line)
+        for line in (tmp_path / "evaluation" / "questions.jsonl").read_text().splitlines()
+    ]
+    assert [row["id"] for row in rows] == [task.question.id for task in tasks]
+    assert sum(row["base_correct"] for row in rows) == right
+
+
+def test_a_changed_table_is_refused(tasks: list[Task], tmp_path: Path):
+    episodes = attempt_all(tasks[:2], ScriptedTeacher({}), seed=0, journal=tmp_path / "j")
+    write_episodes(tmp_path / "test.jsonl", episodes)
+    assert [t.question for t in tasks_of(episodes, tmp_path)] == [t.question for t in tasks[:2]]
+    tasks[0].path.write_text("city,amount\nUlm,1\n")
+    with pytest.raises(BadData, match="has changed"):
+        tasks_of(episodes, tmp_path)
