@@ -130,7 +130,7 @@ def test_a_full_disk_leaves_no_half_line(tmp_path, monkeypatch):
             real(fd, data[: len(data) // 2])
             raise OSError(errno.ENOSPC, "full")
 
-        monkeypatch.setattr(events.os, "write", half)
+        monkeypatch.setattr(os, "write", half)
         with pytest.raises(OSError, match="full"):
             writer.emit(Phase(name="b"))
         monkeypatch.undo()

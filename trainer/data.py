@@ -1,0 +1,228 @@
+"""Rows into token ids and labels, with the policy for rows that are too long.
+
+No row is ever cut: a longer one is dropped, split where a user speaks, or refused, and counted.
+"""
+
+from array import array
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from trainer.contract.errors import BadData
+from trainer.contract.rows import Row, Rows
+from trainer.masks import Encoded, join, pieces, preview, trained_spans
+from trainer.templates import ChatFormat, control_texts, render
+
+BATCH = 512  # rows tokenised in one call
+SHOWN_LINES = 10
+
+
+@dataclass(slots=True)
+class Examples:
+    """All examples, end to end: example ``i`` has the ``lengths[i]`` tokens after those before it."""
+
+    input_ids: "array[int]" = field(default_factory=lambda: array("i"))
+    labels: "array[int]" = field(default_factory=lambda: array("i"))
+    lengths: list[int] = field(default_factory=list)
+    trained_tokens: int = 0
+    dropped: list[int] = field(default_factory=list)
+    split: list[int] = field(default_factory=list)
+    lost_turns: int = 0
+    first: str = ""
+
+    @property
+    def tokens(self) -> int:
+        """Tokens in all examples."""
+        return len(self.input_ids)
+
+    def add(self, encoded: Encoded) -> None:
+        """Append one example."""
+        self.input_ids.extend(encoded.input_ids)
+        self.labels.extend(encoded.labels)
+        self.lengths.append(len(encoded.input_ids))
+        self.trained_tokens += encoded.trained
+
+    def dataset(self) -> Any:
+        """Return a ``datasets.Dataset`` with columns input_ids and labels, one row per example."""
+        import numpy as np
+        import pyarrow as pa  # type: ignore[import-untyped]
+        from datasets import Dataset
+
+        ends = np.concatenate([[0], np.cumsum(self.lengths)])
+        columns = {
+            name: pa.LargeListArray.from_arrays(ends, np.frombuffer(values, dtype=np.int32))
+            for name, values in (("input_ids", self.input_ids), ("labels", self.labels))
+        }
+        return Dataset(pa.table(columns))
+
+    def warnings(self, rows: int, max_length: int) -> list[str]:
+        """Return what to tell the user about rows that were too long."""
+        found = []
+        if self.dropped:
+            found.append(
+                f"{len(self.dropped)} of {rows} rows are longer than {max_length} tokens and were "
+                f"left out, wholly or in part (lines {_some(self.dropped)}; "
+                f"{self.lost_turns} trained turns lost)"
+            )
+        if self.split:
+            found.append(
+                f"{len(self.split)} of {rows} rows are longer than {max_length} tokens and were "
+                f"split at a turn (lines {_some(self.split)})"
+            )
+        return found
+
+
+def _some(lines: list[int]) -> str:
+    more = f" and {len(lines) - SHOWN_LINES} more" if len(lines) > SHOWN_LINES else ""
+    return ", ".join(map(str, lines[:SHOWN_LINES])) + more
+
+
+def encode_rows(
+    path: Path,
+    rows: Rows,
+    chat_format: ChatFormat,
+    *,
+    max_length: int,
+    overlong: Literal["drop", "split", "error"],
+) -> Examples:
+    """Encode every row of the file at ``path``.
+
+    Raises ``BadData`` with a line for every row that the template cannot render, that holds control
+    texts, or (``overlong="error"``) that is longer than ``max_length`` tokens; and when none is left.
+    """
+    examples = Examples()
+    faults: list[str] = []
+    for row, encoded in _encode(rows.rows, chat_format, faults, path):
+        if not examples.first:
+            text = _render(chat_format, row.messages, row.tools)
+            examples.first = preview(text, trained_spans(chat_format, text, row.messages))
+        if len(encoded.input_ids) <= max_length:
+            examples.add(encoded)
+        elif overlong == "error":
+            faults.append(
+                f"{path}:{row.line}: {len(encoded.input_ids)} tokens, and max_length is {max_length}"
+                ": shorten it, raise max_length, or set overlong to drop or split"
+            )
+        else:
+            parts = _split(row, chat_format, max_length) if overlong == "split" else []
+            # Turns, not tokens: a template may write a turn longer where it is the last one.
+            lost = _turns(encoded, chat_format) - sum(_turns(p, chat_format) for p in parts)
+            for part in parts:
+                examples.add(part)
+            if parts:
+                examples.split.append(row.line)
+            if lost:
+                examples.dropped.append(row.line)
+                examples.lost_turns += lost
+    if faults:
+        count = f"{len(faults)} fault" + ("s" if len(faults) > 1 else "")
+        raise BadData(f"{path} cannot be trained on: {count}", "correct the rows", faults=faults)
+    if not examples.lengths:
+        raise BadData(
+            f"{path}: every row is longer than {max_length} tokens", "raise max_length, or split"
+        )
+    return examples
+
+
+def _encode(
+    rows: Iterable[Row], chat_format: ChatFormat, faults: list[str], path: Path
+) -> Iterator[tuple[Row, Encoded]]:
+    batch: list[tuple[Row, list[str]]] = []
+    for row in rows:
+        try:
+            batch.append((row, _cut(chat_format, row.messages, row.tools)))
+        except ValueError as error:
+            faults.append(f"{path}:{row.line}: {error}")
+        if len(batch) == BATCH:
+            yield from _tokenise(chat_format, batch)
+            batch = []
+    yield from _tokenise(chat_format, batch)
+
+
+def _cut(
+    chat_format: ChatFormat, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None
+) -> list[str]:
+    """Render one chat and cut it into context and trained pieces; ``ValueError`` says what and why."""
+    for index, message in enumerate(messages):
+        for text in control_texts(chat_format, message):
+            raise ValueError(
+                f"message {index + 1}: holds {text!r}, which only the chat template may write: "
+                "remove or rewrite it"
+            )
+    for text in control_texts(chat_format, tools):
+        raise ValueError(f"tools: hold {text!r}, which only the chat template may write: remove it")
+    text = _render(chat_format, messages, tools)
+    return pieces(text, trained_spans(chat_format, text, messages))
+
+
+def _render(
+    chat_format: ChatFormat, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None
+) -> str:
+    from jinja2 import TemplateError
+
+    plain = [{key: m[key] for key in m if key != "weight"} for m in messages]
+    try:
+        return render(chat_format.tokenizer, plain, tools=tools)
+    except (TemplateError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"the chat template refuses it ({error}): change the order or kind of the messages"
+        ) from None
+
+
+def _tokenise(
+    chat_format: ChatFormat, batch: list[tuple[Row, list[str]]]
+) -> Iterator[tuple[Row, Encoded]]:
+    texts = [text for _, parts in batch for text in parts]
+    if not texts:
+        return
+    tokenised = iter(chat_format.tokenizer(texts, add_special_tokens=False)["input_ids"])
+    for row, parts in batch:
+        encoded = join([next(tokenised) for _ in parts])
+        if encoded.trained and chat_format.stop_id not in encoded.labels:
+            raise AssertionError(f"line {row.line}: the stop token is not trained")
+        yield row, encoded
+
+
+def _split(row: Row, chat_format: ChatFormat, max_length: int) -> list[Encoded]:
+    """Return parts of a row that fit, each with the leading system messages and a trained turn.
+
+    Parts begin where a user speaks. A stretch that does not fit alone is left out.
+    """
+    lead = 0
+    while lead < len(row.messages) and row.messages[lead]["role"] == "system":
+        lead += 1
+    system, rest = row.messages[:lead], row.messages[lead:]
+    starts = [i for i, m in enumerate(rest) if m["role"] == "user" or i == 0]
+    stretches = [rest[a:b] for a, b in zip(starts, [*starts[1:], len(rest)], strict=True)]
+    parts: list[Encoded] = []
+    open_part: list[dict[str, Any]] = []
+    fitting: Encoded | None = None
+    for stretch in stretches:
+        longer = _fit([*system, *open_part, *stretch], row, chat_format, max_length)
+        if longer is None:
+            if fitting is not None:
+                parts.append(fitting)
+            open_part = []
+            longer = _fit([*system, *stretch], row, chat_format, max_length)
+        if longer is not None:
+            open_part += stretch
+        fitting = longer
+    if fitting is not None:
+        parts.append(fitting)
+    return [part for part in parts if part.trained]
+
+
+def _turns(encoded: Encoded, chat_format: ChatFormat) -> int:
+    return encoded.labels.count(chat_format.stop_id)
+
+
+def _fit(
+    messages: list[dict[str, Any]], row: Row, chat_format: ChatFormat, max_length: int
+) -> Encoded | None:
+    try:
+        texts = _cut(chat_format, messages, row.tools)
+    except ValueError:
+        return None
+    encoded = join(chat_format.tokenizer(texts, add_special_tokens=False)["input_ids"])
+    return encoded if len(encoded.input_ids) <= max_length else None
