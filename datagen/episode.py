@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
+from datagen.verify import AnswerType
 from trainer.contract.errors import BadData, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-AnswerType = Literal["integer", "number", "text", "boolean", "list", "set"]
 
 
 class _Record(BaseModel):

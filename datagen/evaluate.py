@@ -6,6 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,16 +82,8 @@ def evaluate(
 
 def compared(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """n, both accuracies as fractions, their difference, the exact McNemar p, wins and losses."""
-    found = compare([r["base_correct"] for r in rows], [r["adapter_correct"] for r in rows])
-    return {
-        "n": found.n,
-        "base": found.base,
-        "adapter": found.adapter,
-        "difference": found.difference,
-        "mcnemar_p": found.mcnemar_p,
-        "wins": found.wins,
-        "losses": found.losses,
-    }
+    pairs = [[row[f"{label}_correct"] for row in rows] for label in ("base", "adapter")]
+    return asdict(compare(*pairs))
 
 
 def _by(rows: Iterable[dict[str, Any]], key: str) -> dict[str, dict[str, Any]]:

@@ -12,8 +12,9 @@ import string
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from datagen.episode import AnswerType, Question, stable_id
+from datagen.episode import Question, stable_id
 from datagen.questions import truth
+from datagen.verify import AnswerType
 
 if TYPE_CHECKING:
     from collections.abc import Callable
