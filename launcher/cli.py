@@ -85,6 +85,7 @@ def train(options: argparse.Namespace) -> int:
         overwrite=options.overwrite,
     )
     world = World()
+    begun = world.now()
     with open_view(world=world, as_json=options.json) as view:
         outcome = train(request, world=world, view=view)
         run, steps = outcome.run, outcome.steps
@@ -93,7 +94,7 @@ def train(options: argparse.Namespace) -> int:
             lines.append(
                 f"loss     {steps[0].loss:.4f} -> {steps[-1].loss:.4f}, {len(steps)} steps"
             )
-            lines.append(f"time     {clock(steps[-1].time - steps[0].time)}")
+            lines.append(f"time     {clock(world.now() - begun)}")
         view.result(
             {
                 "state": "finished",

@@ -20,23 +20,26 @@ REFRESH = 0.1  # seconds
 CURVE_LINES = 8
 OTHER_LINES = 5
 BAR = 24
+MARGIN = 4  # columns; the terminal writes ^C there without wrapping
 
 
 def live_view(*, world: World) -> View:
     """The live view, or plain lines where the terminal can do no more."""
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console = Console()
     if console.is_dumb_terminal or console.options.ascii_only:
         return PlainView(sys.stdout, world=world)
     return LiveView(console, world=world)
 
 
 class LiveView:
-    """Lines that stay scroll above; the picture below them is redrawn."""
+    """Lines that stay scroll above; the picture below them is redrawn, and stays when it is done."""
+
+    quiet = False
 
     def __init__(self, console: Console, *, world: World) -> None:
         self._console = console
         self._world = world
-        self._live = Live(console=console, auto_refresh=False, transient=False)
+        self._live: Live | None = None
         self._drawn = float("-inf")
         self._phase = ""
         self._losses: list[float] = []
@@ -45,7 +48,6 @@ class LiveView:
         self._done = (0, 1)
 
     def __enter__(self) -> Self:
-        self._live.start()
         return self
 
     def __exit__(
@@ -54,21 +56,18 @@ class LiveView:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._draw(now=True)
-        self._live.stop()
+        self._settle()
 
     def say(self, text: str) -> None:
-        self._console.print(text)
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def progress(self, name: str, done: int, total: int) -> None:
         if self._stage is None or self._stage.name != name:
             self._stage = Stage(name, self._world)
-        text = self._stage.line(done, total)
         self._done = (done, total)
+        self._draw()
         if done >= total:
-            self._stage = None
-            self.say(text)
-        self._draw(now=done >= total)
+            self._settle()
 
     def table(self, title: str, columns: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
         table = Table(title=title, title_justify="left", box=None, pad_edge=False)
@@ -88,14 +87,16 @@ class LiveView:
         if not drawn and (text := line(event)):
             self.say(text)
         self._draw(now=isinstance(event, events.Phase))
+        if isinstance(event, events.Done | events.Failed):
+            self._settle()
 
     def tick(self) -> None:
-        self._draw()
+        if self._live is not None:
+            self._draw()
 
     def result(self, facts: dict[str, Any], lines: Sequence[str]) -> None:
         del facts
-        self._phase = ""
-        self._draw(now=True)
+        self._settle()
         for text in lines:
             self.say(text)
 
@@ -108,10 +109,22 @@ class LiveView:
             self._losses.append(event.loss)
 
     def _draw(self, *, now: bool = False) -> None:
+        if self._live is None:
+            self._live = Live(console=self._console, auto_refresh=False)
+            self._live.start()
         time = self._world.now()
         if now or time - self._drawn >= REFRESH:
             self._drawn = time
             self._live.update(self._picture(), refresh=True)
+
+    def _settle(self) -> None:
+        """Leave the last picture where it is; what is printed next comes below it."""
+        if self._live is not None:
+            self._draw(now=True)
+            self._live.stop()
+        self._live = self._stage = self._step = None
+        self._phase = ""
+        self._losses.clear()
 
     def _picture(self) -> Group:
         parts: list[Any] = []
@@ -124,14 +137,15 @@ class LiveView:
             parts.append(_bar(step.step, step.steps, left))
             parts.append(Text(_figures(step), overflow="ellipsis", no_wrap=True))
             height = min(CURVE_LINES, self._console.height - OTHER_LINES)
-            drawn = curve(self._losses, width=self._console.width - 1, height=height)
+            drawn = curve(self._losses, width=self._console.width - MARGIN, height=height)
             parts += [Text(text, style="cyan", no_wrap=True) for text in drawn]
         return Group(*parts)
 
 
 def _bar(done: int, total: int, text: str) -> Table:
     grid = Table.grid(padding=(0, 1))
-    grid.add_row(ProgressBar(total=max(total, 1), completed=done, width=BAR), text)
+    bar = ProgressBar(total=max(total, 1), completed=done, width=BAR)
+    grid.add_row(bar, Text(text, overflow="ellipsis", no_wrap=True))
     return grid
 
 

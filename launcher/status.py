@@ -8,10 +8,19 @@ from typing import Any
 
 from launcher.journal import Entry, read
 from launcher.runs import Run, is_locked, summary
+from launcher.world import fault_kind
 from trainer.contract import events
-from trainer.contract.errors import Fault, Interrupted, TrainingFailed
+from trainer.contract.errors import (
+    Fault,
+    Interrupted,
+    ModelUnavailable,
+    NoSpace,
+    NotInstalled,
+    TrainingFailed,
+)
 
-FAULTS: dict[int, type[Fault]] = {kind.exit_code: kind for kind in Fault.__subclasses__()}
+# What may work another time with the same job and data.
+RESUMABLE = {NoSpace, ModelUnavailable, NotInstalled, TrainingFailed}
 
 
 def resume_hint(run: Run) -> str:
@@ -33,7 +42,11 @@ def fault_of(
         if isinstance(event, events.Failed):
             if event.exit_code == Interrupted.exit_code:
                 return _interrupted(run, seen)
-            return FAULTS.get(event.exit_code, TrainingFailed)(event.cause, event.hint)
+            kind = fault_kind(event.exit_code)
+            hint = event.hint
+            if kind in RESUMABLE:
+                hint = f"{hint}{hint and '; '}then carry on with: {resume_hint(run)}"
+            return kind(event.cause, hint)
     if stopped:
         return _interrupted(run, seen)
     how = "without a word"
@@ -44,9 +57,9 @@ def fault_of(
     elif exit_code is not None:
         how = f"with exit code {exit_code}"
     return TrainingFailed(
-        f"the trainer ended {how}; the last lines of {run.log}:",
+        f"the trainer ended {how}",
         f"carry on from the last checkpoint with: {resume_hint(run)}",
-        faults=run.log_tail,
+        faults=[f"{run.log} ends so:", *(f"  {text}" for text in run.log_tail)],
     )
 
 

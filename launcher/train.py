@@ -51,7 +51,7 @@ class Outcome:
 
     run: Run
     manifest: manifest.Manifest
-    steps: list[events.Step]
+    steps: list[events.Step]  # of all attempts, each step once
 
 
 def train(request: Request, *, world: World, view: View) -> Outcome:
@@ -250,4 +250,5 @@ def verify(run: Run, log: Log, *, view: View) -> Outcome:
         raise
     log.fact("ended", state="finished")
     seen, _ = events.read(run.events)
-    return Outcome(run, proof, [event for event in seen if isinstance(event, events.Step)])
+    steps = {event.step: event for event in seen if isinstance(event, events.Step)}
+    return Outcome(run, proof, [steps[step] for step in sorted(steps)])

@@ -20,7 +20,12 @@ STRIDE = 10  # steps
 
 
 class View(Protocol):
-    """Close it (leave its ``with``) before anything else is printed."""
+    """Close it (leave its ``with``) before anything else is printed.
+
+    ``quiet``: what other commands print would be in the way on stdout.
+    """
+
+    quiet: bool
 
     def __enter__(self) -> Self: ...
 
@@ -127,6 +132,8 @@ class Pace:
 class PlainView:
     """Lines of text, for files, pipes and terminals that cannot move the cursor."""
 
+    quiet = False
+
     def __init__(self, out: IO[str], *, world: World) -> None:
         self._out = out
         self._world = world
@@ -185,6 +192,8 @@ class PlainView:
 
 class JsonView(PlainView):
     """JSON lines: the trainer's events as they are, and ``note``, ``progress``, ``table``, ``outcome``."""
+
+    quiet = True
 
     def _write(self, kind: str, **facts: Any) -> None:
         self._print(json.dumps({"type": kind, **facts}, ensure_ascii=False))

@@ -5,16 +5,25 @@ Tests pass their own; nothing else in this package sleeps, starts processes or d
 
 import os
 import secrets
+import shlex
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
+
+from trainer.contract.errors import Fault
+
+
+def fault_kind(exit_code: int) -> type[Fault]:
+    """The kind of fault that a command of ours ends with ``exit_code`` for."""
+    kinds = {kind.exit_code: kind for kind in Fault.__subclasses__()}
+    return kinds.get(exit_code, Fault)
 
 
 @dataclass
@@ -79,38 +88,19 @@ class World:
             )
         return Child(process)
 
-    def run(
-        self,
-        command: Sequence[str],
-        *,
-        log: Path,
-        line: Callable[[str], None],
-    ) -> int:
-        """Run ``command`` to its end and return its exit code.
+    def finish(self, command: Sequence[str], *, quiet: bool = False) -> None:
+        """Run ``command`` on the user's terminal to its end; ``quiet`` drops what it prints.
 
-        Each line of its stdout goes to ``line`` as it comes; stderr is appended to ``log``. When the
-        caller leaves early, by Ctrl-C for instance, the process is ended too.
+        Its messages on stderr are always shown. Raises the fault that its exit code stands for.
         """
-        with (
-            log.open("ab") as sink,
-            subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=sink,
-                text=True,
-                encoding="utf-8",
-                errors="replace",
-            ) as process,
-        ):
-            try:
-                assert process.stdout is not None
-                for text in process.stdout:
-                    line(text.rstrip("\n"))
-                return process.wait()
-            except BaseException:
-                process.terminate()
-                raise
+        stdout = subprocess.DEVNULL if quiet else None
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=stdout, check=False)
+        if done.returncode:
+            shown = shlex.join(command[command.index("-m") + 1 :] if "-m" in command else command)
+            raise fault_kind(done.returncode)(
+                f"this step failed with exit code {done.returncode}: {shown}",
+                "its own message stands above",
+            )
 
     def signal(self, pid: int, number: signal.Signals, *, group: bool = False) -> None:
         """Send a signal; a process that is gone already is no error."""

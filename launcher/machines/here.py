@@ -14,7 +14,7 @@ from launcher.runs import Run, is_locked, lock
 from launcher.world import Child, World
 from trainer.contract.errors import Locked, NotInstalled
 
-NEEDED = ("torch", "transformers", "trl", "peft")
+NEEDED: tuple[str, ...] = ("torch", "transformers", "trl", "peft")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,123 @@
+import json
+import os
+import re
+import select
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from launcher import runs
+from launcher.runs import Run
+from launcher.world import World
+from trainer.contract.errors import Locked, NotFound, Usage
+
+
+@pytest.fixture
+def make(tmp_path, monkeypatch):
+    """``make(id)``: a run in the index, in a folder that is not the working directory's."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(name: str, folder: str | None = None) -> Run:
+        made = Run(name, tmp_path / "elsewhere" / (folder or name))
+        made.folder.mkdir(parents=True)
+        with runs.hold(made, world=World()) as log:
+            log.fact("created", id=name, where="here", model="m")
+        runs.add_to_index(made, world=World())
+        return made
+
+    return run
+
+
+def test_an_id_is_local_time_and_chance():
+    assert re.fullmatch(r"\d{8}-\d{4}-[0-9a-f]{4}", runs.new_id(World()))
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "..", ".hidden", "a b", "ü", "x" * 101, "-f"])
+def test_what_cannot_name_a_folder_is_refused(name):
+    with pytest.raises(Usage):
+        runs.check_id(name)
+
+
+def test_a_run_is_found_by_id_beginning_and_folder(make):
+    first, second = make("20261122-1304-ab3f"), make("20261122-1305-ffff")
+    for name in (first.id, "20261122-1304", str(first.folder), os.path.relpath(first.folder)):
+        assert runs.find(name, world=World()) == first
+    assert runs.index(world=World()) == [first, second]
+    with pytest.raises(Usage, match="any of 2"):
+        runs.find("20261122", world=World())
+    with pytest.raises(NotFound):
+        runs.find("20270101", world=World())
+    with pytest.raises(NotFound):
+        runs.find("./elsewhere", world=World())
+
+
+def test_an_exact_id_wins_over_longer_ones(make):
+    short = make("a")
+    make("ab")
+    assert runs.find("a", world=World()) == short
+
+
+def test_the_index_skips_vanished_folders_and_torn_lines(make):
+    gone, kept = make("gone"), make("kept")
+    shutil.rmtree(gone.folder)
+    index = World().state_folder() / runs.INDEX
+    with index.open("ab") as file:
+        file.write(b'null\n{"id": 3}\n{"v": 1, "id": "to')
+    assert runs.index(world=World()) == [kept]
+    with pytest.raises(NotFound):
+        runs.find("gone", world=World())
+
+
+def test_run_json_is_derived_from_the_journal(make):
+    run = make("a")
+    run.summary.unlink()
+    with runs.hold(run, world=World()) as log:
+        with log.effect("start", offset=7) as outcome:
+            outcome["pid"] = 12
+        log.fact("ended", state="failed", cause="why")
+        with log.effect("start", offset=9) as outcome:
+            outcome["pid"] = 13
+    facts = json.loads(run.summary.read_text())
+    assert (facts["id"], facts["state"], facts["offset"], facts["pid"]) == ("a", "started", 9, 13)
+    assert "cause" not in facts
+
+
+def test_a_second_holder_is_told_who_holds(make):
+    run = make("a")
+    with runs.hold(run, world=World()):
+        with pytest.raises(Locked, match=rf"process {os.getpid()}") as caught:
+            runs.hold(run, world=World()).__enter__()
+        assert "launch logs -f a" in caught.value.hint
+    with runs.hold(run, world=World()):
+        pass
+
+
+def test_a_lock_dies_with_its_holder_but_lives_on_in_a_child(tmp_path):
+    path = tmp_path / "lock"
+    hold = (
+        "import os, sys, subprocess\nfrom launcher import runs\nfrom launcher.world import World\n"
+        "from pathlib import Path\n"
+        "with runs.lock(Path(sys.argv[1]), world=World()) as fd:\n"
+        "    child = subprocess.Popen(['sleep', '60'], pass_fds=[fd], stdout=-3, stderr=-3)\n"
+        "    print(child.pid, flush=True)\n"
+        "    os.kill(os.getpid(), 9)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", hold, str(path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == -signal.SIGKILL
+    child = int(done.stdout)
+    assert runs.is_locked(path)
+    pid_file = os.pidfd_open(child)
+    signal.pidfd_send_signal(pid_file, signal.SIGKILL)
+    select.select([pid_file], [], [], 10)
+    os.close(pid_file)
+    assert not runs.is_locked(path)
+
+
+def test_no_lock_file_is_no_lock(tmp_path):
+    assert not runs.is_locked(tmp_path / "none")
+    assert not (tmp_path / "none").exists()

@@ -1,0 +1,179 @@
+import io
+import json
+import re
+
+import pytest
+from rich.console import Console
+
+from launcher import view
+from launcher.live import LiveView
+from launcher.view import JsonView, Pace, PlainView, clock, line
+from launcher.world import World
+from trainer.contract import events
+from trainer.contract.errors import NoSpace
+
+
+class Clock(World):
+    def __init__(self) -> None:
+        self.time = 1000.0
+
+    def now(self) -> float:
+        return self.time
+
+
+def step(number: int, steps: int = 100, loss: float = 1.0) -> events.Step:
+    return events.Step(
+        step=number,
+        steps=steps,
+        epoch=0.5,
+        loss=loss,
+        lr=1e-3,
+        tokens=10,
+        trained_tokens=4,
+        tokens_per_second=1234.0,
+        trained_tokens_per_second=567.0,
+        seconds_left=92.0,
+        memory_bytes=3 << 29,
+    )
+
+
+def test_a_step_shows_loss_rates_and_time_left():
+    assert line(step(3)) == (
+        "step 3/100  loss 1.0000  lr 1.00e-03  1,234 tokens/s  567 trained/s  1:32 left"
+    )
+
+
+@pytest.mark.parametrize("kind", [k for k in events.KINDS.values() if k is not events.Step])
+def test_every_event_has_a_line(kind):
+    values = {
+        "str": "text",
+        "int": 3,
+        "float": 0.5,
+    }
+    fields = {
+        name: values[field.annotation.__name__]
+        for name, field in kind.model_fields.items()
+        if field.is_required() and name != "type"
+    }
+    assert line(kind(**fields))
+    assert line(events.Unknown(type="new")) == ""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0s"), (59.6, "1:00"), (92, "1:32"), (7509, "2:05:09"), (-1, "0s")]
+)
+def test_clock(seconds, text):
+    assert clock(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds_each", "lines"), [(0.001, 2), (0.05, 6), (0.5, 11), (2, 21), (60, 100)]
+)
+def test_pace_is_a_line_a_second_or_ten_steps_or_ten_seconds(seconds_each, lines):
+    world = Clock()
+    pace = Pace(world)
+    shown = 0
+    for number in range(1, 101):
+        shown += pace.due(number, 100)
+        world.time += seconds_each
+    assert shown == pytest.approx(lines, abs=1)
+
+
+def test_progress_tells_rate_and_time_left():
+    world, out = Clock(), io.StringIO()
+    plain = PlainView(out, world=world)
+    for number in range(11):
+        plain.progress("asking", number, 10)
+        world.time += 2
+    assert out.getvalue().splitlines()[0] == "asking 0/10"
+    assert "asking 5/10  0.5/s  10s left" in out.getvalue()
+    assert "asking 10/10" in out.getvalue().splitlines()[-1]
+
+
+def test_tables_align():
+    out = io.StringIO()
+    PlainView(out, world=World()).table("all", ["name", "n"], [["a", "1"], ["long", "100"]])
+    assert out.getvalue() == "all\n  name    n\n  a       1\n  long  100\n"
+
+
+def test_json_lines_carry_everything_and_end_with_the_fault():
+    out = io.StringIO()
+
+    def story(shown: JsonView) -> None:
+        with shown:
+            shown.say("hello")
+            shown.progress("a", 1, 2)
+            shown.table("t", ["x"], [["1"]])
+            shown.event(step(1))
+            raise NoSpace("full", "free some")
+
+    with pytest.raises(NoSpace):
+        story(JsonView(out, world=World()))
+    told = [json.loads(text) for text in out.getvalue().splitlines()]
+    assert [x["type"] for x in told] == ["note", "progress", "table", "step", "outcome"]
+    assert told[-1]["exit_code"] == 8
+    assert told[-1]["hint"] == "free some"
+
+
+def rendered(width: int, height: int) -> tuple[LiveView, io.StringIO, Clock]:
+    out, world = io.StringIO(), Clock()
+    console = Console(file=out, force_terminal=True, width=width, height=height, color_system=None)
+    return LiveView(console, world=world), out, world
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (40, 10), (30, 6), (200, 60)])
+def test_the_picture_fits_its_terminal(width, height):
+    live, out, world = rendered(width, height)
+    with live:
+        live.say("[not markup]")
+        live.recall([step(n, loss=5.0) for n in range(1, 20)])
+        assert "step" not in out.getvalue()
+        for number in range(20, 101):
+            live.event(step(number, loss=5.0 / number))
+            world.time += 1
+        live.event(events.Warning(message="careful"))
+        live.result({}, ["adapter here"])
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", out.getvalue())
+    assert "[not markup]" in text
+    assert "warning: careful" in text
+    assert "step 100/100" in text
+    assert text.rstrip().endswith("adapter here")
+    last = text.rsplit("step 100/100", 1)[1]
+    assert len(last.splitlines()) < height
+    assert all(len(row) <= width for row in text.replace("\r", "\n").splitlines())
+
+
+def test_the_picture_shows_a_stage_without_events():
+    live, out, world = rendered(80, 24)
+    with live:
+        for number in range(11):
+            live.progress("asking", number, 10)
+            world.time += 1
+        live.table("all", ["name", "n"], [["a", "1"]])
+    assert "asking 5/10" in out.getvalue()
+    assert "name" in out.getvalue()
+
+
+def test_a_repeated_step_replaces_the_first_one():
+    live, _, _ = rendered(80, 24)
+    with live:
+        for number, loss in [(1, 3.0), (2, 2.0), (3, 1.0), (2, 9.0)]:
+            live.event(step(number, loss=loss))
+        assert live._losses == [3.0, 9.0]
+
+
+def test_other_commands_may_print_between_two_pictures():
+    live, out, _ = rendered(80, 24)
+    with live:
+        live.event(step(100))
+        live.event(events.Done(manifest="manifest.json"))
+        before = out.getvalue()
+        live.tick()
+        assert out.getvalue() == before
+        live.progress("asking", 1, 1)
+    assert out.getvalue().count("\x1b[?25h") == 2  # the cursor comes back each time
+
+
+def test_a_pipe_gets_plain_lines(capsys):
+    assert type(view.open_view(world=World())) is PlainView
+    assert type(view.open_view(world=World(), as_json=True)) is JsonView

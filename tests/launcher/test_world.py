@@ -1,0 +1,47 @@
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from launcher.world import World
+from trainer.contract.errors import BadData, Fault, NotFound
+
+
+def test_our_packages_are_not_shadowed_by_the_users_folder(tmp_path, monkeypatch, capfd):
+    (tmp_path / "launcher.py").write_text("raise SystemExit(77)")
+    monkeypatch.chdir(tmp_path)
+    world = World()
+    world.finish(world.python("launcher", "--help"))
+    assert capfd.readouterr().out.startswith("usage: launch")
+
+
+@pytest.mark.parametrize(("code", "kind"), [(3, BadData), (11, NotFound), (1, Fault), (77, Fault)])
+def test_a_step_that_fails_raises_the_fault_of_its_exit_code(code, kind, capfd):
+    script = f"import sys; print('seen'); sys.exit({code})"
+    with pytest.raises(Fault, match=f"exit code {code}") as caught:
+        World().finish([sys.executable, "-c", script], quiet=True)
+    assert type(caught.value) is kind
+    assert capfd.readouterr().out == ""
+
+
+def test_interrupts_are_counted_inside_and_raised_outside():
+    with World().interrupts() as seen:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGTERM)
+        assert seen.count == 2
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_signalling_what_is_gone_is_no_error():
+    World().signal(2**22 - 3, signal.SIGTERM)
+
+
+@pytest.mark.parametrize(
+    ("value", "folder"),
+    [("/somewhere", "/somewhere/sft-launch"), ("", "{home}/.local/state/sft-launch")],
+)
+def test_the_state_folder_follows_xdg(value, folder, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", value)
+    assert str(World().state_folder()) == folder.format(home=Path.home())
