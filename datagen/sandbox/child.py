@@ -56,10 +56,9 @@ def probe(channel: int, plan: limits.Plan) -> NoReturn:
 def keep_only(channel: int) -> int:
     """Close every descriptor but ``channel``; stdin, stdout and stderr become the null device."""
     null = os.open(os.devnull, os.O_RDWR)
-    os.dup2(channel, _CHANNEL + 1)
     for standard in (0, 1, 2):
         os.dup2(null, standard)
-    os.dup2(_CHANNEL + 1, _CHANNEL)
+    os.dup2(channel, _CHANNEL)  # last: it may take the place of the null device
     os.closerange(_CHANNEL + 1, _most_descriptors())
     return _CHANNEL
 

@@ -26,7 +26,7 @@ class Sandbox:
     ``level`` None takes the strongest isolation this machine gives and refuses "none"; a named level
     is applied exactly. Threads may open and use episodes at the same time.
 
-    Raises on construction: BadData, NotInstalled, SandboxUnsafe. A cell never raises.
+    Raises on construction: NotFound, BadData, NotInstalled, SandboxUnsafe. A cell never raises.
     """
 
     def __init__(

@@ -17,7 +17,7 @@ from typing import IO
 
 from datagen.sandbox import wire
 from datagen.sandbox.result import LEVELS, Level, Limits
-from trainer.contract.errors import BadData, NotInstalled, SandboxUnsafe
+from trainer.contract.errors import BadData, Fault, NotFound, NotInstalled, SandboxUnsafe
 
 START_SECONDS = 600.0
 REQUEST_SECONDS = 20.0
@@ -38,6 +38,9 @@ _ENVIRONMENT = {
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
 }
 
+# What the reader of tables raises in the server, raised again here.
+_TABLE_FAULTS: dict[str, type[Fault]] = {"BadData": BadData, "NotFound": NotFound}
+
 
 class ServerGoneError(Exception):
     """The server process ended or stopped answering; another one is needed."""
@@ -49,7 +52,7 @@ class ServerProcess:
     def __init__(self, tables: Mapping[str, Path], limits: Limits, level: Level | None) -> None:
         """Start a server and wait until its tables are read.
 
-        Raises BadData (a table cannot be read), NotInstalled, SandboxUnsafe.
+        Raises NotFound and BadData (a table cannot be read), NotInstalled, SandboxUnsafe.
         """
         self._lock = threading.Lock()
         self._scratch = tempfile.mkdtemp(prefix="sandbox-")
@@ -168,8 +171,8 @@ def _raise_fault(kind: str, cause: str, hint: str) -> None:
         raise NotInstalled(
             f"the sandbox cannot start: {cause}", "install it with: pip install '.[datagen]'"
         )
-    if kind == "BadData":
-        raise BadData(cause, hint)
+    if kind in _TABLE_FAULTS:
+        raise _TABLE_FAULTS[kind](cause, hint)
     raise BadData(f"the sandbox cannot read its tables: {cause}", hint or "look at the file")
 
 
