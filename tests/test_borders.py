@@ -38,11 +38,13 @@ HEAVY = (
 # The files that touch the outside. Adding one is a decision: add it here.
 MAY_START_PROCESSES = {
     "launcher/world.py",
-    "datagen/sandbox/server.py",
+    "datagen/sandbox/process.py",  # the sandbox's server
+    "datagen/sandbox/server.py",  # a fork per episode
 }
 MAY_READ_ENVIRONMENT = {
     "launcher/world.py",  # XDG_STATE_HOME
     "trainer/contract/errors.py",  # SFT_TRACEBACK
+    "datagen/sandbox/process.py",  # what of it the sandbox may see
 }
 MAY_SPEAK_HTTP: set[str] = set()
 
