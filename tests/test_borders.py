@@ -44,6 +44,7 @@ MAY_START_PROCESSES = {
 MAY_READ_ENVIRONMENT = {
     "launcher/world.py",  # XDG_STATE_HOME
     "trainer/contract/errors.py",  # SFT_TRACEBACK
+    "trainer/quiet.py",  # what libraries read when they are imported
     "datagen/sandbox/process.py",  # what of it the sandbox may see
 }
 MAY_SPEAK_HTTP: set[str] = set()
