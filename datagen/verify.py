@@ -73,8 +73,6 @@ def _judge_number(answer: object, truth: object, decimals: int | None) -> Judgem
     assert isinstance(truth, int | float)
     if decimals is None:
         return Judgement(answer == truth, "integer", "" if answer == truth else "another value")
-    if math.isinf(answer):
-        return Judgement(False, "number", "infinite")
     same = _near(answer, truth, decimals)
     return Judgement(
         same, "number", "" if same else f"not within half a unit of decimal {decimals}"

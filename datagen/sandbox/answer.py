@@ -87,7 +87,7 @@ def _date(value: object) -> str | None:
 
 
 def _key(key: object) -> str:
-    plain = _convert(key, depth=MAX_DEPTH)
+    plain = _convert(key, depth=MAX_DEPTH - 3)
     return plain if isinstance(plain, str) else json.dumps(plain)
 
 

@@ -1,0 +1,179 @@
+"""The judge: each tolerant rule that accepted wrong answers elsewhere, and properties."""
+
+import itertools
+import math
+from decimal import Decimal
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from datagen.verify import ANSWER_TYPES, judge
+
+NAN = float("nan")
+reals = st.floats(-1e9, 1e9)
+scalars = st.one_of(
+    st.none(), st.booleans(), st.integers(-(10**6), 10**6), reals, st.text(max_size=5)
+)
+
+
+@pytest.mark.parametrize(
+    ("answer", "truth", "kind", "decimals"),
+    [
+        (3, 3, "integer", None),
+        (3.0, 3, "integer", None),
+        (10**20, 10**20, "integer", None),
+        (3, 3.004, "number", 2),
+        (0.35, 0.345, "number", 2),
+        (0.345, 0.35, "number", 2),
+        (2.67, 2.675, "number", 2),
+        (-0.0, 0.0, "number", 2),
+        (1e15, 1e15 + 0.125, "number", 2),
+        (" Bern\n", "Bern", "text", None),
+        (False, False, "boolean", None),
+        (None, None, "number", 2),
+        (None, NAN, "number", 2),
+        (NAN, None, "text", None),
+        ([], [], "list", None),
+        (["b", "a"], ["b", "a"], "list", None),
+        (("b", 1.004), ["b", 1.0], "list", 2),
+        ([["a", 1], ["b", None]], [["a", 1.0], ["b", NAN]], "list", 1),
+        (["b", "a "], ["a", "b"], "set", None),
+        ([2.001, 1, None, True], [True, NAN, 1.004, 2], "set", 2),
+    ],
+)
+def test_right(answer, truth, kind, decimals):
+    judgement = judge(answer, truth, kind, decimals)
+    assert judgement.correct
+    assert judgement.detail == ""
+
+
+@pytest.mark.parametrize(
+    ("answer", "truth", "kind", "decimals", "rule"),
+    [
+        (0.35, 0.44, "number", 2, "number"),
+        (0.0001, 0.0019, "number", 4, "number"),
+        (1_000_000.0, 1_000_000.2, "number", 1, "number"),
+        (0.8, -0.8, "number", 1, "number"),
+        (True, 1.05, "number", 0, "type"),
+        (True, 1, "integer", None, "type"),
+        (1, True, "boolean", None, "type"),
+        (0, False, "boolean", None, "type"),
+        (True, False, "boolean", None, "boolean"),
+        ("3.5", 3.5, "number", 1, "type"),
+        ("3", 3, "integer", None, "type"),
+        (3, "3", "text", None, "type"),
+        (3.4, 3, "integer", None, "integer"),
+        (10**20 + 1, 10**20, "integer", None, "integer"),
+        ({"count": 3, "p": 0.001}, 3, "integer", None, "type"),
+        ([3], 3, "integer", None, "type"),
+        ("yes", "Yes", "text", None, "text"),
+        ("Bern Basel", "Bern  Basel", "text", None, "text"),
+        (NAN, 3.0, "number", 2, "missing"),
+        (None, 3, "integer", None, "missing"),
+        (3, None, "integer", None, "missing"),
+        ("", None, "text", None, "missing"),
+        (0, NAN, "number", 0, "missing"),
+        (math.inf, 1e300, "number", 2, "number"),
+        (10**400, 1.0, "number", 2, "number"),
+        (["a", "b"], ["b", "a"], "list", None, "list"),
+        (["a"], ["a", "b"], "list", None, "list"),
+        ("a", ["a"], "list", None, "type"),
+        ([1.01], [1.0], "list", 2, "list"),
+        ([True], [1], "list", None, "list"),
+        ([["a", 2]], [["a", 1]], "list", None, "list"),
+        (["a", "a"], ["a", "b"], "set", None, "set"),
+        (["a", "a"], ["a"], "set", None, "set"),
+        (["a", ["b"]], ["a", "b"], "set", None, "set"),
+        ([1, "1"], [1, 1], "set", None, "set"),
+        ([True, 0], [1, 0], "set", None, "set"),
+    ],
+)
+def test_wrong(answer, truth, kind, decimals, rule):
+    judgement = judge(answer, truth, kind, decimals)
+    assert not judgement.correct
+    assert judgement.rule == rule
+    assert judgement.detail
+
+
+@pytest.mark.parametrize(
+    ("truth", "kind", "decimals"),
+    [
+        (1.5, "number", None),
+        (1.5, "number", -1),
+        (1.5, "integer", None),
+        (3.0, "integer", None),
+        (True, "integer", None),
+        (1, "boolean", None),
+        (1, "text", None),
+        ("a", "list", None),
+        ([1.5], "list", None),
+        ([[1.5]], "list", None),
+        ([["a"]], "set", None),
+        ([{}], "list", None),
+        (math.inf, "number", 2),
+        (1, "figure", None),
+    ],
+)
+def test_question_that_does_not_fit_together_is_refused(truth, kind, decimals):
+    with pytest.raises(ValueError, match=r"\w"):
+        judge(truth, truth, kind, decimals)
+
+
+@given(scalars, scalars)
+def test_values_of_different_kinds_are_never_equal(answer, truth):
+    kinds = {bool: "boolean", int: "number", float: "number", str: "text", type(None): "none"}
+    assume(kinds[type(answer)] != kinds[type(truth)])
+    assert not judge([answer], [truth], "list", 3).correct
+    assert not judge([answer], [truth], "set", 3).correct
+
+
+@given(st.lists(scalars, max_size=6), st.randoms())
+def test_truth_is_right_as_list_and_in_any_order_as_set(truth, random):
+    assert judge(truth, truth, "list", 2).correct
+    shuffled = random.sample(truth, len(truth))
+    assert judge(shuffled, truth, "set", 2).correct
+    assert judge(shuffled, truth, "list", 9).correct == all(
+        judge([a], [t], "list", 9).correct for a, t in zip(shuffled, truth, strict=True)
+    )
+
+
+@given(reals, st.integers(0, 6))
+def test_rounding_to_the_stated_decimals_is_right(truth, decimals):
+    assert judge(round(truth, decimals), truth, "number", decimals).correct
+    assert judge(truth, round(truth, decimals), "number", decimals).correct
+
+
+@given(st.integers(-(10**6), 10**6), st.integers(0, 4), st.integers(-3000, 3000))
+def test_margin_is_half_a_unit_of_the_last_decimal(units, decimals, thousandths):
+    unit = Decimal(1).scaleb(-decimals)
+    truth = units * unit
+    answer = truth + unit * thousandths / 1000
+    judgement = judge(float(answer), float(truth), "number", decimals)
+    assert judgement.correct == (abs(thousandths) <= 500)
+
+
+@given(
+    st.lists(st.integers(0, 30), min_size=1, max_size=5),
+    st.lists(st.integers(0, 30), min_size=1, max_size=5),
+)
+def test_set_of_numbers_is_right_when_some_pairing_is(answer, truth):
+    """In steps of 0.3 of the margin's unit, so that margins overlap."""
+    found = [value * 0.3 for value in answer]
+    wanted = [value * 0.3 for value in truth]
+    some = len(found) == len(wanted) and any(
+        judge(list(order), wanted, "list", 0).correct for order in itertools.permutations(found)
+    )
+    assert judge(found, wanted, "set", 0).correct == some
+
+
+@given(
+    st.recursive(scalars | st.just(math.inf), lambda inner: st.lists(inner, max_size=3)), scalars
+)
+def test_any_answer_gets_a_verdict(answer, truth):
+    for kind in ANSWER_TYPES:
+        try:
+            judge(truth, truth, kind, 2)
+        except ValueError:
+            continue
+        assert judge(answer, truth, kind, 2).rule
