@@ -69,19 +69,17 @@ def clock(seconds: float) -> str:
 
 
 def line(event: events.Event) -> str:
-    """Write an event as one line of plain text; empty when it has nothing to tell a person."""
+    """Write an event as text, mostly one line; empty when it has nothing to tell a person."""
     match event:
         case events.Phase():
             return f"{event.name}: {event.detail}" if event.detail else event.name
         case events.Plan():
-            rows = f"{event.rows:,} rows"
-            if event.dropped_rows:
-                rows += f" ({event.dropped_rows:,} too long, dropped)"
+            dropped = f" ({event.dropped_rows:,} dropped: too long)" * bool(event.dropped_rows)
             return (
                 f"plan: {event.device}, {event.precision}, {event.steps:,} steps of "
-                f"{event.micro_batch} x {event.accumulation} rows; {rows} with {event.tokens:,} "
-                f"tokens, {event.trained_tokens:,} of them trained; "
-                f"{event.trainable_parameters:,} parameters learn"
+                f"{event.micro_batch} x {event.accumulation} rows\n"
+                f"      {event.rows:,} rows{dropped}, {event.trained_tokens:,} of "
+                f"{event.tokens:,} tokens trained, {event.trainable_parameters:,} parameters learn"
             )
         case events.Step():
             return (
