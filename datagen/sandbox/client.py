@@ -42,6 +42,7 @@ class Sandbox:
         self._wanted = level
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
+        self._closed = False
         self._server: ServerProcess | None = None
         self._level: Level = self._running().level
 
@@ -62,6 +63,7 @@ class Sandbox:
     def close(self) -> None:
         """End the server and every episode. Idempotent."""
         with self._lock:
+            self._closed = True
             if self._server is not None:
                 self._server.stop()
                 self._server = None
@@ -90,6 +92,8 @@ class Sandbox:
 
     def _running(self) -> ServerProcess:
         with self._lock:
+            if self._closed:
+                raise RuntimeError("the sandbox is closed")
             if self._server is not None and not self._server.alive():
                 self._server.stop()
                 self._server = None

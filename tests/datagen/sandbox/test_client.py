@@ -340,6 +340,15 @@ def test_server_that_does_not_answer_is_replaced(csv, monkeypatch):
         assert gone(first)
 
 
+def test_closed_sandbox_starts_no_other_server(csv):
+    with Sandbox({"t": csv}) as sandbox, sandbox.episode() as episode:
+        assert episode.run("submit(1)").answer == 1
+        sandbox.close()
+        assert not episode.run("submit(1)").ok
+        assert episode.run("submit(1)").stderr == "SandboxError: the sandbox is closed"
+        assert sandbox._server is None
+
+
 def test_server_that_cannot_come_back_fails_the_cell(csv, tmp_path):
     table = tmp_path / "gone.csv"
     table.write_bytes(csv.read_bytes())
