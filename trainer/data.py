@@ -6,6 +6,7 @@ No row is ever cut: a longer one is dropped, split where a user speaks, or refus
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -42,6 +43,11 @@ class Examples:
         self.labels.extend(encoded.labels)
         self.lengths.append(len(encoded.input_ids))
         self.trained_tokens += encoded.trained
+
+    def head(self, count: int) -> list[list[int]]:
+        """Return the token ids of the first ``count`` examples."""
+        ends = list(accumulate(self.lengths[:count], initial=0))
+        return [list(self.input_ids[start:end]) for start, end in pairwise(ends)]
 
     def dataset(self) -> Any:
         """Return a ``datasets.Dataset`` with columns input_ids and labels, one row per example."""

@@ -1,0 +1,45 @@
+"""``python -m trainer``: a job file, or the seed's flags, or a recipe; see ``--help``."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from trainer.contract.errors import Usage, run_main
+from trainer.contract.job import Job, add_flags, from_sources, given_flags
+from trainer.train import train
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m trainer", description="Train a LoRA adapter on rows of chat."
+    )
+    parser.add_argument("job", nargs="?", metavar="job.json", help="a resolved job")
+    add_flags(parser)
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    parser.add_argument("--overwrite", action="store_true", help="replace the result in --output")
+    return parser
+
+
+def _main(argv: Sequence[str] | None) -> int:
+    options = _parser().parse_args(argv)
+    flags = given_flags(options)
+    if options.resume and options.overwrite:
+        raise Usage("--resume and --overwrite exclude each other", "give one of them")
+    if options.job is not None:
+        if flags or options.set or options.recipe:
+            raise Usage("a job file is already resolved", "give either it or flags")
+        job = Job.from_json(Path(options.job))
+    else:
+        job = from_sources(options.recipe, options.set, flags)
+    train(
+        job,
+        resume=options.resume,
+        overwrite=options.overwrite,
+        say=lambda line: print(line, flush=True),
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_main(_main, sys.argv[1:]))

@@ -1,0 +1,144 @@
+"""The training loop's side of the run: steps into events, checkpoints by time and on request."""
+
+import math
+import resource
+import time
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+
+from trainer import checkpoints
+from trainer.contract import events
+from trainer.contract.errors import TrainingFailed
+from trainer.contract.job import Job
+from trainer.reporting import Rates, Reporter
+from trainer.signals import StopRequest
+
+
+class Counts:
+    """Tokens seen so far, over all parts of a run; ``seen_*`` come from the loop of this process."""
+
+    def __init__(self, mark: checkpoints.Mark | None) -> None:
+        self.tokens_before = mark.tokens if mark else 0
+        self.trained_before = mark.trained_tokens if mark else 0
+        self.seen_tokens = 0
+        self.seen_trained = 0
+
+    @property
+    def tokens(self) -> int:
+        return self.tokens_before + self.seen_tokens
+
+    @property
+    def trained_tokens(self) -> int:
+        return self.trained_before + self.seen_trained
+
+
+class RunCallback(TrainerCallback):
+    """Reports every step, asks for checkpoints, stops on request and on a loss that is no number."""
+
+    def __init__(
+        self,
+        *,
+        job: Job,
+        output: Path,
+        mark: checkpoints.Mark,
+        counts: Counts,
+        reporter: Reporter,
+        stop: StopRequest,
+    ) -> None:
+        self._job = job
+        self._output = output
+        self._mark = mark
+        self._counts = counts
+        self._reporter = reporter
+        self._stop = stop
+        self._rates = Rates(mark.step, counts.tokens, counts.trained_tokens)
+        self._saved = time.monotonic()
+
+    def on_train_begin(self, _args: Any, state: Any, _control: Any, **_kwargs: Any) -> None:
+        self._rates = Rates(state.global_step, self._counts.tokens, self._counts.trained_tokens)
+        self._saved = time.monotonic()
+
+    def on_step_end(self, _args: Any, state: Any, control: Any, **_kwargs: Any) -> None:
+        due = time.monotonic() - self._saved >= self._job.checkpoint.minutes * 60
+        steps = self._job.checkpoint.steps
+        counted = steps is not None and state.global_step % steps == 0
+        last = state.global_step >= state.max_steps
+        if due or counted or last or self._stop.asked:
+            control.should_save = True
+        if self._stop.asked:
+            control.should_training_stop = True
+
+    def on_log(
+        self,
+        _args: Any,
+        state: Any,
+        _control: Any,
+        logs: dict[str, float] | None = None,
+        **_kwargs: Any,
+    ) -> None:
+        if logs is None or "loss" not in logs:
+            return
+        if not math.isfinite(logs["loss"]):
+            raise TrainingFailed(
+                f"the loss is {logs['loss']} at step {state.global_step}",
+                "lower the learning rate, or look at the rows; the last checkpoint is kept",
+            )
+        counts = self._counts
+        per_second, trained_per_second, seconds = self._rates.add(
+            state.global_step, counts.tokens, counts.trained_tokens
+        )
+        norm = logs.get("grad_norm")
+        self._reporter.step(
+            events.Step(
+                step=state.global_step,
+                steps=state.max_steps,
+                epoch=round(state.epoch or 0.0, 4),
+                loss=logs["loss"],
+                lr=logs["learning_rate"],
+                grad_norm=norm if norm is not None and math.isfinite(norm) else None,
+                tokens=counts.tokens,
+                trained_tokens=counts.trained_tokens,
+                tokens_per_second=round(per_second, 1),
+                trained_tokens_per_second=round(trained_per_second, 1),
+                seconds_left=round((state.max_steps - state.global_step) * seconds, 1),
+                memory_bytes=memory_bytes(),
+            )
+        )
+
+    def on_evaluate(
+        self,
+        _args: Any,
+        state: Any,
+        _control: Any,
+        metrics: dict[str, float] | None = None,
+        **_kwargs: Any,
+    ) -> None:
+        loss = (metrics or {}).get("eval_loss", math.nan)
+        if math.isfinite(loss):
+            self._reporter.emit(events.Eval(step=state.global_step, loss=loss))
+            self._reporter.line(f"eval loss {loss:.4f} at step {state.global_step}")
+
+    def on_save(self, _args: Any, state: Any, _control: Any, **_kwargs: Any) -> None:
+        name = f"{checkpoints.FOLDER}/checkpoint-{state.global_step}"
+        mark = self._mark.model_copy(
+            update={
+                "step": state.global_step,
+                "tokens": self._counts.tokens,
+                "trained_tokens": self._counts.trained_tokens,
+            }
+        )
+        checkpoints.write_mark(self._output / name, mark)
+        checkpoints.rotate(self._output, self._job.checkpoint.keep)
+        self._saved = time.monotonic()
+        self._reporter.emit(events.Checkpoint(step=state.global_step, path=name))
+
+
+def memory_bytes() -> int:
+    """Return the peak: of the card's allocator on CUDA, else of this process."""
+    import torch
+
+    if torch.cuda.is_available():
+        return int(torch.cuda.max_memory_allocated())
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

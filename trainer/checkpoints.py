@@ -1,0 +1,135 @@
+"""What an output folder holds: nothing, an unfinished run, or a result; and what a resume needs.
+
+A checkpoint counts once its ``checkpoint.json`` is there, which is written last.
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from trainer.contract.errors import OutputExists, ResumeRefused
+from trainer.contract.job import NOT_HASHED, Job
+from trainer.contract.manifest import ADAPTER, NAME
+
+FOLDER = "checkpoints"
+MARK = "checkpoint.json"
+MADE_HERE = (NAME, ADAPTER, f".{ADAPTER}.new", FOLDER, "loss.png")
+
+
+class Mark(BaseModel):
+    """What was being trained, and how far it came."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    v: int = 1
+    step: int
+    job: dict[str, Any]
+    job_hash: str
+    data_sha256: str
+    template_sha256: str
+    precision: str
+    device: str
+    micro_batch: int
+    tokens: int
+    trained_tokens: int
+
+
+def write_mark(folder: Path, mark: Mark) -> None:
+    """Declare the checkpoint in ``folder`` whole."""
+    new = folder / f".{MARK}.new"
+    new.write_text(mark.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    new.replace(folder / MARK)
+
+
+def whole(output: Path) -> list[tuple[Path, Mark]]:
+    """Return the whole checkpoints of a run folder, the oldest first."""
+    found = []
+    for path in (output / FOLDER).glob(f"checkpoint-*/{MARK}"):
+        try:
+            found.append((path.parent, Mark.model_validate_json(path.read_bytes())))
+        except (ValidationError, OSError):
+            continue
+    return sorted(found, key=lambda item: item[1].step)
+
+
+def rotate(output: Path, keep: int) -> None:
+    """Delete all but the ``keep`` newest whole checkpoints, and those that are not whole."""
+    kept = {path for path, _ in whole(output)[-keep:]}
+    for path in (output / FOLDER).glob("checkpoint-*"):
+        if path not in kept:
+            shutil.rmtree(path)
+
+
+def prepare(output: Path, *, resume: bool, overwrite: bool) -> None:
+    """Make way in the output folder, or refuse.
+
+    Raises ``OutputExists`` when it holds a result, or an unfinished run, and neither is asked for.
+    ``overwrite`` deletes what the trainer made there, and nothing else.
+    """
+    if output.exists() and not output.is_dir():
+        raise OutputExists(f"{output} is a file", "name a folder")
+    if overwrite:
+        for name in MADE_HERE:
+            path = output / name
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+    elif resume:
+        return
+    elif (output / NAME).exists():
+        raise OutputExists(
+            f"{output} already holds a result", "choose another output, or give --overwrite"
+        )
+    elif whole(output):
+        raise OutputExists(
+            f"{output} holds an unfinished run",
+            "give --resume to go on with it, or --overwrite to begin again",
+        )
+
+
+def check_resume(mark: Mark, job: Job, data_sha256: str) -> None:
+    """Raise ``ResumeRefused`` naming what has changed since the checkpoint was made."""
+    if mark.job_hash != job.hash():
+        before, now = _flat(mark.job), _flat(json.loads(job.to_json()))
+        changed = [
+            f"{name}: {before.get(name)} -> {now.get(name)}"
+            for name in sorted(before.keys() | now.keys())
+            if before.get(name) != now.get(name) and name.split(".")[0] not in NOT_HASHED
+        ]
+        raise ResumeRefused(
+            "the job is not the one that was begun",
+            "resume with the same options, or give --overwrite to begin again",
+            faults=changed,
+        )
+    if mark.data_sha256 != data_sha256:
+        raise ResumeRefused(
+            f"{job.data} is not the data that was begun with",
+            "put the old data back, or give --overwrite to begin again",
+        )
+
+
+def check_same_run(mark: Mark, *, template_sha256: str, precision: str) -> None:
+    """Raise ``ResumeRefused`` when the model's template or the precision is another one now."""
+    if mark.template_sha256 != template_sha256:
+        raise ResumeRefused(
+            "the model's chat template is another one now", "pin the model's revision"
+        )
+    if mark.precision != precision:
+        raise ResumeRefused(
+            f"the run was begun in {mark.precision} and would go on in {precision}",
+            f"resume on a like device, or begin again with --set precision={mark.precision}",
+        )
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            found |= _flat(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = value
+    return found

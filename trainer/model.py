@@ -1,0 +1,172 @@
+"""Where a base model comes from, and how it is loaded: tokenizer first, weights when the data is right.
+
+Every way in which a model cannot be had is one ``ModelUnavailable`` with the step that helps.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trainer.contract.errors import ModelUnavailable
+from trainer.contract.job import Job
+
+BUNDLED = Path(__file__).resolve().parent
+# In this order; never the token that ends a turn, or the model would not learn to stop.
+PAD_TOKENS = (
+    "<|finetune_right_pad_id|>",
+    "<|endoftext|>",
+    "<pad>",
+    "<|pad|>",
+    "[PAD]",
+    "<|fim_pad|>",
+    "<|reserved_special_token_0|>",
+    "<unk>",
+)
+# Of a card's memory, what bf16 weights may take so that activations and adapter still fit.
+WEIGHTS_SHARE = 0.55
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """``name`` is what the job says; ``place`` is a local folder or a hub id."""
+
+    name: str
+    place: str
+    revision: str | None
+
+
+def find(job: Job) -> Source:
+    """Resolve ``job.model``. Raises ``ModelUnavailable`` for a local folder that is no model."""
+    kind, _, name = job.model.partition(":")
+    if kind == "bundled" and name:
+        folder = BUNDLED / name / "model"
+        if not (folder / "config.json").is_file():
+            raise ModelUnavailable(f"no bundled model {name!r}", "bundled:tiny is shipped")
+        return Source(job.model, str(folder), None)
+    path = Path(job.model).expanduser()
+    if path.is_dir():
+        if (path / "adapter_config.json").is_file():
+            raise ModelUnavailable(
+                f"{path} is an adapter, not a base model", "name the model it was trained on"
+            )
+        if not (path / "config.json").is_file():
+            raise ModelUnavailable(f"{path} has no config.json", "name a folder that has a model")
+        return Source(job.model, str(path), None)
+    if path.exists() or path.is_absolute() or job.model.startswith((".", "~")):
+        raise ModelUnavailable(
+            f"there is no model folder {job.model}", "check the path, or give a hub id"
+        )
+    return Source(job.model, job.model, job.revision)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def explain(error: BaseException, source: Source) -> ModelUnavailable:
+    """Turn what a loader raised into the one message that helps."""
+    name = source.name
+    kinds = {kind.__name__ for cause in _causes(error) for kind in type(cause).__mro__}
+    if "GatedRepoError" in kinds:
+        return ModelUnavailable(
+            f"{name} is gated, and this machine has no access to it",
+            f"accept its licence at https://huggingface.co/{name}, then set HF_TOKEN",
+        )
+    if "RevisionNotFoundError" in kinds:
+        return ModelUnavailable(f"{name} has no revision {source.revision}", "check the revision")
+    if {"RepositoryNotFoundError", "HFValidationError"} & kinds:
+        return ModelUnavailable(
+            f"the hub has no model {name}, or it is private",
+            "check the name; for a private one set HF_TOKEN",
+        )
+    if {"LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectionError"} & kinds:
+        return ModelUnavailable(
+            f"the model hub cannot be reached, and {name} is not in the local cache",
+            "check the connection and HF_HUB_OFFLINE, or give --model a local folder",
+        )
+    reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+    return ModelUnavailable(f"{name} cannot be loaded: {reason}", "check the model's files")
+
+
+def load_tokenizer(source: Source) -> Any:
+    """Return the tokenizer, with a pad token that is not its end token."""
+    from transformers import AutoConfig, AutoTokenizer
+
+    try:
+        AutoConfig.from_pretrained(source.place, revision=source.revision)
+    except (OSError, ValueError, KeyError) as error:
+        raise explain(error, source) from None
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source.place, revision=source.revision)
+    except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
+        if Path(source.place).is_dir():
+            raise ModelUnavailable(
+                f"{source.name} has no tokenizer that can be loaded",
+                "add tokenizer.json and tokenizer_config.json to its folder",
+            ) from None
+        raise explain(error, source) from None
+    return tokenizer
+
+
+def choose_pad(tokenizer: Any, stop_id: int) -> None:
+    """Set a pad token that is neither the end token nor the one that stops a turn."""
+    taken = {tokenizer.eos_token_id, stop_id, None}
+    if tokenizer.pad_token_id not in taken:
+        return
+    vocabulary = tokenizer.get_vocab()
+    for token in PAD_TOKENS:
+        if vocabulary.get(token) not in taken:
+            tokenizer.pad_token = token
+            return
+    raise ModelUnavailable(
+        "the tokenizer has no token to pad with", f"give it a pad token, such as {PAD_TOKENS[2]}"
+    )
+
+
+def choose_precision(asked: str, source: Source, *, card_bytes: int | None) -> str:
+    """Return bf16, fp32 or nf4. ``card_bytes`` is the GPU's memory, ``None`` on a CPU."""
+    if asked != "auto":
+        return asked
+    if card_bytes is None:
+        return "fp32"
+    return "bf16" if 2 * count_parameters(source) <= WEIGHTS_SHARE * card_bytes else "nf4"
+
+
+def count_parameters(source: Source) -> int:
+    """Return the number of parameters without loading any."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.from_pretrained(source.place, revision=source.revision)
+    with torch.device("meta"):
+        return int(AutoModelForCausalLM.from_config(config).num_parameters())
+
+
+def load_base(source: Source, precision: str, device: str) -> Any:
+    """Load the weights for ``precision`` (bf16, fp32, nf4) on ``device`` (cuda, cpu)."""
+    import torch
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    compute = torch.bfloat16 if device == "cuda" or precision == "bf16" else torch.float32
+    dtype = torch.float32 if precision == "fp32" else compute
+    quantization = None
+    if precision == "nf4":
+        quantization = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=compute,
+        )
+    try:
+        return AutoModelForCausalLM.from_pretrained(
+            source.place,
+            revision=source.revision,
+            dtype=dtype,
+            quantization_config=quantization,
+            device_map={"": device} if device == "cuda" or quantization else None,
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise explain(error, source) from None

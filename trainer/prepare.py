@@ -1,0 +1,81 @@
+"""What is decided before any weight is loaded: tokenizer, template, token ids and labels, plan."""
+
+import hashlib
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trainer import checkpoints, model, quiet
+from trainer.contract.job import Job
+from trainer.contract.rows import Rows, read_rows
+from trainer.data import Examples, encode_rows
+from trainer.plan import Plan, make_plan
+from trainer.reporting import Reporter
+from trainer.templates import freeze, learn_format
+
+PROOF_ROWS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Everything the training needs but the weights."""
+
+    source: model.Source
+    tokenizer: Any
+    template_sha256: str
+    examples: Examples
+    eval_examples: Examples | None
+    plan: Plan
+    proof_rows: list[list[int]]
+
+
+def prepare(job: Job, rows: Rows, mark: checkpoints.Mark | None, reporter: Reporter) -> Prepared:
+    """Find the model, tokenise the rows, plan. ``mark`` is the checkpoint to resume, if any.
+
+    Raises ``ModelUnavailable``, ``BadData``, ``ResumeRefused``.
+    """
+    import torch
+
+    quiet.use_all_threads()
+    quiet.import_bitsandbytes()
+    source = model.find(job)
+    tokenizer = model.load_tokenizer(source)
+    template_sha256 = hashlib.sha256(freeze(tokenizer).encode()).hexdigest()
+    chat_format = learn_format(tokenizer)
+    model.choose_pad(tokenizer, chat_format.stop_id)
+    card = torch.cuda.get_device_properties(0) if torch.cuda.is_available() else None
+    precision = model.choose_precision(
+        job.precision, source, card_bytes=card.total_memory if card else None
+    )
+    if mark is not None:
+        checkpoints.check_same_run(mark, template_sha256=template_sha256, precision=precision)
+
+    def encode(path: Path, found: Rows) -> Examples:
+        examples = encode_rows(
+            path, found, chat_format, max_length=job.max_length, overlong=job.overlong
+        )
+        for message in examples.warnings(len(found.rows), job.max_length):
+            reporter.warn(f"{path}: {message}")
+        return examples
+
+    examples = encode(Path(job.data), rows)
+    eval_path = Path(job.eval_data) if job.eval_data else None
+    eval_examples = encode(eval_path, read_rows(eval_path)) if eval_path else None
+    reporter.note("first row, what is trained on in guillemets:\n" + examples.first)
+    plan = make_plan(
+        job,
+        examples.lengths,
+        device="cuda" if card else "cpu",
+        device_name=str(card.name) if card else f"cpu {platform.machine()}",
+        precision=precision,
+    )
+    return Prepared(
+        source=source,
+        tokenizer=tokenizer,
+        template_sha256=template_sha256,
+        examples=examples,
+        eval_examples=eval_examples,
+        plan=plan,
+        proof_rows=examples.head(PROOF_ROWS),
+    )

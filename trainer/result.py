@@ -1,0 +1,207 @@
+"""What a run leaves: adapter, card, picture, the proof that the adapter loads, and the manifest."""
+
+import gc
+import math
+import platform
+import shutil
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from trainer.contract import manifest
+from trainer.contract.errors import TrainingFailed
+from trainer.contract.job import Job
+from trainer.contract.manifest import ReloadProof
+from trainer.contract.rows import Rows
+from trainer.model import load_base
+from trainer.prepare import Prepared
+
+VERSIONS = ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers", "bitsandbytes")
+
+PROOF_TOKENS = 256
+PROOF_POSITIONS = 64
+# Largest difference of a logit that rounding explains. The same kernels see the same numbers, so it
+# is zero where they are deterministic.
+TOLERANCE = {"fp32": 1e-4, "bf16": 0.05, "nf4": 0.05}
+
+
+def save_adapter(model: Any, tokenizer: Any, folder: Path) -> None:
+    """Write adapter weights, config and tokenizer with its frozen chat template."""
+    # "auto" would ask the hub whether the vocabulary has grown; it has not.
+    model.save_pretrained(folder, save_embedding_layers=False)
+    tokenizer.save_pretrained(folder)
+
+
+def as_loaded(model: Any) -> Any:
+    """Bring the adapter of a trained model to fp32, as PEFT loads it (TRL trains it in bf16 on NF4)."""
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+    return model
+
+
+def probe(model: Any, rows: Sequence[Sequence[int]]) -> list[Any]:
+    """Return, for each of ``rows``, the logits at its last positions, on the CPU in fp32."""
+    import torch
+
+    model.eval()
+    found = []
+    with torch.no_grad():
+        for ids in rows:
+            batch = torch.tensor([ids[:PROOF_TOKENS]], device=model.device)
+            logits = model(input_ids=batch, use_cache=False).logits
+            found.append(logits[0, -PROOF_POSITIONS:].float().cpu())
+    return found
+
+
+def prove(trained: list[Any], prepared: Prepared, adapter: Path) -> ReloadProof:
+    """Load a clean base and the adapter from disk, and compare with what was trained.
+
+    Raises ``TrainingFailed`` when the logits differ, or when the adapter changes nothing.
+    """
+    from peft import PeftModel
+
+    plan, rows = prepared.plan, prepared.proof_rows
+    gc.collect()
+    base = load_base(prepared.source, plan.precision, plan.device)
+    plain = probe(base, rows)
+    loaded = probe(PeftModel.from_pretrained(base, adapter), rows)
+    tolerance = TOLERANCE[plan.precision]
+    proof = ReloadProof(
+        equal=(difference := _largest(trained, loaded)) <= tolerance,
+        max_abs_diff=difference,
+        tolerance=tolerance,
+        base_max_abs_diff=_largest(plain, loaded),
+        rows=len(rows),
+    )
+    if not proof.equal:
+        raise TrainingFailed(
+            f"the saved adapter does not give what was trained (logits differ by {difference:.3g})",
+            "the checkpoint is kept; report this with train.log",
+        )
+    if proof.base_max_abs_diff == 0.0:
+        raise TrainingFailed(
+            "the adapter changes nothing", "train for more steps, or with a higher learning rate"
+        )
+    return proof
+
+
+def _largest(left: list[Any], right: list[Any]) -> float:
+    return max(float((a - b).abs().max()) for a, b in zip(left, right, strict=True))
+
+
+def draw_loss(history: list[dict[str, float]], path: Path) -> None:
+    """Draw training and evaluation loss over steps as a PNG; needs no display."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for key, label in (("loss", "training"), ("eval_loss", "evaluation")):
+        points = [(entry["step"], entry[key]) for entry in history if key in entry]
+        if points:
+            axes.plot(
+                *zip(*points, strict=True), label=label, marker="." if len(points) < 40 else ""
+            )
+    axes.set(xlabel="step", ylabel="loss per trained token")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(path, dpi=120)
+
+
+def losses_of(history: list[dict[str, float]]) -> dict[str, float | int | None]:
+    """Return first loss, final loss (mean of the last tenth of the steps), and evaluation loss."""
+    losses = [entry["loss"] for entry in history if "loss" in entry]
+    evals = [entry["eval_loss"] for entry in history if "eval_loss" in entry]
+    last = losses[-math.ceil(len(losses) / 10) :]
+    return {
+        "first_loss": losses[0],
+        "final_loss": sum(last) / len(last),
+        "eval_loss": evals[-1] if evals else None,
+    }
+
+
+def finish(
+    job: Job,
+    rows: Rows,
+    prepared: Prepared,
+    output: Path,
+    new: Path,
+    history: list[dict[str, float]],
+    metrics: dict[str, float | int | None],
+    proof: ReloadProof,
+) -> None:
+    """Card, picture, the adapter from ``new`` into its place, and the manifest last."""
+    text = card(job, prepared, data_sha256=rows.sha256, metrics=metrics)
+    (new / "README.md").write_text(text, encoding="utf-8")
+    draw_loss(history, output / "loss.png")
+    place = output / manifest.ADAPTER
+    if place.exists():
+        # A run that died between here and its manifest, and was resumed.
+        shutil.rmtree(place)
+    new.rename(place)
+    manifest.Manifest(
+        complete=True,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        files=manifest.hash_files(output, ["job.json", "loss.png", manifest.ADAPTER]),
+        job_hash=job.hash(),
+        data_sha256=rows.sha256,
+        base_model=prepared.source.name,
+        revision=prepared.source.revision,
+        template_sha256=prepared.template_sha256,
+        versions={"python": platform.python_version(), **{n: version(n) for n in VERSIONS}},
+        device=prepared.plan.device_name,
+        precision=prepared.plan.precision,
+        seed=job.seed,
+        metrics=metrics,
+        reload_proof=proof,
+    ).write(output / manifest.NAME)
+
+
+def card(
+    job: Job,
+    prepared: Prepared,
+    *,
+    data_sha256: str,
+    metrics: dict[str, float | int | None],
+) -> str:
+    """Return the adapter's model card: what it is, how it was made, how to load it."""
+    source = prepared.source
+    shown = "\n".join(
+        f"| {name} | {value:.6g} |" for name, value in metrics.items() if value is not None
+    )
+    revision = f", revision `{source.revision}`" if source.revision else ""
+    return f"""---
+base_model: {source.place}
+library_name: peft
+tags: [lora, sft]
+---
+# LoRA adapter for {source.name}
+
+Trained on chat rows, on the assistant's turns alone, each with its stop token. Prompts must be
+rendered with the chat template saved here; it is the base model's, with any date fixed.
+
+- Base model: `{source.name}`{revision}, in {prepared.plan.precision}
+- Data: SHA-256 `{data_sha256}`
+- Job: SHA-256 `{job.hash()}`
+
+```python
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+base = AutoModelForCausalLM.from_pretrained("{source.place}")
+model = PeftModel.from_pretrained(base, "ADAPTER_FOLDER")
+tokenizer = AutoTokenizer.from_pretrained("ADAPTER_FOLDER")
+```
+
+| metric | value |
+| --- | --- |
+{shown}
+
+```json
+{job.to_json().strip()}
+```
+"""

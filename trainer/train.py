@@ -1,0 +1,246 @@
+"""The run, in order: read, tokenise, plan, load, train, save, prove, manifest."""
+
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trainer import checkpoints, quiet
+from trainer.contract import events, manifest
+from trainer.contract.errors import (
+    Fault,
+    Interrupted,
+    NoSpace,
+    NotInstalled,
+    is_no_space,
+    no_space,
+)
+from trainer.contract.job import Job
+from trainer.contract.rows import Rows, read_rows
+from trainer.plan import check_micro_batch
+from trainer.reporting import Reporter, clock
+from trainer.signals import StopRequest
+
+if TYPE_CHECKING:
+    from trainer.prepare import Prepared
+
+NEEDED = (
+    "torch",
+    "transformers",
+    "trl",
+    "peft",
+    "datasets",
+    "accelerate",
+    "bitsandbytes",
+    "matplotlib",
+)
+LOG = "train.log"
+EVENTS = "events.jsonl"
+JOB = "job.json"
+
+
+def train(job: Job, *, resume: bool, overwrite: bool, say: Callable[[str], None]) -> None:
+    """Train ``job`` into its output folder; ``say`` gets lines for people.
+
+    Raises a ``Fault`` for every expected failure, after telling it in the folder's events too.
+    """
+    output = Path(job.output)
+    try:
+        check_micro_batch(job)
+        checkpoints.prepare(output, resume=resume, overwrite=overwrite)
+        if resume and (output / manifest.NAME).exists():
+            _already_done(job, output, say)
+            return
+        check_installed()
+        rows = read_rows(Path(job.data))
+    except Fault as fault:
+        if output.is_dir():
+            with suppress(OSError, Fault), events.Writer(output / EVENTS) as writer:
+                writer.emit(_failed(fault))
+        raise
+    with events.Writer(output / EVENTS) as writer, StopRequest() as stop:
+        try:
+            quiet.prepare_environment()
+            with quiet.chatter_to(output / LOG):
+                reporter = Reporter(writer, say, output / LOG)
+                _run(job, output, rows, reporter, stop, resume=resume)
+        except BaseException as error:
+            known = _as_fault(error, job)
+            # When even this cannot be written, the message on stderr is what is left.
+            with suppress(OSError):
+                writer.emit(_failed(known or Fault(f"internal error: {error!r}", f"see {LOG}")))
+            if known is None or known is error:
+                raise
+            raise known from error
+
+
+def check_installed() -> None:
+    """Raise ``NotInstalled`` when the ``train`` extra is not there."""
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        raise NotInstalled(
+            f"training needs {', '.join(missing)}", "install it with: pip install '.[train]'"
+        )
+
+
+def _failed(fault: Fault) -> events.Failed:
+    cause = "\n".join([fault.cause, *fault.faults[:20]])
+    return events.Failed(cause=cause, hint=fault.hint, exit_code=fault.exit_code)
+
+
+def _as_fault(error: BaseException, job: Job) -> Fault | None:
+    if isinstance(error, (Interrupted, KeyboardInterrupt)):
+        again = f"python -m trainer {Path(job.output) / JOB} --resume"
+        return Interrupted("interrupted", f"go on with: {again}")
+    if isinstance(error, Fault):
+        return error
+    if isinstance(error, OSError) and is_no_space(error):
+        return no_space(error)
+    # safetensors and torch.save wrap the system's error in their own, with its text.
+    if "No space left" in str(error) or "PytorchStreamWriter failed" in str(error):
+        return NoSpace(
+            f"the disk is full while writing to {job.output}",
+            "free some space, then resume from the last checkpoint",
+        )
+    return None
+
+
+def _already_done(job: Job, output: Path, say: Callable[[str], None]) -> None:
+    found = manifest.load(output / manifest.NAME)
+    for _, mark in checkpoints.whole(output)[-1:]:
+        checkpoints.check_resume(mark, job, manifest.hash_file(Path(job.data)).sha256)
+    say(f"{output} is complete: {found.metrics.get('steps')} steps; nothing is left to do")
+
+
+def _run(
+    job: Job,
+    output: Path,
+    rows: Rows,
+    reporter: Reporter,
+    stop: StopRequest,
+    *,
+    resume: bool,
+) -> None:
+    checkpoint, mark = None, None
+    if resume:
+        if found := checkpoints.whole(output):
+            checkpoint, mark = found[-1]
+            checkpoints.check_resume(mark, job, rows.sha256)
+        else:
+            reporter.warn("there is no checkpoint to resume from: starting from the beginning")
+    (output / JOB).write_text(job.to_json(), encoding="utf-8")
+    reporter.phase("data", f"{len(rows.rows)} rows in {job.data}")
+    from trainer import result
+    from trainer.prepare import prepare
+
+    prepared = prepare(job, rows, mark, reporter)
+    reporter.phase("model", f"loading {prepared.source.name} in {prepared.plan.precision}")
+    new = output / f".{manifest.ADAPTER}.new"
+    shutil.rmtree(new, ignore_errors=True)
+    history, metrics, logits = _train(
+        job, output, rows, prepared, reporter, stop, checkpoint=checkpoint, mark=mark, new=new
+    )
+    reporter.phase("proof", "loading the saved adapter on a clean base")
+    proof = result.prove(logits, prepared, new)
+    result.finish(job, rows, prepared, output, new, history, metrics, proof)
+    reporter.emit(events.Saved(path=manifest.ADAPTER))
+    reporter.emit(events.Done(manifest=manifest.NAME))
+    reporter.line(
+        f"done: {output / manifest.ADAPTER}  loss {metrics['first_loss']:.4f} -> "
+        f"{metrics['final_loss']:.4f}  (reloaded: logits differ by {proof.max_abs_diff:.1e})"
+    )
+
+
+def _train(
+    job: Job,
+    output: Path,
+    rows: Rows,
+    prepared: "Prepared",
+    reporter: Reporter,
+    stop: StopRequest,
+    *,
+    checkpoint: Path | None,
+    mark: checkpoints.Mark | None,
+    new: Path,
+) -> tuple[list[dict[str, float]], dict[str, float | int | None], list[Any]]:
+    """Train and save the adapter to ``new``; return history, metrics and the proof's logits."""
+    from trainer import result
+    from trainer.callbacks import Counts, RunCallback
+    from trainer.loop import Loop
+
+    plan, examples = prepared.plan, prepared.examples
+    counts = Counts(mark)
+    this_run = checkpoints.Mark(
+        step=mark.step if mark else 0,
+        job=job.model_dump(mode="json"),
+        job_hash=job.hash(),
+        data_sha256=rows.sha256,
+        template_sha256=prepared.template_sha256,
+        precision=plan.precision,
+        device=plan.device_name,
+        micro_batch=plan.micro_batch,
+        tokens=counts.tokens,
+        trained_tokens=counts.trained_tokens,
+    )
+    if mark and (mark.device, mark.micro_batch) != (this_run.device, this_run.micro_batch):
+        reporter.warn(
+            f"begun on {mark.device} with a micro-batch of {mark.micro_batch}, going on on "
+            f"{this_run.device} with {this_run.micro_batch}: not bit-exact from here"
+        )
+    callback = RunCallback(
+        job=job, output=output, mark=this_run, counts=counts, reporter=reporter, stop=stop
+    )
+    loop = Loop(job, prepared, output, counts=counts, callbacks=[callback])
+    _announce(job, prepared, loop, reporter)
+    if mark:
+        reporter.line(f"resuming after step {mark.step}")
+    started = time.monotonic()
+    stop.in_loop = True
+    loop.run(checkpoint)
+    stop.in_loop = False
+    if stop.asked and loop.state.global_step < plan.steps:
+        raise Interrupted("interrupted")
+    seconds = time.monotonic() - started
+    metrics: dict[str, float | int | None] = {
+        **result.losses_of(loop.state.log_history),
+        "steps": loop.state.global_step,
+        "epochs": round(plan.epochs, 4),
+        "tokens": counts.tokens,
+        "trained_tokens": counts.trained_tokens,
+        "rows": len(examples.lengths),
+        "rows_too_long": len(examples.dropped),
+        "train_seconds": round(seconds, 2),
+    }
+    reporter.phase("save", f"the adapter, after {clock(seconds)}")
+    result.save_adapter(loop.model, prepared.tokenizer, new)
+    logits = result.probe(result.as_loaded(loop.model), prepared.proof_rows)
+    return list(loop.state.log_history), metrics, logits
+
+
+def _announce(job: Job, prepared: "Prepared", loop: Any, reporter: Reporter) -> None:
+    plan, examples = prepared.plan, prepared.examples
+    trainable = sum(p.numel() for p in loop.model.parameters() if p.requires_grad)
+    reporter.emit(
+        events.Plan(
+            device=plan.device_name,
+            precision=plan.precision,
+            micro_batch=plan.micro_batch,
+            accumulation=plan.accumulation,
+            rows=len(examples.lengths),
+            dropped_rows=len(examples.dropped),
+            tokens=examples.tokens,
+            trained_tokens=examples.trained_tokens,
+            steps=plan.steps,
+            epochs=round(plan.epochs, 4),
+            trainable_parameters=trainable,
+        )
+    )
+    reporter.phase(
+        "train",
+        f"{plan.steps} steps of {job.batch_size} rows ({plan.accumulation} x "
+        f"{plan.micro_batch}), {examples.tokens} tokens an epoch, {examples.trained_tokens} of "
+        f"them trained; {trainable} trainable parameters, {plan.precision} on {plan.device_name}",
+    )
