@@ -58,7 +58,7 @@ class ServerProcess:
         self._scratch = tempfile.mkdtemp(prefix="sandbox-")
         self._control, theirs = socket.socketpair()
         with theirs, tempfile.TemporaryFile() as log:
-            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "datagen.sandbox", str(theirs.fileno())],
                 env=_environment(),
                 cwd=self._scratch,
