@@ -1,0 +1,216 @@
+"""Cards by the names people say: which of RunPod's they mean, and which of those to try first.
+
+Sizes and names only; prices, stock and CUDA versions are read from the live catalog.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from launcher.runpod_api.answers import Catalog, Gpu
+from trainer.contract.errors import Usage
+
+
+@dataclass(frozen=True)
+class Card:
+    """A kind of card at RunPod; ``memory`` in GB."""
+
+    id: str
+    memory: int
+    note: str = ""
+
+
+CARDS: dict[str, Card] = {
+    card.id: card
+    for card in (
+        Card("NVIDIA RTX A4000", 16),
+        Card("NVIDIA RTX 2000 Ada Generation", 16),
+        Card("NVIDIA GeForce RTX 4080", 16),
+        Card("NVIDIA GeForce RTX 5080", 16),
+        Card("NVIDIA RTX A4500", 20),
+        Card("NVIDIA RTX 4000 Ada Generation", 20),
+        Card("NVIDIA RTX A5000", 24, "the A10G's chip"),
+        Card("NVIDIA GeForce RTX 3090", 24, "the A10G's chip family, more bandwidth"),
+        Card("NVIDIA GeForce RTX 3090 Ti", 24, "rare"),
+        Card("NVIDIA A30", 24, "rare"),
+        Card("NVIDIA L4", 24, "low memory bandwidth: slow for training"),
+        Card("NVIDIA GeForce RTX 4090", 24, "the fastest with 24 GB"),
+        Card("NVIDIA GeForce RTX 5090", 32),
+        Card("NVIDIA RTX 5000 Ada Generation", 32),
+        Card("NVIDIA A40", 48),
+        Card("NVIDIA RTX A6000", 48),
+        Card("NVIDIA L40", 48),
+        Card("NVIDIA L40S", 48),
+        Card("NVIDIA RTX 6000 Ada Generation", 48),
+        Card("NVIDIA A100 80GB PCIe", 80),
+        Card("NVIDIA A100-SXM4-80GB", 80),
+        Card("NVIDIA H100 PCIe", 80),
+        Card("NVIDIA H100 80GB HBM3", 80, "SXM"),
+        Card("NVIDIA H100 NVL", 94),
+        Card("NVIDIA RTX PRO 6000 Blackwell Server Edition", 96),
+        Card("NVIDIA H200", 141),
+        Card("NVIDIA B200", 180),
+        Card("NVIDIA B300 SXM6 AC", 288),
+    )
+}
+
+# In order of preference at equal price. Keys as ``_plain`` writes them.
+NAMES: dict[str, tuple[str, ...]] = {
+    "a4000": ("NVIDIA RTX A4000",),
+    "a4500": ("NVIDIA RTX A4500",),
+    "a5000": ("NVIDIA RTX A5000",),
+    "a6000": ("NVIDIA RTX A6000",),
+    "a30": ("NVIDIA A30",),
+    "a40": ("NVIDIA A40",),
+    "l4": ("NVIDIA L4",),
+    "l40": ("NVIDIA L40",),
+    "l40s": ("NVIDIA L40S",),
+    "3090": ("NVIDIA GeForce RTX 3090",),
+    "3090ti": ("NVIDIA GeForce RTX 3090 Ti",),
+    "4080": ("NVIDIA GeForce RTX 4080",),
+    "4090": ("NVIDIA GeForce RTX 4090",),
+    "5080": ("NVIDIA GeForce RTX 5080",),
+    "5090": ("NVIDIA GeForce RTX 5090",),
+    "2000ada": ("NVIDIA RTX 2000 Ada Generation",),
+    "4000ada": ("NVIDIA RTX 4000 Ada Generation",),
+    "5000ada": ("NVIDIA RTX 5000 Ada Generation",),
+    "6000ada": ("NVIDIA RTX 6000 Ada Generation",),
+    "pro6000": ("NVIDIA RTX PRO 6000 Blackwell Server Edition",),
+    "a100": ("NVIDIA A100 80GB PCIe", "NVIDIA A100-SXM4-80GB"),
+    "a10080": ("NVIDIA A100 80GB PCIe", "NVIDIA A100-SXM4-80GB"),
+    "a100pcie": ("NVIDIA A100 80GB PCIe",),
+    "a100sxm": ("NVIDIA A100-SXM4-80GB",),
+    "h100": ("NVIDIA H100 PCIe", "NVIDIA H100 80GB HBM3", "NVIDIA H100 NVL"),
+    "h10080": ("NVIDIA H100 PCIe", "NVIDIA H100 80GB HBM3"),
+    "h100pcie": ("NVIDIA H100 PCIe",),
+    "h100sxm": ("NVIDIA H100 80GB HBM3",),
+    "h100nvl": ("NVIDIA H100 NVL",),
+    "h200": ("NVIDIA H200",),
+    "b200": ("NVIDIA B200",),
+    "b300": ("NVIDIA B300 SXM6 AC",),
+}
+LIKE_A10G = (
+    "NVIDIA RTX A5000",
+    "NVIDIA GeForce RTX 3090",
+    "NVIDIA GeForce RTX 4090",
+    "NVIDIA L4",
+    "NVIDIA A30",
+    "NVIDIA GeForce RTX 3090 Ti",
+)
+NOT_THERE: dict[str, tuple[tuple[str, ...], str]] = {
+    name: (LIKE_A10G, f"RunPod has no {said}: taking the cheapest of its 24 GB cards that is free")
+    for name, said in (("a10g", "A10G"), ("a10", "A10"))
+}
+STOCK = {"HIGH": 0, "MEDIUM": 1, "LOW": 2}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What ``--gpu`` asked for; ``note`` is to be said when it is not literally what will be had."""
+
+    text: str
+    ids: tuple[str, ...]
+    count: int
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A card that can be tried now; ``rate`` is USD per hour for all cards of the pod, without disk."""
+
+    gpu: Gpu
+    rate: float
+    note: str
+
+
+@dataclass(frozen=True)
+class Choice:
+    """``ranked``: to be tried in this order. ``dropped``: RunPod id and why not, in order of the name."""
+
+    ranked: tuple[Candidate, ...]
+    dropped: tuple[tuple[str, str], ...]
+
+
+def resolve(text: str, known: Iterable[Gpu] = ()) -> Wanted:
+    """Read ``4090``, ``RTX A5000``, ``A100:4``, a RunPod id, or a name or id of a card in ``known``.
+
+    Raises ``Usage`` with the nearest names.
+    """
+    name, colon, number = text.strip().rpartition(":")
+    if not colon:
+        name, number = number, "1"
+    if not re.fullmatch(r"[1-9]\d?", number.strip()):
+        raise Usage(f"--gpu {text}: {number!r} is no number of cards", "write it as A100:4")
+    count = int(number)
+    plain = _plain(name)
+    if plain in NOT_THERE:
+        ids, note = NOT_THERE[plain]
+        return Wanted(text, ids, count, note)
+    names = {**{_plain(card): (card,) for card in CARDS}, **NAMES}
+    for gpu in known:
+        names.setdefault(_plain(gpu.id), (gpu.id,))
+        names.setdefault(_plain(gpu.name), (gpu.id,))
+    if plain in names:
+        return Wanted(text, names[plain], count)
+    near = difflib.get_close_matches(plain, [*NAMES, *NOT_THERE], n=4, cutoff=0.4)
+    hint = ", ".join(_spoken(found) for found in near or NAMES)
+    raise Usage(f"--gpu {text}: no such card", f"{'nearest' if near else 'there are'}: {hint}")
+
+
+def candidates(wanted: Wanted, catalog: Catalog, *, min_cuda: str) -> Choice:
+    """Rank the wanted cards: the cheapest first, at one price the best stocked.
+
+    ``min_cuda`` is ``major.minor``: a card none of whose free hosts has it is dropped.
+    """
+    gpus = {gpu.id: gpu for gpu in catalog.gpus}
+    ranked: list[Candidate] = []
+    dropped: list[tuple[str, str]] = []
+    for card_id in wanted.ids:
+        gpu = gpus.get(card_id)
+        reason = "not in RunPod's catalog" if gpu is None else _against(gpu, wanted.count, min_cuda)
+        if gpu is None or reason:
+            dropped.append((card_id, reason))
+        else:
+            note = CARDS[card_id].note if card_id in CARDS else ""
+            ranked.append(Candidate(gpu, gpu.secure_price * wanted.count, note))
+    ranked.sort(key=lambda found: (found.rate, STOCK.get(found.gpu.availability, len(STOCK))))
+    return Choice(tuple(ranked), tuple(dropped))
+
+
+def _against(gpu: Gpu, count: int, min_cuda: str) -> str:
+    if not gpu.secure or gpu.secure_price <= 0:
+        return "not offered on Secure Cloud"
+    if gpu.max_count and count > gpu.max_count:
+        return f"at most {gpu.max_count} in one pod"
+    if gpu.availability == "NONE":
+        return "none free right now"
+    new_enough = [free for version, free in gpu.cuda.items() if _at_least(version, min_cuda)]
+    if not new_enough:
+        versions = sorted(filter(_version, gpu.cuda), key=_version)
+        newest = f"at most {versions[-1]}" if versions else "no CUDA version that is known"
+        return f"its hosts have {newest}, the image needs CUDA {min_cuda}"
+    if not any(new_enough):
+        return f"none free right now on a host with CUDA {min_cuda}"
+    return ""
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(map(int, text.split("."))) if re.fullmatch(r"\d+(\.\d+)*", text) else ()
+
+
+def _at_least(version: str, floor: str) -> bool:
+    return _version(version) >= _version(floor)
+
+
+def _plain(name: str) -> str:
+    """Lower case, no spaces and signs, no maker's or family's words, no "GB": ``RTX-4090`` is ``4090``."""
+    letters = re.sub(r"[^a-z0-9]+", " ", name.lower())
+    words = (re.sub(r"(?<=\d)gb$", "", word) for word in letters.split())
+    dull = {"nvidia", "geforce", "rtx", "tesla", "generation", "gpu"}
+    plain = "".join(word for word in words if word not in dull)
+    return re.sub(r"^(geforce)?rtx(?=[a\d])", "", plain)
+
+
+def _spoken(plain: str) -> str:
+    return plain.replace("sxm", " sxm").replace("pcie", " pcie").replace("ada", " ada").upper()

@@ -1,0 +1,350 @@
+"""What the launcher asks of RunPod.
+
+Everything goes through one small client of our own. The vendor's SDK (2.0.0rc2) was to serve the plain
+calls, but its package cannot: stop, start, delete and registries take the key from a module-wide
+variable only, registries cannot be listed, no header of an answer is visible (so no Retry-After), and
+a ``.netrc`` entry for the host replaces the key.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, Self, TypeVar
+from urllib.parse import quote
+
+from launcher.errors import ApiUnavailable, WrongState
+from launcher.runpod_api import logs
+from launcher.runpod_api.answers import (
+    ABSENT,
+    BillingRecord,
+    Catalog,
+    DataCenter,
+    Gpu,
+    LogLine,
+    Pod,
+    Registry,
+    Volume,
+    as_list,
+    as_map,
+)
+from launcher.runpod_api.http import Http, OutcomeUnknown
+from trainer.contract.errors import NotFound
+
+BASE_URL = "https://api.runpod.io"
+BASE_URL_VARIABLE = "RUNPOD_API_BASE_URL"
+SSH_PORT = "22/tcp"
+SETTLE = (
+    0.0,
+    2.0,
+    4.0,
+    8.0,
+    16.0,
+)  # a pod that was made in spite of an error shows up within these
+CREATE_TRIES = 3
+RELEASE_TRIES = 12
+PAGES = 1000
+
+
+class _Item(Protocol):
+    @property
+    def id(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+
+
+T = TypeVar("T")
+Named = TypeVar("Named", bound=_Item)
+
+
+@dataclass(frozen=True)
+class PodRequest:
+    """A pod to rent; ``body`` is what is sent. ``name`` must be unique to this attempt.
+
+    ``disk`` GB are lost at every restart; ``volume_gb`` GB at ``mount`` lie on the host and survive a
+    stop, a network volume (``volume_id``) also the pod. ``env`` is readable by every key holder.
+    """
+
+    name: str
+    image: str
+    gpu_id: str
+    gpu_count: int
+    min_cuda: str
+    disk: int
+    mount: str
+    env: Mapping[str, str]
+    volume_gb: int = 0
+    volume_id: str = ""
+    args: str = ""
+    registry: str = ""
+    data_centers: tuple[str, ...] = ()
+    ports: tuple[str, ...] = field(default=(SSH_PORT,))
+
+    def body(self) -> dict[str, object]:
+        mounts: dict[str, object] = (
+            {"network": [{"volumeId": self.volume_id, "path": self.mount}]}
+            if self.volume_id
+            else {"persistent": {"size": self.volume_gb, "path": self.mount}}
+        )
+        body: dict[str, object] = {
+            "name": self.name,
+            "image": self.image,
+            "cloud": "SECURE",
+            "gpu": {"id": self.gpu_id, "count": self.gpu_count, "minCudaVersion": self.min_cuda},
+            "disk": self.disk,
+            "mounts": mounts,
+            "ports": list(self.ports),
+            "env": dict(self.env),
+        }
+        # An empty value is not the same as none: empty args replace the image's own command.
+        if self.args:
+            body["args"] = self.args
+        if self.registry:
+            body["registry"] = self.registry
+        if self.data_centers:
+            body["dataCenterIds"] = list(self.data_centers)
+        return body
+
+
+class Api:
+    """RunPod's REST v2 with one key; a context manager. ``now`` gives Unix seconds.
+
+    Every call raises the faults of ``launcher.errors`` (and ``NotFound``); reads, stop, start and
+    delete are repeated with patience on 429, server faults and broken connections.
+    """
+
+    def __init__(
+        self,
+        key: str,
+        base_url: str = BASE_URL,
+        *,
+        now: Callable[[], float],
+        sleep: Callable[[float], None],
+        draw: Callable[[], float],
+    ) -> None:
+        self._http = Http(key, base_url, sleep=sleep, draw=draw)
+        self._now = now
+        self._sleep = sleep
+
+    def __repr__(self) -> str:
+        return f"Api({self._http.base_url!r})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    # Pods
+
+    def pods(self, name: str | None = None) -> list[Pod]:
+        """All pods of the account, or those of that exact name; none that is terminated."""
+        found = [pod for pod in self._list("/v2/pods", "pods", Pod.read) if pod.status != ABSENT]
+        return found if name is None else [pod for pod in found if pod.name == name]
+
+    def pod(self, pod_id: str) -> Pod | None:
+        """The pod, or None when the API does not know it: gone, or too young to be seen."""
+        try:
+            return Pod.read(self._get(_pod(pod_id)))
+        except NotFound:
+            return None
+
+    def create_pod(self, request: PodRequest) -> Pod:
+        """Rent a pod, once.
+
+        When it is not known whether a request was carried out, the account is searched for the name
+        before another is sent. Raises ``OutcomeUnknown`` when that cannot be told: a pod of this name
+        may then exist. Should two have been made after all, one is released.
+        """
+        pod, tried = self._create(
+            "/v2/pods", request.body(), Pod.read, self.pods, request.name, set()
+        )
+        if tried > 1:
+            for twin in self.pods(request.name):
+                if twin.id != pod.id:
+                    self.release(twin.id)
+        return pod
+
+    def stop(self, pod_id: str) -> Pod:
+        """Release the GPU and keep the volume; a stopped pod stays stopped."""
+        return self._act(pod_id, "stop", {"EXITED"})
+
+    def start(self, pod_id: str) -> Pod:
+        """Boot a stopped pod. ``NoCapacity`` when its host has no card free."""
+        return self._act(pod_id, "start", {"PROVISIONING", "STARTING", "RUNNING"})
+
+    def delete(self, pod_id: str) -> bool:
+        """Ask for the pod's end. False when the API does not know it, which proves nothing."""
+        try:
+            self._http.send("DELETE", _pod(pod_id), safe=True)
+        except NotFound:
+            return False
+        return True
+
+    def absent(self, pod_id: str) -> bool:
+        """Whether neither get nor list shows the pod as existing."""
+        pod = self.pod(pod_id)
+        return (pod is None or pod.status == ABSENT) and all(p.id != pod_id for p in self.pods())
+
+    def release(self, pod_id: str) -> None:
+        """Delete the pod and return once its absence is confirmed; again is no error.
+
+        A delete that was not accepted is repeated, and needs more than one look: a fresh pod can be
+        unknown for a while and live. Raises ``ApiUnavailable`` when the pod does not go.
+        """
+        looks = 0
+        accepted = False
+        for attempt in range(RELEASE_TRIES):
+            accepted = self.delete(pod_id) or accepted
+            looks = looks + (3 if accepted else 1) if self.absent(pod_id) else 0
+            if looks >= 3:
+                return
+            self._sleep(min(1.0 * 2**attempt, 15.0))
+        raise ApiUnavailable(
+            f"pod {pod_id} was told to end and still shows up",
+            "it may still be billed: end it in RunPod's console, or run `launch reap`",
+        )
+
+    def logs(
+        self, pod_id: str, *, source: str | None = None, quiet: float = 15.0
+    ) -> Iterator[LogLine | None]:
+        """The pod's log from its start, each line once, over as many connections as it takes.
+
+        ``source``: ``container``, ``system`` or both. Endless; ``None`` whenever nothing was said for
+        ``quiet`` seconds or the stream broke. ``NotFound`` after about a minute of an unknown pod.
+        """
+        return logs.follow(self._http, f"{_pod(pod_id)}/logs", source=source, quiet=quiet)
+
+    # Catalog
+
+    def catalog(self, count: int = 1, *, min_cuda: str | None = None) -> Catalog:
+        """Secure Cloud's cards, prices and stock for pods of ``count`` cards, and when it was read."""
+        query: dict[str, str | int] = {
+            "include": "AVAILABILITY",
+            "product": "POD",
+            "cloud": "SECURE",
+            "count": count,
+        }
+        if min_cuda:
+            query["minCudaVersion"] = min_cuda
+        read_at = self._now()
+        gpus = self._list("/v2/catalog/gpus", "gpus", Gpu.read, query)
+        return Catalog(read_at=read_at, count=count, gpus=tuple(gpus))
+
+    def data_centers(self) -> list[DataCenter]:
+        return self._list(
+            "/v2/catalog/datacenters",
+            "dataCenters",
+            DataCenter.read,
+            {"include": "GPU_AVAILABILITY"},
+        )
+
+    # Registries, network volumes, bills
+
+    def registries(self) -> list[Registry]:
+        return self._list("/v2/registries", "registries", Registry.read)
+
+    def create_registry(self, name: str, username: str, password: str) -> Registry:
+        """Store a pull credential. The password goes out once and stays nowhere on this side."""
+        body = {"name": name, "username": username, "password": password}
+        return self._create_named("/v2/registries", body, Registry.read, self.registries, name)
+
+    def volumes(self) -> list[Volume]:
+        return self._list("/v2/network-volumes", "networkVolumes", Volume.read)
+
+    def create_volume(self, name: str, *, size: int, data_center: str) -> Volume:
+        """Make a network volume of ``size`` GB (10 to 4096): billed until it is deleted."""
+        body = {"name": name, "size": size, "dataCenter": data_center}
+        return self._create_named("/v2/network-volumes", body, Volume.read, self.volumes, name)
+
+    def bill(self, pod_id: str, *, since: str) -> list[BillingRecord]:
+        """What the pod was charged from ``since`` (RFC 3339) on, by the hour; lags, may be empty."""
+        query = {"podId": pod_id, "bucketSize": "hour", "startTime": since}
+        records = self._list("/v2/billing/pods", "records", BillingRecord.read, query)
+        return [record for record in records if record.pod_id == pod_id]
+
+    # How
+
+    def _get(self, path: str, query: Mapping[str, str | int] | None = None) -> Mapping[str, Any]:
+        return self._http.send("GET", path, query=query, safe=True)
+
+    def _list(
+        self,
+        path: str,
+        key: str,
+        read: Callable[[Mapping[str, Any]], T],
+        query: Mapping[str, str | int] | None = None,
+    ) -> list[T]:
+        found: list[T] = []
+        cursor: dict[str, str | int] = {}
+        for _ in range(PAGES):
+            answer = self._get(path, {**(query or {}), **cursor})
+            if not isinstance(answer.get(key), list):
+                raise ApiUnavailable(
+                    f"GET {path}: the answer has no list {key!r}",
+                    f"is {self._http.base_url} RunPod's API?",
+                )
+            found += [read(item) for item in map(as_map, as_list(answer[key])) if item]
+            page = as_map(answer.get("pagination"))
+            following = page.get("nextCursor")
+            if not page.get("hasNextPage") or not following or following == cursor.get("cursor"):
+                break
+            cursor = {"cursor": str(following)}
+        return found
+
+    def _act(self, pod_id: str, action: str, done: set[str]) -> Pod:
+        try:
+            path = f"{_pod(pod_id)}/action"
+            return Pod.read(self._http.send("POST", path, body={"action": action}, safe=True))
+        except WrongState:
+            pod = self.pod(pod_id)
+            if pod is None or pod.status not in done:
+                raise
+            return pod
+
+    def _create_named(
+        self,
+        path: str,
+        body: Mapping[str, object],
+        read: Callable[[Mapping[str, Any]], Named],
+        listed: Callable[[], list[Named]],
+        name: str,
+    ) -> Named:
+        """As ``_create``, for names that need not be unique: what was there before is not taken for ours."""
+        before = {item.id for item in listed()}
+        return self._create(path, body, read, lambda _: listed(), name, before)[0]
+
+    def _create(
+        self,
+        path: str,
+        body: Mapping[str, object],
+        read: Callable[[Mapping[str, Any]], Named],
+        listed: Callable[[str], list[Named]],
+        name: str,
+        before: set[str],
+    ) -> tuple[Named, int]:
+        """What was made and at which try."""
+        for tried in itertools.count(1):
+            try:
+                made = read(self._http.send("POST", path, body=body, safe=False))
+                if made.id:
+                    return made, tried
+                cause = f"POST {path}: the answer names no id"
+            except OutcomeUnknown as fault:
+                cause = fault.cause
+            doubt = OutcomeUnknown(cause, f"{name!r} may exist all the same: look for that name")
+            for wait in SETTLE:
+                self._sleep(wait)
+                try:
+                    found = listed(name)
+                except ApiUnavailable:
+                    raise doubt from None
+                for item in found:
+                    if item.name == name and item.id not in before:
+                        return item, tried
+            if tried == CREATE_TRIES:
+                raise doubt
+        raise AssertionError
+
+
+def _pod(pod_id: str) -> str:
+    return f"/v2/pods/{quote(pod_id, safe='')}"

@@ -1,0 +1,104 @@
+"""A pod's log as one unbroken sequence of lines, over a stream that breaks.
+
+It is opened again after the last line seen, as often as needed. What the server then says twice is
+left out: only lines that an earlier connection gave can be repeats, and each of them once.
+"""
+
+import json
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from launcher.runpod_api.answers import LogLine, as_map, as_text
+from launcher.runpod_api.http import Dropped, Http
+from trainer.contract.errors import NotFound
+
+MOST_LINES = 5000
+UNKNOWN_TRIES = 8
+
+
+def follow(http: Http, path: str, *, source: str | None, quiet: float) -> Iterator[LogLine | None]:
+    """Lines from the start of the log (at most the last 5000) on, without end.
+
+    ``None`` comes at least every ``quiet`` seconds while nothing is said, for the caller to look at
+    the clock and the pod. Raises ``NotFound`` when the API has not known the pod for about a minute.
+    """
+    query: dict[str, str | int] = {"tail": MOST_LINES}
+    if source:
+        query["source"] = source
+    last_id = ""
+    given: deque[LogLine] = deque(maxlen=MOST_LINES)
+    unknown = failures = 0
+    while True:
+        repeats = Counter(given)
+        wait = 0.0
+        try:
+            with http.stream(path, query=query, last_id=last_id, quiet=quiet) as lines:
+                unknown = 0
+                for line in read_events(lines):
+                    failures = 0
+                    if line is None:
+                        yield None
+                    elif repeats[line]:
+                        repeats[line] -= 1
+                    else:
+                        given.append(line)
+                        last_id = line.id or line.time or last_id
+                        yield line
+        except Dropped as dropped:
+            wait = dropped.wait
+            if dropped.silent:
+                yield None
+                continue
+        except NotFound:
+            unknown += 1
+            if unknown >= UNKNOWN_TRIES:
+                raise
+        yield None
+        http.sleep(http.pause(min(failures, 4), wait))
+        failures += 1
+
+
+def read_events(lines: Iterator[str]) -> Iterator[LogLine | None]:
+    """Parse server-sent events as they come; ``None`` for a comment.
+
+    An event counts at its blank line, as the standard says, or as soon as an id and a whole JSON
+    object are there: the API's own example shows events without the blank line.
+    """
+    event_id, data = "", ""
+    for text in lines:
+        name, _, value = text.partition(":")
+        value = value.removeprefix(" ")
+        if not text:
+            found = _object(data)
+            if found is not None:
+                yield _line(event_id, found)
+            event_id, data = "", ""
+        elif not name:
+            yield None
+        elif name == "id":
+            event_id = value
+        elif name == "data":
+            data += value
+        found = _object(data) if event_id else None
+        if found is not None:
+            yield _line(event_id, found)
+            event_id, data = "", ""
+
+
+def _object(data: str) -> Mapping[str, Any] | None:
+    try:
+        found = json.loads(data)
+    except ValueError:
+        return None
+    return found if isinstance(found, Mapping) else None
+
+
+def _line(event_id: str, data: Mapping[str, Any]) -> LogLine:
+    data = as_map(data)
+    return LogLine(
+        id=event_id,
+        time=as_text(data.get("ts")),
+        source=as_text(data.get("source")),
+        line=as_text(data.get("line")),
+    )
