@@ -13,14 +13,13 @@ from trainer.contract import events
 from trainer.contract.errors import (
     Fault,
     Interrupted,
-    ModelUnavailable,
     NoSpace,
     NotInstalled,
     TrainingFailed,
 )
 
-# What may work another time with the same job and data.
-RESUMABLE = {NoSpace, ModelUnavailable, NotInstalled, TrainingFailed}
+# What may work another time with the same job and data, once its cause is gone.
+RESUMABLE = {NoSpace, NotInstalled, TrainingFailed}
 
 
 def resume_hint(run: Run) -> str:

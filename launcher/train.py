@@ -59,7 +59,7 @@ def train(request: Request, *, world: World, view: View) -> Outcome:
     machine = MACHINES[request.where](world)
     machine.check()
     run, job = resolve(request, world=world)
-    data = check_data(job, view=view)
+    data = check_data(request.job or job, view=view)  # a fault names the path as it was typed
     with world.interrupts() as interrupts:
         make_folder(run, request)
         with runs.hold(run, world=world) as log:

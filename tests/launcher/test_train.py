@@ -79,7 +79,7 @@ def test_a_failure_is_told_journalled_and_kept(behaviour, fault, says, job, worl
     found = status.look(only_run(world()))
     assert found.state == "failed"
     assert says in found.reason
-    if behaviour in {"crash", "killed"}:
+    if behaviour in {"crash", "killed", "refuse"}:
         assert f"launch train --resume {found.id}" in caught.value.hint
     if behaviour == "crash":
         assert "  RuntimeError: no such luck" in caught.value.faults
@@ -145,7 +145,7 @@ def test_overwrite_begins_anew(job, world, heard):
 
 def test_bad_data_leaves_nothing_behind(folder, job, world, heard):
     (folder / "data.jsonl").write_text("")
-    with pytest.raises(BadData):
+    with pytest.raises(BadData, match=r"^data\.jsonl"):
         train(Request(job=job), world=world(), view=heard)
     assert [path.name for path in folder.iterdir()] == ["data.jsonl"]
     assert runs.index(world=world()) == []
