@@ -99,15 +99,17 @@ def load_tokenizer(source: Source) -> Any:
         AutoConfig.from_pretrained(source.place, revision=source.revision)
     except (OSError, ValueError, KeyError) as error:
         raise explain(error, source) from None
+    missing = ModelUnavailable(
+        f"{source.name} has no tokenizer that can be loaded",
+        "add tokenizer.json and tokenizer_config.json to its folder",
+    )
     try:
         tokenizer = AutoTokenizer.from_pretrained(source.place, revision=source.revision)
     except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
-        if Path(source.place).is_dir():
-            raise ModelUnavailable(
-                f"{source.name} has no tokenizer that can be loaded",
-                "add tokenizer.json and tokenizer_config.json to its folder",
-            ) from None
-        raise explain(error, source) from None
+        raise missing if Path(source.place).is_dir() else explain(error, source) from None
+    # Without any file transformers makes one up, of special tokens alone.
+    if len(tokenizer) <= len(tokenizer.added_tokens_decoder):
+        raise missing
     return tokenizer
 
 

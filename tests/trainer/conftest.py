@@ -1,6 +1,5 @@
 """Small tokenizers with real special tokens and real templates, and a random tiny model."""
 
-import json
 import os
 from pathlib import Path
 
@@ -97,7 +96,7 @@ def tokenizer_of():
 
 
 @pytest.fixture(scope="session")
-def base_model(tmp_path_factory) -> Path:
+def base_model(tmp_path_factory):
     """A folder with a random Qwen2 model (0.1M parameters) and a ChatML tokenizer."""
     import torch
     from transformers import Qwen2Config, Qwen2ForCausalLM
@@ -120,25 +119,3 @@ def base_model(tmp_path_factory) -> Path:
     Qwen2ForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
-
-
-def chat(number: int) -> dict:
-    """Row ``number`` of the test data; lengths differ, so that padding matters."""
-    column = ["price", "year", "city", "head"][number % 4]
-    return {
-        "messages": [
-            {"role": "system", "content": "You are a helpful assistant."},
-            {
-                "role": "user",
-                "content": f"what is the mean of {column}?" + " please" * (number % 5),
-            },
-            {"role": "assistant", "content": f'submit(df["{column}"].mean())'},
-        ]
-    }
-
-
-@pytest.fixture
-def data_file(tmp_path) -> Path:
-    path = tmp_path / "rows.jsonl"
-    path.write_text("".join(json.dumps(chat(number)) + "\n" for number in range(20)))
-    return path

@@ -15,11 +15,8 @@ QUESTION = {"role": "user", "content": "what is the mean of price?"}
 AGAIN = {"role": "user", "content": "stdout:\n\n12\n"}
 FIRST = {"role": "assistant", "content": 'print(df["price"])'}
 SECOND = {"role": "assistant", "content": "submit(12)\nok"}
-CALL = {
-    "role": "assistant",
-    "content": None,
-    "tool_calls": [{"type": "function", "function": {"name": "run", "arguments": {"code": "1"}}}],
-}
+CALLED = {"type": "function", "function": {"name": "run", "arguments": {"code": "1"}}}
+CALL = {"role": "assistant", "content": None, "tool_calls": [CALLED]}
 RESULT = {"role": "tool", "content": "1"}
 
 
@@ -56,7 +53,7 @@ def trained_texts(examples, tokenizer):
     """The decoded text of every run of trained tokens, of all examples."""
     found = []
     for ids, labels in all_of(examples):
-        runs = [[]]
+        runs: list[list[int]] = [[]]
         for token, label in zip(ids, labels, strict=True):
             assert label in {IGNORED, token}
             if label == IGNORED:
@@ -168,7 +165,7 @@ def test_every_special_token_is_refused_in_content(tmp_path, tokenizer_of):
 
 def test_what_the_template_refuses_is_named(tmp_path, tokenizer_of):
     chat_format = format_of(tokenizer_of("llama3_2"))
-    two = CALL | {"tool_calls": CALL["tool_calls"] * 2}
+    two = CALL | {"tool_calls": [CALLED, CALLED]}
     with pytest.raises(BadData) as caught:
         encode(tmp_path, chat_format, [QUESTION, two, RESULT, SECOND], [QUESTION, FIRST])
     assert ":1: the chat template refuses it (This model only supports" in caught.value.faults[0]
@@ -245,7 +242,7 @@ def test_long_rows_are_refused_on_request(tmp_path, chat_format):
 
 def test_long_rows_are_split_where_a_user_speaks(tmp_path, chat_format):
     system = {"role": "system", "content": "be brief"}
-    chat = [system]
+    chat: list[dict] = [system]
     for number in range(6):
         chat += [QUESTION, FIRST | {"content": f"answer {number}", "weight": int(number != 2)}]
     limit = encode(tmp_path, chat_format, chat).lengths[0] * 2 // 3

@@ -1,0 +1,509 @@
+import errno
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+
+from trainer.contract import events, manifest
+from trainer.contract.errors import (
+    BadData,
+    BadJob,
+    Interrupted,
+    NoSpace,
+    NotInstalled,
+    OutputExists,
+    ResultRejected,
+    ResumeRefused,
+    TrainingFailed,
+)
+from trainer.contract.job import Job, from_sources
+from trainer.reporting import Reporter
+
+CURVE = Path(__file__).parent / "loss_curve.json"
+SETTINGS = ["max_steps=8", "batch_size=8", "lr=0.02", "lora.r=4", "warmup=0", "max_length=256"]
+
+
+def job_of(base_model, data_file, output, *settings) -> Job:
+    places = {"model": str(base_model), "data": str(data_file), "output": str(output)}
+    return from_sources(None, [*SETTINGS, *settings], places)
+
+
+def run(job, *, resume=False, overwrite=False):
+    from trainer.train import train
+
+    lines: list[str] = []
+    train(job, resume=resume, overwrite=overwrite, say=lines.append)
+    return lines
+
+
+def events_of(output, kind):
+    return [e for e in events.read(Path(output) / "events.jsonl")[0] if isinstance(e, kind)]
+
+
+def losses_of(output):
+    return [event.loss for event in events_of(output, events.Step)]
+
+
+def weights_of(output):
+    from safetensors.torch import load_file
+
+    return load_file(Path(output) / "adapter" / "adapter_model.safetensors")
+
+
+def largest_difference(left, right):
+    left, right = weights_of(left), weights_of(right)
+    assert left.keys() == right.keys()
+    return max(float((left[name] - right[name]).abs().max()) for name in left)
+
+
+@pytest.fixture(scope="module")
+def finished(base_model, tmp_path_factory):
+    """One plain run: (run folder, job, lines that were said)."""
+    folder = tmp_path_factory.mktemp("finished")
+    data = folder / "rows.jsonl"
+    write_rows(data, 20)
+    job = job_of(base_model, data, folder / "run")
+    return folder / "run", job, run(job)
+
+
+def write_rows(path, count):
+    path.write_text("".join(json.dumps(chat(number)) + "\n" for number in range(count)))
+
+
+def chat(number):
+    """Row ``number``; lengths differ, so that padding matters."""
+    column = ["price", "year", "city", "head"][number % 4]
+    question = f"what is the mean of {column}?" + " please" * (number % 5)
+    return {
+        "messages": [
+            {"role": "system", "content": "You are a helpful assistant."},
+            {"role": "user", "content": question},
+            {"role": "assistant", "content": f'submit(df["{column}"].mean())'},
+        ]
+    }
+
+
+@pytest.fixture
+def data_file(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    write_rows(path, 20)
+    return path
+
+
+def test_a_run_leaves_a_whole_result(finished):
+    output, job, _ = finished
+    found = manifest.verify(output)
+    assert found.complete
+    assert found.job_hash == job.hash()
+    assert found.data_sha256 == manifest.hash_file(Path(job.data)).sha256
+    assert found.metrics["steps"] == 8
+    assert found.reload_proof is not None
+    assert found.reload_proof.max_abs_diff == 0.0
+    assert found.reload_proof.base_max_abs_diff > 0.01
+    assert (output / "loss.png").read_bytes().startswith(b"\x89PNG")
+    assert Job.from_json(output / "job.json") == job
+    names = {path.name for path in (output / "adapter").iterdir()}
+    assert names == {
+        "README.md",
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "chat_template.jinja",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    }
+    assert not list(output.glob(".*"))
+
+
+def test_a_run_tells_what_it_does(finished):
+    output, _, lines = finished
+    found, _ = events.read(output / "events.jsonl")
+    assert [e.seq for e in found] == list(range(len(found)))
+    kinds = [e.type for e in found if e.type not in {"step", "phase"}]
+    assert kinds == ["plan", "checkpoint", "saved", "done"]
+    phases = [e.name for e in found if isinstance(e, events.Phase)]
+    assert phases == ["data", "model", "train", "save", "proof"]
+    steps = events_of(output, events.Step)
+    assert [s.step for s in steps] == list(range(1, 9))
+    assert all(s.steps == 8 and s.seconds_left >= 0 and s.memory_bytes > 0 for s in steps)
+    assert steps[-1].seconds_left == 0
+    assert any(line.startswith("step 8/8") for line in lines)
+    assert "done: " in lines[-1]
+
+
+def test_tokens_are_counted_as_they_are(finished):
+    output, _, _ = finished
+    (plan,) = events_of(output, events.Plan)
+    steps = events_of(output, events.Step)
+    # 20 rows in batches of 8 are three steps an epoch: after six steps two epochs are done.
+    assert steps[5].epoch == 2.0
+    assert steps[5].tokens == 2 * plan.tokens
+    assert steps[5].trained_tokens == 2 * plan.trained_tokens
+    assert plan.trained_tokens < plan.tokens / 2
+
+
+def test_the_log_shows_what_is_trained_and_holds_the_chatter(finished):
+    output, _, _ = finished
+    log = (output / "train.log").read_text()
+    assert '<|im_start|>assistant\n«submit(df["price"].mean())<|im_end|>»' in log
+    assert "step 8/8" in log
+
+
+def test_the_loss_curve_is_the_committed_one(finished):
+    """Other instruction sets (AVX-512, AVX2, none) sum in another order; that moved no loss by 1e-5."""
+    output, _, _ = finished
+    expected = json.loads(CURVE.read_text())
+    assert losses_of(output) == pytest.approx(expected, abs=1e-4)
+    assert expected[-1] < expected[0] - 0.4
+
+
+@pytest.mark.parametrize("micro_batch", [1, 4])
+def test_a_smaller_micro_batch_gives_the_same_adapter(finished, tmp_path, micro_batch):
+    output, job, _ = finished
+    other = job_of(job.model, job.data, tmp_path / "run", f"plan.micro_batch={micro_batch}")
+    run(other)
+    (plan,) = events_of(other.output, events.Plan)
+    assert (plan.micro_batch, plan.accumulation) == (micro_batch, 8 // micro_batch)
+    assert losses_of(other.output) == pytest.approx(losses_of(output), abs=2e-5)
+    # Adam divides by the gradient's size: where that is near zero, rounding shows (7e-5 measured).
+    assert largest_difference(other.output, output) < 5e-4
+    assert other.hash() == job.hash()
+
+
+def test_the_same_job_gives_the_same_bytes_and_another_seed_does_not(finished, tmp_path):
+    output, job, _ = finished
+    run(job_of(job.model, job.data, tmp_path / "same"))
+    assert largest_difference(tmp_path / "same", output) == 0.0
+    run(job_of(job.model, job.data, tmp_path / "other", "seed=1"))
+    assert largest_difference(tmp_path / "other", output) > 0.0
+
+
+@pytest.fixture
+def stop_after(monkeypatch):
+    """Send this process SIGTERM when a step has been reported."""
+    plain = Reporter.step
+
+    def arrange(number, sent=signal.SIGTERM):
+        def step(self, event):
+            plain(self, event)
+            if event.step == number:
+                os.kill(os.getpid(), sent)
+
+        monkeypatch.setattr(Reporter, "step", step)
+
+    return arrange
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [1, 4])
+def test_stopped_and_resumed_equals_uninterrupted(finished, tmp_path, stop_after, number, sent):
+    output, plain, _ = finished
+    job = job_of(plain.model, plain.data, tmp_path / "run")
+    stop_after(number, sent)
+    with pytest.raises(Interrupted) as caught:
+        run(job)
+    assert caught.value.hint == f"go on with: python -m trainer {tmp_path}/run/job.json --resume"
+    (saved,) = events_of(job.output, events.Checkpoint)
+    (failed,) = events_of(job.output, events.Failed)
+    assert failed.exit_code == 130
+    assert not (tmp_path / "run" / manifest.NAME).exists()
+    with pytest.raises(OutputExists, match="unfinished run"):
+        run(job)
+    stop_after(0)
+    lines = run(job, resume=True)
+    assert f"resuming after step {saved.step}" in lines
+    assert losses_of(job.output) == losses_of(output)
+    assert largest_difference(job.output, output) == 0.0
+    mine, theirs = (events_of(o, events.Step)[-1] for o in (job.output, output))
+    assert (mine.tokens, mine.trained_tokens) == (theirs.tokens, theirs.trained_tokens)
+    manifest.verify(tmp_path / "run")
+
+
+def test_a_run_that_died_after_its_last_step_is_finished(finished, tmp_path, monkeypatch):
+    output, plain, _ = finished
+    from trainer import result
+
+    job = job_of(plain.model, plain.data, tmp_path / "run", "schedule=cosine")
+    with monkeypatch.context() as patch:
+        patch.setattr(result, "prove", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run(job)
+    assert not (tmp_path / "run" / "adapter").exists()
+    run(job, resume=True)
+    assert len(losses_of(job.output)) == 8
+    assert largest_difference(job.output, output) == 0.0
+    assert manifest.verify(tmp_path / "run").metrics["final_loss"] is not None
+
+
+def test_a_resume_without_a_checkpoint_begins(base_model, data_file, tmp_path):
+    job = job_of(base_model, data_file, tmp_path / "run", "max_steps=1")
+    run(job, resume=True)
+    (warning,) = events_of(job.output, events.Warning)
+    assert "no checkpoint" in warning.message
+    manifest.verify(tmp_path / "run")
+
+
+def test_a_finished_run_is_not_touched(finished):
+    output, job, _ = finished
+    before = manifest.load(output / manifest.NAME)
+    with pytest.raises(OutputExists, match="already holds a result"):
+        run(job)
+    (line,) = run(job, resume=True)
+    assert "is complete" in line
+    with pytest.raises(ResumeRefused):
+        run(job.model_copy(update={"seed": 5}), resume=True)
+    assert manifest.verify(output) == before
+
+
+def test_overwrite_begins_again_and_keeps_what_is_not_ours(finished, tmp_path):
+    output, plain, _ = finished
+    copy = tmp_path / "run"
+    shutil.copytree(output, copy)
+    (copy / "notes.txt").write_text("mine")
+    job = job_of(plain.model, plain.data, copy, "max_steps=2")
+    run(job, overwrite=True)
+    assert manifest.verify(copy).metrics["steps"] == 2
+    assert (copy / "notes.txt").read_text() == "mine"
+    assert [p.name for p in (copy / "checkpoints").iterdir()] == ["checkpoint-2"]
+    seqs = [e.seq for e in events.read(copy / "events.jsonl")[0]]
+    assert seqs == list(range(len(seqs)))
+
+
+def test_a_changed_job_or_changed_data_is_not_resumed(finished, tmp_path):
+    output, plain, _ = finished
+    copy = tmp_path / "run"
+    shutil.copytree(output, copy)
+    (copy / manifest.NAME).unlink()
+    changed = job_of(plain.model, plain.data, copy, "lr=0.01", "lora.r=8", "plan.micro_batch=2")
+    with pytest.raises(ResumeRefused) as caught:
+        run(changed, resume=True)
+    assert caught.value.faults == ("lora.r: 4 -> 8", "lr: 0.02 -> 0.01")
+    data = tmp_path / "rows.jsonl"
+    write_rows(data, 21)
+    with pytest.raises(ResumeRefused, match="not the data that was begun with"):
+        run(job_of(plain.model, data, copy), resume=True)
+    template = Path(tmp_path / "base")
+    shutil.copytree(plain.model, template)
+    with (template / "chat_template.jinja").open("a") as file:
+        file.write("{# another #}")
+    moved = checkpoint_with(copy, {"job_hash": job_of(template, plain.data, copy).hash()})
+    assert moved
+    with pytest.raises(ResumeRefused, match="chat template is another one"):
+        run(job_of(template, plain.data, copy), resume=True)
+
+
+def checkpoint_with(output, changes):
+    paths = list(Path(output).glob("checkpoints/*/checkpoint.json"))
+    for path in paths:
+        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    return paths
+
+
+def test_another_precision_is_refused_and_another_device_is_told(finished, tmp_path):
+    output, plain, _ = finished
+    copy = tmp_path / "run"
+    shutil.copytree(output, copy)
+    (copy / manifest.NAME).unlink()
+    job = job_of(plain.model, plain.data, copy)
+    checkpoint_with(copy, {"precision": "bf16"})
+    with pytest.raises(ResumeRefused, match="begun in bf16 and would go on in fp32"):
+        run(job, resume=True)
+    checkpoint_with(copy, {"precision": "fp32", "device": "NVIDIA A10"})
+    run(job, resume=True)
+    (warning,) = events_of(copy, events.Warning)
+    assert "not bit-exact from here" in warning.message
+
+
+def test_checkpoints_are_made_by_step_and_the_newest_are_kept(base_model, data_file, tmp_path):
+    job = job_of(
+        base_model, data_file, tmp_path / "run", "checkpoint.steps=1", "max_steps=5",
+        "checkpoint.keep=3",
+    )  # fmt: skip
+    run(job)
+    assert [e.step for e in events_of(job.output, events.Checkpoint)] == [1, 2, 3, 4, 5]
+    kept = sorted(p.name for p in (tmp_path / "run" / "checkpoints").iterdir())
+    assert kept == ["checkpoint-3", "checkpoint-4", "checkpoint-5"]
+
+
+def test_checkpoints_are_made_by_time(base_model, data_file, tmp_path):
+    job = job_of(base_model, data_file, tmp_path / "run", "checkpoint.minutes=1e-9", "max_steps=3")
+    run(job)
+    assert [e.step for e in events_of(job.output, events.Checkpoint)] == [1, 2, 3]
+
+
+def test_a_full_disk_keeps_the_last_checkpoint(finished, tmp_path, monkeypatch):
+    import torch
+
+    output, plain, _ = finished
+    job = job_of(plain.model, plain.data, tmp_path / "run", "checkpoint.steps=3")
+    plain_save = torch.save
+
+    def save(value, path, *args, **kwargs):
+        if "checkpoint-6" in str(path):
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        plain_save(value, path, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", save)
+        with pytest.raises(NoSpace, match="the disk is full"):
+            run(job)
+    assert events_of(job.output, events.Failed)[-1].exit_code == 8
+    lines = run(job, resume=True)
+    assert "resuming after step 3" in lines
+    assert largest_difference(job.output, output) == 0.0
+
+
+def test_a_loss_that_is_no_number_ends_the_run(base_model, data_file, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    broken = tmp_path / "base"
+    shutil.copytree(base_model, broken)
+    weights = load_file(broken / "model.safetensors")
+    weights["model.norm.weight"][0] = float("nan")
+    save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
+    job = job_of(broken, data_file, tmp_path / "run")
+    with pytest.raises(TrainingFailed, match="the loss is nan at step 1"):
+        run(job)
+    (failed,) = events_of(job.output, events.Failed)
+    assert failed.exit_code == 9
+    assert not (tmp_path / "run" / "adapter").exists()
+
+
+def test_an_adapter_that_changes_nothing_is_no_result(base_model, data_file, tmp_path):
+    job = job_of(base_model, data_file, tmp_path / "run", "lr=1e-30", "max_steps=1")
+    with pytest.raises(TrainingFailed, match="changes nothing"):
+        run(job)
+    assert not (tmp_path / "run" / "adapter").exists()
+
+
+def test_an_adapter_that_does_not_reload_is_no_result(base_model, data_file, tmp_path, monkeypatch):
+    from safetensors.torch import load_file, save_file
+
+    from trainer import result
+
+    plain = result.save_adapter
+
+    def save(model, tokenizer, folder):
+        plain(model, tokenizer, folder)
+        path = folder / "adapter_model.safetensors"
+        weights = load_file(path)
+        next(iter(weights.values())).mul_(2)
+        save_file(weights, path)
+
+    monkeypatch.setattr(result, "save_adapter", save)
+    job = job_of(base_model, data_file, tmp_path / "run")
+    with pytest.raises(TrainingFailed, match="does not give what was trained"):
+        run(job)
+    assert not (tmp_path / "run" / manifest.NAME).exists()
+
+
+def test_a_changed_adapter_is_rejected(finished, tmp_path):
+    output, _, _ = finished
+    copy = tmp_path / "run"
+    shutil.copytree(output, copy)
+    path = copy / "adapter" / "adapter_model.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ResultRejected):
+        manifest.verify(copy)
+
+
+def test_the_cards_lines_load_the_adapter(finished):
+    output, _, _ = finished
+    text = (output / "adapter" / "README.md").read_text()
+    code = text.partition("```python\n")[2].partition("```")[0]
+    names: dict = {}
+    exec(code.replace("ADAPTER_FOLDER", str(output / "adapter")), names)
+    prompt = names["tokenizer"].apply_chat_template(
+        [{"role": "user", "content": "what is the mean of price?"}],
+        add_generation_prompt=True,
+        return_tensors="pt",
+    )
+    answer = names["model"].generate(**prompt, max_new_tokens=4, do_sample=False)
+    assert answer.shape[1] > prompt["input_ids"].shape[1]
+
+
+def test_nf4_trains_on_a_cpu(base_model, data_file, tmp_path):
+    job = job_of(base_model, data_file, tmp_path / "run", "precision=nf4")
+    run(job)
+    found = manifest.verify(tmp_path / "run")
+    assert found.precision == "nf4"
+    assert found.reload_proof is not None
+    assert found.reload_proof.base_max_abs_diff > 10 * found.reload_proof.max_abs_diff
+    losses = losses_of(job.output)
+    assert losses[-1] < losses[0] - 0.3
+
+
+def test_bf16_trains_on_a_cpu(base_model, data_file, tmp_path):
+    job = job_of(base_model, data_file, tmp_path / "run", "precision=bf16", "max_steps=3")
+    run(job)
+    assert manifest.verify(tmp_path / "run").precision == "bf16"
+
+
+def test_evaluation_rows_are_measured_after_each_epoch(finished, tmp_path):
+    _, plain, _ = finished
+    held_out = tmp_path / "eval.jsonl"
+    write_rows(held_out, 6)
+    job = job_of(plain.model, plain.data, tmp_path / "run", f"eval_data={held_out}", "max_steps=6")
+    run(job)
+    found = events_of(job.output, events.Eval)
+    assert [e.step for e in found] == [3, 6]
+    assert found[1].loss < found[0].loss
+    quiet = job_of(plain.model, plain.data, tmp_path / "quiet", "max_steps=6")
+    run(quiet)
+    assert largest_difference(job.output, quiet.output) == 0.0
+
+
+def test_rows_that_are_too_long_are_told(finished, tmp_path):
+    _, plain, _ = finished
+    (plan,) = events_of(plain.output, events.Plan)
+    limit = plan.tokens // plan.rows
+    job = job_of(plain.model, plain.data, tmp_path / "run", f"max_length={limit}", "max_steps=1")
+    lines = run(job)
+    (warning,) = events_of(job.output, events.Warning)
+    (shorter,) = events_of(job.output, events.Plan)
+    assert shorter.rows == plan.rows - shorter.dropped_rows
+    assert f"{shorter.dropped_rows} of 20 rows are longer than {limit} tokens" in warning.message
+    assert f"warning: {warning.message}" in lines
+
+
+def test_bad_data_makes_no_folder_and_tells_one_that_is_there(base_model, tmp_path):
+    data = tmp_path / "rows.jsonl"
+    data.write_text("{}\n")
+    job = job_of(base_model, data, tmp_path / "run")
+    with pytest.raises(BadData):
+        run(job)
+    assert not (tmp_path / "run").exists()
+    (tmp_path / "run").mkdir()
+    with pytest.raises(BadData):
+        run(job)
+    (failed,) = events_of(job.output, events.Failed)
+    assert failed.exit_code == 3
+    assert "no 'messages'" in failed.cause
+
+
+def test_a_micro_batch_must_divide_the_batch(base_model, data_file, tmp_path):
+    with pytest.raises(BadJob, match="does not divide"):
+        run(job_of(base_model, data_file, tmp_path / "run", "plan.micro_batch=3"))
+
+
+def test_an_output_that_is_a_file(base_model, data_file, tmp_path):
+    (tmp_path / "run").write_text("x")
+    with pytest.raises(OutputExists, match="is a file"):
+        run(job_of(base_model, data_file, tmp_path / "run"))
+
+
+def test_a_missing_extra_is_named_with_the_line_that_installs_it(
+    base_model, data_file, tmp_path, monkeypatch
+):
+    from trainer import train
+
+    monkeypatch.setattr(train, "find_spec", lambda name: None if name in {"trl", "peft"} else 1)
+    with pytest.raises(NotInstalled) as caught:
+        run(job_of(base_model, data_file, tmp_path / "run"))
+    assert str(caught.value) == (
+        "training needs trl, peft: install it with: pip install '.[train]'"
+    )
