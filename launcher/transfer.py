@@ -1,0 +1,174 @@
+"""Files to and from a pod over a link that breaks: nothing lost, nothing twice, every byte verified."""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+from typing import TypeVar
+
+from launcher.errors import ConnectionLost, PodRefused
+from launcher.ssh import Session
+from trainer.contract.errors import NotFound, ResultRejected
+from trainer.contract.manifest import AGAIN, File, hash_file
+
+T = TypeVar("T")
+BLOCK = 1 << 18
+PART = ".part"
+
+
+class Link:
+    """A connection that is made again when it breaks, for as long as the caller wants it to be.
+
+    ``dial`` connects; it may look up a new port each time. ``lost`` is told of every loss: it waits
+    and returns to have it tried again, or raises.
+    """
+
+    def __init__(self, dial: Callable[[], Session], lost: Callable[[ConnectionLost], None]) -> None:
+        self._dial = dial
+        self._lost = lost
+        self._session: Session | None = None
+
+    def ask(self, work: Callable[[Session], T]) -> T:
+        """Do ``work``, again from its start after each loss: it must be fit to be repeated."""
+        while True:
+            try:
+                if self._session is None:
+                    self._session = self._dial()
+                return work(self._session)
+            except ConnectionLost as fault:
+                self.close()
+                self._lost(fault)
+
+    def close(self) -> None:
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+
+def mirror(link: Link, remote: str, local: Path) -> int:
+    """Append to ``local`` what the pod's growing file has beyond it; return how many bytes.
+
+    ``local`` is a byte prefix of ``remote`` at any time. 0 also while the file is not there yet.
+    """
+    before = _size(local)
+
+    def copy(session: Session) -> None:
+        with local.open("ab") as file:
+            for data in session.stream(remote, _size(local)):
+                file.write(data)
+                file.flush()
+
+    try:
+        link.ask(copy)
+    except NotFound:
+        if before:
+            raise ResultRejected(f"the pod no longer has {remote}") from None
+    return _size(local) - before
+
+
+def upload(
+    link: Link, source: Path, folder: str, *, sent: Callable[[int], None] = lambda _: None
+) -> str:
+    """Bring a file into the pod's ``folder`` under its SHA-256 as its name; return the path there.
+
+    It has that name only once it is whole and verified there. What is there already is not sent again,
+    half a file is continued. ``sent`` hears the number of bytes as they go.
+    """
+    whole = hash_file(source)
+    target = f"{folder}/{whole.sha256}"
+    part = target + PART
+
+    def bring(session: Session) -> None:
+        if session.size(target) == whole.size:
+            return
+        for _ in range(2):
+            there = session.size(part) or 0
+            rest = _pieces(source, there, sent) if there <= whole.size else _pieces(source, 0, sent)
+            session.send(part, rest, append=0 < there <= whole.size)
+            if session.sha256(part) == whole.sha256:
+                session.rename(part, target)
+                return
+            session.send(part, ())
+        raise PodRefused(f"{source} arrives changed in the pod, twice", "does it change meanwhile?")
+
+    link.ask(bring)
+    return target
+
+
+def _pieces(source: Path, offset: int, sent: Callable[[int], None]) -> Iterator[bytes]:
+    with source.open("rb") as file:
+        file.seek(offset)
+        while data := file.read(BLOCK):
+            yield data
+            sent(len(data))
+
+
+def download(
+    link: Link,
+    root: str,
+    folder: Path,
+    files: Mapping[str, File],
+    *,
+    at_once: int = 4,
+    got: Callable[[int], None] = lambda _: None,
+) -> None:
+    """Bring ``files`` (paths relative to ``root`` and to ``folder``) home, several at a time.
+
+    Each is written beside its place and renamed into it once size and SHA-256 are right; half a file
+    is continued, also by a later process. ``got`` hears the number of bytes, from several threads.
+    Raises ``ResultRejected`` when a file arrives wrong twice or its path leaves ``folder``.
+    """
+    outside = [
+        name for name in files if PurePosixPath(name).is_absolute() or ".." in name.split("/")
+    ]
+    if outside:
+        raise ResultRejected(f"the pod's list of files leads outside: {outside[0]}")
+
+    def pass_over(session: Session) -> None:
+        with ThreadPoolExecutor(at_once) as pool:
+            todo = [
+                pool.submit(_fetch, session, f"{root}/{name}", folder / name, file, got)
+                for name, file in sorted(files.items(), key=lambda item: -item[1].size)
+            ]
+            try:
+                for each in todo:
+                    each.result()
+            except BaseException:
+                session.close()  # ends the others, whose result would not be looked at
+                pool.shutdown(cancel_futures=True)
+                raise
+
+    link.ask(pass_over)
+
+
+def _fetch(
+    session: Session, remote: str, local: Path, file: File, got: Callable[[int], None]
+) -> None:
+    if local.is_file() and hash_file(local) == file:
+        return
+    part = local.with_name(local.name + PART)
+    local.parent.mkdir(parents=True, exist_ok=True)
+    for _ in range(2):
+        if _size(part) > file.size:
+            part.unlink()
+        digest = hashlib.sha256()
+        with part.open("a+b") as target:
+            target.seek(0)
+            while data := target.read(BLOCK):
+                digest.update(data)
+            for data in session.stream(remote, target.tell()):
+                target.write(data)
+                digest.update(data)
+                got(len(data))
+            target.flush()
+            os.fsync(target.fileno())
+        if _size(part) == file.size and digest.hexdigest() == file.sha256:
+            part.replace(local)
+            return
+        part.unlink()
+    raise ResultRejected(f"{remote} arrives otherwise than its manifest says, twice", AGAIN)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
