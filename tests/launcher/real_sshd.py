@@ -39,7 +39,8 @@ Subsystem sftp internal-sftp
 def free_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
+        port: int = sock.getsockname()[1]
+        return port
 
 
 class Sshd:
@@ -52,11 +53,11 @@ class Sshd:
         self.port = free_port()
         self.host_key = self.make_host_key("host")
         (folder / "authorized_keys").touch()
-        self.process = None
+        self.process: subprocess.Popen[bytes] | None = None
 
     def make_host_key(self, name: str) -> str:
         path = self.folder / name
-        keygen = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path]
+        keygen = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)]
         subprocess.run(keygen, check=True, stdin=subprocess.DEVNULL)
         return path.with_suffix(".pub").read_text()
 
@@ -68,7 +69,8 @@ class Sshd:
         config.write_text(CONFIG.format(folder=self.folder, host_key=host_key))
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(exist_ok=True)
-        command = [SSHD, "-D", "-e", "-f", config, "-p", str(self.port)]
+        assert SSHD is not None
+        command = [SSHD, "-D", "-e", "-f", str(config), "-p", str(self.port)]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log
