@@ -1,0 +1,150 @@
+"""Meters that run by the second, and the records made of them, which come late."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from threading import RLock
+from typing import Any
+
+from tests.system.emulator import validate
+from tests.system.emulator.clock import Clock, parse, stamp
+from tests.system.emulator.problems import Problem
+
+HOURS_A_MONTH = 730.0
+SIZES = ("hour", "day", "week", "month", "year")
+AMOUNTS = ("totalAmount", "gpuAmount", "cpuAmount", "diskAmount")
+
+
+@dataclass
+class Span:
+    """A stretch of time at unchanged rates, in dollars an hour. `end` is None while it runs."""
+
+    pod: str
+    start: float
+    end: float | None
+    gpu: float
+    disk: float
+
+
+class Billing:
+    """What every pod has cost. Records show what happened until `lag` seconds ago."""
+
+    def __init__(self, clock: Clock, *, lag: float = 300.0) -> None:
+        self.lag = lag
+        self._clock = clock
+        self._spans: list[Span] = []
+        self._lock = RLock()
+
+    def meter(self, pod: str, *, gpu: float, disk: float) -> None:
+        """From now on `pod` costs this much an hour; both zero ends it."""
+        now = self._clock.now()
+        with self._lock:
+            for span in self._spans:
+                if span.pod == pod and span.end is None:
+                    span.end = now
+            if gpu or disk:
+                self._spans.append(Span(pod, now, None, gpu, disk))
+
+    def gpu_seconds(self, pod: str) -> float:
+        """For how long `pod` has held a card, up to this very second: no lag."""
+        now = self._clock.now()
+        with self._lock:
+            return sum(
+                (span.end or now) - span.start
+                for span in self._spans
+                if span.pod == pod and span.gpu
+            )
+
+    def dollars(self, pod: str) -> float:
+        """What `pod` has cost in all, disks included, up to this very second: no lag."""
+        return self._between(pod, 0.0, self._clock.now())["totalAmount"]
+
+    def records(self, query: Mapping[str, str]) -> dict[str, Any]:
+        """``GET /v2/billing/pods``.
+
+        Raises:
+            Problem: 400 or 422.
+        """
+        size = (validate.words(query, "bucketSize", SIZES) or ["day"])[0]
+        first, last = self._window(query, size)
+        seen = self._clock.now() - self.lag
+        only = query.get("podId")
+        with self._lock:
+            pods = sorted({span.pod for span in self._spans if only in {None, span.pod}})
+        records = []
+        start = first
+        while start < last:
+            end = _next(start, size)
+            for pod in pods:
+                amounts = self._between(pod, start.timestamp(), min(end.timestamp(), seen))
+                if amounts["totalAmount"]:
+                    records.append({**_range(start, end), "podId": pod, **amounts})
+            start = end
+        return {
+            "records": records,
+            "metadata": {
+                "query": {**_range(first, last), "bucketSize": size, "podId": only},
+                "recordCount": len(records),
+                "uniquePodCount": len({record["podId"] for record in records}),
+                "totals": {key: sum(record[key] for record in records) for key in AMOUNTS},
+            },
+        }
+
+    def _between(self, pod: str, start: float, end: float) -> dict[str, float]:
+        gpu = disk = 0.0
+        with self._lock:
+            for span in self._spans:
+                if span.pod == pod:
+                    until = min(end, span.end or end)
+                    hours = max(0.0, until - max(start, span.start)) / 3600
+                    gpu += hours * span.gpu
+                    disk += hours * span.disk
+        return dict(zip(AMOUNTS, (gpu + disk, gpu, 0.0, disk), strict=True))
+
+    def _window(self, query: Mapping[str, str], size: str) -> tuple[datetime, datetime]:
+        now = datetime.fromtimestamp(self._clock.now(), UTC)
+        if "lastN" in query:
+            if "startTime" in query or "endTime" in query:
+                raise Problem(400, "lastN is mutually exclusive with startTime and endTime")
+            count = validate.integer(query, "lastN", 1, least=1, most=10_000)
+            first = last = _floor(now, size)
+            for _ in range(count - 1):
+                first = _floor(first - timedelta(seconds=1), size)
+            return first, _next(last, size)
+        try:
+            bounds = [
+                datetime.fromtimestamp(parse(query[key]), UTC) if key in query else default
+                for key, default in (("startTime", now - timedelta(days=30)), ("endTime", now))
+            ]
+        except ValueError as fault:
+            raise validate.invalid("query", str(fault)) from None
+        first, last = _floor(bounds[0], size), _floor(bounds[1], size)
+        return first, last if last == bounds[1] else _next(last, size)
+
+
+def disk_rate(*, container: int, volume: int, running: bool) -> float:
+    """Dollars an hour for so many GB: a stopped pod keeps its volume alone, at twice the rate."""
+    month = 0.10 * (container + volume) if running else 0.20 * volume
+    return month / HOURS_A_MONTH
+
+
+def _range(start: datetime, end: datetime) -> dict[str, str]:
+    return {"startTime": stamp(start.timestamp()), "endTime": stamp(end.timestamp())}
+
+
+def _floor(at: datetime, size: str) -> datetime:
+    if size == "hour":
+        return at.replace(minute=0, second=0, microsecond=0)
+    day = at.replace(hour=0, minute=0, second=0, microsecond=0)
+    if size == "week":
+        return day - timedelta(days=day.weekday())
+    if size == "month":
+        return day.replace(day=1)
+    return day.replace(month=1, day=1) if size == "year" else day
+
+
+def _next(start: datetime, size: str) -> datetime:
+    days = {"day": 1, "week": 7, "month": 32, "year": 367}
+    if size == "hour":
+        return start + timedelta(hours=1)
+    return _floor(start + timedelta(days=days[size]), size)
