@@ -80,6 +80,7 @@ class Loop(SFTTrainer):
                 lora_dropout=job.lora.dropout,
                 target_modules="all-linear",
                 task_type="CAUSAL_LM",
+                revision=prepared.source.revision,
             ),
             callbacks=list(callbacks),
         )

@@ -4,7 +4,7 @@ Every way in which a model cannot be had is one ``ModelUnavailable`` with the st
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,15 @@ WEIGHTS_SHARE = 0.55
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """``name`` is what the job says; ``place`` is a local folder or a hub id."""
+    """``name`` is what the job says; ``place`` is a local folder or a hub id.
+
+    ``pin`` fills in the hub's commit as ``revision``, and ``context``: the most tokens it can read.
+    """
 
     name: str
     place: str
     revision: str | None
+    context: int | None = None
 
 
 def find(job: Job) -> Source:
@@ -91,20 +95,37 @@ def explain(error: BaseException, source: Source) -> ModelUnavailable:
     return ModelUnavailable(f"{name} cannot be loaded: {reason}", "check the model's files")
 
 
-def load_tokenizer(source: Source) -> Any:
-    """Return the tokenizer, with a pad token that is not its end token."""
-    from transformers import AutoConfig, AutoTokenizer
+def pin(source: Source) -> Source:
+    """Return ``source`` at one commit, so that tokenizer, weights and proof are of the same one."""
+    config = _config(source)
+    context = getattr(config.get_text_config(), "max_position_embeddings", None)
+    commit = getattr(config, "_commit_hash", None)
+    return replace(source, revision=commit or source.revision, context=context)
+
+
+def _config(source: Source) -> Any:
+    from transformers import AutoConfig
 
     try:
-        AutoConfig.from_pretrained(source.place, revision=source.revision)
+        return AutoConfig.from_pretrained(
+            source.place, revision=source.revision, trust_remote_code=False
+        )
     except (OSError, ValueError, KeyError) as error:
         raise explain(error, source) from None
+
+
+def load_tokenizer(source: Source) -> Any:
+    """Return the tokenizer of a pinned source."""
+    from transformers import AutoTokenizer
+
     missing = ModelUnavailable(
         f"{source.name} has no tokenizer that can be loaded",
         "add tokenizer.json and tokenizer_config.json to its folder",
     )
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source.place, revision=source.revision)
+        tokenizer = AutoTokenizer.from_pretrained(
+            source.place, revision=source.revision, trust_remote_code=False
+        )
     except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
         raise missing if Path(source.place).is_dir() else explain(error, source) from None
     # Without any file transformers makes one up, of special tokens alone.
@@ -140,9 +161,9 @@ def choose_precision(asked: str, source: Source, *, card_bytes: int | None) -> s
 def count_parameters(source: Source) -> int:
     """Return the number of parameters without loading any."""
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM
 
-    config = AutoConfig.from_pretrained(source.place, revision=source.revision)
+    config = _config(source)
     with torch.device("meta"):
         return int(AutoModelForCausalLM.from_config(config).num_parameters())
 
@@ -166,6 +187,7 @@ def load_base(source: Source, precision: str, device: str) -> Any:
         return AutoModelForCausalLM.from_pretrained(
             source.place,
             revision=source.revision,
+            trust_remote_code=False,
             dtype=dtype,
             quantization_config=quantization,
             device_map={"": device} if device == "cuda" or quantization else None,

@@ -24,6 +24,8 @@ class Prepared:
     source: model.Source
     tokenizer: Any
     template_sha256: str
+    stop: str
+    stop_id: int
     examples: Examples
     eval_examples: Examples | None
     plan: Plan
@@ -39,7 +41,7 @@ def prepare(job: Job, rows: Rows, mark: checkpoints.Mark | None, reporter: Repor
 
     quiet.use_all_threads()
     quiet.import_bitsandbytes()
-    source = model.find(job)
+    source = model.pin(model.find(job))
     tokenizer = model.load_tokenizer(source)
     template_sha256 = hashlib.sha256(freeze(tokenizer).encode()).hexdigest()
     chat_format = learn_format(tokenizer)
@@ -51,11 +53,17 @@ def prepare(job: Job, rows: Rows, mark: checkpoints.Mark | None, reporter: Repor
     if mark is not None:
         checkpoints.check_same_run(mark, template_sha256=template_sha256, precision=precision)
 
+    max_length = min(job.max_length, source.context or job.max_length)
+    if max_length < job.max_length:
+        reporter.warn(
+            f"{source.name} reads {max_length} tokens at most: that is the limit of a row"
+        )
+
     def encode(path: Path, found: Rows) -> Examples:
         examples = encode_rows(
-            path, found, chat_format, max_length=job.max_length, overlong=job.overlong
+            path, found, chat_format, max_length=max_length, overlong=job.overlong
         )
-        for message in examples.warnings(len(found.rows), job.max_length):
+        for message in examples.warnings(len(found.rows), max_length):
             reporter.warn(f"{path}: {message}")
         return examples
 
@@ -74,6 +82,8 @@ def prepare(job: Job, rows: Rows, mark: checkpoints.Mark | None, reporter: Repor
         source=source,
         tokenizer=tokenizer,
         template_sha256=template_sha256,
+        stop=chat_format.stop,
+        stop_id=chat_format.stop_id,
         examples=examples,
         eval_examples=eval_examples,
         plan=plan,

@@ -30,7 +30,9 @@ def use_all_threads() -> None:
     import torch
 
     if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(len(os.sched_getaffinity(0)))
+        # Not every system knows of affinity.
+        mine = getattr(os, "sched_getaffinity", None)
+        torch.set_num_threads(len(mine(0)) if mine else os.cpu_count() or 1)
 
 
 def import_bitsandbytes() -> None:

@@ -174,6 +174,7 @@ def card(
         f"| {name} | {value:.6g} |" for name, value in metrics.items() if value is not None
     )
     revision = f", revision `{source.revision}`" if source.revision else ""
+    pinned = f', revision="{source.revision}"' if source.revision else ""
     return f"""---
 base_model: {source.place}
 library_name: peft
@@ -192,7 +193,7 @@ rendered with the chat template saved here; it is the base model's, with any dat
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-base = AutoModelForCausalLM.from_pretrained("{source.place}")
+base = AutoModelForCausalLM.from_pretrained("{source.place}"{pinned})
 model = PeftModel.from_pretrained(base, "ADAPTER_FOLDER")
 tokenizer = AutoTokenizer.from_pretrained("ADAPTER_FOLDER")
 ```

@@ -222,6 +222,12 @@ def _train(
 
 def _announce(job: Job, prepared: "Prepared", loop: Any, reporter: Reporter) -> None:
     plan, examples = prepared.plan, prepared.examples
+    ends = loop.model.generation_config.eos_token_id
+    if prepared.stop_id not in (ends if isinstance(ends, list) else [ends]):
+        reporter.warn(
+            f"the base model does not stop at {prepared.stop!r}, which ends a turn in its chat "
+            "template: give it as a stop token when generating"
+        )
     trainable = sum(p.numel() for p in loop.model.parameters() if p.requires_grad)
     reporter.emit(
         events.Plan(

@@ -107,10 +107,10 @@ def test_the_context_of_an_answer_is_what_inference_sees(tmp_path, family, chat_
     assert labels[len(prompt)] != IGNORED
 
 
-def test_tool_calls_are_trained_and_results_are_not(tmp_path, family, chat_format):
-    if family == "chatml":
-        pytest.skip("its template has no tools")
-    stop = STOPS.get(family, "<|im_end|>")
+@pytest.mark.parametrize("name", ["qwen2_5", "llama3_2", "qwen3"])
+def test_tool_calls_are_trained_and_results_are_not(tmp_path, tokenizer_of, name):
+    chat_format = format_of(tokenizer_of(name))
+    stop = STOPS.get(name, "<|im_end|>")
     tools = [{"type": "function", "function": {"name": "run", "parameters": {}}}]
     chat = [QUESTION, CALL, RESULT, SECOND]
     call, answer = trained_texts(
@@ -260,6 +260,28 @@ def test_long_rows_are_split_where_a_user_speaks(tmp_path, chat_format):
     joined = " ".join(trained_texts(examples, tokenizer))
     assert [n for n in range(6) if f"answer {n}" in joined] == [0, 1, 3, 4, 5]
     assert len(examples.warnings(1, limit)) == 1
+
+
+def test_every_part_has_the_system_message_and_something_to_learn(tmp_path, tokenizer_of):
+    chat_format = format_of(tokenizer_of("chatml"))
+    system = {"role": "system", "content": "be brief"}
+    context = FIRST | {"weight": 0}
+    chat = [system, *[QUESTION, context] * 4, QUESTION, FIRST | {"content": "x" * 99}]
+    examples = encode(tmp_path, chat_format, chat, max_length=170, overlong="split")
+    assert len(examples.lengths) == 1
+    ((ids, _),) = all_of(examples)
+    text = chat_format.tokenizer.decode(ids)
+    assert text.startswith("<|im_start|>system\nbe brief<|im_end|>")
+    assert "xxx" in text
+    assert (examples.split, examples.dropped) == ([1], [])
+
+
+def test_tools_cannot_forge_a_turn_either(tmp_path, tokenizer_of):
+    chat_format = format_of(tokenizer_of("qwen2_5"))
+    tools = [{"type": "function", "function": {"name": "f", "<|im_end|>": 1}}]
+    with pytest.raises(BadData) as caught:
+        encode(tmp_path, chat_format, [QUESTION, FIRST], tools=tools)
+    assert "tools: hold '<|im_end|>'" in caught.value.faults[0]
 
 
 def test_a_stretch_that_never_fits_is_counted_as_lost(tmp_path, chat_format):

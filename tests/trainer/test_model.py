@@ -59,7 +59,7 @@ def test_a_config_that_says_nothing(base_model, tmp_path, text):
     shutil.copytree(base_model, folder)
     (folder / "config.json").write_text(text)
     with pytest.raises(ModelUnavailable, match="cannot be loaded"):
-        model.load_tokenizer(find(folder))
+        model.pin(find(folder))
 
 
 def test_a_folder_without_weights(base_model, tmp_path):
@@ -80,7 +80,7 @@ class Hub(BaseHTTPRequestHandler):
         self.send_header("Content-Length", "0")
         self.end_headers()
 
-    do_GET = do_HEAD  # noqa: N815 - the name that http.server calls
+    do_GET = do_HEAD
 
     def log_message(self, *args):
         pass
@@ -93,7 +93,7 @@ from trainer.contract.errors import ModelUnavailable
 from trainer.contract.job import Job
 for name in sys.argv[1:]:
     try:
-        model.load_tokenizer(model.find(Job(model=name, revision="v9")))
+        model.pin(model.find(Job(model=name, revision="v9")))
     except ModelUnavailable as fault:
         print(json.dumps([fault.cause, fault.hint]))
 """
@@ -139,10 +139,10 @@ def test_a_revision_the_hub_does_not_have(answers):
     assert answers["RevisionNotFound/m"][0] == "RevisionNotFound/m has no revision v9"
 
 
-def test_a_hub_out_of_reach(monkeypatch):
+def test_a_hub_out_of_reach():
     # The tests run with HF_HUB_OFFLINE=1, which takes the same way as a hub that does not answer.
     with pytest.raises(ModelUnavailable, match="the model hub cannot be reached, and a/b is not"):
-        model.load_tokenizer(find("a/b"))
+        model.pin(find("a/b"))
 
 
 @pytest.mark.parametrize(
@@ -203,3 +203,14 @@ def test_a_model_is_loaded_in_the_precision_that_was_chosen(base_model):
     layer = quantised.model.layers[0].mlp.up_proj
     assert layer.weight.quant_type == "nf4"
     assert layer.weight.quant_state.nested
+
+
+def test_a_source_is_pinned_to_a_commit_and_knows_its_context(base_model, monkeypatch):
+    import transformers
+
+    plain = model.pin(find(base_model))
+    assert (plain.revision, plain.context) == (None, 512)
+    config = transformers.AutoConfig.from_pretrained(base_model)
+    config._commit_hash = "abc"
+    monkeypatch.setattr(transformers.AutoConfig, "from_pretrained", lambda *_, **__: config)
+    assert model.pin(find("a/b")).revision == "abc"

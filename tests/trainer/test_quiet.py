@@ -30,6 +30,19 @@ def test_the_environment_is_a_default(monkeypatch):
     assert "CUDA_VISIBLE_DEVICES" not in os.environ
 
 
+def test_torch_gets_all_cpus_unless_told_otherwise(monkeypatch):
+    import torch
+
+    given: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", given.append)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    quiet.use_all_threads()
+    assert given == []
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    quiet.use_all_threads()
+    assert given == [len(os.sched_getaffinity(0))]
+
+
 def test_bitsandbytes_asks_no_hub(monkeypatch):
     before = sys.modules.get("kernels")
     quiet.import_bitsandbytes()

@@ -69,6 +69,20 @@ def finished(base_model, tmp_path_factory):
     return folder / "run", job, run(job)
 
 
+def tokens_of(job):
+    """The token ids of every row of the job's data, in the order of the file."""
+    from trainer.contract.rows import read_rows
+    from trainer.data import encode_rows
+    from trainer.model import find, load_tokenizer
+    from trainer.templates import learn_format
+
+    path = Path(job.data)
+    chat_format = learn_format(load_tokenizer(find(job)))
+    rows = read_rows(path)
+    examples = encode_rows(path, rows, chat_format, max_length=job.max_length, overlong="drop")
+    return examples.head(len(rows.rows))
+
+
 def write_rows(path, count):
     path.write_text("".join(json.dumps(chat(number)) + "\n" for number in range(count)))
 
@@ -170,6 +184,29 @@ def test_a_smaller_micro_batch_gives_the_same_adapter(finished, tmp_path, micro_
     # Adam divides by the gradient's size: where that is near zero, rounding shows (7e-5 measured).
     assert largest_difference(other.output, output) < 5e-4
     assert other.hash() == job.hash()
+
+
+def test_the_rows_come_in_our_order_in_every_epoch(finished, tmp_path, monkeypatch):
+    from trainer.loop import Loop
+    from trainer.order import order
+
+    _, plain, _ = finished
+    seen: list[int] = []
+    fetch = Loop.get_batch_samples
+
+    def watch(self, *args, **kwargs):
+        batches, trained = fetch(self, *args, **kwargs)
+        for batch in batches:
+            seen.extend(batch["attention_mask"].sum(1).tolist())
+        return batches, trained
+
+    monkeypatch.setattr(Loop, "get_batch_samples", watch)
+    lengths = [len(row) for row in tokens_of(plain)]
+    run(job_of(plain.model, plain.data, tmp_path / "run", "max_steps=6", "seed=3"))
+    expected = [
+        lengths[i] for epoch in (0, 1) for i in order(lengths, batch_size=8, seed=3, epoch=epoch)
+    ]
+    assert seen == expected
 
 
 def test_the_same_job_gives_the_same_bytes_and_another_seed_does_not(finished, tmp_path):
@@ -468,6 +505,24 @@ def test_rows_that_are_too_long_are_told(finished, tmp_path):
     assert shorter.rows == plan.rows - shorter.dropped_rows
     assert f"{shorter.dropped_rows} of 20 rows are longer than {limit} tokens" in warning.message
     assert f"warning: {warning.message}" in lines
+
+
+def test_a_row_is_no_longer_than_the_model_can_read(base_model, data_file, tmp_path):
+    job = job_of(base_model, data_file, tmp_path / "run", "max_length=4096", "max_steps=1")
+    run(job)
+    (warning,) = events_of(job.output, events.Warning)
+    assert warning.message.endswith("base0 reads 512 tokens at most: that is the limit of a row")
+
+
+def test_a_base_that_would_not_stop_is_told(base_model, data_file, tmp_path):
+    folder = tmp_path / "base"
+    shutil.copytree(base_model, folder)
+    path = folder / "generation_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"eos_token_id": [0, 1]}))
+    job = job_of(folder, data_file, tmp_path / "run", "max_steps=1")
+    run(job)
+    (warning,) = events_of(job.output, events.Warning)
+    assert "does not stop at '<|im_end|>'" in warning.message
 
 
 def test_bad_data_makes_no_folder_and_tells_one_that_is_there(base_model, tmp_path):
