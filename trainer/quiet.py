@@ -13,6 +13,9 @@ SETTINGS = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
     "TOKENIZERS_PARALLELISM": "true",
+    # OpenMP's threads wait by spinning; with anything else at work on the same cores that made small
+    # models five to ten times slower.
+    "OMP_WAIT_POLICY": "PASSIVE",
 }
 
 
