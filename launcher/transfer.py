@@ -84,8 +84,9 @@ def upload(
             return
         for _ in range(2):
             there = session.size(part) or 0
-            rest = _pieces(source, there, sent) if there <= whole.size else _pieces(source, 0, sent)
-            session.send(part, rest, append=0 < there <= whole.size)
+            if there > whole.size:
+                there = 0
+            session.send(part, _pieces(source, there, sent), append=there > 0)
             if session.sha256(part) == whole.sha256:
                 session.rename(part, target)
                 return

@@ -465,7 +465,7 @@ def test_data_centers(fake, api):
 
 def test_a_registry_is_created_once_and_an_older_one_is_not_taken_for_it(fake, api):
     old, new = {"id": "old", "name": "ghcr"}, {"id": "new", "name": "ghcr"}
-    fake.on("GET", "/v2/registries", {"registries": [old]}, {"registries": [new, old]})
+    fake.on("GET", "/v2/registries", {"registries": [old]}, {"registries": [old, new]})
     fake.on("POST", "/v2/registries", problem(500, "oops"))
     assert api.create_registry("ghcr", "me", "hunter2").id == "new"
     assert fake.count("POST", "/v2/registries") == 1
@@ -537,9 +537,9 @@ def test_the_log_is_one_sequence_over_broken_streams(fake, api):
 
 def test_lines_that_are_really_the_same_stay(fake, api):
     again = event(1, "step")
-    fake.on("GET", LOGS, stream(again, again, again), stream(again, again, again, event(2, "end")))
+    fake.on("GET", LOGS, stream(again, again, again), stream(*[again] * 4, event(2, "end")))
     lines = (line for line in api.logs("abc123") if line is not None)
-    assert [line.line for line in islice(lines, 4)] == ["step", "step", "step", "end"]
+    assert [line.line for line in islice(lines, 5)] == [*["step"] * 4, "end"]
 
 
 def test_a_silent_log_lets_the_caller_look_elsewhere(fake, api, slept):
@@ -621,6 +621,14 @@ def test_the_key_and_passwords_appear_nowhere(fake, api, caplog, capfd):
         assert KEY not in text
         assert "hunter2" not in text
     assert "***" in texts[3]
+
+
+def test_a_proxy_is_not_asked_for_what_is_on_this_machine(fake, slept, monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    fake.on("GET", "/v2/pods", {"pods": []})
+    with Api(KEY, fake.url, now=float, sleep=slept.append, draw=float) as api:
+        assert api.pods() == []
 
 
 def test_a_netrc_file_does_not_replace_the_key(fake, api, tmp_path, monkeypatch):

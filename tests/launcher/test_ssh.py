@@ -46,7 +46,7 @@ def test_another_host_key_is_refused_before_anything_of_ours_is_sent(sshd, tmp_p
     with pytest.raises(HostKeyChanged, match="another host key") as caught:
         enter(sshd, host_key=Sshd(tmp_path).host_key)
     assert "nothing was sent" in caught.value.hint
-    wait_until(lambda: "Connection closed" in sshd.log()[heard:])
+    wait_until(lambda: "[preauth]" in sshd.log()[heard:])
     said = sshd.log()[heard:]
     assert "Connection from" in said
     assert "publickey" not in said
