@@ -2,7 +2,9 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from itertools import islice
 from types import TracebackType
 from typing import Any, Self
 
@@ -39,7 +41,7 @@ class Client:
     def request(self, method: str, path: str, **how: Any) -> httpx.Response:
         return self._http.request(method, path, **how)
 
-    def create(self, image: str, **changes: Any) -> httpx.Response:
+    def create(self, image: str, /, **changes: Any) -> httpx.Response:
         """Creates a pod with all that a launcher sends; `changes` replace keys, None removes one."""
         body = {
             "name": "run-1",
@@ -65,11 +67,12 @@ class Client:
 
     def status(self, key: str, wanted: str) -> dict[str, Any]:
         """Waits for a status and returns the pod."""
-        return until(lambda: (pod := self.pod(key))["status"] == wanted and pod)
+        found: dict[str, Any] = until(lambda: (pod := self.pod(key))["status"] == wanted and pod)
+        return found
 
     def lines(
         self, key: str, *, last: str | None = None, **query: Any
-    ) -> Iterator[tuple[str, dict[str, str]]]:
+    ) -> Generator[tuple[str, dict[str, str]]]:
         """The log stream: id and data of each event."""
         headers = {"Last-Event-ID": last} if last else {}
         with self._http.stream(
@@ -83,13 +86,16 @@ class Client:
                 elif line.startswith("data: "):
                     yield event, json.loads(line[6:])
 
+    def some(self, key: str, count: int, **how: Any) -> Iterator[tuple[str, str]]:
+        """The first `count` events of the log stream: id and text."""
+        with closing(self.lines(key, **how)) as stream:
+            for event, data in islice(stream, count):
+                yield event, data["line"]
+
     def line(self, key: str, start: str, **query: Any) -> str:
         """Waits for a log line that begins with `start`."""
-        found = self.lines(key, tail=5000, **query)
-        try:
-            return next(data["line"] for _, data in found if data["line"].startswith(start))
-        finally:
-            found.close()  # type: ignore[attr-defined]
+        with closing(self.lines(key, tail=5000, **query)) as stream:
+            return next(data["line"] for _, data in stream if data["line"].startswith(start))
 
 
 def until(look: Callable[[], Any], *, seconds: float = 20.0) -> Any:

@@ -8,6 +8,7 @@ that a second run builds nothing.
 import hashlib
 import io
 import os
+import socket
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +19,6 @@ from typing import Any
 
 import docker
 import docker.errors
-import requests
 
 DEBIAN = os.environ.get("SFT_TEST_BASE", "sft-debian:bookworm")
 REGISTRY = os.environ.get("SFT_TEST_REGISTRY", "127.0.0.1:5000")
@@ -45,8 +45,9 @@ class Engine:
         """
         remedy = "run tests/system/setup.sh as root"
         try:
+            _listening()
             client = docker.from_env(timeout=120, max_pool_size=64)
-        except (docker.errors.DockerException, requests.RequestException):
+        except (docker.errors.DockerException, OSError):
             raise NoEngine(f"no Docker engine answers; {remedy}") from None
         try:
             client.images.get(DEBIAN)
@@ -127,6 +128,14 @@ class Engine:
             except (docker.errors.ImageNotFound, docker.errors.APIError):
                 found[name] = value
         return found
+
+
+def _listening() -> None:
+    """Where nothing listens, the docker package would leave its socket open: look first."""
+    host = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    if host.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.connect(host.removeprefix("unix://"))
 
 
 def _answers(registry: str) -> None:

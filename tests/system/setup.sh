@@ -48,6 +48,10 @@ if ! answers; then
   if [[ $(id -u) -ne 0 ]] || ! command -v dockerd >/dev/null; then
     cannot "no Docker engine answers, and dockerd cannot be started here"
   else
+    # Left by one that was killed: its number may be another process's by now.
+    for pid in /var/run/docker.pid /var/run/docker/containerd/containerd.pid; do
+      grep -qxE 'dockerd|containerd' "/proc/$(cat "$pid" 2>/dev/null)/comm" 2>/dev/null || rm -f "$pid"
+    done
     background dockerd dockerd
     wait_for 240 answers || cannot "dockerd does not answer: $(tail -n 1 "$state/dockerd.log")"
   fi

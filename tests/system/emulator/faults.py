@@ -57,7 +57,11 @@ class Answer(Fault):
     on: Operation = "any"
 
 
-class Refuse(Answer):
+class Ending(Answer):
+    """Takes the place of the reply: at most one of these strikes a request."""
+
+
+class Refuse(Ending):
     do: Literal["refuse"] = "refuse"
     status: int
     detail: str = ""
@@ -65,19 +69,19 @@ class Refuse(Answer):
     html: bool = Field(False, description="a proxy's HTML page in place of a problem body")
 
 
-class Capacity(Answer):
+class Capacity(Ending):
     do: Literal["capacity"] = "capacity"
     on: Operation = "create"
 
 
-class LoseReply(Answer):
+class LoseReply(Ending):
     """The request is carried out; its reply is not what it should be."""
 
     do: Literal["lose_reply"] = "lose_reply"
     how: Literal["500", "cut", "hang"] = "500"
 
 
-class Drop(Answer):
+class Drop(Ending):
     """The connection ends before anything is done."""
 
     do: Literal["drop"] = "drop"

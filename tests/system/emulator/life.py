@@ -141,7 +141,8 @@ class Life:
             self._pod.started = self._site.clock.now()
             self._schedule()
             self._strike_due()
-            self._tell("RUNNING")
+            if not self._broken:
+                self._tell("RUNNING")
 
     def _watch(self) -> None:
         """Returns when the container is to be replaced or the life is over."""

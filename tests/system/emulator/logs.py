@@ -35,7 +35,9 @@ class Log:
 
     def add(self, source: str, text: str) -> None:
         with self._lock:
-            self._lines.append(Line(len(self._lines) + 1, self._clock.now(), source, text))
+            # As precise as it is told: a client's `since` is one of these stamps.
+            now = parse(stamp(self._clock.now()))
+            self._lines.append(Line(len(self._lines) + 1, now, source, text))
 
     def system(self, text: str) -> None:
         self.add("system", text)

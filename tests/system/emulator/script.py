@@ -2,23 +2,20 @@
 
 from collections.abc import Iterable, Mapping
 from threading import Lock
-from typing import Annotated, Any, TypeVar
-
-from pydantic import Field, TypeAdapter
+from typing import Any, TypeVar
 
 from tests.system.emulator import faults
-from tests.system.emulator.faults import Answer, Fault, Trouble
+from tests.system.emulator.faults import Answer, Ending, Fault, Trouble
 
-AnyFault = Annotated[
-    faults.Refuse | faults.Capacity | faults.LoseReply | faults.Drop | faults.Delay
-    | faults.Paginate | faults.OddCreate | faults.CutLogs | faults.RepeatLogs
-    | faults.Early404 | faults.SlowPull | faults.PullError | faults.RunningEarly
-    | faults.Broken | faults.Exit | faults.StalePort | faults.OldDriver | faults.IdleGpu
-    | faults.SmallVolume | faults.Impostor | faults.CutLink | faults.SlowLink
-    | faults.PodKey | faults.SlowRelease,
-    Field(discriminator="do"),
-]  # fmt: skip
-ADAPTER: TypeAdapter[Any] = TypeAdapter(AnyFault)
+SORTS: tuple[type[Fault], ...] = (
+    faults.Refuse, faults.Capacity, faults.LoseReply, faults.Drop, faults.Delay,
+    faults.Paginate, faults.OddCreate, faults.CutLogs, faults.RepeatLogs,
+    faults.Early404, faults.SlowPull, faults.PullError, faults.RunningEarly,
+    faults.Broken, faults.Exit, faults.StalePort, faults.OldDriver, faults.IdleGpu,
+    faults.SmallVolume, faults.Impostor, faults.CutLink, faults.SlowLink,
+    faults.PodKey, faults.SlowRelease,
+)  # fmt: skip
+NAMES = {sort.model_fields["do"].default: sort for sort in SORTS}
 Kind = TypeVar("Kind", bound=Fault)
 
 
@@ -26,11 +23,15 @@ def read(fault: Fault | Mapping[str, Any]) -> Fault:
     """A fault from its JSON form.
 
     Raises:
-        pydantic.ValidationError: no such fault, or not with these fields.
+        ValueError: no such fault, or not with these fields.
     """
-    found: Fault = ADAPTER.validate_python(fault)
-    # A copy: the same object scripted twice is two faults.
-    return found.model_copy()
+    if isinstance(fault, Fault):
+        # A copy: the same object scripted twice is two faults.
+        return fault.model_copy()
+    sort = NAMES.get(str(fault.get("do")))
+    if sort is None:
+        raise ValueError(f"no fault '{fault.get('do')}'; there are {', '.join(NAMES)}")
+    return sort.model_validate(fault)
 
 
 class Script:
@@ -53,13 +54,19 @@ class Script:
             return [{**fault.model_dump(), "times": left} for fault, left in self._waiting]
 
     def answers(self, operation: str, facts: Mapping[str, Any]) -> list[Answer]:
-        """What befalls this request: at most one of each sort, so that two refusals strike twice."""
-        taken: list[Answer] = []
+        """What befalls this request: at most one ending, at most one of each other sort.
+
+        A request that ends before it is carried out uses up nothing else but its delay.
+        """
+        taken: dict[type[Answer], Answer] = {}
         for fault in self._fitting(Answer, facts):
-            if fault.on in {"any", operation} and type(fault) not in {type(one) for one in taken}:
-                taken.append(fault)
-        self._use(taken)
-        return taken
+            if fault.on in {"any", operation}:
+                taken.setdefault(Ending if isinstance(fault, Ending) else type(fault), fault)
+        ending = taken.get(Ending)
+        if ending is not None and not isinstance(ending, faults.LoseReply):
+            taken = {kind: taken[kind] for kind in (Ending, faults.Delay) if kind in taken}
+        self._use(taken.values())
+        return list(taken.values())
 
     def troubles(self, facts: Mapping[str, Any]) -> list[Trouble]:
         """What befalls this pod: all that fit."""

@@ -2,9 +2,10 @@
 
 import asyncio
 import os
+import secrets
 import socket
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from threading import Thread
@@ -24,7 +25,7 @@ from tests.system.emulator.clock import Clock
 from tests.system.emulator.hosts import Host
 from tests.system.emulator.pod import Pod
 from tests.system.emulator.pods import Pods
-from tests.system.emulator.site import OWNER, Site
+from tests.system.emulator.site import NAME, OWNER, Site
 from tests.system.engine import Engine
 
 LIMITS = {"minute": 600, "hour": 30_000, "day": 500_000}
@@ -66,7 +67,7 @@ class Emulator:
             self.catalog,
             self.billing,
             Path(self._folder.name),
-            labels={OWNER: str(os.getpid())},
+            labels={OWNER: str(os.getpid()), NAME: secrets.token_hex(8)},
             grace=grace,
             pod_rights=pod_rights,
         )
@@ -98,7 +99,7 @@ class Emulator:
         """Adds faults to the script; those for pods strike pods made from now on.
 
         Raises:
-            pydantic.ValidationError: no such fault.
+            ValueError: no such fault.
         """
         self._site.script.add([script.read(one) for one in faults_to_come])
 
@@ -137,6 +138,8 @@ class Emulator:
         loop.call_soon_threadsafe(loop.stop)
         self._thread.join(10)
         loop.close()
+        own = self._site.labels[NAME]
+        _remove(self._site.engine, f"{NAME}={own}", lambda _: True)
         self._folder.cleanup()
 
     async def _close(self) -> None:
@@ -149,13 +152,17 @@ class Emulator:
 
 def sweep(engine: Engine) -> int:
     """Removes what emulators left behind whose process is gone. Returns how many containers."""
-    client = engine.client
-    owned = {"filters": {"label": OWNER}}
-    containers = [one for one in client.containers.list(all=True, **owned) if _dead(one.labels)]
+    return _remove(engine, OWNER, _dead)
+
+
+def _remove(engine: Engine, label: str, meant: Callable[[Mapping[str, str]], bool]) -> int:
+    client, labelled = engine.client, {"filters": {"label": label}}
+    containers = [one for one in client.containers.list(all=True, **labelled) if meant(one.labels)]
     for one in containers:
-        one.remove(force=True, v=True)
-    for volume in client.volumes.list(**owned):
-        if _dead(volume.attrs["Labels"]):
+        with suppress(docker.errors.APIError):
+            one.remove(force=True, v=True)
+    for volume in client.volumes.list(**labelled):
+        if meant(volume.attrs["Labels"]):
             with suppress(docker.errors.APIError):
                 volume.remove(force=True)
     return len(containers)

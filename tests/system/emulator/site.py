@@ -12,8 +12,10 @@ from tests.system.emulator.faults import Right
 from tests.system.emulator.script import Script
 from tests.system.engine import Engine
 
-OWNER = "sft.emulator"
+OWNER = "sft.emulator.process"
 """Label on every container and volume: the process that made it."""
+NAME = "sft.emulator.name"
+"""Label on every container and volume: the emulator it belongs to."""
 
 
 @dataclass

@@ -67,6 +67,7 @@ class Container(Body):
 
 class CreatePod(Container):
     name: Name
+    templateId: Name = ""
     cloud: Literal["SECURE", "COMMUNITY"] = "SECURE"
     cpu: Cpu | None = None
     dataCenterIds: list[str] = []

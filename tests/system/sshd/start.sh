@@ -1,4 +1,5 @@
 # As RunPod's own images: authorise PUBLIC_KEY, make a host key, print it, run sshd.
+trap 'echo got TERM; exit 0' TERM
 mkdir -p /run/sshd /root/.ssh
 printenv PUBLIC_KEY >/root/.ssh/authorized_keys
 chmod 700 /root/.ssh
@@ -7,6 +8,5 @@ keys=/etc/ssh
 [ -f "$keys/host_key" ] || ssh-keygen -q -t ed25519 -N '' -f "$keys/host_key"
 echo "HOST KEY $(cut -d ' ' -f 1,2 "$keys/host_key.pub")"
 echo "args: $*"
-trap 'echo got TERM; exit 0' TERM
 /usr/sbin/sshd -D -h "$keys/host_key" &
 while :; do sleep 1 & wait $!; done
