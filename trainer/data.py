@@ -185,8 +185,8 @@ def _tokenise(
     tokenised = iter(chat_format.tokenizer(texts, add_special_tokens=False)["input_ids"])
     for row, parts in batch:
         encoded = join([next(tokenised) for _ in parts])
-        if encoded.trained and chat_format.stop_id not in encoded.labels:
-            raise AssertionError(f"line {row.line}: the stop token is not trained")
+        if _turns(encoded, chat_format) != len(parts) // 2:
+            raise AssertionError(f"line {row.line}: a stop token is missing from the loss")
         yield row, encoded
 
 

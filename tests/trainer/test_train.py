@@ -494,6 +494,15 @@ def test_evaluation_rows_are_measured_after_each_epoch(finished, tmp_path):
     assert largest_difference(job.output, quiet.output) == 0.0
 
 
+def test_the_bundled_model_trains(data_file, tmp_path):
+    places = {"data": str(data_file), "output": str(tmp_path / "run")}
+    run(from_sources("tiny", ["max_steps=6", "warmup=0", "batch_size=8"], places))
+    losses = losses_of(tmp_path / "run")
+    assert losses[-1] < losses[0] / 2
+    found = manifest.verify(tmp_path / "run")
+    assert found.base_model == "bundled:tiny"
+
+
 def test_rows_that_are_too_long_are_told(finished, tmp_path):
     _, plain, _ = finished
     (plan,) = events_of(plain.output, events.Plan)
