@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -11,29 +11,18 @@ from datagen.prompts.render import as_reply, opening
 from datagen.questions.template import script
 
 if TYPE_CHECKING:
-    from datagen.episode import Question
     from datagen.generate import Task
 
+SLIP = "submit(answer)"  # before anything was computed: a NameError
 SLIP_SHARE = 0.1
-# A slip repeats the columns' names; where they are few and short the two turns still make a short row.
-SLIP_LENGTH = 190
 
 
 def scripted_teacher(tasks: Sequence[Task], *, seed: int) -> ScriptedTeacher:
-    """A teacher that knows these tasks; about one short question in ten it first gets a name wrong."""
+    """A teacher that knows these tasks; one question in ten it first answers with a slip."""
     rng = random.Random(f"teacher-{seed}")
     scripts: dict[str, list[str]] = {}
     for task in tasks:
         asked = opening(task.question, [task.table])[-1].content
-        slip = rng.random() < SLIP_SHARE and len(asked) <= SLIP_LENGTH
-        scripts[asked] = [
-            *([as_reply(_slip(task.question))] if slip else []),
-            as_reply(script(task.question)),
-        ]
+        right = as_reply(script(task.question))
+        scripts[asked] = [as_reply(SLIP), right] if rng.random() < SLIP_SHARE else [right]
     return ScriptedTeacher(scripts)
-
-
-def _slip(question: Question) -> str:
-    """The right code with a letter missing from a column's name."""
-    column = str(question.params.get("n") or question.params["c"])
-    return script(question).replace(f'"{column}"', f'"{column[:-1]}"')

@@ -51,6 +51,8 @@ def test_reading_rows(tmp_path: Path):
     assert len(rows.rows) == ROWS
     size = path.stat().st_size / 2**20
     print(f"\n{ROWS:,} rows, {size:.0f} MiB        rows/s    peak MiB")
-    print(f"json.loads alone          {ROWS / baseline:>9,.0f}  {peak_megabytes('json', path):>9.0f}")
+    print(
+        f"json.loads alone          {ROWS / baseline:>9,.0f}  {peak_megabytes('json', path):>9.0f}"
+    )
     print(f"read_rows (checked)       {ROWS / ours:>9,.0f}  {peak_megabytes('rows', path):>9.0f}")
     print(f"time, as a ratio          {ours / baseline:>9.2f}")
