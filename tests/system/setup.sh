@@ -69,12 +69,10 @@ if ! serves; then
   fi
 fi
 
-# The host's own apt sources, so that the image installs from where the host does.
+# Where the host's own apt installs from; nothing where that cannot be told: debootstrap has a default.
 mirror() {
-  local found
-  found=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.sources /etc/apt/sources.list.d/*.list \
-    2>/dev/null | grep -oE 'https?://[^ ]+/debian/?( |$)' | head -n 1 | tr -d ' ')
-  echo "${found:-http://deb.debian.org/debian}"
+  cat /etc/apt/sources.list /etc/apt/sources.list.d/*.sources /etc/apt/sources.list.d/*.list \
+    2>/dev/null | grep -oE 'https?://[^ ]+/debian/?( |$)' | head -n 1 | tr -d ' '
 }
 if answers && ! docker image inspect "$base" >/dev/null 2>&1; then
   if timeout 60 docker pull -q debian:bookworm-slim >/dev/null 2>&1; then
@@ -82,7 +80,7 @@ if answers && ! docker image inspect "$base" >/dev/null 2>&1; then
   elif [[ $(id -u) -eq 0 ]] && command -v debootstrap >/dev/null; then
     root=$(mktemp -d)
     trap 'rm -rf "$root"' EXIT
-    if debootstrap --variant=minbase bookworm "$root" "$(mirror)" >"$state/debootstrap.log" 2>&1; then
+    if debootstrap --variant=minbase bookworm "$root" $(mirror) >"$state/debootstrap.log" 2>&1; then
       rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/*
       tar -C "$root" -c . | docker import - "$base" >/dev/null || cannot "docker import of $base failed"
     else

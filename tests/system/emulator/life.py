@@ -13,10 +13,9 @@ from tests.system.emulator import faults
 from tests.system.emulator.container import Container
 from tests.system.emulator.link import Link
 from tests.system.emulator.pod import Pod
-from tests.system.emulator.pull import PullFailed, Pulling
+from tests.system.emulator.pull import Pulling
 from tests.system.emulator.site import Site
 
-PULL_AGAIN = 2.0
 START_AGAIN = 1.0
 LOOK_AGAIN = 1.0
 
@@ -57,7 +56,8 @@ class Life:
         try:
             self._open_links()
             self._early()
-            if self._pull():
+            pulling = Pulling(self._site, self._pod, rest=self._rest)
+            if pulling.until_here(first=self._before is None, ended=lambda: self._ending):
                 self._container.prepare()
                 while not (self._ending or self._broken):
                     self._up()
@@ -107,30 +107,6 @@ class Life:
         while not self._ending and self._site.loop.time() < until:
             self._wake.wait(max(0.0, until - self._site.loop.time()))
             self._wake.clear()
-
-    def _pull(self) -> bool:
-        """Brings the image here, trying for as long as the pod lives."""
-        pulling = Pulling(self._site, self._pod)
-        first = self._before is None
-        slow = self._pod.trouble(faults.SlowPull) if first else None
-        bad = self._pod.trouble(faults.PullError) if first else None
-        for attempt in itertools.count(1):
-            try:
-                if slow:
-                    steps = 5
-                    for step in range(steps):
-                        pulling.pretend(step, steps)
-                        self._rest(slow.seconds / steps)
-                if self._ending:
-                    return False
-                if bad and (bad.attempts is None or attempt <= bad.attempts):
-                    raise PullFailed(bad.line)
-                pulling.pull()
-                return not self._ending
-            except (PullFailed, docker.errors.APIError) as fault:
-                self._pod.log.system(f"error pulling image: {fault}")
-                self._rest(PULL_AGAIN)
-        raise AssertionError("unreachable")
 
     def _up(self) -> None:
         if self._pod.status != "RUNNING":

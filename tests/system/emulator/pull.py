@@ -1,13 +1,19 @@
 """Pulling a pod's image, told line by line in its system log."""
 
+import itertools
 import time
+from collections.abc import Callable
 
+import docker.errors
 from docker.utils import parse_repository_tag
 
+from tests.system.emulator import faults
 from tests.system.emulator.pod import Pod
 from tests.system.emulator.site import Site
 
 MEGABYTE = 1 << 20
+STEPS = 5
+PULL_AGAIN = 2.0
 
 
 class PullFailed(Exception):
@@ -15,15 +21,40 @@ class PullFailed(Exception):
 
 
 class Pulling:
-    def __init__(self, site: Site, pod: Pod) -> None:
+    """Brings a pod's image here. `rest` waits so many seconds, less when the pod ends."""
+
+    def __init__(self, site: Site, pod: Pod, *, rest: Callable[[float], None]) -> None:
         self._site = site
         self._pod = pod
+        self._rest = rest
 
-    def pretend(self, step: int, steps: int) -> None:
+    def until_here(self, *, first: bool, ended: Callable[[], bool]) -> bool:
+        """Tries for as long as the pod lives; False where that ended first.
+
+        Only the `first` pull of a pod is scripted: a host keeps what it has pulled.
+        """
+        slow = self._pod.trouble(faults.SlowPull) if first else None
+        bad = self._pod.trouble(faults.PullError) if first else None
+        for attempt in itertools.count(1):
+            for step in range(STEPS if slow else 0):
+                self.pretend(step)
+                self._rest(slow.seconds / STEPS if slow else 0.0)
+            if ended():
+                break
+            try:
+                if bad and (bad.attempts is None or attempt <= bad.attempts):
+                    raise PullFailed(bad.line)
+                self.pull()
+                return not ended()
+            except (PullFailed, docker.errors.APIError) as fault:
+                self._pod.log.system(f"error pulling image: {fault}")
+                self._rest(PULL_AGAIN)
+        return False
+
+    def pretend(self, step: int) -> None:
         """A line of a pull that takes long."""
         size = 900 * MEGABYTE
-        part = size * step // steps
-        self._pod.log.system(f"0123456789ab: Downloading {part}B/{size}B")
+        self._pod.log.system(f"0123456789ab: Downloading {size * step // STEPS}B/{size}B")
 
     def pull(self) -> None:
         """Pulls from the image's registry, with the credential the pod names and no other.
