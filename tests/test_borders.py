@@ -44,10 +44,11 @@ MAY_START_PROCESSES = {
 MAY_READ_ENVIRONMENT = {
     "launcher/world.py",  # XDG_STATE_HOME
     "trainer/contract/errors.py",  # SFT_TRACEBACK
-    "trainer/quiet.py",  # what libraries read when they are imported
+    "trainer/contract/libraries.py",  # what libraries read when they are imported
+    "trainer/quiet.py",  # OMP_NUM_THREADS
     "datagen/sandbox/process.py",  # what of it the sandbox may see
 }
-MAY_SPEAK_HTTP: set[str] = set()
+MAY_SPEAK_HTTP = {"launcher/runpod_api/http.py"}
 
 
 def name_of(path: Path) -> str:
