@@ -1,23 +1,28 @@
-"""Time, sleep, randomness, processes and signals: the one object through which a story touches them.
+"""Time, sleep, randomness, processes, the API and SSH: the one object through which a story touches them.
 
 Tests pass their own; nothing else in this package sleeps, starts processes or draws at random.
 """
 
 import os
+import random
 import secrets
 import shlex
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trainer.contract.errors import Fault
+
+if TYPE_CHECKING:
+    from launcher.runpod_api import Api
+    from launcher.ssh import Session
 
 
 def fault_kind(exit_code: int) -> type[Fault]:
@@ -61,21 +66,59 @@ class World:
         """Four random hexadecimal digits."""
         return secrets.token_hex(2)
 
+    def draw(self) -> float:
+        """A random number, 0 <= x < 1."""
+        return random.random()
+
+    def variable(self, name: str) -> str:
+        """An environment variable; empty when it is not set."""
+        return os.environ.get(name, "")
+
+    def home(self) -> Path:
+        return Path.home()
+
     def state_folder(self) -> Path:
         """Where this user's state lies; it need not exist yet."""
-        home = os.environ.get("XDG_STATE_HOME", "")
-        base = Path(home) if Path(home).is_absolute() else Path.home() / ".local" / "state"
+        home = self.variable("XDG_STATE_HOME")
+        base = Path(home) if Path(home).is_absolute() else self.home() / ".local" / "state"
         return base / "sft-launch"
+
+    def config_folder(self) -> Path:
+        """Where this user's settings lie; it need not exist."""
+        home = self.variable("XDG_CONFIG_HOME")
+        base = Path(home) if Path(home).is_absolute() else self.home() / ".config"
+        return base / "sft-launch"
+
+    def api(self, key: str) -> "Api":
+        """RunPod with ``key``, or what stands in its place."""
+        from launcher.runpod_api import BASE_URL, BASE_URL_VARIABLE, Api
+
+        url = self.variable(BASE_URL_VARIABLE) or BASE_URL
+        return Api(key, url, now=self.now, sleep=self.sleep, draw=self.draw)
+
+    def connect(self, host: str, port: int, *, user: str, key: Path, host_key: str) -> "Session":
+        """See ``launcher.ssh.connect``."""
+        from launcher.ssh import connect
+
+        return connect(host, port, user=user, key=key, host_key=host_key)
 
     def python(self, module: str, *arguments: str) -> list[str]:
         """The command that runs one of our packages: installed ones only, never the user's folder."""
         return [sys.executable, "-P", "-u", "-m", module, *arguments]
 
-    def start(self, command: Sequence[str], *, log: Path, lock: int) -> Child:
+    def start(
+        self,
+        command: Sequence[str],
+        *,
+        log: Path,
+        lock: int,
+        variables: Mapping[str, str] | None = None,
+    ) -> Child:
         """Start ``command`` in a session of its own, so that Ctrl-C does not reach it.
 
         Both output streams are appended to ``log``. The child inherits the descriptor ``lock``: the
-        file stays locked for as long as the child, or a child of it, lives.
+        file stays locked for as long as the child, or a child of it, lives. ``variables`` are added
+        to its environment.
         """
         with log.open("ab") as sink:
             process = subprocess.Popen(
@@ -85,6 +128,7 @@ class World:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 pass_fds=[lock],
+                env={**os.environ, **(variables or {})},
             )
         return Child(process)
 

@@ -1,0 +1,105 @@
+
+"""Secrets, found by name. Where each came from may be told, its value never is."""
+
+import json
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from launcher.errors import KeyRejected
+from launcher.world import World
+
+RUNPOD = "RUNPOD_API_KEY"
+HUGGING_FACE = "HF_TOKEN"
+DOTENV = Path(".env")
+
+
+@dataclass(frozen=True)
+class Secret:
+    """``source`` says where it was found; ``value`` stands in no message."""
+
+    name: str
+    source: str
+    value: str = field(repr=False)
+
+
+def runpod(world: World) -> Secret:
+    """The RunPod key. Raises ``KeyRejected`` when there is none."""
+    found = find(RUNPOD, world)
+    if found is None:
+        raise KeyRejected(
+            "no RunPod key",
+            f"make one at RunPod under Settings > API Keys, then: export {RUNPOD}=...",
+        )
+    return found
+
+
+def find(name: str, world: World) -> Secret | None:
+    """Look in the environment, then in ``.env`` here, then in its own tool's file."""
+    for source, value in _places(name, world):
+        if value.strip():
+            return Secret(name, source, value.strip())
+    return None
+
+
+def _places(name: str, world: World) -> Iterator[tuple[str, str]]:
+    yield f"environment variable {name}", world.variable(name)
+    yield ".env", dotenv(DOTENV).get(name, "")
+    if name == RUNPOD:
+        path = world.home() / ".runpod" / "config.toml"
+        yield str(path), _vendor_key(path)
+    if name == HUGGING_FACE:
+        path = Path(world.variable("HF_TOKEN_PATH") or _hub_home(world) / "token")
+        yield str(path), _text(path)
+
+
+def _hub_home(world: World) -> Path:
+    cache = Path(world.variable("XDG_CACHE_HOME") or world.home() / ".cache")
+    return Path(world.variable("HF_HOME") or cache / "huggingface")
+
+
+def _vendor_key(path: Path) -> str:
+    """RunPod's Python tool writes ``[default] api_key``, its Go tool ``apikey``."""
+    try:
+        data: dict[str, Any] = tomllib.loads(_text(path))
+    except tomllib.TOMLDecodeError:
+        return ""
+    default = data.get("default")
+    found = data.get("apikey") or (default.get("api_key") if isinstance(default, dict) else "")
+    return found if isinstance(found, str) else ""
+
+
+def dotenv(path: Path) -> dict[str, str]:
+    """Read ``NAME=value`` lines: ``export`` before and quotes around are dropped."""
+    found: dict[str, str] = {}
+    for text in _text(path).splitlines():
+        name, separator, value = text.strip().removeprefix("export ").partition("=")
+        if separator and not name.startswith("#"):
+            value = value.strip()
+            if len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'":
+                value = value[1:-1]
+            found[name.strip()] = value
+    return found
+
+
+def registry_login(host: str, world: World) -> str | None:
+    """Where Docker keeps a login for the registry ``host``; None when it has none."""
+    folder = Path(world.variable("DOCKER_CONFIG") or world.home() / ".docker")
+    try:
+        config = json.loads(_text(folder / "config.json") or "{}")
+    except ValueError:
+        return None
+    if helper := config.get("credHelpers", {}).get(host):
+        return f"docker-credential-{helper}"
+    if host in config.get("auths", {}):
+        return str(folder / "config.json")
+    return f"docker-credential-{config['credsStore']}" if config.get("credsStore") else None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
