@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datagen.models import Reply
+from trainer.contract import libraries
 from trainer.contract.errors import ModelUnavailable, NotFound, NotInstalled
 
 if TYPE_CHECKING:
@@ -41,15 +42,18 @@ class Engine:
 
     def __init__(self, path: Path) -> None:
         folder = adapter_folder(path)
+        libraries.prepare_environment()
         try:
+            libraries.import_bitsandbytes()
             import torch
             from peft import PeftModel
-            from transformers import AutoModelForCausalLM, AutoTokenizer
+            from transformers import AutoModelForCausalLM, AutoTokenizer, logging
         except ImportError as error:
             raise NotInstalled(
                 f"{error.name} is not installed",
                 "to run a local model: pip install '.[train,datagen]'",
             ) from error
+        logging.disable_progress_bar()
         config = json.loads((folder / "adapter_config.json").read_text("utf-8"))
         source = config["base_model_name_or_path"]
         self.device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer import checkpoints, model, quiet
+from trainer.contract import libraries
 from trainer.contract.job import Job
 from trainer.contract.rows import Rows, read_rows
 from trainer.data import Examples, encode_rows
@@ -40,7 +41,7 @@ def prepare(job: Job, rows: Rows, mark: checkpoints.Mark | None, reporter: Repor
     import torch
 
     quiet.use_all_threads()
-    quiet.import_bitsandbytes()
+    libraries.import_bitsandbytes()
     source = model.pin(model.find(job))
     tokenizer = model.load_tokenizer(source)
     template_sha256 = hashlib.sha256(freeze(tokenizer).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Libraries talk into the log file, not to the user; the one place that sets their environment."""
+"""Libraries talk into the log file, not to the user."""
 
 import logging
 import os
@@ -7,25 +7,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-SETTINGS = {
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-    "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
-    "TOKENIZERS_PARALLELISM": "true",
-    # OpenMP's threads wait by spinning; with anything else at work on the same cores that made small
-    # models five to ten times slower.
-    "OMP_WAIT_POLICY": "PASSIVE",
-}
-
-
-def prepare_environment() -> None:
-    """Set what libraries read when they are imported; call before the first heavy import."""
-    for name, value in SETTINGS.items():
-        os.environ.setdefault(name, value)
-    if "WORLD_SIZE" not in os.environ:
-        # One process drives one card; without this TRL refuses a machine with several.
-        os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
 
 
 def use_all_threads() -> None:
@@ -36,22 +17,6 @@ def use_all_threads() -> None:
         # Not every system knows of affinity.
         mine = getattr(os, "sched_getaffinity", None)
         torch.set_num_threads(len(mine(0)) if mine else os.cpu_count() or 1)
-
-
-def import_bitsandbytes() -> None:
-    """Import bitsandbytes without its question to the hub for a CPU kernel.
-
-    On some CPUs it asks at import time, for seconds and for code that nothing here pins; without the
-    kernel its own code does the same.
-    """
-    kept = sys.modules.get("kernels")
-    sys.modules["kernels"] = None  # type: ignore[assignment]
-    try:
-        import bitsandbytes  # noqa: F401
-    finally:
-        del sys.modules["kernels"]
-        if kept is not None:
-            sys.modules["kernels"] = kept
 
 
 @contextmanager

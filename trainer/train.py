@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainer import checkpoints, quiet
-from trainer.contract import events, manifest
+from trainer.contract import events, libraries, manifest
 from trainer.contract.errors import (
     Fault,
     Interrupted,
@@ -63,7 +63,7 @@ def train(job: Job, *, resume: bool, overwrite: bool, say: Callable[[str], None]
         raise
     with events.Writer(output / EVENTS) as writer, StopRequest() as stop:
         try:
-            quiet.prepare_environment()
+            libraries.prepare_environment()
             with quiet.chatter_to(output / LOG):
                 reporter = Reporter(writer, say, output / LOG)
                 _run(job, output, rows, reporter, stop, resume=resume)

@@ -1,6 +1,5 @@
 import logging
 import os
-import sys
 import warnings
 
 from trainer import quiet
@@ -21,15 +20,6 @@ def test_chatter_goes_to_the_log_and_comes_back(tmp_path, capfd):
     assert "from C" not in capfd.readouterr().err
 
 
-def test_the_environment_is_a_default(monkeypatch):
-    monkeypatch.setenv("HF_HUB_DISABLE_TELEMETRY", "0")
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    quiet.prepare_environment()
-    assert os.environ["HF_HUB_DISABLE_TELEMETRY"] == "0"
-    assert "CUDA_VISIBLE_DEVICES" not in os.environ
-
-
 def test_torch_gets_all_cpus_unless_told_otherwise(monkeypatch):
     import torch
 
@@ -41,10 +31,3 @@ def test_torch_gets_all_cpus_unless_told_otherwise(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS")
     quiet.use_all_threads()
     assert given == [len(os.sched_getaffinity(0))]
-
-
-def test_bitsandbytes_asks_no_hub(monkeypatch):
-    before = sys.modules.get("kernels")
-    quiet.import_bitsandbytes()
-    assert sys.modules.get("kernels") is before
-    assert "bitsandbytes" in sys.modules
