@@ -7,6 +7,7 @@ from pathlib import Path
 
 from trainer.contract.errors import Usage, run_main
 from trainer.contract.job import Job, add_flags, from_sources, given_flags
+from trainer.salvage import salvage
 from trainer.train import train
 
 
@@ -18,26 +19,33 @@ def _parser() -> argparse.ArgumentParser:
     add_flags(parser)
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
     parser.add_argument("--overwrite", action="store_true", help="replace the result in --output")
+    parser.add_argument(
+        "--salvage",
+        action="store_true",
+        help="do not train: make an adapter of the job's newest checkpoint",
+    )
     return parser
 
 
 def _main(argv: Sequence[str] | None) -> int:
     options = _parser().parse_args(argv)
     flags = given_flags(options)
-    if options.resume and options.overwrite:
-        raise Usage("--resume and --overwrite exclude each other", "give one of them")
+    if options.resume + options.overwrite + options.salvage > 1:
+        raise Usage("--resume, --overwrite and --salvage exclude each other", "give one of them")
     if options.job is not None:
         if flags or options.set or options.recipe:
             raise Usage("a job file is already resolved", "give either it or flags")
         job = Job.from_json(Path(options.job))
     else:
         job = from_sources(options.recipe, options.set, flags)
-    train(
-        job,
-        resume=options.resume,
-        overwrite=options.overwrite,
-        say=lambda line: print(line, flush=True),
-    )
+
+    def say(line: str) -> None:
+        print(line, flush=True)
+
+    if options.salvage:
+        salvage(job, say=say)
+    else:
+        train(job, resume=options.resume, overwrite=options.overwrite, say=say)
     return 0
 
 

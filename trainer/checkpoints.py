@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from trainer.contract.errors import OutputExists, ResumeRefused
 from trainer.contract.job import NOT_HASHED, Job
-from trainer.contract.manifest import ADAPTER, NAME
+from trainer.contract.manifest import ADAPTER, NAME, load
 
 FOLDER = "checkpoints"
 MARK = "checkpoint.json"
@@ -61,6 +61,14 @@ def rotate(output: Path, keep: int) -> None:
     for path in (output / FOLDER).glob("checkpoint-*"):
         if path not in kept:
             shutil.rmtree(path)
+
+
+def complete(output: Path) -> bool:
+    """Say whether the run folder holds a whole result; a salvaged one is not, and can be resumed.
+
+    Raises ``ResultRejected`` for a manifest that cannot be read.
+    """
+    return (output / NAME).exists() and load(output / NAME).complete
 
 
 def prepare(output: Path, *, resume: bool, overwrite: bool) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from trainer.contract import events
-from trainer.contract.events import Event, Writer
+from trainer.contract.events import Event
+from trainer.pipe import Emitter
 
 LINE_SECONDS = 2.0
 RATE_SECONDS = 20.0
@@ -16,7 +17,7 @@ RATE_SECONDS = 20.0
 class Reporter:
     """Writes events to ``writer``, lines to ``say`` and to the log file."""
 
-    def __init__(self, writer: Writer, say: Callable[[str], None], log: Path) -> None:
+    def __init__(self, writer: Emitter, say: Callable[[str], None], log: Path) -> None:
         self._writer = writer
         self._say = say
         self._log = log

@@ -4,18 +4,18 @@ import gc
 import math
 import platform
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from trainer.checkpoints import Mark
 from trainer.contract import manifest
 from trainer.contract.errors import TrainingFailed
 from trainer.contract.job import Job
 from trainer.contract.manifest import ReloadProof
-from trainer.contract.rows import Rows
-from trainer.model import load_base
+from trainer.model import Source, load_base
 from trainer.prepare import Prepared
 
 VERSIONS = ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers", "bitsandbytes")
@@ -124,52 +124,50 @@ def losses_of(history: list[dict[str, float]]) -> dict[str, float | int | None]:
     }
 
 
-def finish(
+def publish(
     job: Job,
-    rows: Rows,
-    prepared: Prepared,
     output: Path,
     new: Path,
+    *,
     history: list[dict[str, float]],
     metrics: dict[str, float | int | None],
-    proof: ReloadProof,
+    source: Source,
+    mark: Mark,
+    proof: ReloadProof | None,
 ) -> None:
-    """Card, picture, the adapter from ``new`` into its place, and the manifest last."""
-    text = card(job, prepared, data_sha256=rows.sha256, metrics=metrics)
+    """Card, picture, the adapter from ``new`` into its place, and the manifest last.
+
+    Without ``proof`` the result is not complete.
+    """
+    text = card(job, source, mark, metrics)
     (new / "README.md").write_text(text, encoding="utf-8")
     draw_loss(history, output / "loss.png")
+    # A salvaged result that was trained on, or a run that died below and was resumed.
+    (output / manifest.NAME).unlink(missing_ok=True)
     place = output / manifest.ADAPTER
     if place.exists():
-        # A run that died between here and its manifest, and was resumed.
         shutil.rmtree(place)
     new.rename(place)
     manifest.Manifest(
-        complete=True,
+        complete=proof is not None,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         files=manifest.hash_files(output, ["job.json", "loss.png", manifest.ADAPTER]),
-        job_hash=job.hash(),
-        data_sha256=rows.sha256,
-        base_model=prepared.source.name,
-        revision=prepared.source.revision,
-        template_sha256=prepared.template_sha256,
+        job_hash=mark.job_hash,
+        data_sha256=mark.data_sha256,
+        base_model=source.name,
+        revision=source.revision,
+        template_sha256=mark.template_sha256,
         versions={"python": platform.python_version(), **{n: version(n) for n in VERSIONS}},
-        device=prepared.plan.device_name,
-        precision=prepared.plan.precision,
+        device=mark.device,
+        precision=mark.precision,
         seed=job.seed,
         metrics=metrics,
         reload_proof=proof,
     ).write(output / manifest.NAME)
 
 
-def card(
-    job: Job,
-    prepared: Prepared,
-    *,
-    data_sha256: str,
-    metrics: dict[str, float | int | None],
-) -> str:
+def card(job: Job, source: Source, mark: Mark, metrics: Mapping[str, float | int | None]) -> str:
     """Return the adapter's model card: what it is, how it was made, how to load it."""
-    source = prepared.source
     shown = "\n".join(
         f"| {name} | {value:.6g} |" for name, value in metrics.items() if value is not None
     )
@@ -185,9 +183,9 @@ tags: [lora, sft]
 Trained on chat rows, on the assistant's turns alone, each with its stop token. Prompts must be
 rendered with the chat template saved here; it is the base model's, with any date fixed.
 
-- Base model: `{source.name}`{revision}, in {prepared.plan.precision}
-- Data: SHA-256 `{data_sha256}`
-- Job: SHA-256 `{job.hash()}`
+- Base model: `{source.name}`{revision}, in {mark.precision}
+- Data: SHA-256 `{mark.data_sha256}`
+- Job: SHA-256 `{mark.job_hash}`
 
 ```python
 from peft import PeftModel

@@ -20,6 +20,7 @@ from trainer.contract.errors import (
 )
 from trainer.contract.job import Job
 from trainer.contract.rows import Rows, read_rows
+from trainer.pipe import open_events
 from trainer.plan import check_micro_batch
 from trainer.reporting import Reporter, clock
 from trainer.signals import StopRequest
@@ -51,17 +52,17 @@ def train(job: Job, *, resume: bool, overwrite: bool, say: Callable[[str], None]
     try:
         check_micro_batch(job)
         checkpoints.prepare(output, resume=resume, overwrite=overwrite)
-        if resume and (output / manifest.NAME).exists():
+        if resume and checkpoints.complete(output):
             _already_done(job, output, say)
             return
         check_installed()
         rows = read_rows(Path(job.data))
     except Fault as fault:
         if output.is_dir():
-            with suppress(OSError, Fault), events.Writer(output / EVENTS) as writer:
+            with suppress(OSError, Fault), open_events(output / EVENTS) as writer:
                 writer.emit(_failed(fault))
         raise
-    with events.Writer(output / EVENTS) as writer, StopRequest() as stop:
+    with open_events(output / EVENTS) as writer, StopRequest() as stop:
         try:
             libraries.prepare_environment()
             with quiet.chatter_to(output / LOG):
@@ -140,12 +141,41 @@ def _run(
     reporter.phase("model", f"loading {prepared.source.name} in {prepared.plan.precision}")
     new = output / f".{manifest.ADAPTER}.new"
     shutil.rmtree(new, ignore_errors=True)
+    this_run = checkpoints.Mark(
+        step=mark.step if mark else 0,
+        job=job.model_dump(mode="json"),
+        job_hash=job.hash(),
+        data_sha256=rows.sha256,
+        template_sha256=prepared.template_sha256,
+        precision=prepared.plan.precision,
+        device=prepared.plan.device_name,
+        micro_batch=prepared.plan.micro_batch,
+        tokens=mark.tokens if mark else 0,
+        trained_tokens=mark.trained_tokens if mark else 0,
+    )
     history, metrics, logits = _train(
-        job, output, rows, prepared, reporter, stop, checkpoint=checkpoint, mark=mark, new=new
+        job,
+        output,
+        prepared,
+        reporter,
+        stop,
+        checkpoint=checkpoint,
+        mark=mark,
+        this_run=this_run,
+        new=new,
     )
     reporter.phase("proof", "loading the saved adapter on a clean base")
     proof = result.prove(logits, prepared, new)
-    result.finish(job, rows, prepared, output, new, history, metrics, proof)
+    result.publish(
+        job,
+        output,
+        new,
+        history=history,
+        metrics=metrics,
+        source=prepared.source,
+        mark=this_run,
+        proof=proof,
+    )
     reporter.emit(events.Saved(path=manifest.ADAPTER))
     reporter.emit(events.Done(manifest=manifest.NAME))
     reporter.line(
@@ -157,13 +187,13 @@ def _run(
 def _train(
     job: Job,
     output: Path,
-    rows: Rows,
     prepared: "Prepared",
     reporter: Reporter,
     stop: StopRequest,
     *,
     checkpoint: Path | None,
     mark: checkpoints.Mark | None,
+    this_run: checkpoints.Mark,
     new: Path,
 ) -> tuple[list[dict[str, float]], dict[str, float | int | None], list[Any]]:
     """Train and save the adapter to ``new``; return history, metrics and the proof's logits."""
@@ -173,18 +203,6 @@ def _train(
 
     plan, examples = prepared.plan, prepared.examples
     counts = Counts(mark)
-    this_run = checkpoints.Mark(
-        step=mark.step if mark else 0,
-        job=job.model_dump(mode="json"),
-        job_hash=job.hash(),
-        data_sha256=rows.sha256,
-        template_sha256=prepared.template_sha256,
-        precision=plan.precision,
-        device=plan.device_name,
-        micro_batch=plan.micro_batch,
-        tokens=counts.tokens,
-        trained_tokens=counts.trained_tokens,
-    )
     if mark and (mark.device, mark.micro_batch) != (this_run.device, this_run.micro_batch):
         reporter.warn(
             f"begun on {mark.device} with a micro-batch of {mark.micro_batch}, going on on "

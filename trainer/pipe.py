@@ -1,0 +1,50 @@
+"""Where the trainer's events go: into the run folder, or to the supervisor, which then numbers them."""
+
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+from trainer.contract.events import Event, Writer
+from trainer.contract.pod import EVENTS_FD
+
+
+class Emitter(Protocol):
+    """What takes events."""
+
+    def emit(self, event: Event) -> Event: ...
+
+
+class PipeWriter:
+    """Hands events to another process as lines without ``seq`` and ``time``."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        os.set_inheritable(fd, False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Leave the pipe open: a later part of this process may have more to say."""
+
+    def emit(self, event: Event) -> Event:
+        line = event.model_dump_json(exclude={"seq", "time"}).encode() + b"\n"
+        while line:
+            line = line[os.write(self._fd, line) :]
+        return event
+
+
+def open_events(path: Path) -> Writer | PipeWriter:
+    """Return the writer for a run folder's events, which ``path`` names.
+
+    With ``SFT_EVENTS_FD`` set they go to that inherited pipe, and ``path`` is left to the supervisor.
+    """
+    if (fd := os.environ.get(EVENTS_FD)) is not None:
+        return PipeWriter(int(fd))
+    return Writer(path)
