@@ -1,23 +1,27 @@
-"""``launch train``, in order: resolve the job, check the data, make the run folder, start the trainer
-or pick up the one at work, follow it, verify what it made. A step is a function; the journal knows
-how far a run is, so that ``--resume`` carries on after any of them.
+"""``launch train``, in order: resolve the job, check the data, show what it costs, make the run folder,
+start the trainer or pick up the one at work, follow it, bring the result home, verify it, let the
+machine go. A step is a function; the journal knows how far a run is, so that ``--resume`` and ``attach``
+carry on after any of them.
 """
 
 import shutil
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from launcher import runs, status
-from launcher.machines import MACHINES, Machine, Work
+from launcher.journal import read
+from launcher.machines import MACHINES, Machine, Scene, Work
 from launcher.runs import Log, Run
+from launcher.settings import Settings
 from launcher.view import View
-from launcher.world import Interrupts, World
+from launcher.watch import note_end, watch
+from launcher.world import World
 from trainer.contract import events, manifest, rows
-from trainer.contract.errors import Fault, Interrupted, Locked, OutputExists
+from trainer.contract.errors import Fault, Locked, NotFound, OutputExists
 from trainer.contract.job import Job
 
-POLL = 0.2  # seconds between two looks at the events
 RESULTS = (
     "adapter",
     "checkpoints",
@@ -35,7 +39,8 @@ RESULTS = (
 class Request:
     """What is asked for: a new run of ``job``, or to ``resume`` one (its id or folder).
 
-    A new run lies in the job's output folder where one was set, else in ``runs/<id>``.
+    A new run lies in the job's output folder where one was set, else in ``runs/<id>``. ``attach``
+    carries on with what was begun, but does not begin again what has ended.
     """
 
     job: Job | None = None
@@ -43,6 +48,8 @@ class Request:
     run_id: str | None = None
     where: str = "here"
     overwrite: bool = False
+    attach: bool = False
+    settings: Settings = field(default_factory=Settings)
 
 
 @dataclass(frozen=True)
@@ -56,43 +63,80 @@ class Outcome:
 
 def train(request: Request, *, world: World, view: View) -> Outcome:
     """Run the whole story. Raises the ``Fault`` that ended it; ``--resume`` then carries on."""
-    machine = MACHINES[request.where](world)
-    machine.check()
-    run, job = resolve(request, world=world)
-    data = check_data(request.job or job, view=view)  # a fault names the path as it was typed
-    with world.interrupts() as interrupts:
+    plan = resolve(request, world=world)
+    run, job = plan.run, plan.job
+    scene = Scene(world, view, plan.settings)
+    machine = MACHINES[plan.where](scene)
+    machine.check(job)
+    if not request.attach:
+        data = check_data(request.job or job, view=view)  # a fault names the path as it was typed
+        offer = {} if request.resume else machine.offer(run, job, data)
+    else:
+        data, offer = None, {}
+    with world.interrupts(scene.interrupts):
         make_folder(run, request)
         with runs.hold(run, world=world) as log:
-            work = machine.find(run, pid=last_pid(log))
+            work = machine.find(run, log)
             if request.resume is None:
                 if work is not None:
                     raise Locked(
                         f"a trainer is still at work in {run.folder}",
                         f"pick it up with: {status.resume_hint(run)}",
                     )
-                record(run, job, data, log, where=request.where, world=world, view=view)
+                assert data is not None
+                record(plan, data, log, offer=offer, world=world, view=view)
             if work is not None:
-                view.say(f"picking up the trainer that is at work (process {work.pid})")
+                view.say("picking up the trainer that is at work")
                 log.fact("adopted", pid=work.pid)
             elif not is_done(run):
-                work = start(run, job, machine, log, request=request, view=view)
-            if work is not None:
-                watch(run, work, log, interrupts=interrupts, world=world, view=view)
-            return verify(run, log, view=view)
+                if request.attach:
+                    refuse_ended(run, log)
+                work = start(plan, machine, log, request=request, data=data, view=view)
+            if work is None:
+                outcome = verify(run, log, view=view)
+                log.fact("ended", state=ended_state(outcome))
+                return outcome
+            work.prepare(job, resume=request.resume is not None)
+            return conclude(run, work, log, scene)
 
 
-def resolve(request: Request, *, world: World) -> tuple[Run, Job]:
+def preview(request: Request, *, world: World, view: View) -> list[dict[str, Any]]:
+    """Everything of the story that asks and nothing that acts: the requests and commands it would send."""
+    plan = resolve(request, world=world)
+    machine = MACHINES[plan.where](Scene(world, view, plan.settings))
+    machine.check(plan.job)
+    data = check_data(request.job or plan.job, view=view)
+    machine.offer(plan.run, plan.job, data)
+    return machine.preview(plan.run, plan.job)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done where. The job's paths are absolute."""
+
+    run: Run
+    job: Job
+    where: str
+    settings: Settings
+
+
+def resolve(request: Request, *, world: World) -> Plan:
     """Name the run and make the job's paths absolute: it may be resumed from any folder."""
     if request.resume is not None:
         run = runs.find(request.resume, world=world)
-        job = Job.from_json(run.job)
-        return run, job.model_copy(update={"output": str(run.folder)})
+        kept = runs.summary(run, read(run.journal))
+        # A result that was fetched has brought its own job.json: the paths in it are the pod's.
+        job = Job.resolve(kept["job"], source=str(run.journal)) if "job" in kept else None
+        job = job or Job.from_json(run.job)
+        settings = Settings.model_validate(kept.get("settings", {}))
+        job = job.model_copy(update={"output": str(run.folder)})
+        return Plan(run, job, str(kept.get("where", "here")), settings)
     job = request.job or Job()
     run_id = runs.check_id(request.run_id) if request.run_id else runs.new_id(world)
     chosen = Path(job.output) if "output" in job.model_fields_set else Path("runs") / run_id
     run = Run(run_id, chosen.absolute())
     local = Path(job.model).is_dir()
-    return run, job.model_copy(
+    job = job.model_copy(
         update={
             "output": str(run.folder),
             "data": str(Path(job.data).absolute()),
@@ -100,6 +144,7 @@ def resolve(request: Request, *, world: World) -> tuple[Run, Job]:
             "model": str(Path(job.model).absolute()) if local else job.model,
         }
     )
+    return Plan(run, job, request.where, request.settings)
 
 
 def check_data(job: Job, *, view: View) -> rows.Rows:
@@ -123,16 +168,10 @@ def make_folder(run: Run, request: Request) -> None:
 
 
 def record(
-    run: Run,
-    job: Job,
-    data: rows.Rows,
-    log: Log,
-    *,
-    where: str,
-    world: World,
-    view: View,
+    plan: Plan, data: rows.Rows, log: Log, *, offer: dict[str, Any], world: World, view: View
 ) -> None:
     """Write down what the run is, in its folder and in the index; clear what is overwritten."""
+    run, job = plan.run, plan.job
     for name in RESULTS:
         path = run.folder / name
         if path.is_dir():
@@ -143,13 +182,17 @@ def record(
     log.fact(
         "created",
         id=run.id,
-        where=where,
+        where=plan.where,
         model=job.model,
         data=job.data,
         data_sha256=data.sha256,
         rows=len(data.rows),
         job_hash=job.hash(),
+        job=job.model_dump(mode="json"),
+        settings=plan.settings.model_dump(mode="json"),
     )
+    if offer:
+        log.fact("quote", **offer)
     try:
         runs.add_to_index(run, world=world)
     except OSError as error:
@@ -157,10 +200,14 @@ def record(
     view.say(f"run {run.id} in {run.folder} ({len(data.rows)} rows)")
 
 
-def last_pid(log: Log) -> int | None:
-    """The process id of the trainer started last, where the journal has it."""
-    starts = [entry for entry in log.entries if entry.what == "start"]
-    return starts[-1].facts.get("pid") if starts else None
+def refuse_ended(run: Run, log: Log) -> None:
+    """Raise ``NotFound`` when the newest attempt has ended, so that there is nothing to attach to."""
+    last = next((e for e in reversed(log.entries) if e.what in {"ended", "start", "rent"}), None)
+    if last is not None and last.what == "ended":
+        raise NotFound(
+            f"nothing of run {run.id} is at work: {last.facts.get('cause') or 'it has ended'}",
+            f"begin again with: {status.resume_hint(run)}",
+        )
 
 
 def is_done(run: Run) -> bool:
@@ -168,75 +215,48 @@ def is_done(run: Run) -> bool:
     return run.manifest.exists() and manifest.load(run.manifest).complete
 
 
-def start(run: Run, job: Job, machine: Machine, log: Log, *, request: Request, view: View) -> Work:
+def start(
+    plan: Plan,
+    machine: Machine,
+    log: Log,
+    *,
+    request: Request,
+    data: rows.Rows | None,
+    view: View,
+) -> Work:
     """Start the trainer; what it says from now on begins at the journalled offset."""
+    run, job = plan.run, plan.job
+    if request.resume is not None:
+        data = data or check_data(job, view=view)
+        if offer := machine.offer(run, job, data):
+            log.fact("quote", **offer)
     run.job.write_text(job.to_json(), encoding="utf-8")
-    before, offset = events.read(run.events)
-    view.recall(before)
-    resume = request.resume is not None
-    with log.effect("start", offset=offset, resume=resume) as outcome:
-        work = machine.start(run, resume=resume)
-        outcome["pid"] = work.pid
-    return work
+    view.recall(events.read(run.events)[0])
+    return machine.start(run, job, log, resume=request.resume is not None)
 
 
-def watch(
-    run: Run, work: Work, log: Log, *, interrupts: Interrupts, world: World, view: View
-) -> None:
-    """Show what the trainer says until it has ended; raise the fault when it has no result.
-
-    Ctrl-C asks it to save and end, a second one ends it. Should this process fail meanwhile, the
-    trainer goes on, and the user is told so.
-    """
-    seen: list[events.Event] = []
-    handled = 0
-
-    def attend() -> None:
-        nonlocal handled
-        view.tick()
-        while handled < interrupts.count:
-            handled += 1
-            stop(work, log, again=handled > 1, view=view)
-
-    def wait() -> None:
-        attend()
-        world.sleep(POLL)
-
-    offset = status.attempt_offset(log.entries)
-    try:
-        for event in events.follow(run.events, offset=offset, alive=work.alive, wait=wait):
-            seen.append(event)
-            view.event(event)
-            attend()
-    except BaseException:
-        with suppress(OSError):
-            view.say(f"the trainer keeps running; pick it up with: {status.resume_hint(run)}")
-        raise
-    code = work.exit_code()
-    fault = status.fault_of(run, seen, exit_code=code, stopped=handled > 0)
-    if fault is not None:
-        note_end(log, fault, exit_code=code)
-        raise fault
-
-
-def stop(work: Work, log: Log, *, again: bool, view: View) -> None:
-    """Ask the trainer to save and end; the second time, end it."""
-    if work.pid is None:
-        view.say("the trainer's process id was never noted: it goes on until it is done")
-    elif again:
-        view.say("ending the trainer at once; what came after the last checkpoint is lost")
-        with log.effect("kill"):
-            work.kill()
+def conclude(run: Run, work: Work, log: Log, scene: Scene) -> Outcome:
+    """Follow the trainer, bring home what it made, verify it, and only then let the machine go."""
+    fault = watch(run, work, log, scene)
+    outcome: Outcome | None = None
+    if fault is None:
+        work.fetch()
+        outcome = verify(run, log, view=scene.view)
     else:
-        view.say("saving a checkpoint after this step; Ctrl-C again ends it at once, unsaved")
-        with log.effect("stop"):
-            work.stop()
+        with suppress(Fault):  # the reason it ended for counts more
+            work.fetch()
+    work.release()
+    if outcome is None:
+        assert fault is not None
+        note_end(log, fault, exit_code=work.exit_code())
+        raise fault
+    log.fact("ended", state=ended_state(outcome))
+    return outcome
 
 
-def note_end(log: Log, fault: Fault, *, exit_code: int | None = None) -> None:
-    """Journal how an attempt ended."""
-    state = "interrupted" if isinstance(fault, Interrupted) else "failed"
-    log.fact("ended", state=state, exit_code=exit_code, cause=fault.cause, hint=fault.hint)
+def ended_state(outcome: Outcome) -> str:
+    """``finished``, or ``partial`` when the deadline came before the last step."""
+    return "finished" if outcome.manifest.complete else "partial"
 
 
 def verify(run: Run, log: Log, *, view: View) -> Outcome:
@@ -248,7 +268,8 @@ def verify(run: Run, log: Log, *, view: View) -> Outcome:
     except Fault as fault:
         note_end(log, fault)
         raise
-    log.fact("ended", state="finished")
+    if not proof.complete:
+        view.say("this adapter is of a training that was ended before its last step")
     seen, _ = events.read(run.events)
     steps = {event.step: event for event in seen if isinstance(event, events.Step)}
     return Outcome(run, proof, [steps[step] for step in sorted(steps)])

@@ -157,9 +157,8 @@ class World:
             pass
 
     @contextmanager
-    def interrupts(self) -> Iterator[Interrupts]:
-        """Inside, Ctrl-C and SIGTERM are counted instead of raised."""
-        seen = Interrupts()
+    def interrupts(self, seen: Interrupts) -> Iterator[None]:
+        """Inside, Ctrl-C and SIGTERM are counted in ``seen`` instead of raised."""
 
         def count(_number: int, _frame: FrameType | None) -> None:
             seen.count += 1
@@ -168,7 +167,7 @@ class World:
             number: signal.signal(number, count) for number in (signal.SIGINT, signal.SIGTERM)
         }
         try:
-            yield seen
+            yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)

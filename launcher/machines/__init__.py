@@ -1,20 +1,42 @@
-"""Where a run can live. Each machine starts a trainer on a run folder and knows whether it lives."""
+"""Where a run can live. Each machine brings a trainer to work on a run and knows whether it lives."""
 
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from launcher.machines.here import Here
-from launcher.runs import Run
-from launcher.world import World
+from launcher.runs import Log, Run
+from launcher.settings import Settings
+from launcher.view import View
+from launcher.world import Interrupts, World
+from trainer.contract.job import Job
+from trainer.contract.rows import Rows
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What every machine works with. ``interrupts`` counts Ctrl-C; look at it while waiting."""
+
+    world: World
+    view: View
+    settings: Settings = field(default_factory=Settings)
+    interrupts: Interrupts = field(default_factory=Interrupts)
 
 
 class Work(Protocol):
-    """A trainer at work."""
+    """A trainer at work, or on its way to it; what it does outside is journalled by itself."""
 
     @property
     def pid(self) -> int | None:
-        """Its process id, where it is known."""
+        """Its process id here; None where it is no process of ours."""
 
-    def alive(self) -> bool: ...
+    def prepare(self, job: Job, *, resume: bool) -> None:
+        """Bring it to where it trains; what is done already is not done again.
+
+        A machine that is paid for is let go when this fails or is interrupted.
+        """
+
+    def alive(self) -> bool:
+        """Whether more is to come. What was said so far is then in the run folder."""
 
     def exit_code(self) -> int | None:
         """``None`` while it lives, or when nobody could see it end."""
@@ -25,22 +47,37 @@ class Work(Protocol):
     def kill(self) -> None:
         """End it now."""
 
+    def leave(self) -> str | None:
+        """What goes on, until when and at what cost, when Ctrl-C leaves it; None when that ends it."""
+
+    def fetch(self) -> bool:
+        """Bring the result home; False when there is none. Nothing to do where it is home."""
+
+    def release(self) -> None:
+        """Let the machine go, for good, and confirm it."""
+
 
 class Machine(Protocol):
     """One place where trainers run."""
 
-    def check(self) -> None:
-        """Raise ``NotInstalled`` when a trainer cannot run there."""
+    def check(self, job: Job) -> None:
+        """Raise the fault for which no trainer can run there, before anything is done."""
 
-    def start(self, run: Run, *, resume: bool) -> Work:
-        """Start the trainer on the run folder's job; raise ``Locked`` when one is at work on it."""
+    def offer(self, run: Run, job: Job, data: Rows) -> dict[str, Any]:
+        """Show what it will cost and return it as facts. Raises ``OverBudget``; empty when free."""
 
-    def find(self, run: Run, *, pid: int | None) -> Work | None:
-        """Return the trainer that is at work on this run, whoever started it, or ``None``."""
+    def preview(self, run: Run, job: Job) -> list[dict[str, Any]]:
+        """The requests and commands that a run would send, after ``offer``; sends nothing."""
+
+    def start(self, run: Run, job: Job, log: Log, *, resume: bool) -> Work:
+        """Start the trainer, or what it will run on; raise ``Locked`` when one is at work on the run."""
+
+    def find(self, run: Run, log: Log) -> Work | None:
+        """Return what works on this run, whoever started it, or ``None``."""
 
 
 class MachineKind(Protocol):
-    def __call__(self, world: World) -> Machine: ...
+    def __call__(self, scene: Scene) -> Machine: ...
 
 
 MACHINES: dict[str, MachineKind] = {"here": Here}

@@ -6,13 +6,21 @@ trainer can start in the same run folder.
 """
 
 import importlib.util
+import shlex
 import signal
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from launcher.runs import Run, is_locked, lock
+from launcher.runs import Log, Run, is_locked, lock
 from launcher.world import Child, World
+from trainer.contract import events
 from trainer.contract.errors import Locked, NotInstalled
+from trainer.contract.job import Job
+from trainer.contract.rows import Rows
+
+if TYPE_CHECKING:
+    from launcher.machines import Scene
 
 NEEDED: tuple[str, ...] = ("torch", "transformers", "trl", "peft")
 
@@ -25,6 +33,9 @@ class Process:
     lock_file: Path
     pid: int | None
     child: Child | None = None
+
+    def prepare(self, job: Job, *, resume: bool) -> None:
+        """It trains as soon as it is started."""
 
     def alive(self) -> bool:
         if self.child is not None:
@@ -42,14 +53,24 @@ class Process:
         if self.pid is not None and self.alive():
             self.world.signal(self.pid, signal.SIGKILL, group=True)
 
+    def leave(self) -> str | None:
+        return None
+
+    def fetch(self) -> bool:
+        return True
+
+    def release(self) -> None:
+        """Nothing is rented."""
+
 
 class Here:
     """The machine at hand."""
 
-    def __init__(self, world: World) -> None:
-        self.world = world
+    def __init__(self, scene: "Scene") -> None:
+        self.world = scene.world
+        self.view = scene.view
 
-    def check(self) -> None:
+    def check(self, job: Job) -> None:
         missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
         if missing:
             raise NotInstalled(
@@ -57,19 +78,37 @@ class Here:
                 "pip install -c constraints.txt '.[train]' (in the project's folder)",
             )
 
-    def start(self, run: Run, *, resume: bool) -> Process:
-        command = self.world.python("trainer", str(run.job), *["--resume"] * resume)
-        try:
-            with lock(run.trainer_lock, world=self.world) as held:
-                child = self.world.start(command, log=run.log, lock=held)
-        except BlockingIOError:
-            raise Locked(
-                f"a trainer is still at work in {run.folder}",
-                f"pick it up with: launch train --resume {run.id}",
-            ) from None
+    def offer(self, run: Run, job: Job, data: Rows) -> dict[str, Any]:
+        return {}
+
+    def preview(self, run: Run, job: Job) -> list[dict[str, Any]]:
+        return [{"command": shlex.join(self._command(run, resume=False))}]
+
+    def start(self, run: Run, job: Job, log: Log, *, resume: bool) -> Process:
+        """What it says from now on begins at the journalled offset."""
+        _, offset = events.read(run.events)
+        with log.effect("start", offset=offset, resume=resume) as outcome:
+            try:
+                with lock(run.trainer_lock, world=self.world) as held:
+                    child = self.world.start(
+                        self._command(run, resume=resume), log=run.log, lock=held
+                    )
+            except BlockingIOError:
+                raise Locked(
+                    f"a trainer is still at work in {run.folder}",
+                    f"pick it up with: launch train --resume {run.id}",
+                ) from None
+            outcome["pid"] = child.pid
         return Process(self.world, run.trainer_lock, child.pid, child)
 
-    def find(self, run: Run, *, pid: int | None) -> Process | None:
+    def find(self, run: Run, log: Log) -> Process | None:
         if not is_locked(run.trainer_lock):
             return None
+        starts = [entry for entry in log.entries if entry.what == "start"]
+        pid = starts[-1].facts.get("pid") if starts else None
+        if pid is None:
+            self.view.say("the trainer's process id was never noted: it goes on until it is done")
         return Process(self.world, run.trainer_lock, pid)
+
+    def _command(self, run: Run, *, resume: bool) -> list[str]:
+        return self.world.python("trainer", str(run.job), *["--resume"] * resume)

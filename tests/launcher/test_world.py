@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from launcher.world import World
+from launcher.world import Interrupts, World
 from trainer.contract.errors import BadData, Fault, NotFound
 
 
@@ -26,7 +26,8 @@ def test_a_step_that_fails_raises_the_fault_of_its_exit_code(code, kind, capfd):
 
 
 def test_interrupts_are_counted_inside_and_raised_outside():
-    with World().interrupts() as seen:
+    seen = Interrupts()
+    with World().interrupts(seen):
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGTERM)
         assert seen.count == 2

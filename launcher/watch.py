@@ -1,0 +1,71 @@
+"""Following a run until its trainer has ended, and what Ctrl-C does meanwhile."""
+
+from contextlib import suppress
+
+from launcher import status
+from launcher.machines import Scene, Work
+from launcher.runs import Log, Run
+from trainer.contract import events
+from trainer.contract.errors import Fault, Interrupted
+
+POLL = 0.2  # seconds between two looks at the events
+
+
+def watch(run: Run, work: Work, log: Log, scene: Scene) -> Fault | None:
+    """Show what the trainer says until it has ended; return the fault when it has no result.
+
+    Ctrl-C asks it to save and end, a second one ends it; where it can be left at work, Ctrl-C leaves
+    it and ``Interrupted`` is raised. Should this process fail meanwhile, the trainer goes on, and the
+    user is told so.
+    """
+    world, view = scene.world, scene.view
+    seen: list[events.Event] = []
+    handled = 0
+
+    def attend() -> None:
+        nonlocal handled
+        view.tick()
+        while handled < scene.interrupts.count:
+            handled += 1
+            left = work.leave()
+            if left is not None:
+                log.fact("left", cause=left)
+                raise Interrupted(left, f"watch it again with: launch attach {run.id}")
+            stop(work, log, again=handled > 1, scene=scene)
+
+    def wait() -> None:
+        attend()
+        world.sleep(POLL)
+
+    offset = status.attempt_offset(log.entries)
+    try:
+        for event in events.follow(run.events, offset=offset, alive=work.alive, wait=wait):
+            seen.append(event)
+            view.event(event)
+            attend()
+    except Interrupted:
+        raise
+    except BaseException:
+        with suppress(OSError):
+            view.say(f"the trainer keeps running; pick it up with: {status.resume_hint(run)}")
+        raise
+    return status.fault_of(run, seen, exit_code=work.exit_code(), stopped=handled > 0)
+
+
+def stop(work: Work, log: Log, *, again: bool, scene: Scene) -> None:
+    """Ask the trainer to save and end; the second time, end it."""
+    view = scene.view
+    if again:
+        view.say("ending the trainer at once; what came after the last checkpoint is lost")
+        with log.effect("kill"):
+            work.kill()
+    else:
+        view.say("saving a checkpoint after this step; Ctrl-C again ends it at once, unsaved")
+        with log.effect("stop"):
+            work.stop()
+
+
+def note_end(log: Log, fault: Fault, *, exit_code: int | None = None) -> None:
+    """Journal how an attempt ended."""
+    state = "interrupted" if isinstance(fault, Interrupted) else "failed"
+    log.fact("ended", state=state, exit_code=exit_code, cause=fault.cause, hint=fault.hint)
