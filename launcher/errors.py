@@ -81,6 +81,30 @@ class PodRefused(Fault):
     exit_code = 30
 
 
+class PodFailed(Fault):
+    """The pod did not come up, stopped, or is gone before its work was done."""
+
+    exit_code = 31
+
+
+class NoEngine(Fault):
+    """No Docker engine answers, or it cannot do what is asked of it."""
+
+    exit_code = 32
+
+
+class BuildFailed(Fault):
+    """The image cannot be built."""
+
+    exit_code = 33
+
+
+class PushRefused(Fault):
+    """The registry does not take the image."""
+
+    exit_code = 34
+
+
 EXIT_CODES: dict[str, int] = {
     kind.__name__: kind.exit_code
     for kind in (
@@ -95,5 +119,9 @@ EXIT_CODES: dict[str, int] = {
         OverBudget,
         WrongState,
         PodRefused,
+        PodFailed,
+        NoEngine,
+        BuildFailed,
+        PushRefused,
     )
 }

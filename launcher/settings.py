@@ -41,6 +41,9 @@ class Settings(BaseModel):
     image_repo: str | None = Field(
         None, description="where to push the image, as ghcr.io/me/sft-launch"
     )
+    build_args: str = Field(
+        "", description="build arguments of the image, as 'BASE_IMAGE=debian:12 CUDA=none'"
+    )
     registry: str | None = Field(
         None, description="name of the RunPod registry credential for a private image"
     )
