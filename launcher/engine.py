@@ -1,0 +1,100 @@
+"""The local Docker engine: reached as the ``docker`` command reaches it, its answers put into faults.
+
+Registry passwords are the business of Docker's own configuration and credential helpers.
+"""
+
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from launcher.errors import NoEngine, PushRefused
+
+REMEDY = "install Docker (https://docs.docker.com/engine/install) and start it, or see: docker info"
+TIMEOUT = 600  # seconds without a byte: a layer of gigabytes is packed in silence
+DENIED = re.compile(
+    r"denied|unauthorized|authentication|no basic auth|insufficient_scope", re.IGNORECASE
+)
+
+
+def connect() -> Any:
+    """A ``docker.DockerClient`` that answers; the package has no types. Raises ``NoEngine``."""
+    import docker
+    import docker.errors
+    from docker.context import ContextAPI
+    from docker.utils import kwargs_from_env
+
+    address = "the address in Docker's configuration"
+    try:
+        how = kwargs_from_env()  # DOCKER_HOST and its kin
+        if "base_url" not in how:
+            context = ContextAPI.get_current_context()
+            how = {"base_url": context.Host, "tls": context.TLSConfig}
+        address = str(how["base_url"])
+        _listening(address)
+        client = docker.DockerClient(**how, version="auto", timeout=TIMEOUT)
+    except (docker.errors.DockerException, OSError) as error:
+        reason = "nothing listens" if isinstance(error, OSError) else str(error).splitlines()[0]
+        raise NoEngine(f"no Docker engine answers at {address} ({reason})", REMEDY) from None
+    return client
+
+
+def _listening(address: str) -> None:
+    """Look first: where nothing listens the package would leave its socket open."""
+    scheme, _, path = address.partition("://")
+    if scheme.endswith("unix"):
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.connect(path if path.startswith("/") else f"/{path}")
+
+
+@contextmanager
+def explained(what: str) -> Iterator[None]:
+    """Inside, what the engine refuses becomes a fault that begins with ``what``."""
+    import docker.errors
+
+    try:
+        yield
+    except docker.errors.APIError as error:
+        raise NoEngine(f"{what}: {error.explanation or error}", "see: docker info") from None
+
+
+def has_nvidia(client: Any) -> bool:
+    """Whether containers of this engine can be given GPUs."""
+    with explained("the Docker engine does not describe itself"):
+        return "nvidia" in client.info().get("Runtimes", {})
+
+
+def architecture(client: Any) -> str:
+    """Of the machine that the engine runs on: ``amd64``, ``arm64``."""
+    with explained("the Docker engine does not describe itself"):
+        return str(client.version().get("Arch", ""))
+
+
+def logged_in(client: Any, registry: str) -> bool:
+    """Whether Docker's configuration has a password for ``registry``; its value is never looked at."""
+    from docker import auth
+
+    try:
+        return bool(client.api._auth_configs.resolve_authconfig(registry))  # noqa: SLF001
+    except (auth.errors.DockerException, OSError):
+        return False
+
+
+def refused(repository: str, said: str) -> PushRefused:
+    """The fault for what a registry said to a push."""
+    host = registry_of(repository)
+    if DENIED.search(said):
+        return PushRefused(
+            f"{host} does not let you push to {repository} ({said})",
+            f"log in with: docker login {host} (a token that may write packages), "
+            "or name a repository of your own with --image-repo",
+        )
+    return PushRefused(f"push to {repository} failed: {said}", "run the same command again")
+
+
+def registry_of(repository: str) -> str:
+    """The host in a repository's name, as Docker reads it."""
+    first, slash, _ = repository.partition("/")
+    named = slash and (set(first) & {".", ":"} or first == "localhost")
+    return first if named else "docker.io"

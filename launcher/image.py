@@ -1,0 +1,265 @@
+"""The image that pods run: built and pushed only when something that goes into it has changed.
+
+Its tag is a hash of everything that goes in; what a run pins is the digest that the registry gave.
+"""
+
+import hashlib
+import io
+import shlex
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from launcher import engine
+from launcher.errors import BuildFailed, PushRefused
+from launcher.settings import Settings
+from launcher.view import View
+from trainer.contract.errors import BadJob, NotFound
+
+PARTS = ("Dockerfile", "constraints.txt", "pyproject.toml", "docker", "trainer", "datagen")
+"""What the image is made of; ``.dockerignore`` admits the same."""
+BASES = {
+    "13.0": "nvidia/cuda:13.0.2-base-ubuntu24.04",
+    "12.8": "nvidia/cuda:12.8.1-base-ubuntu24.04",
+    "12.6": "nvidia/cuda:12.6.3-base-ubuntu24.04",
+    "none": "debian:12-slim",
+}
+"""Base image for each CUDA that torch may be built for."""
+LOCAL = "sft-launch"
+"""Repository of images that stay here."""
+KEPT_LINES = 30
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that goes into an image. ``root`` is the project's folder."""
+
+    root: Path
+    arguments: Mapping[str, str]
+    target: str = "train"
+
+    @property
+    def tag(self) -> str:
+        """The target and 16 hexadecimal digits: equal for equal inputs on any machine."""
+        digest = hashlib.sha256()
+        for name, path in files(self.root).items():
+            executable = b"x" if path.stat().st_mode & 0o100 else b"-"
+            content = hashlib.sha256(path.read_bytes()).digest()
+            digest.update(name.encode() + b"\0" + executable + content)
+        for name, value in sorted(self.arguments.items()):
+            digest.update(f"\0{name}={value}".encode())
+        digest.update(f"\0{self.target}".encode())
+        return f"{self.target}-{digest.hexdigest()[:16]}"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far an image is. ``digest``: the reference that pins it, once the registry has it."""
+
+    name: str
+    digest: str | None
+    built: bool
+
+
+@dataclass
+class _Push:
+    """What a push has said so far, by layer."""
+
+    digest: str | None = None
+    error: str | None = None
+    there: int = 0
+    sent: dict[str, int] = field(default_factory=dict)
+
+
+def recipe(settings: Settings, *, cuda: str | None = None) -> Recipe:
+    """What the settings ask for, from the folder this code lies in.
+
+    Raises:
+        NotFound: no project there, as with an installed wheel.
+        BadJob: the build arguments are malformed, or would put a password into the image's history.
+    """
+    root = Path(__file__).resolve().parent.parent
+    if not (root / "Dockerfile").is_file():
+        raise NotFound(
+            "the image is built from the project's folder, and this launcher is installed without it",
+            "run it from a clone, or name an image that exists with --image",
+        )
+    flavour = cuda or settings.cuda
+    arguments = {"CUDA": flavour, "BASE_IMAGE": BASES.get(flavour, "")}
+    for word in shlex.split(settings.build_args):
+        name, equals, value = word.partition("=")
+        if not equals or not name:
+            raise BadJob(f"build_args: {word!r} is not NAME=VALUE", "as in: CUDA=none")
+        if "@" in value.partition("://")[2]:
+            raise BadJob(
+                f"build_args: {name} has a password, and an image tells its build arguments",
+                "name an index or a registry that needs none, or that Docker is logged in to",
+            )
+        arguments[name] = value
+    if not arguments["BASE_IMAGE"]:
+        raise BadJob(
+            f"no base image is known for CUDA {flavour}",
+            f"use one of {', '.join(BASES)}, or add BASE_IMAGE=... to build_args",
+        )
+    return Recipe(root, arguments)
+
+
+def files(root: Path) -> dict[str, Path]:
+    """Every file that goes in, by its name in the build context, sorted."""
+    found: dict[str, Path] = {}
+    for part in PARTS:
+        top = root / part
+        for path in [top] if top.is_file() else sorted(top.rglob("*")):
+            parts = path.relative_to(root).parts
+            hidden = any(name.startswith(".") or name == "__pycache__" for name in parts)
+            if path.is_file() and not hidden and path.suffix != ".pyc":
+                found["/".join(parts)] = path
+    return dict(sorted(found.items()))
+
+
+def standing(what: Recipe, repository: str, *, client: Any) -> Standing:
+    """Ask registry and engine. Raises ``PushRefused`` where Docker is not logged in to the registry."""
+    name = f"{repository}:{what.tag}"
+    return Standing(name, _digest(repository, what.tag, client), _built(name, client))
+
+
+def ensure_image(what: Recipe, repository: str, *, client: Any, view: View) -> str:
+    """Build and push what is missing; return ``repository@sha256:...``.
+
+    Raises:
+        BuildFailed: with the build's last lines.
+        PushRefused: the registry says no; nothing was built when that could be told before.
+        NoEngine: the engine fails.
+    """
+    found = standing(what, repository, client=client)
+    if found.digest is not None:
+        view.say(f"image {found.name} is there already: nothing to build or push")
+        return found.digest
+    if not found.built:
+        build(what, found.name, client=client, view=view)
+    return push(repository, what.tag, client=client, view=view)
+
+
+def ensure_built(what: Recipe, *, client: Any, view: View) -> str:
+    """Build for this machine alone; return the image's name."""
+    name = f"{LOCAL}:{what.tag}"
+    if not _built(name, client):
+        build(what, name, client=client, view=view, native=True)
+    return name
+
+
+def build(what: Recipe, name: str, *, client: Any, view: View, native: bool = False) -> None:
+    """Build ``name``; each of the Dockerfile's steps is a line. Pods are amd64, unless ``native``."""
+    view.say(f"building image {name}")
+    platform = None if native or engine.architecture(client) == "amd64" else "linux/amd64"
+    said: list[str] = []
+    with engine.explained("the image cannot be built"), _context(what.root) as context:
+        for line in client.api.build(
+            fileobj=context,
+            custom_context=True,
+            tag=name,
+            target=what.target,
+            buildargs=dict(what.arguments),
+            platform=platform,
+            rm=True,
+            forcerm=True,
+            decode=True,
+        ):
+            if "error" in line:
+                raise BuildFailed(
+                    f"the image cannot be built: {line['error'].strip()}",
+                    "the lines above it say why; what was built so far is kept",
+                    faults=said[-KEPT_LINES:],
+                )
+            for text in str(line.get("stream", "")).splitlines():
+                if text.strip():
+                    said.append(text.rstrip())
+                if text.startswith("Step "):
+                    view.say(f"  {text.strip()}")
+
+
+def push(repository: str, tag: str, *, client: Any, view: View) -> str:
+    """Push ``repository:tag``; return the reference that pins it. Layers that are there are not sent."""
+    view.say(f"pushing image {repository}:{tag}")
+    state = _Push()
+    with engine.explained(f"push to {repository} failed"):
+        for line in client.api.push(repository, tag=tag, stream=True, decode=True):
+            _note(line, state, view)
+    if state.error is not None:
+        raise engine.refused(repository, state.error)
+    if state.digest is None:
+        raise PushRefused(f"push to {repository} told no digest", "run the same command again")
+    sent = sum(state.sent.values())
+    view.say(f"pushed {len(state.sent)} layers ({size(sent)}); {state.there} were there already")
+    return f"{repository}@{state.digest}"
+
+
+def _note(line: Mapping[str, Any], state: _Push, view: View) -> None:
+    """One line of what the engine says about a push. Sizes are before compression."""
+    layer, status = str(line.get("id", "")), str(line.get("status", ""))
+    detail = line.get("progressDetail") or {}
+    if "error" in line:
+        state.error = str(line["error"]).strip()
+    elif "Digest" in line.get("aux", {}):
+        state.digest = str(line["aux"]["Digest"])
+    elif status == "Pushing" and "current" in detail:
+        done = int(detail["current"])
+        total = max(int(detail.get("total", 0)), done)  # the engine guesses the total
+        state.sent[layer] = total
+        view.progress(f"pushing layer {layer} (bytes)", done, total)
+    elif status == "Pushed":
+        state.sent.setdefault(layer, 0)
+    elif status == "Layer already exists" or status.startswith("Mounted from"):
+        state.there += 1
+
+
+def size(count: int) -> str:
+    """Bytes, as people write them."""
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= scale:
+            return f"{count / scale:.1f} {unit}"
+    return f"{count} bytes"
+
+
+def _built(name: str, client: Any) -> bool:
+    import docker.errors
+
+    try:
+        client.images.get(name)
+    except docker.errors.ImageNotFound:
+        return False
+    return True
+
+
+def _digest(repository: str, tag: str, client: Any) -> str | None:
+    """The pinned reference, ``None`` when the registry has no such tag or does not tell."""
+    import docker.errors
+
+    try:
+        told = client.api.inspect_distribution(f"{repository}:{tag}")
+    except docker.errors.NotFound:
+        return None
+    except docker.errors.APIError as error:
+        said = str(error.explanation or error)
+        host = engine.registry_of(repository)
+        if engine.DENIED.search(said) and not engine.logged_in(client, host):
+            raise engine.refused(repository, said) from None
+        # Some registries deny what does not exist yet; the push will say.
+        return None
+    return f"{repository}@{told['Descriptor']['digest']}"
+
+
+def _context(root: Path) -> io.BytesIO:
+    """The build context: who owns a file here and when it was checked out change nothing."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        for name, path in files(root).items():
+            content = path.read_bytes()
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            entry.mode = 0o755 if path.stat().st_mode & 0o100 else 0o644
+            tar.addfile(entry, io.BytesIO(content))
+    packed.seek(0)
+    return packed
