@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("csv", type=Path, nargs="+", metavar="CSV")
     verb.add_argument("--out", type=Path, required=True, help="folder to write episodes.jsonl to")
     verb.add_argument(
-        "--per-table", type=int, default=40, metavar="N", help="questions for each table (40)"
+        "--per-table", type=_count, default=40, metavar="N", help="questions for each table (40)"
     )
     verb.add_argument("--teacher", choices=["scripted"], default="scripted")
     verb.add_argument("--seed", type=int, default=0)
@@ -94,11 +94,19 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--model", type=Path, required=True, help="run folder, or adapter folder")
     verb.add_argument("--episodes", type=Path, required=True, help="held-out episodes")
     verb.add_argument("--out", type=Path, help="folder for comparison.json (the run folder)")
+    verb.add_argument("--limit", type=_count, metavar="N", help="ask only N, drawn by the seed")
     verb.add_argument("--seed", type=int, default=0)
     verb.add_argument("--overwrite", action="store_true", help="ask again what was asked before")
     verb.add_argument("--json", action="store_true", help="print JSON")
     verb.set_defaults(run=evaluate)
     return parser
+
+
+def _count(text: str) -> int:
+    """A whole number from 1 on."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+    return int(text)
 
 
 def tables(args: argparse.Namespace) -> int:
@@ -207,11 +215,13 @@ def export(args: argparse.Namespace) -> int:
 
 def evaluate(args: argparse.Namespace) -> int:
     from datagen.episode import read_episodes
-    from datagen.evaluate import FOLDER, tasks_of
+    from datagen.evaluate import FOLDER, sample, tasks_of
     from datagen.evaluate import evaluate as ask_both
     from datagen.local_model import Engine, adapter_folder
 
     tasks = tasks_of(read_episodes(args.episodes), args.episodes.parent)
+    if args.limit is not None:
+        tasks = sample(tasks, args.limit, seed=args.seed)
     folder = adapter_folder(args.model)
     output = args.out or (folder.parent if folder.name == "adapter" else folder)
     if args.overwrite:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
@@ -42,6 +43,14 @@ def tasks_of(episodes: Sequence[Episode], folder: Path) -> list[Task]:
             episode.question.id, Task(question=episode.question, table=table, path=path)
         )
     return [*tasks.values()]
+
+
+def sample(tasks: Sequence[Task], limit: int, *, seed: int) -> list[Task]:
+    """At most `limit` of the tasks, drawn by the seed and left in their order."""
+    if len(tasks) <= limit:
+        return [*tasks]
+    kept = sorted(random.Random(seed).sample(range(len(tasks)), limit))
+    return [tasks[at] for at in kept]
 
 
 def evaluate(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from datagen.episode import write_episodes
-from datagen.evaluate import evaluate, tasks_of
+from datagen.evaluate import evaluate, sample, tasks_of
 from datagen.generate import Task, attempt_all
 from datagen.models import ScriptedTeacher
 from datagen.questions.teach import scripted_teacher
@@ -44,3 +44,11 @@ def test_a_changed_table_is_refused(tasks: list[Task], tmp_path: Path):
     tasks[0].path.write_text("city,amount\nUlm,1\n")
     with pytest.raises(BadData, match="has changed"):
         tasks_of(episodes, tmp_path)
+
+
+def test_a_sample_keeps_the_order_and_hangs_on_the_seed(tasks: list[Task]):
+    first, again, other = (sample(tasks, 5, seed=seed) for seed in (1, 1, 2))
+    assert first == again
+    assert first != other
+    assert [t for t in tasks if t in first] == first
+    assert sample(tasks, 99, seed=0) == tasks
