@@ -40,15 +40,19 @@ MAY_START_PROCESSES = {
     "launcher/world.py",
     "datagen/sandbox/process.py",  # the sandbox's server
     "datagen/sandbox/server.py",  # a fork per episode
+    "trainer/outside.py",  # the pod's supervisor: trainer, sshd, guard
 }
 MAY_READ_ENVIRONMENT = {
     "launcher/world.py",  # XDG_STATE_HOME
     "trainer/contract/errors.py",  # SFT_TRACEBACK
     "trainer/contract/libraries.py",  # what libraries read when they are imported
     "trainer/quiet.py",  # OMP_NUM_THREADS
+    "trainer/pipe.py",  # SFT_EVENTS_FD
+    "trainer/release.py",  # the pod's key
+    "trainer/supervise.py",  # the pod's settings
     "datagen/sandbox/process.py",  # what of it the sandbox may see
 }
-MAY_SPEAK_HTTP = {"launcher/runpod_api/http.py"}
+MAY_SPEAK_HTTP = {"launcher/runpod_api/http.py", "trainer/release.py"}
 
 
 def name_of(path: Path) -> str:

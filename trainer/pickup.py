@@ -1,0 +1,62 @@
+"""The job's arrival: what was uploaded is what its names say, or the job is turned down."""
+
+from pathlib import Path
+
+from trainer.contract.errors import BadJob, Fault
+from trainer.contract.job import Job
+from trainer.contract.manifest import hash_file
+from trainer.contract.pod import (
+    INBOX,
+    JOB,
+    JOB_REJECTED,
+    RUN,
+    upload_name,
+    uploaded_sha256,
+)
+
+
+def pick_up(root: Path) -> Job | None:
+    """Take the job from the inbox: ``None`` when there is none yet.
+
+    Every file there must have the content that its name says; one that has not is deleted, so that it
+    is uploaded anew. The job accepted is written to ``root / job.json``, with ``run`` as its output.
+    Raises ``BadJob`` after renaming the job file.
+    """
+    inbox = root / INBOX
+    path = inbox / JOB
+    if not path.exists():
+        return None
+    try:
+        job = Job.from_json(path)
+        faults = _faults(job, root)
+    except Fault as fault:
+        faults = ["; ".join([str(fault), *fault.faults])]
+    else:
+        if not faults:
+            job = job.model_copy(update={"output": RUN})
+            new = root / f".{JOB}.new"
+            new.write_text(job.to_json(), encoding="utf-8")
+            new.replace(root / JOB)
+            return job
+    path.replace(inbox / JOB_REJECTED)
+    raise BadJob("; ".join(faults), "upload what is missing, then the job again")
+
+
+def _faults(job: Job, root: Path) -> list[str]:
+    faults = []
+    for field, name in (("data", job.data), ("eval_data", job.eval_data)):
+        if name is None:
+            continue
+        if uploaded_sha256(name) is None:
+            faults.append(f"{field} is {name!r}, not the name of an upload")
+        elif not (root / name).is_file():
+            faults.append(f"{field}: {name} was not uploaded")
+    for path in sorted((root / INBOX).iterdir()):
+        if uploaded_sha256(upload_name(path.name)) is None or not path.is_file():
+            continue
+        if (found := hash_file(path).sha256) != path.name:
+            path.unlink()
+            faults.append(
+                f"{path.name[:12]}... has the content of {found[:12]}...: upload it again"
+            )
+    return faults
