@@ -20,7 +20,7 @@ def lines(run: Run, *, follow: bool, as_json: bool, world: World) -> Iterator[st
     """
     offset = at = 0
     while True:
-        running = follow and is_locked(run.trainer_lock)
+        running = follow and (is_locked(run.trainer_lock) or is_locked(run.lock))
         seen, offset = events.read(run.events, offset)
         for event in seen:
             if as_json:

@@ -1,4 +1,3 @@
-
 """Secrets, found by name. Where each came from may be told, its value never is."""
 
 import json
@@ -51,13 +50,8 @@ def _places(name: str, world: World) -> Iterator[tuple[str, str]]:
         path = world.home() / ".runpod" / "config.toml"
         yield str(path), _vendor_key(path)
     if name == HUGGING_FACE:
-        path = Path(world.variable("HF_TOKEN_PATH") or _hub_home(world) / "token")
+        path = Path(world.variable("HF_TOKEN_PATH") or world.hub_folder() / "token")
         yield str(path), _text(path)
-
-
-def _hub_home(world: World) -> Path:
-    cache = Path(world.variable("XDG_CACHE_HOME") or world.home() / ".cache")
-    return Path(world.variable("HF_HOME") or cache / "huggingface")
 
 
 def _vendor_key(path: Path) -> str:

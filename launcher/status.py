@@ -3,10 +3,12 @@
 import signal
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from launcher.journal import Entry, read
+from launcher.rental.names import Rented, rented
 from launcher.runs import Run, is_locked, summary
 from launcher.world import fault_kind
 from trainer.contract import events
@@ -39,13 +41,7 @@ def fault_of(
         if isinstance(event, events.Done):
             return None
         if isinstance(event, events.Failed):
-            if event.exit_code == Interrupted.exit_code:
-                return _interrupted(run, seen)
-            kind = fault_kind(event.exit_code)
-            hint = event.hint
-            if kind in RESUMABLE:
-                hint = f"{hint}{hint and '; '}then carry on with: {resume_hint(run)}"
-            return kind(event.cause, hint)
+            return _told(run, event, seen)
     if stopped:
         return _interrupted(run, seen)
     how = "without a word"
@@ -60,6 +56,23 @@ def fault_of(
         f"carry on from the last checkpoint with: {resume_hint(run)}",
         faults=[f"{run.log} ends so:", *(f"  {text}" for text in run.log_tail)],
     )
+
+
+def _told(run: Run, event: events.Failed, seen: Sequence[events.Event]) -> Fault:
+    if event.exit_code == Interrupted.exit_code:
+        return _interrupted(run, seen)
+    kind = fault_kind(event.exit_code)
+    hint = event.hint
+    if kind in RESUMABLE:
+        hint = f"{hint}{hint and '; '}then carry on with: {resume_hint(run)}"
+    return kind(event.cause, hint)
+
+
+def failure(run: Run, entries: Sequence[Entry]) -> Fault | None:
+    """The fault that the newest attempt told of, whatever could be saved after it."""
+    seen, _ = events.read(run.events, attempt_offset(entries))
+    failed = [event for event in seen if isinstance(event, events.Failed)]
+    return _told(run, failed[-1], seen) if failed else None
 
 
 def _interrupted(run: Run, seen: Sequence[events.Event]) -> Interrupted:
@@ -88,6 +101,10 @@ class Status:
     created: float | None
     reason: str
     folder: str
+    pod: str | None = None
+    gpu: str | None = None
+    cost: float | None = None
+    gone_by: float | None = None
 
     def facts(self) -> dict[str, Any]:
         return asdict(self)
@@ -99,10 +116,14 @@ def attempt_offset(entries: Sequence[Entry]) -> int:
     return int(starts[-1].facts.get("offset", 0)) if starts else 0
 
 
-def look(run: Run) -> Status:
-    """Read a run's state from its folder; takes no lock and changes nothing."""
+def look(run: Run, *, now: float | None = None) -> Status:
+    """Read a run's state from its folder; takes no lock and changes nothing.
+
+    ``now`` is for what a rented pod has cost; without it the time of the last entry counts.
+    """
     entries = read(run.journal)
     facts = summary(run, entries)
+    now = now or (entries[-1].time if entries else 0.0)
     try:
         seen, _ = events.read(run.events)
         attempt, _ = events.read(run.events, min(attempt_offset(entries), _size(run)))
@@ -110,8 +131,12 @@ def look(run: Run) -> Status:
         seen, attempt = [], []
     steps = [event for event in seen if isinstance(event, events.Step)]
     state, reason = str(facts["state"]), str(facts.get("cause", ""))
+    pod = rented(entries)
+    kept = pod is not None and not pod.released
     if is_locked(run.trainer_lock):
         state, reason = "running", ""
+    elif pod is not None and kept:
+        state, reason = _on_pod(run, pod, now)
     elif state == "started":
         state, reason = _unnoted(run, attempt)
     return Status(
@@ -125,7 +150,25 @@ def look(run: Run) -> Status:
         created=facts.get("created"),
         reason=reason,
         folder=str(run.folder),
+        pod=pod.pod if pod is not None and kept else None,
+        gpu=str(pod.facts.get("gpu")) if pod is not None else None,
+        cost=round(_cost(pod, entries, now), 4) if pod is not None else None,
+        gone_by=pod.gone_by if pod is not None and kept else None,
     )
+
+
+def _on_pod(run: Run, pod: Rented, now: float) -> tuple[str, str]:
+    """State and reason of a run whose pod was not released."""
+    if now > pod.gone_by:
+        return "waiting", f"past its deadline; bring it home with: launch fetch {run.id}"
+    if not pod.handed_over:
+        return "starting", "" if is_locked(run.lock) else f"carry on with: launch attach {run.id}"
+    return "running", "" if is_locked(run.lock) else f"watch it with: launch attach {run.id}"
+
+
+def _cost(pod: Rented, entries: Sequence[Entry], now: float) -> float:
+    ends = [e.time for e in entries if e.what == "release" and e.stage == "done"]
+    return pod.cost(ends[-1] if pod.released and ends else now)
 
 
 def _unnoted(run: Run, attempt: Sequence[events.Event]) -> tuple[str, str]:
@@ -165,6 +208,11 @@ def ps_lines(found: Sequence[Status]) -> list[str]:
     for status, row in zip(found, table, strict=True):
         lines.append("  ".join(map(str.ljust, row, widths)).rstrip())
         lines.append(f"    {_near(status.folder)}")
+        if status.pod is not None and status.gone_by is not None:
+            until = f"{datetime.fromtimestamp(status.gone_by).astimezone():%H:%M}"
+            lines.append(
+                f"    pod {status.pod} ({status.gpu}), ${status.cost:.2f} so far, gone by {until}"
+            )
         if status.reason:
             lines.append(f"    {status.reason}")
     return lines

@@ -5,21 +5,21 @@ carry on after any of them.
 """
 
 import shutil
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from launcher import runs, status
 from launcher.journal import read
-from launcher.machines import MACHINES, Machine, Scene, Work
+from launcher.machines import MACHINES, Machine, Work
+from launcher.machines.scene import Scene
 from launcher.runs import Log, Run
 from launcher.settings import Settings
 from launcher.view import View
 from launcher.watch import note_end, watch
 from launcher.world import World
 from trainer.contract import events, manifest, rows
-from trainer.contract.errors import Fault, Locked, NotFound, OutputExists
+from trainer.contract.errors import Fault, Locked, NotFound, OutputExists, ResultRejected
 from trainer.contract.job import Job
 
 RESULTS = (
@@ -40,7 +40,8 @@ class Request:
     """What is asked for: a new run of ``job``, or to ``resume`` one (its id or folder).
 
     A new run lies in the job's output folder where one was set, else in ``runs/<id>``. ``attach``
-    carries on with what was begun, but does not begin again what has ended.
+    carries on with what was begun, but does not begin again what has ended; ``wake`` starts a pod that
+    has stopped, to fetch from it.
     """
 
     job: Job | None = None
@@ -49,6 +50,7 @@ class Request:
     where: str = "here"
     overwrite: bool = False
     attach: bool = False
+    wake: bool = False
     settings: Settings = field(default_factory=Settings)
 
 
@@ -65,7 +67,7 @@ def train(request: Request, *, world: World, view: View) -> Outcome:
     """Run the whole story. Raises the ``Fault`` that ended it; ``--resume`` then carries on."""
     plan = resolve(request, world=world)
     run, job = plan.run, plan.job
-    scene = Scene(world, view, plan.settings)
+    scene = Scene(world, view, plan.settings, wake=request.wake)
     machine = MACHINES[plan.where](scene)
     machine.check(job)
     if not request.attach:
@@ -88,15 +90,21 @@ def train(request: Request, *, world: World, view: View) -> Outcome:
             if work is not None:
                 view.say("picking up the trainer that is at work")
                 log.fact("adopted", pid=work.pid)
-            elif not is_done(run):
-                if request.attach:
-                    refuse_ended(run, log)
-                work = start(plan, machine, log, request=request, data=data, view=view)
-            if work is None:
+            elif is_done(run):
                 outcome = verify(run, log, view=view)
-                log.fact("ended", state=ended_state(outcome))
+                log.fact("ended", state="finished")
                 return outcome
-            work.prepare(job, resume=request.resume is not None)
+            elif request.attach:
+                refuse_ended(run, log)
+            try:
+                if work is None:
+                    work = start(plan, machine, log, request=request, data=data, view=view)
+                work.prepare(job, resume=request.resume is not None)
+            except Locked:
+                raise
+            except Fault as fault:
+                note_end(log, fault)
+                raise
             return conclude(run, work, log, scene)
 
 
@@ -201,11 +209,16 @@ def record(
 
 
 def refuse_ended(run: Run, log: Log) -> None:
-    """Raise ``NotFound`` when the newest attempt has ended, so that there is nothing to attach to."""
-    last = next((e for e in reversed(log.entries) if e.what in {"ended", "start", "rent"}), None)
-    if last is not None and last.what == "ended":
+    """Raise ``NotFound`` when the newest attempt has ended, so that there is nothing to attach to.
+
+    A pod that is gone or released ends an attempt; a create of which nothing came does not.
+    """
+    telling = {"ended", "start", "rent", "release", "gone"}
+    last = next((e for e in reversed(log.entries) if e.what in telling), None)
+    if last is not None and (last.what in {"ended", "release"} or "pod" in last.facts):
+        why = last.facts.get("cause") or last.facts.get("reason") or "its pod is gone"
         raise NotFound(
-            f"nothing of run {run.id} is at work: {last.facts.get('cause') or 'it has ended'}",
+            f"nothing of run {run.id} is at work: {why}",
             f"begin again with: {status.resume_hint(run)}",
         )
 
@@ -236,27 +249,32 @@ def start(
 
 
 def conclude(run: Run, work: Work, log: Log, scene: Scene) -> Outcome:
-    """Follow the trainer, bring home what it made, verify it, and only then let the machine go."""
+    """Follow the trainer, bring home what it made, verify it, and only then let the machine go.
+
+    What a run that failed has saved is brought home too, before its fault is raised.
+    """
     fault = watch(run, work, log, scene)
     outcome: Outcome | None = None
-    if fault is None:
-        work.fetch()
-        outcome = verify(run, log, view=scene.view)
-    else:
-        with suppress(Fault):  # the reason it ended for counts more
-            work.fetch()
+    try:
+        if work.fetch() and (fault is None or run.manifest.exists()):
+            outcome = verify(run, log, view=scene.view)
+    except Fault:
+        if fault is None:
+            raise
+    if outcome is None and fault is None:
+        raise ResultRejected(
+            f"run {run.id} says it is done, and there is no manifest", "see what launch logs says"
+        )
+    if outcome is not None and not outcome.manifest.complete:
+        fault = fault or status.failure(run, log.entries)
+        scene.view.say(f"what was trained until then is in {run.adapter}")
     work.release()
-    if outcome is None:
-        assert fault is not None
+    if fault is not None:
         note_end(log, fault, exit_code=work.exit_code())
         raise fault
-    log.fact("ended", state=ended_state(outcome))
+    assert outcome is not None
+    log.fact("ended", state="finished")
     return outcome
-
-
-def ended_state(outcome: Outcome) -> str:
-    """``finished``, or ``partial`` when the deadline came before the last step."""
-    return "finished" if outcome.manifest.complete else "partial"
 
 
 def verify(run: Run, log: Log, *, view: View) -> Outcome:
@@ -268,8 +286,6 @@ def verify(run: Run, log: Log, *, view: View) -> Outcome:
     except Fault as fault:
         note_end(log, fault)
         raise
-    if not proof.complete:
-        view.say("this adapter is of a training that was ended before its last step")
     seen, _ = events.read(run.events)
     steps = {event.step: event for event in seen if isinstance(event, events.Step)}
     return Outcome(run, proof, [steps[step] for step in sorted(steps)])

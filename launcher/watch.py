@@ -3,7 +3,9 @@
 from contextlib import suppress
 
 from launcher import status
-from launcher.machines import Scene, Work
+from launcher.errors import PodFailed, PodRefused
+from launcher.machines import Work
+from launcher.machines.scene import Scene
 from launcher.runs import Log, Run
 from trainer.contract import events
 from trainer.contract.errors import Fault, Interrupted
@@ -43,7 +45,7 @@ def watch(run: Run, work: Work, log: Log, scene: Scene) -> Fault | None:
             seen.append(event)
             view.event(event)
             attend()
-    except Interrupted:
+    except (Interrupted, PodFailed, PodRefused):
         raise
     except BaseException:
         with suppress(OSError):

@@ -89,6 +89,17 @@ class World:
         base = Path(home) if Path(home).is_absolute() else self.home() / ".config"
         return base / "sft-launch"
 
+    def hub_folder(self) -> Path:
+        """Where Hugging Face's libraries keep weights and token; it need not exist yet."""
+        cache = Path(self.variable("XDG_CACHE_HOME") or self.home() / ".cache")
+        return Path(self.variable("HF_HOME") or cache / "huggingface").absolute()
+
+    def docker(self) -> Any:
+        """The local Docker engine; see ``launcher.engine.connect``."""
+        from launcher.engine import connect
+
+        return connect()
+
     def api(self, key: str) -> "Api":
         """RunPod with ``key``, or what stands in its place."""
         from launcher.runpod_api import BASE_URL, BASE_URL_VARIABLE, Api

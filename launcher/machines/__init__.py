@@ -1,25 +1,13 @@
 """Where a run can live. Each machine brings a trainer to work on a run and knows whether it lives."""
 
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from launcher.machines.here import Here
+from launcher.machines.runpod import RunPod
+from launcher.machines.scene import Scene
 from launcher.runs import Log, Run
-from launcher.settings import Settings
-from launcher.view import View
-from launcher.world import Interrupts, World
 from trainer.contract.job import Job
 from trainer.contract.rows import Rows
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What every machine works with. ``interrupts`` counts Ctrl-C; look at it while waiting."""
-
-    world: World
-    view: View
-    settings: Settings = field(default_factory=Settings)
-    interrupts: Interrupts = field(default_factory=Interrupts)
 
 
 class Work(Protocol):
@@ -80,4 +68,4 @@ class MachineKind(Protocol):
     def __call__(self, scene: Scene) -> Machine: ...
 
 
-MACHINES: dict[str, MachineKind] = {"here": Here}
+MACHINES: dict[str, MachineKind] = {"here": Here, "runpod": RunPod}

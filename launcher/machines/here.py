@@ -10,17 +10,15 @@ import shlex
 import signal
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from launcher.machines.scene import Scene
 from launcher.runs import Log, Run, is_locked, lock
 from launcher.world import Child, World
 from trainer.contract import events
 from trainer.contract.errors import Locked, NotInstalled
 from trainer.contract.job import Job
 from trainer.contract.rows import Rows
-
-if TYPE_CHECKING:
-    from launcher.machines import Scene
 
 NEEDED: tuple[str, ...] = ("torch", "transformers", "trl", "peft")
 
@@ -66,7 +64,7 @@ class Process:
 class Here:
     """The machine at hand."""
 
-    def __init__(self, scene: "Scene") -> None:
+    def __init__(self, scene: Scene) -> None:
         self.world = scene.world
         self.view = scene.view
 

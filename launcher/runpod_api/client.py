@@ -9,6 +9,7 @@ a ``.netrc`` entry for the host replaces the key.
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from typing import Any, Protocol, Self, TypeVar
 from urllib.parse import quote
 
@@ -213,6 +214,14 @@ class Api:
         ``quiet`` seconds or the stream broke. ``NotFound`` after about a minute of an unknown pod.
         """
         return logs.follow(self._http, f"{_pod(pod_id)}/logs", source=source, quiet=quiet)
+
+    def clock_drift(self) -> float | None:
+        """Seconds that this machine's clock is ahead of the API's; None when it does not tell."""
+        try:
+            there = parsedate_to_datetime(self._http.answered_at).timestamp()
+        except ValueError:
+            return None
+        return self._now() - there
 
     # Catalog
 

@@ -70,6 +70,7 @@ class Http:
         self.base_url = base_url.rstrip("/")
         self.sleep = sleep
         self.draw = draw
+        self.answered_at = ""  # the Date header of the newest answer
         self._key = key
         self._client = httpx2.Client(
             headers={"User-Agent": USER_AGENT, "Accept": "application/json"},
@@ -133,6 +134,7 @@ class Http:
             if safe:
                 raise _Retry(fault) from None
             raise OutcomeUnknown(fault.cause, fault.hint) from None
+        self.answered_at = response.headers.get("Date", "")
         self._check(what, response, safe=safe)
         if not response.content.strip():
             return {}

@@ -1,0 +1,162 @@
+"""``launch doctor``: what a run needs, whether it is there, and the remedy for what is not."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from launcher import secrets
+from launcher.settings import Resolved
+from launcher.world import World
+from trainer.contract.errors import Fault, Usage
+
+ENOUGH = 2e9  # bytes free for results
+DRIFT = 60.0  # seconds; the deadlines are absolute
+
+
+@dataclass(frozen=True)
+class Finding:
+    """``ok`` is None where something is missing that only some runs need."""
+
+    what: str
+    ok: bool | None
+    detail: str
+    remedy: str = ""
+
+    def facts(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+Check = Callable[[Resolved, World], Iterator[Finding]]
+
+
+def examine(found: Resolved, *, world: World) -> list[Finding]:
+    """Every check; one that fails does not keep the others from being made."""
+    findings: list[Finding] = []
+    for name, check in CHECKS.items():
+        try:
+            findings.extend(check(found, world))
+        except Fault as fault:
+            findings.append(Finding(name, ok=False, detail=fault.cause, remedy=fault.hint))
+    return findings
+
+
+def _key(found: Resolved, world: World) -> Iterator[Finding]:
+    secret = secrets.runpod(world)
+    yield Finding("key", ok=True, detail=f"from {secret.source}")
+    with world.api(secret.value) as api:
+        pods = api.pods()
+        yield Finding("api", ok=True, detail=f"answers; {len(pods)} pods in the account")
+        drift = api.clock_drift()
+        if drift is not None:
+            yield Finding(
+                "clock",
+                ok=abs(drift) < DRIFT,
+                detail=f"{abs(drift):.0f} s {'ahead of' if drift > 0 else 'behind'} RunPod's",
+                remedy="set this machine's clock (timedatectl set-ntp true): deadlines depend on it",
+            )
+        names = [item.name for item in api.registries()]
+        wanted = found.settings.registry
+        yield Finding(
+            "registry credentials",
+            ok=None if wanted is None else wanted in names,
+            detail=", ".join(names) or "none at RunPod: enough for public images",
+            remedy="launch doctor --add-registry NAME --username USER < pull-token",
+        )
+
+
+def _hub(_: Resolved, world: World) -> Iterator[Finding]:
+    secret = secrets.find(secrets.HUGGING_FACE, world)
+    yield Finding(
+        "hugging face",
+        ok=None if secret is None else True,
+        detail="no token" if secret is None else f"from {secret.source}",
+        remedy="only gated models need one: hf auth login",
+    )
+
+
+def _image(found: Resolved, world: World) -> Iterator[Finding]:
+    settings = found.settings
+    where = settings.image or settings.image_repo
+    yield Finding(
+        "image",
+        ok=where is not None,
+        detail=where or "nowhere to push it",
+        remedy="set image_repo in launch.toml, or give --image",
+    )
+    if settings.image is None and settings.image_repo is not None:
+        host = settings.image_repo.partition("/")[0]
+        login = secrets.registry_login(host, world)
+        yield Finding(
+            "registry login",
+            ok=None if login is None else True,
+            detail=f"{host}: {login or 'none in Docker'}",
+            remedy=f"docker login {host}",
+        )
+
+
+def _engine(found: Resolved, world: World) -> Iterator[Finding]:
+    try:
+        version = world.docker().version()["Version"]
+        yield Finding("engine", ok=True, detail=f"Docker {version}")
+    except Fault as fault:
+        needed = found.settings.image is None
+        yield Finding("engine", ok=False if needed else None, detail=fault.cause, remedy=fault.hint)
+
+
+def _ssh(_: Resolved, world: World) -> Iterator[Finding]:
+    from launcher.ssh import make_key
+
+    path = world.state_folder() / "keys" / ".doctor"
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    try:
+        make_key(path)
+    except OSError as error:
+        yield Finding("ssh", ok=False, detail=str(error), remedy=f"make {path.parent} writable")
+    else:
+        path.unlink()
+        yield Finding("ssh", ok=True, detail=f"keys of runs lie in {path.parent} until release")
+
+
+def _disk(_: Resolved, __: World) -> Iterator[Finding]:
+    free = shutil.disk_usage(Path.cwd()).free
+    yield Finding(
+        "disk",
+        ok=free > ENOUGH,
+        detail=f"{free / 1e9:.1f} GB free here",
+        remedy="free some space: a 7B adapter and its checkpoints take about a gigabyte",
+    )
+
+
+def add_registry(name: str, username: str | None, token: str, *, world: World) -> None:
+    """Store a pull credential at RunPod; the token is kept nowhere here."""
+    if not username or not token:
+        raise Usage(
+            "a registry credential needs a user and a token",
+            "launch doctor --add-registry NAME --username USER < file-with-the-token",
+        )
+    with world.api(secrets.runpod(world).value) as api:
+        api.create_registry(name, username, token)
+
+
+CHECKS: dict[str, Check] = {
+    "key": _key,
+    "hugging face": _hub,
+    "image": _image,
+    "engine": _engine,
+    "ssh": _ssh,
+    "disk": _disk,
+}
+
+
+def lines(findings: list[Finding]) -> list[str]:
+    """One line a finding, the remedy under what is missing."""
+    shown: list[str] = []
+    for item in findings:
+        mark = {True: "ok", False: "MISSING", None: "-"}[item.ok]
+        shown.append(f"{mark:8} {item.what}: {item.detail}")
+        if item.ok is not True and item.remedy:
+            shown.append(f"         -> {item.remedy}")
+    return shown

@@ -1,0 +1,91 @@
+"""The guard: a process of its own that lets a run's pod go at its deadline, whatever becomes of us.
+
+It survives the terminal, and holds the key in its environment only. It reads the journal, writes it
+only to release, and ends once the run has no pod any more.
+"""
+
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from launcher import journal, runs
+from launcher.errors import ApiUnavailable
+from launcher.machines.scene import Scene
+from launcher.rental.names import Rented, rented
+from launcher.rental.release import pods_of, release
+from launcher.runpod_api import BASE_URL_VARIABLE, Api
+from launcher.runs import Run
+from launcher.secrets import RUNPOD
+from launcher.settings import Settings
+from launcher.view import View
+from launcher.world import World
+from trainer.contract.errors import Fault, Locked
+
+LOOK = 30.0  # seconds
+LATE = 120.0  # seconds after the deadline that the pod has to act by itself
+AGAIN = 60.0
+
+
+def lock_file(run: Run) -> Path:
+    """Held by the guard for as long as it lives."""
+    return run.folder / ".guard.lock"
+
+
+def begin(run: Run, world: World, key: str) -> int | None:
+    """Start a guard unless one lives; return its process id."""
+    path = lock_file(run)
+    try:
+        with runs.lock(path, world=world) as held:
+            variables = {RUNPOD: key}
+            if url := world.variable(BASE_URL_VARIABLE):
+                variables[BASE_URL_VARIABLE] = url
+            child = world.start(
+                world.python("launcher", "guard", str(run.folder)),
+                log=run.folder / "guard.log",
+                lock=held,
+                variables=variables,
+            )
+    except BlockingIOError:
+        return None
+    return child.pid
+
+
+def watch(folder: Path, *, world: World, view: View) -> None:
+    """Wait until the run has no pod, or until its deadline, and then let the pod go."""
+    run = runs.at(folder)
+    with world.api(world.variable(RUNPOD)) as api:
+        while (what := rented(journal.read(run.journal))) is not None and not what.released:
+            if world.now() >= what.gone_by + LATE:
+                with suppress(Fault):
+                    act(run, what, api, world=world, view=view)
+                    return
+                world.sleep(AGAIN)
+            else:
+                world.sleep(min(LOOK, max(1.0, what.gone_by + LATE - world.now())))
+
+
+def act(run: Run, what: Rented, api: Api, *, world: World, view: View) -> None:
+    """Release a pod that is fetched; stop one that may hold a result. Never waits for the lock."""
+    settings = Settings.model_validate(
+        runs.summary(run, journal.read(run.journal)).get("settings", {})
+    )
+    if what.fetched or settings.on_deadline == "delete":
+        try:
+            with runs.hold(run, world=world) as log:
+                release(
+                    run, Scene(world, view, settings), api, log, reason="deadline, by the guard"
+                )
+            return
+        except Locked:
+            view.say("the journal is held: releasing without it")
+            for pod_id in pods_of(what, api):
+                api.release(pod_id)
+            return
+    for pod_id in pods_of(what, api):
+        pod = api.pod(pod_id)
+        if pod is not None and pod.status not in {"EXITED", "TERMINATED"}:
+            view.say(f"{time.ctime(world.now())}: stopping pod {pod_id}, past its deadline")
+            if api.stop(pod_id).status not in {"EXITED", "TERMINATED"}:
+                world.sleep(1.0)
+                if (now := api.pod(pod_id)) is not None and now.status == "RUNNING":
+                    raise ApiUnavailable(f"pod {pod_id} does not stop")

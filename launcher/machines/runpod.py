@@ -1,0 +1,165 @@
+"""A pod at RunPod: rented for one run, fetched from, and let go."""
+
+from pathlib import Path
+from typing import Any
+
+from launcher import guard, plan
+from launcher.machines.scene import Scene
+from launcher.rental import rent
+from launcher.rental.names import key_file, rented
+from launcher.rental.pod import PodWork
+from launcher.rental.release import release
+from launcher.runpod_api import Api
+from launcher.runs import Log, Run
+from launcher.secrets import Secret, runpod
+from launcher.ssh import make_key
+from trainer.contract.errors import Fault, Interrupted, Usage
+from trainer.contract.job import Job
+from trainer.contract.rows import Rows
+
+OF_AN_ATTEMPT = ("events.jsonl", "train.log", "adapter", "manifest.json", "loss.png")
+DIGEST = "the image's digest, once it is built and pushed"
+
+
+class RunPod:
+    """RunPod with the user's key. Talks to the API from ``offer`` on."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+        self._secret: Secret | None = None
+        self._api: Api | None = None
+        self._offer: rent.Offer | None = None
+
+    @property
+    def secret(self) -> Secret:
+        self._secret = self._secret or runpod(self.scene.world)
+        return self._secret
+
+    @property
+    def api(self) -> Api:
+        self._api = self._api or self.scene.world.api(self.secret.value)
+        return self._api
+
+    def check(self, job: Job) -> None:
+        settings = self.scene.settings
+        if settings.image is None and settings.image_repo is None:
+            raise Usage(
+                "no image for the pod",
+                "say where to push it, as --image-repo ghcr.io/me/sft-launch (or image_repo in "
+                "launch.toml), or name one that exists with --image",
+            )
+        if Path(job.model).is_dir():
+            raise Usage(
+                f"{job.model} is a folder here: a pod cannot load it",
+                "name a model of the Hugging Face hub, or bundled:tiny",
+            )
+        self._secret = runpod(self.scene.world)
+
+    def offer(self, run: Run, job: Job, data: Rows) -> dict[str, Any]:
+        self._offer = rent.look(self.api, self.scene, plan.size(job, data))
+        deals = rent.quotes(self._offer, self.scene)
+        for text in plan.lines(deals[0], self.scene.settings):
+            self.scene.view.say(text)
+        if len(deals) > 1:
+            others = ", ".join(f"{deal.gpu} ${deal.rate:.2f}/h" for deal in deals[1:])
+            self.scene.view.say(f"  if it is gone: {others}")
+        return deals[0].facts()
+
+    def preview(self, run: Run, job: Job) -> list[dict[str, Any]]:
+        assert self._offer is not None
+        fixed = rent.fix(self.api, self.scene)
+        shown: list[dict[str, Any]] = []
+        for deal in rent.quotes(self._offer, self.scene):
+            asked = rent.request(
+                run,
+                self.scene,
+                deal,
+                attempt=1,
+                image=self.scene.settings.image or DIGEST,
+                public_key="the public key made for this run",
+                fixed=fixed,
+            )
+            shown.append({"request": "POST /v2/pods", "body": asked.body()})
+        return shown
+
+    def start(self, run: Run, job: Job, log: Log, *, resume: bool) -> PodWork:
+        assert self._offer is not None
+        image = self._image(log)
+        self._set_aside(run)
+        key = key_file(run, self.scene.world)
+        key.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        key.unlink(missing_ok=True)
+        public = make_key(key)
+        if self.scene.interrupts.count:
+            raise Interrupted("interrupted before anything was rented")
+        try:
+            rent.rent(run, self.scene, self.api, log, self._offer, image=image, public_key=public)
+        except Fault:
+            self._settle(run, log)
+            raise
+        what = rented(log.entries)
+        assert what is not None
+        self._guard(run, log)
+        return PodWork(run, what, self.scene, self.api, log)
+
+    def find(self, run: Run, log: Log) -> PodWork | None:
+        what = rented(log.entries)
+        if what is None or what.released:
+            return None
+        if what.pod is None:
+            if rent.find_cut_short(what.name, self.scene, self.api, log) is None:
+                return None
+            what = rented(log.entries)
+            assert what is not None
+        assert what.pod is not None
+        pod = self.api.pod(what.pod)
+        if pod is None and self.api.absent(what.pod):
+            self.scene.view.say(f"pod {what.pod} is gone")
+            log.fact("gone", pod=what.pod)
+            return None
+        stopped = pod is not None and pod.status == "EXITED"
+        if not stopped:
+            self._guard(run, log)
+        return PodWork(run, what, self.scene, self.api, log, stopped=stopped)
+
+    def _image(self, log: Log) -> str:
+        """The image to rent with: the one named, the one this run has, or a new one, built and pushed."""
+        settings = self.scene.settings
+        if settings.image is not None:
+            return settings.image
+        for entry in reversed(log.entries):
+            if entry.what == "image" and entry.stage == "done":
+                return str(entry.facts["image"])
+        from launcher.image import ensure_image, recipe
+
+        assert settings.image_repo is not None
+        with log.effect("image", repo=settings.image_repo) as outcome:
+            outcome["image"] = ensure_image(
+                recipe(settings),
+                settings.image_repo,
+                client=self.scene.world.docker(),
+                scene=self.scene,
+            )
+        return str(outcome["image"])
+
+    def _set_aside(self, run: Run) -> None:
+        """A new pod writes its events from the start: what an earlier one left goes into a folder."""
+        left = [name for name in OF_AN_ATTEMPT if (run.folder / name).exists()]
+        if not left:
+            return
+        count = len(list(run.folder.glob("attempt-*")))
+        folder = run.folder / f"attempt-{count + 1}"
+        folder.mkdir()
+        for name in left:
+            (run.folder / name).rename(folder / name)
+
+    def _settle(self, run: Run, log: Log) -> None:
+        """After a failed rental: whatever was made all the same is released."""
+        what = rented(log.entries)
+        if what is not None and not what.released:
+            release(run, self.scene, self.api, log, reason="the rental failed")
+
+    def _guard(self, run: Run, log: Log) -> None:
+        pid = guard.begin(run, self.scene.world, self.secret.value)
+        if pid is not None:
+            log.fact("guard", pid=pid)

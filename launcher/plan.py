@@ -1,0 +1,155 @@
+"""How much a run may cost, until when that lasts, and roughly what it will come to.
+
+Rates are read live; only what the API does not tell (disk prices, speeds) stands here. Money in USD,
+sizes in GB, instants are unix seconds.
+"""
+
+import re
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from launcher.errors import OverBudget
+from launcher.gpus import Candidate
+from launcher.settings import Settings
+from launcher.view import clock
+from trainer.contract.job import Job
+from trainer.contract.rows import Rows
+
+MONTH = 730.0  # hours
+DISK = 0.10 / MONTH  # per GB and hour while a pod runs
+STOPPED_DISK = 0.20 / MONTH  # per GB and hour of the mount while it is stopped
+RESERVE = 900.0  # seconds between saving and being gone
+SLACK = 60.0  # seconds that a stop may take
+SHORTEST = 600.0  # seconds: less is not even enough to pull the image
+PULL = 180.0
+LINK = 100e6  # bytes a second, for the base weights
+# Dense bf16 TFLOPS, for the rough figure only; a card that is not here counts as USUAL.
+SPEED = {
+    "NVIDIA RTX A5000": 55,
+    "NVIDIA GeForce RTX 3090": 71,
+    "NVIDIA GeForce RTX 4090": 165,
+    "NVIDIA L4": 60,
+    "NVIDIA A40": 75,
+    "NVIDIA L40S": 181,
+    "NVIDIA A100 80GB PCIe": 312,
+    "NVIDIA A100-SXM4-80GB": 312,
+    "NVIDIA H100 PCIe": 378,
+    "NVIDIA H100 80GB HBM3": 494,
+}
+USUAL = 60
+USED = 0.3  # share of that speed that training reaches
+BYTES_PER_TOKEN = 4
+UNNAMED = 3.0  # billion parameters, when the model's name does not tell
+
+
+@dataclass(frozen=True)
+class Size:
+    """What is to be trained: billions of parameters, tokens over all epochs."""
+
+    parameters: float
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Quote:
+    """``rate`` is USD per hour with disks; ``likely`` figures are rough."""
+
+    gpu: str
+    count: int
+    memory: int
+    rate: float
+    read_at: float
+    hours: float
+    most: float
+    finish_by: float
+    gone_by: float
+    likely_hours: float
+    likely: float
+    waiting: float
+    stopped_day: float
+
+    def facts(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def size(job: Job, data: Rows) -> Size:
+    """Estimate from the model's name and the length of the rows' text."""
+    named = re.search(r"(\d+(?:\.\d+)?)b\b", job.model.lower())
+    parameters = float(named[1]) if named else UNNAMED
+    if job.model == "bundled:tiny":
+        parameters = 0.001
+    letters = sum(len(str(row.messages)) for row in data.rows)
+    epochs = job.epochs
+    if job.max_steps is not None:
+        epochs = job.max_steps * job.batch_size / max(1, len(data.rows))
+    return Size(parameters, int(letters / BYTES_PER_TOKEN * epochs))
+
+
+def quote(
+    candidate: Candidate, count: int, settings: Settings, what: Size, *, now: float, read_at: float
+) -> Quote:
+    """Turn the caps into instants at this candidate's rate. Raises ``OverBudget`` when too short."""
+    disks = 0 if settings.volume else settings.mount
+    rate = candidate.rate + (settings.disk + disks) * DISK
+    hours = min(settings.max_hours, settings.max_cost / rate)
+    if hours * 3600 < SHORTEST:
+        raise OverBudget(
+            f"${settings.max_cost:.2f} buy {clock(hours * 3600)} of {candidate.gpu.name or candidate.gpu.id} "
+            f"at ${rate:.2f}/h: less than a start takes",
+            f"allow at least --max-cost {rate * SHORTEST / 3600 + 0.01:.2f} and --max-hours 0.2",
+        )
+    gone_by = now + hours * 3600 - SLACK
+    finish_by = gone_by - min(RESERVE, hours * 900)
+    likely = min(hours, likely_seconds(candidate.gpu.id, count, what) / 3600)
+    return Quote(
+        gpu=candidate.gpu.id,
+        count=count,
+        memory=candidate.gpu.memory,
+        rate=rate,
+        read_at=read_at,
+        hours=hours,
+        most=hours * rate,
+        finish_by=finish_by,
+        gone_by=gone_by,
+        likely_hours=likely,
+        likely=likely * rate,
+        waiting=settings.grace / 60 * rate,
+        stopped_day=disks * STOPPED_DISK * 24,
+    )
+
+
+def likely_seconds(gpu: str, count: int, what: Size) -> float:
+    """Pull, weights, and six operations per parameter and token."""
+    weights = what.parameters * 2e9 / LINK
+    speed = SPEED.get(gpu, USUAL) * 1e12 * USED * count
+    return PULL + 2 * weights + 6 * what.parameters * 1e9 * what.tokens / speed
+
+
+def lines(offer: Quote, settings: Settings) -> list[str]:
+    """The quote as it is shown."""
+    several = f"{offer.count} x " if offer.count > 1 else ""
+    card = f"{several}{offer.gpu} ({offer.memory} GB)"
+    likely = f"likely ${offer.likely:.2f} ({clock(offer.likely_hours * 3600)}, rough)"
+    after = (
+        "then deletes itself"
+        if settings.on_deadline == "delete"
+        else f"then stops: ${offer.stopped_day:.2f} a day for its disk until you fetch or reap it"
+    )
+    kept = (
+        f"volume {settings.volume} keeps checkpoints if the host fails"
+        if settings.volume
+        else "a host failure loses what was trained so far (--volume keeps it)"
+    )
+    return [
+        f"quote: {card}, ${offer.rate:.3f}/h with disks, read {at(offer.read_at)}",
+        f"  at most ${offer.most:.2f} = {offer.hours:.2f} h at ${offer.rate:.3f}/h; {likely}",
+        f"  saves by {at(offer.finish_by)}, gone by {at(offer.gone_by)}",
+        f"  finished and not fetched it waits {settings.grace:g} min (${offer.waiting:.2f}), {after}",
+        f"  {kept}",
+    ]
+
+
+def at(instant: float) -> str:
+    """An instant as local time of day."""
+    return f"{datetime.fromtimestamp(instant).astimezone():%H:%M:%S}"

@@ -1,0 +1,84 @@
+"""What goes into the pod: data by hash, secrets into memory, the job last of all."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from launcher.machines.scene import Scene
+from launcher.rental.reach import Reach
+from launcher.runs import Log, Run
+from launcher.secrets import find
+from launcher.transfer import upload
+from trainer.contract import events
+from trainer.contract import pod as border
+from trainer.contract.errors import Interrupted
+from trainer.contract.job import Job
+
+
+def hand_over(
+    run: Run, job: Job, reach: Reach, log: Log, scene: Scene, *, offset: int, resume: bool
+) -> None:
+    """Upload, bring secrets, then the job, whose arrival starts the training.
+
+    Each is fit to be repeated: what is there already is not sent again.
+    """
+    names = send_files(run, [job.data, *filter(None, [job.eval_data])], reach, log, scene)
+    _stay(scene)
+    send_secrets(reach, log, scene)
+    _stay(scene)
+    told = job.model_copy(
+        update={
+            "data": names[job.data],
+            "eval_data": names[job.eval_data] if job.eval_data else None,
+            "output": border.RUN,
+        }
+    )
+    with log.effect("start", offset=offset, resume=resume):
+        if not accepted(run, offset):
+            target = f"{border.inbox(run.id)}/{border.JOB}"
+            reach.link.ask(lambda session: session.put(target, told.to_json().encode()))
+
+
+def _stay(scene: Scene) -> None:
+    if scene.interrupts.count:
+        raise Interrupted("interrupted before training began")
+
+
+def accepted(run: Run, offset: int) -> bool:
+    """Whether what was mirrored home says that the pod has taken the job."""
+    seen, _ = events.read(run.events, offset)
+    return any(isinstance(e, events.Phase) and e.name == "accepted" for e in seen)
+
+
+def send_files(
+    run: Run, paths: Iterable[str], reach: Reach, log: Log, scene: Scene
+) -> dict[str, str]:
+    """Upload each file; return how the job in the pod names it."""
+    wanted = [Path(path) for path in paths]
+    total = sum(path.stat().st_size for path in wanted)
+    done = 0
+
+    def sent(count: int) -> None:
+        nonlocal done
+        done += count
+        scene.view.progress("upload, bytes", min(done, total), total)
+        _stay(scene)
+
+    names: dict[str, str] = {}
+    with log.effect("upload", files=len(wanted), bytes=total) as outcome:
+        for path in wanted:
+            there = upload(reach.link, path, str(border.inbox(run.id)), sent=sent)
+            names[str(path)] = border.upload_name(there.rsplit("/", 1)[-1])
+        outcome["names"] = sorted(names.values())
+    return names
+
+
+def send_secrets(reach: Reach, log: Log, scene: Scene) -> None:
+    """Write the secrets that exist here into the pod's memory-backed folder; only names are noted."""
+    found = [secret for name in border.SECRET_NAMES if (secret := find(name, scene.world))]
+    if not found:
+        return
+    with log.effect("secrets", names=[secret.name for secret in found]):
+        for secret in found:
+            target = f"{border.SECRETS}/{secret.name}"
+            value = secret.value.encode()
+            reach.link.ask(lambda session, to=target, what=value: session.put(to, what))  # type: ignore[misc]

@@ -1,0 +1,222 @@
+"""A rented pod at work: brought up, handed its job, followed, fetched from, let go."""
+
+import json
+
+from launcher import transfer
+from launcher.errors import ConnectionLost, PodFailed, PodRefused
+from launcher.machines.scene import Scene
+from launcher.plan import at
+from launcher.rental import boot
+from launcher.rental.hand_over import hand_over
+from launcher.rental.names import Rented, rented
+from launcher.rental.reach import Reach
+from launcher.rental.release import release, show_receipt
+from launcher.runpod_api import Api
+from launcher.runs import Log, Run
+from trainer.contract import events, manifest
+from trainer.contract import pod as border
+from trainer.contract.errors import Fault, NotFound, ResultRejected
+from trainer.contract.job import Job
+
+PAUSE = 0.5  # seconds between two looks
+AFTER_LOSS = 5.0
+BILL = 6.0  # seconds that the end of a run waits for the bill
+STOP = (
+    "for p in /proc/[0-9]*; do tr '\\0' ' ' < $p/cmdline 2>/dev/null | "
+    "grep -q -- '[-]m trainer .*job[.]json' && kill -{signal} ${{p#/proc/}}; done; true"
+)
+
+
+class PodWork:
+    """``stopped``: the pod was found stopped, with its results on its disk."""
+
+    pid: int | None = None
+
+    def __init__(
+        self,
+        run: Run,
+        pod: Rented,
+        scene: Scene,
+        api: Api,
+        log: Log,
+        *,
+        stopped: bool = False,
+    ) -> None:
+        assert pod.pod is not None
+        self._run = run
+        self._pod = pod
+        self._pod_id = pod.pod
+        self._scene = scene
+        self._api = api
+        self._log = log
+        self._stopped = stopped
+        self._reach = Reach(api, run, pod, scene)
+        self._offset = 0
+        self._next = float("-inf")
+        self._over = False
+        self._taken = False
+        self._lost_since: float | None = None
+
+    # Up to the start of training
+
+    def prepare(self, job: Job, *, resume: bool) -> None:
+        if self._at_home():
+            self._over = True
+            return
+        if self._stopped:
+            self._wake()
+        if self._pod.handed_over:
+            return
+        try:
+            self._bring_up()
+            _, offset = events.read(self._run.events)
+            hand_over(
+                self._run, job, self._reach, self._log, self._scene, offset=offset, resume=resume
+            )
+        except Exception as error:
+            self._scene.view.say(f"letting the pod go: {error}")
+            self._give_up(error)
+            raise
+
+    def _give_up(self, error: Exception) -> None:
+        try:
+            self.release()
+        except Fault as fault:
+            raise PodFailed(
+                f"{error}; and pod {self._pod_id} could not be released: {fault.cause}",
+                f"it is gone by {at(self._pod.gone_by)} at the latest; try: launch stop {self._run.id}",
+            ) from None
+
+    def _bring_up(self) -> None:
+        door = boot.wait(self._api, self._pod_id, self._run.id, self._scene)
+        self._log.fact("up", host=door.endpoint.host, port=door.endpoint.port, boot=door.boot)
+        self._reach = Reach(self._api, self._run, self._pod, self._scene, door)
+        self._scene.view.say(f"pod {self._pod_id} is up; its host key is the one in its log")
+
+    def _wake(self) -> None:
+        """Start a stopped pod, which keeps its results. ``PodFailed`` where that was not asked for."""
+        if not self._scene.wake:
+            raise PodFailed(
+                f"pod {self._pod_id} is stopped; its results lie on its disk",
+                f"bring them home and delete it with: launch fetch {self._run.id}",
+            )
+        with self._log.effect("wake", pod=self._pod_id):
+            self._api.start(self._pod_id)
+        try:
+            self._bring_up()
+        except Exception:
+            self._api.stop(self._pod_id)
+            raise
+
+    # While it trains
+
+    def alive(self) -> bool:
+        world = self._scene.world
+        if self._over or world.now() < self._next:
+            return not self._over
+        self._next = world.now() + PAUSE
+        self._reach.patient = False
+        try:
+            self._sync()
+            if self._lost_since is not None:
+                self._scene.view.say("the pod is reached again")
+                self._lost_since = None
+        except ConnectionLost as fault:
+            if self._lost_since is None:
+                self._lost_since = world.now()
+                self._scene.view.say(f"{fault.cause}; it trains on, trying again")
+            self._next = world.now() + AFTER_LOSS
+        finally:
+            self._reach.patient = True
+        return not self._over
+
+    def _sync(self) -> None:
+        """Mirror events and log; note how far the pod is."""
+        there = border.run_folder(self._run.id)
+        transfer.mirror(self._reach.link, f"{there}/events.jsonl", self._run.events)
+        transfer.mirror(self._reach.link, f"{there}/train.log", self._run.log)
+        seen, self._offset = events.read(self._run.events, self._offset)
+        for event in seen:
+            match event:
+                case events.Phase(name="accepted"):
+                    self._taken = True
+                case events.Warning() if not self._taken:
+                    self._must_not_be_refused(event.message)
+                case events.Phase(name="ready" | "released") | events.Released():
+                    self._over = True
+                case _:
+                    pass
+
+    def _must_not_be_refused(self, reason: str) -> None:
+        refused = f"{border.inbox(self._run.id)}/{border.JOB_REJECTED}"
+        if self._reach.link.ask(lambda session: session.size(refused)) is not None:
+            self.release()
+            raise PodRefused(f"the pod does not take the job: {reason}", "the pod is released")
+
+    def exit_code(self) -> int | None:
+        return None
+
+    def stop(self) -> None:
+        self._signal("TERM")
+
+    def kill(self) -> None:
+        self._signal("KILL")
+
+    def _signal(self, name: str) -> None:
+        self._reach.link.ask(lambda session: session.run(STOP.format(signal=name)))
+
+    def leave(self) -> str | None:
+        if self._scene.settings.on_interrupt == "stop":
+            return None
+        pod, now = self._pod, self._scene.world.now()
+        most = float(pod.facts.get("most", 0.0))
+        then = self._scene.settings.on_deadline
+        return (
+            f"left at work: pod {self._pod_id} trains on, saves by {at(float(pod.facts['finish_by']))} "
+            f"and is gone by {at(pod.gone_by)} ({then}); ${pod.cost(now):.2f} so far, at most ${most:.2f}"
+        )
+
+    # The way back
+
+    def fetch(self) -> bool:
+        if self._at_home():
+            return True
+        run, link = self._run, self._reach.link
+        there = str(border.run_folder(run.id))
+        try:
+            raw = link.ask(lambda session: b"".join(session.stream(f"{there}/{manifest.NAME}")))
+        except NotFound:
+            return False
+        proof = manifest.Manifest.model_validate(json.loads(raw))
+        total = sum(file.size for file in proof.files.values())
+        done = 0
+
+        def got(count: int) -> None:
+            nonlocal done
+            done += count
+            self._scene.view.progress("download, bytes", min(done, total), total)
+
+        with self._log.effect("fetch", files=len(proof.files), bytes=total):
+            transfer.download(link, there, run.folder, proof.files, got=got)
+            new = run.manifest.with_name(f".{manifest.NAME}.new")
+            new.write_bytes(raw)
+            new.replace(run.manifest)
+            manifest.verify(run.folder)
+        return True
+
+    def _at_home(self) -> bool:
+        """Whether the result lies here, whole."""
+        what = rented(self._log.entries)
+        if what is None or not what.fetched:
+            return False
+        try:
+            manifest.verify(self._run.folder)
+        except (NotFound, ResultRejected):
+            return False
+        return True
+
+    def release(self) -> None:
+        self._reach.close()
+        reason = "fetched" if self._at_home() else "ended without a result"
+        release(self._run, self._scene, self._api, self._log, reason=reason)
+        show_receipt(self._run, self._scene, self._api, self._log, patience=BILL)

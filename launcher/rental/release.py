@@ -1,0 +1,105 @@
+"""Letting pods go, and what they cost."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from launcher.machines.scene import Scene
+from launcher.rental.names import Rented, key_file, rented
+from launcher.runpod_api import Api
+from launcher.runs import Log, Run
+from trainer.contract.errors import Fault, NotFound
+
+ASK = 2.0  # seconds between two looks at the bill
+SETTLED = 0.8  # share of the reckoned cost from which a bill counts as whole
+
+
+def release(run: Run, scene: Scene, api: Api, log: Log, *, reason: str) -> None:
+    """Delete every pod of the run and confirm that none is left; again is no error.
+
+    Raises ``ApiUnavailable`` when that cannot be confirmed: the journal then says that one may live.
+    """
+    what = rented(log.entries)
+    if what is None or what.released:
+        return
+    with log.effect("release", pod=what.pod, reason=reason):
+        for pod_id in pods_of(what, api):
+            scene.view.say(f"releasing pod {pod_id}")
+            api.release(pod_id)
+    key_file(run, scene.world).unlink(missing_ok=True)
+
+
+def pods_of(what: Rented, api: Api) -> list[str]:
+    """Every pod that stands under one of the run's names, and the one that was journalled."""
+    found = [pod.id for pod in api.pods() if pod.name in what.names]
+    return list(dict.fromkeys([*([what.pod] if what.pod else []), *found]))
+
+
+def receipt(run: Run, scene: Scene, api: Api, log: Log, *, patience: float) -> dict[str, Any]:
+    """Ask for the bill until it is whole or ``patience`` seconds are over; write receipt.json.
+
+    ``settled`` is false where the bill lags: ``launch receipt`` asks again.
+    """
+    world = scene.world
+    what = rented(log.entries)
+    if what is None:
+        raise NotFound(f"run {run.id} has rented nothing", "there is no bill")
+    since = datetime.fromtimestamp(what.since - 3600, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    ended = next(
+        (e.time for e in reversed(log.entries) if e.what == "release" and e.stage == "done"),
+        world.now(),
+    )
+    reckoned = max(0.0, ended - what.since) / 3600 * what.rate
+    give_up = world.now() + patience
+    while True:
+        records = api.bill(what.pod, since=since) if what.pod else []
+        charged = sum(record.total for record in records)
+        settled = charged >= reckoned * SETTLED and charged > 0
+        if settled or world.now() >= give_up:
+            break
+        world.sleep(ASK)
+    facts = {
+        "pod": what.pod,
+        "gpu": what.facts.get("gpu"),
+        "seconds": round(max(0.0, ended - what.since)),
+        "quoted_rate": what.rate,
+        "quoted_most": what.facts.get("most"),
+        "reckoned": round(reckoned, 4),
+        "charged": round(charged, 4),
+        "charged_gpu": round(sum(record.gpu for record in records), 4),
+        "charged_disk": round(sum(record.disk for record in records), 4),
+        "settled": settled,
+    }
+    write(run.folder / "receipt.json", facts)
+    return facts
+
+
+def write(path: Path, facts: dict[str, Any]) -> None:
+    new = path.with_name(f".{path.name}.new")
+    new.write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
+    new.replace(path)
+
+
+def receipt_lines(run: Run, facts: dict[str, Any]) -> list[str]:
+    """The bill beside the quote."""
+    most = facts["quoted_most"] or 0.0
+    if facts["settled"]:
+        paid = f"charged ${facts['charged']:.4f}"
+    else:
+        paid = (
+            f"about ${facts['reckoned']:.4f} by the clock; RunPod's bill says "
+            f"${facts['charged']:.4f} so far, ask again with: launch receipt {run.id}"
+        )
+    return [f"receipt  {paid} (quoted at most ${most:.2f}), {facts['seconds']} s of {facts['gpu']}"]
+
+
+def show_receipt(run: Run, scene: Scene, api: Api, log: Log, *, patience: float) -> None:
+    """Say what it cost; a bill that cannot be had now is no failure of the run."""
+    try:
+        facts = receipt(run, scene, api, log, patience=patience)
+    except Fault as fault:
+        scene.view.say(f"no receipt yet: {fault.cause}; ask with: launch receipt {run.id}")
+        return
+    for text in receipt_lines(run, facts):
+        scene.view.say(text)
