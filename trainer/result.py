@@ -92,6 +92,9 @@ def _largest(left: list[Any], right: list[Any]) -> float:
     return max(float((a - b).abs().max()) for a, b in zip(left, right, strict=True))
 
 
+WIDE = 20  # a loss that falls by more than this shows nothing of its end on a linear axis
+
+
 def draw_loss(history: list[dict[str, float]], path: Path) -> None:
     """Draw training and evaluation loss over steps as a PNG; needs no display."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -100,6 +103,9 @@ def draw_loss(history: list[dict[str, float]], path: Path) -> None:
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
+    losses = [entry[key] for entry in history for key in ("loss", "eval_loss") if key in entry]
+    if losses and 0 < WIDE * min(losses) < max(losses):
+        axes.set_yscale("log")
     for key, label in (("loss", "training"), ("eval_loss", "evaluation")):
         points = [(entry["step"], entry[key]) for entry in history if key in entry]
         if points:

@@ -3,6 +3,7 @@
 Standard library only; nothing heavy is imported before ``import_bitsandbytes`` is called.
 """
 
+import logging
 import os
 import sys
 from importlib import import_module
@@ -35,9 +36,12 @@ def import_bitsandbytes() -> None:
     """
     kept = sys.modules.get("kernels")
     sys.modules["kernels"] = None  # type: ignore[assignment]
+    complaints = logging.getLogger("bitsandbytes.backends.cpu.ops")
+    complaints.disabled = True
     try:
         import_module("bitsandbytes")
     finally:
+        complaints.disabled = False
         del sys.modules["kernels"]
         if kept is not None:
             sys.modules["kernels"] = kept
