@@ -5,7 +5,7 @@ Registry passwords are the business of Docker's own configuration and credential
 
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -57,12 +57,31 @@ def explained(what: str) -> Iterator[None]:
         yield
     except docker.errors.APIError as error:
         raise NoEngine(f"{what}: {error.explanation or error}", "see: docker info") from None
+    except (docker.errors.DockerException, OSError) as error:  # a lost connection is an OSError
+        raise NoEngine(f"{what}: {error}", "see: docker info") from None
+
+
+def stream(what: str, answer: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The lines of an answer that comes bit by bit, each waited for as in ``explained``."""
+    lines = iter(answer)
+    while True:
+        with explained(what):
+            line = next(lines, None)
+        if line is None:
+            return
+        yield line
 
 
 def has_nvidia(client: Any) -> bool:
     """Whether containers of this engine can be given GPUs."""
     with explained("the Docker engine does not describe itself"):
         return "nvidia" in client.info().get("Runtimes", {})
+
+
+def is_rootless(client: Any) -> bool:
+    """Whether the engine itself runs as an ordinary user, whom it takes for root inside."""
+    with explained("the Docker engine does not describe itself"):
+        return any("rootless" in one for one in client.info().get("SecurityOptions") or [])
 
 
 def architecture(client: Any) -> str:

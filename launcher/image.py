@@ -9,14 +9,17 @@ import shlex
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 from launcher import engine
 from launcher.errors import BuildFailed, PushRefused
 from launcher.settings import Settings
-from launcher.view import View
-from trainer.contract.errors import BadJob, NotFound
+from trainer.contract.errors import BadJob, Interrupted, NotFound
+
+if TYPE_CHECKING:
+    from launcher.machines.scene import Scene
 
 PARTS = ("Dockerfile", "constraints.txt", "pyproject.toml", "docker", "trainer", "datagen")
 """What the image is made of; ``.dockerignore`` admits the same."""
@@ -29,29 +32,50 @@ BASES = {
 """Base image for each CUDA that torch may be built for."""
 LOCAL = "sft-launch"
 """Repository of images that stay here."""
-KEPT_LINES = 30
+KEPT_LINES = 20
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that goes into an image. ``root`` is the project's folder."""
+    """Everything that goes into an image, read once: what is edited meanwhile goes into the next."""
 
-    root: Path
+    files: Mapping[str, tuple[bytes, bool]]
+    """Content, and whether it may be executed, by name in the build context."""
     arguments: Mapping[str, str]
     target: str = "train"
 
-    @property
+    @classmethod
+    def read(cls, root: Path, arguments: Mapping[str, str]) -> Self:
+        """Of the project in ``root``."""
+        found = {
+            name: (path.read_bytes(), bool(path.stat().st_mode & 0o100))
+            for name, path in paths(root).items()
+        }
+        return cls(found, arguments)
+
+    @cached_property
     def tag(self) -> str:
         """The target and 16 hexadecimal digits: equal for equal inputs on any machine."""
         digest = hashlib.sha256()
-        for name, path in files(self.root).items():
-            executable = b"x" if path.stat().st_mode & 0o100 else b"-"
-            content = hashlib.sha256(path.read_bytes()).digest()
-            digest.update(name.encode() + b"\0" + executable + content)
+        for name, (content, executable) in self.files.items():
+            inner = hashlib.sha256(content).hexdigest()
+            digest.update(f"{name}\0{inner} {executable}\0".encode())
         for name, value in sorted(self.arguments.items()):
-            digest.update(f"\0{name}={value}".encode())
-        digest.update(f"\0{self.target}".encode())
+            digest.update(f"{name}={value}\0".encode())
+        digest.update(self.target.encode())
         return f"{self.target}-{digest.hexdigest()[:16]}"
+
+    def context(self) -> io.BytesIO:
+        """What is sent to the engine: who owns a file and when it was checked out change nothing."""
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w") as tar:
+            for name, (content, executable) in self.files.items():
+                entry = tarfile.TarInfo(name)
+                entry.size = len(content)
+                entry.mode = 0o755 if executable else 0o644
+                tar.addfile(entry, io.BytesIO(content))
+        packed.seek(0)
+        return packed
 
 
 @dataclass(frozen=True)
@@ -103,10 +127,10 @@ def recipe(settings: Settings, *, cuda: str | None = None) -> Recipe:
             f"no base image is known for CUDA {flavour}",
             f"use one of {', '.join(BASES)}, or add BASE_IMAGE=... to build_args",
         )
-    return Recipe(root, arguments)
+    return Recipe.read(root, arguments)
 
 
-def files(root: Path) -> dict[str, Path]:
+def paths(root: Path) -> dict[str, Path]:
     """Every file that goes in, by its name in the build context, sorted."""
     found: dict[str, Path] = {}
     for part in PARTS:
@@ -125,7 +149,7 @@ def standing(what: Recipe, repository: str, *, client: Any) -> Standing:
     return Standing(name, _digest(repository, what.tag, client), _built(name, client))
 
 
-def ensure_image(what: Recipe, repository: str, *, client: Any, view: View) -> str:
+def ensure_image(what: Recipe, repository: str, *, client: Any, scene: "Scene") -> str:
     """Build and push what is missing; return ``repository@sha256:...``.
 
     Raises:
@@ -135,28 +159,38 @@ def ensure_image(what: Recipe, repository: str, *, client: Any, view: View) -> s
     """
     found = standing(what, repository, client=client)
     if found.digest is not None:
-        view.say(f"image {found.name} is there already: nothing to build or push")
+        scene.view.say(f"image {found.name} is there already: nothing to build or push")
         return found.digest
     if not found.built:
-        build(what, found.name, client=client, view=view)
-    return push(repository, what.tag, client=client, view=view)
+        build(what, found.name, client=client, scene=scene)
+    return push(repository, what.tag, client=client, scene=scene)
 
 
-def ensure_built(what: Recipe, *, client: Any, view: View) -> str:
+def ensure_built(what: Recipe, *, client: Any, scene: "Scene") -> str:
     """Build for this machine alone; return the image's name."""
     name = f"{LOCAL}:{what.tag}"
     if not _built(name, client):
-        build(what, name, client=client, view=view, native=True)
+        build(what, name, client=client, scene=scene, native=True)
     return name
 
 
-def build(what: Recipe, name: str, *, client: Any, view: View, native: bool = False) -> None:
+def ensure_pulled(reference: str, *, client: Any, scene: "Scene") -> str:
+    """Pull an image that exists elsewhere, unless it is here; return ``reference``."""
+    if not _built(reference, client):
+        scene.view.say(f"pulling image {reference}")
+        with engine.explained(f"image {reference} cannot be pulled"):
+            client.images.pull(reference)
+    return reference
+
+
+def build(what: Recipe, name: str, *, client: Any, scene: "Scene", native: bool = False) -> None:
     """Build ``name``; each of the Dockerfile's steps is a line. Pods are amd64, unless ``native``."""
-    view.say(f"building image {name}")
+    scene.view.say(f"building image {name}")
     platform = None if native or engine.architecture(client) == "amd64" else "linux/amd64"
     said: list[str] = []
-    with engine.explained("the image cannot be built"), _context(what.root) as context:
-        for line in client.api.build(
+    what_fails = "the image cannot be built"
+    with engine.explained(what_fails), what.context() as context:
+        answer = client.api.build(
             fileobj=context,
             custom_context=True,
             tag=name,
@@ -166,37 +200,44 @@ def build(what: Recipe, name: str, *, client: Any, view: View, native: bool = Fa
             rm=True,
             forcerm=True,
             decode=True,
-        ):
-            if "error" in line:
-                raise BuildFailed(
-                    f"the image cannot be built: {line['error'].strip()}",
-                    "the lines above it say why; what was built so far is kept",
-                    faults=said[-KEPT_LINES:],
-                )
-            for text in str(line.get("stream", "")).splitlines():
-                if text.strip():
-                    said.append(text.rstrip())
-                if text.startswith("Step "):
-                    view.say(f"  {text.strip()}")
+        )
+    for line in engine.stream(what_fails, answer):
+        _heed(scene)
+        if "error" in line:
+            raise BuildFailed(
+                f"{what_fails}: {str(line['error']).strip()}",
+                "the lines above say why; what was built so far is kept",
+                faults=said[-KEPT_LINES:],
+            )
+        for text in str(line.get("stream", "")).splitlines():
+            if text.strip():
+                said.append(text.rstrip())
+            if text.startswith("Step "):
+                scene.view.say(f"  {text.strip()}")
 
 
-def push(repository: str, tag: str, *, client: Any, view: View) -> str:
+def push(repository: str, tag: str, *, client: Any, scene: "Scene") -> str:
     """Push ``repository:tag``; return the reference that pins it. Layers that are there are not sent."""
-    view.say(f"pushing image {repository}:{tag}")
+    scene.view.say(f"pushing image {repository}:{tag}")
     state = _Push()
-    with engine.explained(f"push to {repository} failed"):
-        for line in client.api.push(repository, tag=tag, stream=True, decode=True):
-            _note(line, state, view)
+    what_fails = f"push to {repository} failed"
+    with engine.explained(what_fails):
+        answer = client.api.push(repository, tag=tag, stream=True, decode=True)
+    for line in engine.stream(what_fails, answer):
+        _heed(scene)
+        _note(line, state, scene)
     if state.error is not None:
         raise engine.refused(repository, state.error)
     if state.digest is None:
         raise PushRefused(f"push to {repository} told no digest", "run the same command again")
     sent = sum(state.sent.values())
-    view.say(f"pushed {len(state.sent)} layers ({size(sent)}); {state.there} were there already")
+    scene.view.say(
+        f"pushed {len(state.sent)} layers ({size(sent)}); {state.there} were there already"
+    )
     return f"{repository}@{state.digest}"
 
 
-def _note(line: Mapping[str, Any], state: _Push, view: View) -> None:
+def _note(line: Mapping[str, Any], state: _Push, scene: "Scene") -> None:
     """One line of what the engine says about a push. Sizes are before compression."""
     layer, status = str(line.get("id", "")), str(line.get("status", ""))
     detail = line.get("progressDetail") or {}
@@ -208,11 +249,20 @@ def _note(line: Mapping[str, Any], state: _Push, view: View) -> None:
         done = int(detail["current"])
         total = max(int(detail.get("total", 0)), done)  # the engine guesses the total
         state.sent[layer] = total
-        view.progress(f"pushing layer {layer} (bytes)", done, total)
+        scene.view.progress(f"pushing layer {layer} (bytes)", done, total)
     elif status == "Pushed":
         state.sent.setdefault(layer, 0)
     elif status == "Layer already exists" or status.startswith("Mounted from"):
         state.there += 1
+
+
+def _heed(scene: "Scene") -> None:
+    """Ctrl-C ends a build or a push between two lines of it."""
+    if scene.interrupts.count:
+        raise Interrupted(
+            "interrupted before anything was rented",
+            "the same command carries on: what was built or pushed is kept",
+        )
 
 
 def size(count: int) -> str:
@@ -226,10 +276,11 @@ def size(count: int) -> str:
 def _built(name: str, client: Any) -> bool:
     import docker.errors
 
-    try:
-        client.images.get(name)
-    except docker.errors.ImageNotFound:
-        return False
+    with engine.explained("the engine does not list its images"):
+        try:
+            client.images.get(name)
+        except docker.errors.ImageNotFound:
+            return False
     return True
 
 
@@ -249,17 +300,3 @@ def _digest(repository: str, tag: str, client: Any) -> str | None:
         # Some registries deny what does not exist yet; the push will say.
         return None
     return f"{repository}@{told['Descriptor']['digest']}"
-
-
-def _context(root: Path) -> io.BytesIO:
-    """The build context: who owns a file here and when it was checked out change nothing."""
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as tar:
-        for name, path in files(root).items():
-            content = path.read_bytes()
-            entry = tarfile.TarInfo(name)
-            entry.size = len(content)
-            entry.mode = 0o755 if path.stat().st_mode & 0o100 else 0o644
-            tar.addfile(entry, io.BytesIO(content))
-    packed.seek(0)
-    return packed

@@ -2,6 +2,7 @@
 
 from typing import Any, Protocol
 
+from launcher.machines.docker import Docker
 from launcher.machines.here import Here
 from launcher.machines.runpod import RunPod
 from launcher.machines.scene import Scene
@@ -68,4 +69,4 @@ class MachineKind(Protocol):
     def __call__(self, scene: Scene) -> Machine: ...
 
 
-MACHINES: dict[str, MachineKind] = {"here": Here, "runpod": RunPod}
+MACHINES: dict[str, MachineKind] = {"here": Here, "docker": Docker, "runpod": RunPod}

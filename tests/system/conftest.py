@@ -1,11 +1,19 @@
 """The engine and its images, once for the session; where there is no engine, the reason to skip."""
 
+import shlex
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import paramiko
 import pytest
 
+from launcher.image import ensure_image, recipe
+from launcher.machines.scene import Scene
+from launcher.settings import Settings
+from launcher.view import PlainView
+from launcher.world import World
+from tests.system.base import pip_settings, python_base
 from tests.system.client import Client
 from tests.system.emulator.server import Emulator
 from tests.system.engine import DEBIAN, Engine, NoEngine
@@ -33,6 +41,30 @@ def sshd_image(engine: Engine) -> str:
     files = {path.name: path for path in (HERE / "sshd").iterdir()}
     engine.build("sft-sshd:test", files, args={"BASE_IMAGE": DEBIAN})
     return engine.push("sft-sshd:test", "sft-sshd")
+
+
+@pytest.fixture(scope="session")
+def image_settings(engine: Engine) -> Settings:
+    """For a CPU, on a base that has this machine's way to the package index."""
+    links = pip_settings().get("find-links", "")
+    words = {"BASE_IMAGE": python_base(engine), "CUDA": "none", "PIP_FIND_LINKS": links}
+    return Settings(
+        build_args=shlex.join(f"{name}={value}" for name, value in words.items()),
+        image_repo=f"{engine.registry}/sft-launch",
+    )
+
+
+@pytest.fixture
+def scene(image_settings: Settings) -> Scene:
+    world = World()
+    return Scene(world, PlainView(sys.stdout, world=world), image_settings)
+
+
+@pytest.fixture
+def sft_image(engine: Engine, image_settings: Settings, scene: Scene) -> str:
+    """The image of this project, as `launch image` builds and pushes it; pinned."""
+    what = recipe(image_settings)
+    return ensure_image(what, str(image_settings.image_repo), client=engine.client, scene=scene)
 
 
 @pytest.fixture(scope="session")

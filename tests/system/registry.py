@@ -1,14 +1,55 @@
-"""A registry of its own that asks for a password, beside the open one that setup.sh starts."""
+"""What registries hold; and one that asks for a password, beside the open one that setup.sh starts."""
 
+import json
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.client import HTTPConnection
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 
 import bcrypt
+
+MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer as it is pushed: `size` in bytes, compressed; `made_by` the step it is of."""
+
+    digest: str
+    size: int
+    made_by: str
+
+
+def layers(reference: str) -> list[Layer]:
+    """The layers of ``host:port/repository@digest`` in an open registry, base first."""
+    name, _, digest = reference.partition("@")
+    with blob(name, f"manifests/{digest}", Accept=MANIFEST) as answer:
+        manifest = json.load(answer)
+    with blob(name, f"blobs/{manifest['config']['digest']}") as answer:
+        history = json.load(answer)["history"]
+    steps = [step.get("created_by", "") for step in history if not step.get("empty_layer")]
+    return [
+        Layer(layer["digest"], layer["size"], step)
+        for layer, step in zip(manifest["layers"], steps, strict=True)
+    ]
+
+
+@contextmanager
+def blob(name: str, what: str, **headers: str) -> Iterator[HTTPResponse]:
+    """The open answer to a question about ``host:port/repository``."""
+    registry, _, repository = name.partition("/")
+    connection = HTTPConnection(registry, timeout=60)
+    try:
+        connection.request("GET", f"/v2/{repository}/{what}", headers=headers)
+        answer = connection.getresponse()
+        assert answer.status == 200, (what, answer.status)
+        yield answer
+    finally:
+        connection.close()
 
 
 @contextmanager

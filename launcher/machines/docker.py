@@ -1,0 +1,194 @@
+"""The local Docker engine: the trainer in a container of the image that pods run.
+
+Run folder, data and weights are mounted at the paths they have here, so that the job means the same
+inside; the container runs as this user, whose are the files it leaves. It appends to ``train.log`` and holds the lock of ``.trainer.lock`` by itself: whoever finds it needs no launcher that
+started it.
+"""
+
+import hashlib
+import os
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from launcher import engine, image
+from launcher.machines.scene import Scene
+from launcher.runs import Log, Run, is_locked
+from trainer.contract import events
+from trainer.contract.errors import Locked
+from trainer.contract.job import Job
+from trainer.contract.rows import Rows
+
+FOLDER = "sft.run.folder"
+SHARED_MEMORY = "1g"
+SIGNALLED = 128
+INTERRUPTED = 130  # the trainer's own, not a signal's
+
+
+def name_of(run: Run) -> str:
+    """The container's name: whoever knows the run finds it. Two folders may hold runs of one id."""
+    where = hashlib.sha256(str(run.folder).encode()).hexdigest()[:8]
+    return f"sft-{run.id}-{where}"
+
+
+@dataclass
+class Container:
+    """A trainer in a container; ``handle`` is the docker package's."""
+
+    handle: Any
+    _ended: int | None = field(default=None, init=False)
+
+    @property
+    def pid(self) -> int | None:
+        return int(self.handle.attrs["State"].get("Pid") or 0) or None
+
+    def prepare(self, job: Job, *, resume: bool) -> None:
+        """It trains as soon as it is started."""
+
+    def alive(self) -> bool:
+        return self.exit_code() is None
+
+    def exit_code(self) -> int | None:
+        """Negative when a signal ended it. What has ended is removed."""
+        if self._ended is None:
+            with engine.explained("the container cannot be watched"):
+                self.handle.reload()
+                state = self.handle.attrs["State"]
+                if state["Status"] in {"exited", "dead"}:
+                    code = int(state["ExitCode"])
+                    signalled = code > SIGNALLED and code != INTERRUPTED
+                    self._ended = SIGNALLED - code if signalled else code
+                    self.handle.remove(force=True)
+        return self._ended
+
+    def stop(self) -> None:
+        self._signal("SIGTERM")
+
+    def kill(self) -> None:
+        self._signal("SIGKILL")
+
+    def _signal(self, name: str) -> None:
+        import docker.errors
+
+        # It may have ended by itself just now.
+        with suppress(docker.errors.APIError):
+            self.handle.kill(signal=name)
+
+    def leave(self) -> str | None:
+        return None
+
+    def fetch(self) -> bool:
+        return True
+
+    def release(self) -> None:
+        """Nothing is rented; the container is removed as soon as it is seen to have ended."""
+
+
+class Docker:
+    """The engine that the ``docker`` command speaks to."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+        self._client: Any = None
+
+    @property
+    def client(self) -> Any:
+        if self._client is None:
+            self._client = self.scene.world.docker()
+        return self._client
+
+    def check(self, job: Job) -> None:
+        if self.scene.settings.image is None:
+            self._recipe()
+        gpus = (
+            "with its GPUs" if engine.has_nvidia(self.client) else "on its CPU: no NVIDIA runtime"
+        )
+        self.scene.view.say(f"training in a container of the local engine, {gpus}")
+
+    def offer(self, run: Run, job: Job, data: Rows) -> dict[str, Any]:
+        return {}
+
+    def preview(self, run: Run, job: Job) -> list[dict[str, Any]]:
+        chosen = self.scene.settings.image
+        return [
+            {
+                "image": chosen or f"{image.LOCAL}:{self._recipe().tag}",
+                **self._how(run, job, resume=False),
+            }
+        ]
+
+    def start(self, run: Run, job: Job, log: Log, *, resume: bool) -> Container:
+        if is_locked(run.trainer_lock):
+            raise Locked(
+                f"a trainer is still at work in {run.folder}",
+                f"pick it up with: launch train --resume {run.id}",
+            )
+        reference = self._image()
+        how = self._how(run, job, resume=resume)
+        if engine.has_nvidia(self.client):
+            from docker.types import DeviceRequest
+
+            how["device_requests"] = [DeviceRequest(count=-1, capabilities=[["gpu"]])]
+        _, offset = events.read(run.events)
+        with log.effect("start", offset=offset, resume=resume, container=how["name"]) as outcome:
+            with engine.explained("the container cannot be started"):
+                handle = self.client.containers.create(reference, **how)
+                try:
+                    handle.start()
+                except BaseException:
+                    handle.remove(force=True)
+                    raise
+                handle.reload()
+            work = Container(handle)
+            outcome["pid"] = work.pid
+        return work
+
+    def find(self, run: Run, log: Log) -> Container | None:
+        import docker.errors
+
+        with engine.explained("the container cannot be looked for"):
+            try:
+                work = Container(self.client.containers.get(name_of(run)))
+            except docker.errors.NotFound:
+                return None
+            if work.handle.attrs["State"]["Status"] == "created":  # and its launcher died then
+                work.handle.remove(force=True)
+                return None
+        return work if work.alive() else None
+
+    def _recipe(self) -> image.Recipe:
+        cpu = None if engine.has_nvidia(self.client) else "none"
+        return image.recipe(self.scene.settings, cuda=cpu)
+
+    def _image(self) -> str:
+        if self.scene.settings.image is not None:
+            return image.ensure_pulled(
+                self.scene.settings.image, client=self.client, scene=self.scene
+            )
+        return image.ensure_built(self._recipe(), client=self.client, scene=self.scene)
+
+    def _how(self, run: Run, job: Job, *, resume: bool) -> dict[str, Any]:
+        """What the container is created with, beside its image."""
+        kept = {run.folder: "rw", Path(job.data): "ro"}
+        if job.eval_data is not None:
+            kept[Path(job.eval_data)] = "ro"
+        variables = {"SFT_LOG": str(run.log), "SFT_LOCK": str(run.trainer_lock)}
+        if Path(job.model).is_absolute():
+            kept[Path(job.model)] = "ro"
+        elif ":" not in job.model:
+            weights = self.scene.world.hub_folder()
+            weights.mkdir(parents=True, exist_ok=True)
+            kept[weights] = "rw"
+            variables["HF_HOME"] = str(weights)
+        return {
+            "name": name_of(run),
+            "command": ["train", str(run.job), *["--resume"] * resume],
+            # A rootless engine's root is the user; any other number is a stranger.
+            "user": "0:0" if engine.is_rootless(self.client) else f"{os.geteuid()}:{os.getegid()}",
+            "working_dir": str(run.folder),
+            "environment": variables,
+            "volumes": [f"{path}:{path}:{mode}" for path, mode in kept.items()],
+            "labels": {FOLDER: str(run.folder)},
+            "shm_size": SHARED_MEMORY,
+        }

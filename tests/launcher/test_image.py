@@ -1,0 +1,223 @@
+"""What goes into the image's tag, and what is done when some of it is there already. No engine here."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import docker.errors
+import pytest
+
+from launcher import image
+from launcher.errors import BuildFailed, PushRefused
+from launcher.machines.scene import Scene
+from launcher.settings import Settings
+from launcher.world import Interrupts, World
+from trainer.contract.errors import BadJob, Fault, Interrupted
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+REPOSITORY = "registry.example/me/sft"
+
+
+@pytest.fixture
+def project(tmp_path) -> Path:
+    """A small project with everything of which an image is made."""
+    root = tmp_path / "project"
+    for part in image.PARTS:
+        (root / part).parent.mkdir(parents=True, exist_ok=True)
+        if (ROOT / part).is_dir():
+            (root / part / "sub").mkdir(parents=True)
+            (root / part / "sub" / "code.py").write_text("x = 1\n")
+        else:
+            shutil.copy(ROOT / part, root / part)
+    return root
+
+
+def recipe(root: Path, **arguments: str) -> image.Recipe:
+    return image.Recipe.read(root, {"CUDA": "13.0", **arguments})
+
+
+class Engine:
+    """Answers as the docker package does; remembers what it was asked for."""
+
+    def __init__(
+        self,
+        *,
+        tags: Mapping[str, str] | None = None,
+        images: set[str] | None = None,
+        build: list[dict[str, Any]] | None = None,
+        push: list[dict[str, Any]] | None = None,
+        denies: str = "",
+    ) -> None:
+        self.api = self.images = self
+        self.tags, self.local = dict(tags or {}), set(images or ())
+        self.lines = {"build": build or [], "push": push or [{"aux": {"Digest": "sha256:new"}}]}
+        self.denies = denies
+        self.asked: list[str] = []
+        self._auth_configs = self
+
+    def resolve_authconfig(self, registry: str) -> None:
+        return None
+
+    def version(self) -> dict[str, str]:
+        return {"Arch": "arm64"}
+
+    def get(self, name: str) -> None:
+        if name not in self.local:
+            raise docker.errors.ImageNotFound("no such image")
+
+    def inspect_distribution(self, name: str) -> dict[str, Any]:
+        if self.denies:
+            raise docker.errors.APIError(self.denies, explanation=self.denies)
+        if name not in self.tags:
+            raise docker.errors.NotFound("manifest unknown")
+        return {"Descriptor": {"digest": self.tags[name]}}
+
+    def build(self, **how: Any) -> Any:
+        self.asked.append(f"build {how['tag']} for {how['platform']}")
+        return iter(self.lines["build"])
+
+    def push(self, repository: str, *, tag: str, **how: Any) -> Any:
+        self.asked.append(f"push {repository}:{tag}")
+        return iter(self.lines["push"])
+
+
+@pytest.fixture
+def scene(heard) -> Scene:
+    return Scene(World(), heard)
+
+
+def test_the_tag_tells_every_change_and_nothing_else(project):
+    tag = recipe(project).tag
+    assert tag.startswith("train-")
+    assert recipe(project).tag == tag
+    copy = project.parent / "elsewhere"
+    shutil.copytree(project, copy)
+    for litter in ("trainer/__pycache__/a.pyc", "trainer/.hidden", "README.md", "tests/test_x.py"):
+        (copy / litter).parent.mkdir(parents=True, exist_ok=True)
+        (copy / litter).write_text("litter")
+    assert recipe(copy).tag == tag
+    seen = {tag, recipe(project, CUDA="none").tag, replace(recipe(project), target="cpu").tag}
+    for name, path in image.paths(project).items():
+        before = path.read_bytes()
+        path.write_bytes(before + b"\n")
+        seen.add(recipe(project).tag)
+        path.write_bytes(before)
+        path.chmod(0o755)
+        seen.add(recipe(project).tag)
+        path.chmod(0o644)
+        assert recipe(project).tag == tag, name
+    assert len(seen) == 3 + 2 * len(image.paths(project))
+
+
+def test_what_is_edited_during_a_build_goes_into_the_next(project):
+    what = recipe(project)
+    context = what.context().read()
+    (project / "trainer" / "sub" / "code.py").write_text("x = 2\n")
+    assert what.context().read() == context
+    assert what.tag != recipe(project).tag
+
+
+def test_the_ignore_file_admits_what_is_sent():
+    lines = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
+    assert {line[1:] for line in lines if line.startswith("!")} == set(image.PARTS)
+    sent = image.paths(ROOT)
+    assert {"Dockerfile", "trainer/train.py", "trainer/tiny/model/model.safetensors"} <= set(sent)
+    assert not [name for name in sent if name.endswith(".pyc") or "/." in name]
+
+
+def test_nothing_of_the_environment_goes_in(monkeypatch):
+    for name in ("HF_TOKEN", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS"):
+        monkeypatch.setenv(name, "https://me:secret@index.example")
+    arguments = image.recipe(Settings()).arguments
+    assert arguments == {"CUDA": "13.0", "BASE_IMAGE": image.BASES["13.0"]}
+    dockerfile = (ROOT / "Dockerfile").read_text("utf-8")
+    assert f"BASE_IMAGE={arguments['BASE_IMAGE']}\n" in dockerfile
+
+
+def test_build_arguments_are_read_and_judged():
+    own = image.recipe(Settings(build_args="BASE_IMAGE='a b' CUDA=none"))
+    assert own.arguments == {"BASE_IMAGE": "a b", "CUDA": "none"}
+    assert image.recipe(Settings(), cuda="none").arguments["BASE_IMAGE"] == image.BASES["none"]
+    for wrong, why in (
+        ("CUDA", "NAME=VALUE"),
+        ("PIP_EXTRA_INDEX_URL=https://me:secret@index.example/x", "password"),
+        ("BASE_IMAGE=", "base image"),
+    ):
+        with pytest.raises(BadJob, match=why) as caught:
+            image.recipe(Settings(build_args=wrong))
+        assert "secret" not in str(caught.value)
+    with pytest.raises(BadJob, match=r"9\.9"):
+        image.recipe(Settings(cuda="9.9"))
+
+
+def test_nothing_is_built_or_pushed_that_is_there(project, scene, heard):
+    what = recipe(project)
+    name = f"{REPOSITORY}:{what.tag}"
+    there = Engine(tags={name: "sha256:old"})
+    pinned = image.ensure_image(what, REPOSITORY, client=there, scene=scene)
+    assert (pinned, there.asked) == (f"{REPOSITORY}@sha256:old", [])
+    built = Engine(images={name})
+    pinned = image.ensure_image(what, REPOSITORY, client=built, scene=scene)
+    assert (pinned, built.asked) == (f"{REPOSITORY}@sha256:new", [f"push {name}"])
+    fresh = Engine(build=[{"stream": "Step 1/1 : FROM x\n"}])
+    image.ensure_image(what, REPOSITORY, client=fresh, scene=scene)
+    assert fresh.asked == [f"build {name} for linux/amd64", f"push {name}"]
+    assert "  Step 1/1 : FROM x" in heard.lines
+    local = Engine()
+    assert image.ensure_built(what, client=local, scene=scene) == f"{image.LOCAL}:{what.tag}"
+    assert local.asked == [f"build {image.LOCAL}:{what.tag} for None"]
+
+
+def test_a_push_is_told_by_layer(project, scene, heard):
+    lines = [
+        {"id": "aa", "status": "Pushing", "progressDetail": {"current": 10, "total": 2000}},
+        {"id": "bb", "status": "Layer already exists"},
+        {"id": "aa", "status": "Pushing", "progressDetail": {"current": 2100, "total": 2000}},
+        {"id": "aa", "status": "Pushed"},
+        {"aux": {"Digest": "sha256:d"}},
+    ]
+    image.ensure_image(recipe(project), REPOSITORY, client=Engine(push=lines), scene=scene)
+    assert any(line.startswith("pushing layer aa (bytes) 10/2000") for line in heard.lines)
+    assert "pushed 1 layers (2.1 kB); 1 were there already" in heard.lines
+
+
+@pytest.mark.parametrize(
+    ("engine", "kind", "words"),
+    [
+        (Engine(denies="denied: requested access"), PushRefused, "docker login registry.example"),
+        (Engine(push=[{"error": "unauthorized: x"}]), PushRefused, "docker login registry.example"),
+        (Engine(push=[{"error": "EOF"}]), PushRefused, "same command again"),
+        (Engine(push=[{"status": "odd"}]), PushRefused, "no digest"),
+        (Engine(build=[{"stream": "why\n"}, {"error": "it broke"}]), BuildFailed, "it broke"),
+    ],
+)
+def test_a_refusal_says_what_to_do(project, scene, engine, kind, words):
+    with pytest.raises(Fault) as caught:
+        image.ensure_image(recipe(project), REPOSITORY, client=engine, scene=scene)
+    assert type(caught.value) is kind
+    assert words in str(caught.value)
+    assert engine.asked[:1] != ["build"] or not engine.denies
+
+
+def test_a_build_can_be_interrupted(project, heard):
+    scene = Scene(World(), heard, interrupts=Interrupts(1))
+    engine = Engine(build=[{"stream": "Step 1/1\n"}])
+    with pytest.raises(Interrupted, match="kept"):
+        image.ensure_image(recipe(project), REPOSITORY, client=engine, scene=scene)
+    assert [one.split()[0] for one in engine.asked] == ["build"]
+
+
+@pytest.mark.parametrize(
+    ("repository", "host"),
+    [
+        ("ghcr.io/me/x", "ghcr.io"),
+        ("me/x", "docker.io"),
+        ("localhost/x", "localhost"),
+        ("localhost:5000/x", "localhost:5000"),
+        ("x", "docker.io"),
+    ],
+)
+def test_which_registry_a_repository_is_on(repository, host):
+    assert image.engine.registry_of(repository) == host

@@ -1,0 +1,151 @@
+"""`--on docker`: the story on the local engine, with the real image; and a launcher that dies in it."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import docker
+import pytest
+
+from launcher.image import ensure_built, recipe
+from launcher.machines import MACHINES
+from launcher.machines.docker import FOLDER, Docker, name_of
+from launcher.runs import Run, hold, is_locked
+from launcher.train import Request, train
+from tests.system.client import until
+from trainer.contract import events
+from trainer.contract.errors import Interrupted, Locked
+from trainer.contract.job import Job
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(1800)]
+OWNER = 1234
+
+
+@pytest.fixture(autouse=True)
+def image(engine, image_settings, scene) -> str:
+    """Built before the clock of a test runs."""
+    return ensure_built(recipe(image_settings), client=engine.client, scene=scene)
+
+
+@pytest.fixture
+def user(engine, tmp_path) -> Iterator[int]:
+    """Somebody who is not root and may use the engine; root where nobody else can read this code."""
+    if os.getuid() != 0 or not all(open_to_others(one) for one in Path(sys.prefix).parents):
+        yield os.geteuid()
+        return
+    for path in filter(closed_by_pytest, (tmp_path, *tmp_path.parents)):
+        path.chmod(0o711)
+    os.chown(tmp_path, OWNER, OWNER)
+    for folder in Path(os.environ["XDG_STATE_HOME"]), *Path(os.environ["XDG_STATE_HOME"]).parents:
+        if closed_by_pytest(folder):
+            folder.chmod(0o711)
+    os.chown(os.environ["XDG_STATE_HOME"], OWNER, OWNER)
+    groups = os.getgroups()
+    os.setgroups([Path("/var/run/docker.sock").stat().st_gid])
+    os.setegid(OWNER)
+    os.seteuid(OWNER)
+    try:
+        yield OWNER
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+        os.setgroups(groups)
+
+
+def open_to_others(folder: Path) -> bool:
+    return bool(folder.stat().st_mode & 0o001)
+
+
+def closed_by_pytest(folder: Path) -> bool:
+    return folder.stat().st_uid == os.getuid() and not open_to_others(folder)
+
+
+@pytest.fixture
+def job(engine, tmp_path, user) -> Iterator[Job]:
+    """Data and run folder lie in different places."""
+    talk = [("user", "what is 1 + 1?"), ("assistant", "submit(2)")]
+    row = {"messages": [{"role": role, "content": text} for role, text in talk]}
+    data = tmp_path / "elsewhere" / "rows.jsonl"
+    data.parent.mkdir()
+    data.write_text(f"{json.dumps(row)}\n" * 8, "utf-8")
+    (tmp_path / "out").mkdir()
+    yield Job(
+        model="bundled:tiny",
+        data=str(data),
+        output=str(tmp_path / "out"),
+        max_steps=4,
+        batch_size=2,
+    )
+    mine = {"label": f"{FOLDER}={tmp_path / 'out'}"}
+    for left in engine.client.containers.list(all=True, filters=mine):
+        left.remove(force=True)
+
+
+def long(job: Job) -> Job:
+    return job.model_copy(update={"max_steps": 5000, "checkpoint": job.checkpoint})
+
+
+def gone(engine, name: str) -> bool:
+    try:
+        engine.client.containers.get(name)
+    except docker.errors.NotFound:
+        return True
+    return False
+
+
+def start(scene, job: Job, *, resume: bool = False):
+    """A run whose trainer was started, as by a launcher that is killed then."""
+    run = Run("r1", Path(job.output))
+    run.job.write_text(job.to_json(), "utf-8")
+    with hold(run, world=scene.world) as log:
+        return run, Docker(scene).start(run, job, log, resume=resume)
+
+
+def found(scene, run: Run):
+    with hold(run, world=scene.world) as log:
+        return Docker(scene).find(run, log)
+
+
+def test_the_story_ends_with_a_verified_adapter_of_the_users(engine, scene, job, user):
+    assert "docker" in MACHINES
+    request = Request(job, run_id="r1", where="docker", settings=scene.settings)
+    outcome = train(request, world=scene.world, view=scene.view)
+    assert outcome.manifest.complete
+    assert [step.step for step in outcome.steps] == [1, 2, 3, 4]
+    theirs = {"adapter", "events.jsonl", "manifest.json", "train.log"}
+    owners = {name: (outcome.run.folder / name).stat().st_uid for name in theirs}
+    assert owners == dict.fromkeys(theirs, user)
+    assert gone(engine, name_of(outcome.run))
+
+
+def test_a_trainer_whose_launcher_died_is_found_stopped_and_resumed(engine, scene, job):
+    run, first = start(scene, long(job))
+    assert first.pid
+    until(
+        lambda: any(isinstance(one, events.Step) for one in events.read(run.events)[0]), seconds=90
+    )
+    assert is_locked(run.trainer_lock)
+    with pytest.raises(Locked, match="--resume r1"):
+        start(scene, long(job))
+    work = found(scene, run)
+    assert work is not None
+    assert work.alive()
+    work.stop()
+    until(lambda: not work.alive(), seconds=60)
+    assert work.exit_code() == Interrupted.exit_code
+    assert list((run.folder / "checkpoints").iterdir())
+    assert found(scene, run) is None
+    assert gone(engine, name_of(run))
+    _, again = start(scene, long(job), resume=True)
+    again.kill()
+    until(lambda: not again.alive(), seconds=60)
+    assert again.exit_code() == -9
+
+
+def test_what_a_container_says_before_it_trains_is_in_the_log(scene, job):
+    run, work = start(scene, job.model_copy(update={"data": "/nowhere/at/all"}))
+    until(lambda: not work.alive(), seconds=60)
+    assert work.exit_code() not in {None, 0}
+    assert "error" in run.log.read_text("utf-8")
