@@ -85,5 +85,6 @@ def boot(
         return state
     if state.over is None and now < settings.finish_by:
         return state.but(ready_by=None, starts=0)
-    grace = now + settings.grace_seconds
-    return state.but(hard_by=max(settings.gone_by, grace), ready_by=None)
+    # Time to make a result of what there is, and to fetch it.
+    most = now + settings.limits.load + settings.grace_seconds
+    return state.but(hard_by=max(settings.gone_by, most), ready_by=None)

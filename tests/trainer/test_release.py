@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, ClassVar
 
 import pytest
 
@@ -16,6 +17,11 @@ KEY = "pod-scoped-key-9f3"
 @pytest.fixture
 def api():
     """A RunPod that answers what ``answers`` says, 200 otherwise; ``asked`` has the requests."""
+
+    class Server(ThreadingHTTPServer):
+        asked: ClassVar[list[Any]] = []
+        answers: ClassVar[list[int]] = []
+        url = ""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self):
@@ -33,8 +39,7 @@ def api():
         def log_message(self, *args):
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.asked, server.answers = [], []
+    server = Server(("127.0.0.1", 0), Handler)
     server.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -96,7 +101,8 @@ class Gone(Exception):
 
 def go(answers, action="stop", tmp_path=None):
     """Let go with the API's ``answers``; return actions asked, naps, what was said, and if accepted."""
-    asked, naps, said, accepted = [], [], [], []
+    asked, naps, accepted = [], [], []
+    said: list[str] = []
     left = list(answers)
 
     def act(action):
