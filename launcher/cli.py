@@ -257,6 +257,33 @@ def doctor(options: argparse.Namespace) -> int:
     return int(bool(bad))
 
 
+def image_flags(parser: argparse.ArgumentParser) -> None:
+    from launcher import settings
+
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what would be built and pushed, and do nothing"
+    )
+    settings.add_flags(parser, only=("cuda", "image_repo", "build_args"))
+    _json_flag(parser)
+
+
+def image(options: argparse.Namespace) -> int:
+    from launcher import settings
+    from launcher.image import publish
+    from launcher.machines.scene import Scene
+    from launcher.view import open_view
+    from launcher.world import World
+
+    world = World()
+    wanted = settings.load(settings.given(options), world=world)
+    with open_view(world=world, as_json=options.json) as view:
+        scene = Scene(world, view, wanted)
+        with world.interrupts(scene.interrupts):
+            facts = publish(scene, dry_run=options.dry_run)
+        view.result({"exit_code": 0, **facts}, [str(facts["image"])])
+    return 0
+
+
 def guard_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path)
 
@@ -339,6 +366,7 @@ VERBS = {
     "stop": Verb("end a run now, keeping what it has trained", stop_flags, stop),
     "receipt": Verb("what a run has cost, beside what was quoted", run_flags, receipt),
     "reap": Verb("let go of pods that nobody looks after", reap_flags, reap),
+    "image": Verb("build and push the image that pods run", image_flags, image),
     "doctor": Verb("what runs need here, and the remedy for what is missing", doctor_flags, doctor),
     "guard": Verb("", guard_flags, guard),
 }

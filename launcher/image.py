@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 from launcher import engine
 from launcher.errors import BuildFailed, PushRefused
 from launcher.settings import Settings
-from trainer.contract.errors import BadJob, Interrupted, NotFound
+from trainer.contract.errors import BadJob, Interrupted, NotFound, Usage
 
 if TYPE_CHECKING:
     from launcher.machines.scene import Scene
@@ -128,6 +128,34 @@ def recipe(settings: Settings, *, cuda: str | None = None) -> Recipe:
             f"use one of {', '.join(BASES)}, or add BASE_IMAGE=... to build_args",
         )
     return Recipe.read(root, arguments)
+
+
+def repository(settings: Settings) -> str:
+    """Where to push. Raises ``Usage``, which says how to set it."""
+    if settings.image_repo is None:
+        raise Usage(
+            "nowhere to push the image to",
+            "name a repository you may write to, as --image-repo ghcr.io/me/sft-launch "
+            "(or image_repo in launch.toml)",
+        )
+    return settings.image_repo
+
+
+def publish(scene: "Scene", *, dry_run: bool = False) -> dict[str, Any]:
+    """``launch image``: what the settings ask for, built and pushed; what was done, as facts."""
+    where, what = repository(scene.settings), recipe(scene.settings)
+    client = scene.world.docker()
+    if not dry_run:
+        return {"state": "pushed", "image": ensure_image(what, where, client=client, scene=scene)}
+    found = standing(what, where, client=client)
+    state = "pushed" if found.digest else "built" if found.built else "absent"
+    todo = {
+        "pushed": "there is nothing to do",
+        "built": "would push",
+        "absent": "would build and push",
+    }
+    scene.view.say(todo[state])
+    return {"state": state, "image": found.digest or found.name, "arguments": dict(what.arguments)}
 
 
 def paths(root: Path) -> dict[str, Path]:

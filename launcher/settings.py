@@ -7,7 +7,7 @@ environment, then flags: the later wins.
 import argparse
 import difflib
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -62,10 +62,12 @@ def source_names() -> Iterator[tuple[str, str]]:
     yield from ((name, f"--{name.replace('_', '-')}") for name in Settings.model_fields)
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
-    """A flag for each setting; read them back with ``given``."""
+def add_flags(parser: argparse.ArgumentParser, *, only: Collection[str] = ()) -> None:
+    """A flag for each setting, or for those named; read them back with ``given``."""
     group = parser.add_argument_group("settings")
     for name, flag in source_names():
+        if only and name not in only:
+            continue
         field = Settings.model_fields[name]
         shown = "" if field.default is None else f" (default: {field.default})"
         group.add_argument(

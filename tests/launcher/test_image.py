@@ -10,18 +10,19 @@ import docker.errors
 import pytest
 
 from launcher import image
+from launcher.engine import registry_of
 from launcher.errors import BuildFailed, PushRefused
 from launcher.machines.scene import Scene
 from launcher.settings import Settings
 from launcher.world import Interrupts, World
-from trainer.contract.errors import BadJob, Fault, Interrupted
+from trainer.contract.errors import BadJob, Fault, Interrupted, Usage
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 REPOSITORY = "registry.example/me/sft"
 
 
 @pytest.fixture
-def project(tmp_path) -> Path:
+def project(tmp_path: Path) -> Path:
     """A small project with everything of which an image is made."""
     root = tmp_path / "project"
     for part in image.PARTS:
@@ -170,8 +171,36 @@ def test_nothing_is_built_or_pushed_that_is_there(project, scene, heard):
     assert local.asked == [f"build {image.LOCAL}:{what.tag} for None"]
 
 
+@pytest.fixture
+def published(scene, monkeypatch):
+    """`published(engine, ...)`: the verb's facts, with this project and that engine."""
+
+    def call(engine: Engine, *, dry_run: bool, **settings: str) -> dict[str, Any]:
+        monkeypatch.setattr(scene.world, "docker", lambda: engine)
+        there = replace(scene, settings=Settings(**settings))
+        return image.publish(there, dry_run=dry_run)
+
+    return call
+
+
+def test_the_verb_says_what_it_would_do_and_does_it(published, heard):
+    where = {"image_repo": REPOSITORY}
+    name = f"{REPOSITORY}:{image.recipe(Settings()).tag}"
+    for engine, told in (
+        (Engine(), "would build and push"),
+        (Engine(images={name}), "would push"),
+        (Engine(tags={name: "sha256:old"}), "there is nothing to do"),
+    ):
+        facts = published(engine, dry_run=True, **where)
+        assert (heard.lines[-1], engine.asked) == (told, [])
+        assert facts["image"] in {name, f"{REPOSITORY}@sha256:old"}
+    assert published(Engine(), dry_run=False, **where)["image"] == f"{REPOSITORY}@sha256:new"
+    with pytest.raises(Usage, match="--image-repo"):
+        published(Engine(), dry_run=False)
+
+
 def test_a_push_is_told_by_layer(project, scene, heard):
-    lines = [
+    lines: list[dict[str, Any]] = [
         {"id": "aa", "status": "Pushing", "progressDetail": {"current": 10, "total": 2000}},
         {"id": "bb", "status": "Layer already exists"},
         {"id": "aa", "status": "Pushing", "progressDetail": {"current": 2100, "total": 2000}},
@@ -220,4 +249,4 @@ def test_a_build_can_be_interrupted(project, heard):
     ],
 )
 def test_which_registry_a_repository_is_on(repository, host):
-    assert image.engine.registry_of(repository) == host
+    assert registry_of(repository) == host
