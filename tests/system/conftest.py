@@ -21,10 +21,6 @@ from tests.system.engine import DEBIAN, Engine, NoEngine
 HERE = Path(__file__).parent
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "engine: needs a Docker engine; tests/system/setup.sh")
-
-
 @pytest.fixture(scope="session")
 def engine() -> Iterator[Engine]:
     try:
