@@ -19,7 +19,7 @@ from trainer.contract.job import from_sources
 
 INVENTED = 20
 PER_TABLE = 90
-EPOCHS = 8
+EPOCHS = 10
 ASKED = 240
 # Most tokens in a row: what keeps the training to about two minutes.
 MAX_LENGTH = 160
