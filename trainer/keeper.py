@@ -46,6 +46,7 @@ class Keeper:
         self._kept_at = self._beat_at = 0.0
         for folder in (places.run, places.root / pod.INBOX):
             folder.mkdir(parents=True, exist_ok=True)
+        places.secrets.mkdir(mode=0o700, exist_ok=True)
         before, now = boots.load(places.root), outside.now()
         again = before is not None and boots.started_again(places.root, now)
         name = env.get("RUNPOD_POD_ID", "")

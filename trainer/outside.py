@@ -132,14 +132,6 @@ class World:
         if self._wake in ready:
             os.read(self._wake, 64)
 
-    def sleep(self, seconds: float) -> None:
-        """Sleep it all; ends the process when it is told to stop meanwhile."""
-        until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0:
-            self.wait(left)
-            if self.stop_asked:
-                raise KeyboardInterrupt
-
     def say(self, text: str) -> None:
         with contextlib.suppress(OSError):
             sys.stdout.write(text + "\n")

@@ -80,8 +80,38 @@ def _release(keeper: Keeper, action: Action, reason: str) -> None:
     )
 
 
+def keep(settings: PodSettings, env: Mapping[str, str], places: Places, outside: Outside) -> None:
+    """Supervise; survive faults of our own, and hold the last instant even then.
+
+    Returns when the container is told to stop.
+    """
+    while not outside.stop_asked:
+        try:
+            supervise(settings, env, places, outside)
+        except Exception:  # noqa: BLE001 - PID 1's child must not end
+            outside.say(traceback.format_exc())
+            left = settings.gone_by - outside.now()
+            if left <= 0:
+                _let_go_blindly(outside)
+            outside.wait(min(left, AFTER_CRASH))
+
+
+def _let_go_blindly(outside: Outside) -> None:
+    """Stop the pod without a run to speak of."""
+
+    def sleep(seconds: float) -> None:
+        until = outside.now() + seconds
+        while (left := until - outside.now()) > 0:
+            outside.wait(left)
+            if outside.stop_asked:
+                raise StoppedFromOutside
+
+    with suppress(StoppedFromOutside):
+        let_go("stop", act=outside.act, mark=None, say=outside.say, sleep=sleep)
+
+
 def main() -> None:
-    """Keep the pod. A fault of our own is told and survived: only a stop from outside ends this."""
+    """Keep the pod that the environment describes."""
     env = dict(os.environ)
     outside = World(env)
     try:
@@ -89,15 +119,9 @@ def main() -> None:
     except BadJob as fault:
         # Without instants there is nothing to wait for, and nothing here to lose.
         outside.say(report(fault))
-        with suppress(KeyboardInterrupt):
-            let_go("stop", act=outside.act, mark=None, say=outside.say, sleep=outside.sleep)
+        _let_go_blindly(outside)
         return
-    while not outside.stop_asked:
-        try:
-            supervise(settings, env, Places.of_pod(settings.run_id), outside)
-        except Exception:  # noqa: BLE001 - PID 1's child must not end
-            outside.say(traceback.format_exc())
-            outside.wait(AFTER_CRASH)
+    keep(settings, env, Places.of_pod(settings.run_id), outside)
 
 
 if __name__ == "__main__":

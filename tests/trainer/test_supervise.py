@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from trainer import checkpoints
+from trainer import supervise as module
 from trainer.contract import events, manifest, pod
 from trainer.contract.job import Job
 from trainer.places import Places
 from trainer.release import Answer
 from trainer.sshd import KEY, Door
-from trainer.supervise import supervise
 
 T0 = 1_800_000_000.0
 OK, REFUSED, MAY = Answer(200, "accepted"), Answer(403, "HTTP 403"), Answer(409, "HTTP 409")
@@ -161,7 +161,7 @@ def settings(**changes):
 def keep(world, setting=None, env=ENV):
     """One boot, from its start to its end."""
     world.stop_asked = False
-    supervise(setting or settings(), env, world.places, world)
+    module.supervise(setting or settings(), env, world.places, world)
     return world
 
 
@@ -263,7 +263,7 @@ def test_the_whole_story(places):
 def test_children_see_no_key_and_no_setting(places):
     world = World(places, trainers=[good])
     upload(places)
-    (places.secrets).mkdir()
+    places.secrets.mkdir()
     (places.secrets / "HF_TOKEN").write_text("hf_secret")
     keep(world)
     for _, argv, env, _ in world.started:
@@ -645,3 +645,36 @@ def test_another_pod_on_the_same_volume_goes_on(places):
     )
     assert manifest.load(places.run / "manifest.json").complete
     assert world.of("trainer")[1][1][-1] == "--resume"
+
+
+def test_a_trainer_that_ends_well_when_it_is_cut_is_done(places):
+    def nearly(world, argv):
+        child = endless(world, argv)
+        child.on_ask = [(9, lambda: result(world.places, complete=True)), (10, 0)]
+        return child
+
+    world = World(places, trainers=[nearly])
+    upload(places)
+    keep(world)
+    assert not only(places, events.Failed)
+    assert "ready" in phases(places)
+
+
+def test_faults_of_our_own_do_not_outlast_the_deadline(places):
+    places.root.parent.mkdir(exist_ok=True)
+    places.root.write_text("no folder")
+    world = World(places, answers=[Answer(500, "HTTP 500"), REFUSED, OK])
+    module.keep(settings(), ENV, places, world)
+    assert [action for _, action in world.acts] == ["stop"] * 3
+    assert 9000 <= world.acts[0][0] < 9001
+    assert any("Traceback" in text for text in world.said)
+
+
+def test_a_fault_of_our_own_is_survived(places):
+    world = World(places, trainers=[endless, good])
+    upload(places)
+    world.at(300, lambda: (_ for _ in ()).throw(MemoryError))
+    module.keep(settings(), ENV, places, world)
+    assert manifest.load(places.run / "manifest.json").complete
+    assert world.of("trainer")[0][3].killed
+    assert world.of("trainer.release")[0][3].killed

@@ -7,7 +7,7 @@ How a run goes, seen from the laptop:
 
 1. the container log carries ``host_key_line`` at every boot; the highest boot number wins;
 2. each file is uploaded to ``inbox/<sha256 of its content>`` (first as ``<sha256>.part``, renamed when
-   whole), secrets to ``SECRETS/<NAME>``, and the job, whose ``data`` and ``eval_data`` are
+   whole), secrets to ``SECRETS/<NAME>`` (a folder that is there, 0700), and the job, whose ``data`` and ``eval_data`` are
    ``inbox/<sha256>``, to ``inbox/job.json.part``;
 3. ``inbox/job.json.part`` is renamed to ``inbox/job.json``, last of all: the start signal. Accepted:
    ``Phase("accepted")``. Refused: a ``Warning`` with the reason, and the file is now
