@@ -1,8 +1,9 @@
 # make demo   the whole story on this machine        make test   the whole test suite
 # make lint   style and types                        make bench  measurements, as ratios
+# make image  build and push what pods run
 # PYTHON=/path/to/python3.12 make demo               chooses the interpreter for .venv
 
-.PHONY: demo test lint bench
+.PHONY: demo test lint bench image
 .DEFAULT_GOAL := demo
 
 VENV := .venv
@@ -23,6 +24,9 @@ lint: $(STAMP)
 
 bench: $(STAMP)
 	@$(BIN)/python -m pytest -m bench -s -q tests/bench
+
+image: $(STAMP)
+	@$(BIN)/launch image
 
 # Runs once, and again only when what is to be installed has changed. pip compiles what it
 # installs; our own code is editable, so its bytecode is compiled here.
