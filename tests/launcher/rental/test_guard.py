@@ -1,0 +1,219 @@
+"""What stands behind a launcher that is gone: the guard, reap; and the verbs that act on a run."""
+
+from dataclasses import replace
+
+import pytest
+
+from launcher import guard, runs, status
+from launcher.errors import KeyRejected
+from launcher.journal import read
+from launcher.rental import verbs
+from launcher.rental.names import Name, machine_id, rented
+from launcher.stop import stop
+from launcher.train import Request, preview, train
+from tests.launcher.rental.account import KEY
+from trainer.contract import manifest
+from trainer.contract import pod as border
+from trainer.contract.errors import Interrupted, NotFound, TrainingFailed, Usage
+from trainer.contract.job import Job
+
+
+@pytest.fixture
+def run(project):
+    return runs.Run("a", project / "runs" / "a")
+
+
+@pytest.fixture
+def left(account, world, begin):
+    """A run that was left at work; its pod does nothing of its own."""
+    world.press = lambda: any(m.steps == 2 for m in account.machines.values())
+    with pytest.raises(Interrupted):
+        begin()
+    world.press = lambda: False
+    (machine,) = account.machines.values()
+    account.live = lambda _: None
+    return machine
+
+
+def told(machine):
+    return border.PodSettings.from_env(machine.request.env)
+
+
+def test_the_guard_stops_a_pod_past_its_deadline_and_keeps_its_disk(
+    left, run, account, world, view
+):
+    guard.watch(run.folder, world=world, view=view)
+    assert left.status == "EXITED"
+    assert told(left).gone_by < account.time < told(left).gone_by + guard.LATE + guard.LOOK
+    assert account.calls == [f"stop {left.id}"]
+
+
+def test_the_guard_deletes_where_that_was_chosen(project, account, world, view, begin, run):
+    world.press = lambda: any(m.steps == 2 for m in account.machines.values())
+    with pytest.raises(Interrupted):
+        begin(on_deadline="delete")
+    world.press = lambda: False
+    account.live = lambda _: None
+    guard.watch(run.folder, world=world, view=view)
+    (machine,) = account.machines.values()
+    assert machine.status == "TERMINATED"
+    what = rented(read(run.journal))
+    assert what is not None
+    assert what.released
+
+
+def test_the_guard_acts_though_a_launcher_hangs_with_the_lock(
+    left, run, account, world, view, monkeypatch
+):
+    with runs.hold(run, world=world):
+        guard.watch(run.folder, world=world, view=view)
+    assert left.status == "EXITED"
+
+
+def test_the_guard_ends_once_the_run_has_no_pod(begin, run, account, world, view):
+    begin()
+    before = account.time
+    guard.watch(run.folder, world=world, view=view)
+    assert account.time == before
+
+
+def test_the_guard_is_one_process_with_the_key_in_its_environment_only(left, run, world):
+    ((command, variables),) = world.started
+    assert command[-2:] == ["guard", str(run.folder)]
+    assert variables == {"RUNPOD_API_KEY": KEY}
+    with runs.lock(guard.lock_file(run), world=world):
+        assert guard.begin(run, world, KEY) is None
+
+
+def test_a_pods_name_tells_run_machine_and_deadline():
+    name = Name("20261122-1304-ab3f", "0123abcd", 1_800_000_000, 3)
+    assert Name.parse(str(name)) == name
+    assert Name.parse("sft-of-someone-else") is None
+
+
+def rent_elsewhere(account, name, *, status="RUNNING"):
+    """A pod that another machine rented."""
+    machine = next(iter(account.machines.values()))
+    other = replace(
+        machine, id=f"x{len(account.machines)}", request=replace(machine.request, name=str(name))
+    )
+    other.status = status
+    account.machines[other.id] = other
+    return other
+
+
+def test_reap_lets_go_what_is_late_or_over_and_keeps_what_may_hold_a_result(
+    left, run, account, world, view
+):
+    now = int(account.time)
+    young = rent_elsewhere(account, Name("b", "ffffffff", now + 99, 1))
+    late = rent_elsewhere(account, Name("c", "ffffffff", now - 99, 1))
+    kept = rent_elsewhere(account, Name("d", "ffffffff", now - 99, 1), status="EXITED")
+    foreign = rent_elsewhere(account, "my-own-notebook")
+
+    remaining, _ = verbs.reap([], world=world, view=view)
+
+    assert late.status == "EXITED"
+    assert [m.status for m in (left, young, foreign)] == ["RUNNING"] * 3
+    assert kept.status == "EXITED"
+    assert {item["pod"]: item["action"] for item in remaining} == {
+        left.id: "keep",
+        young.id: "keep",
+        late.id: "stop",
+        kept.id: "keep",
+    }
+    verbs.reap([kept.id, str(young.request.name)], world=world, view=view)
+    assert [m.status for m in (kept, young)] == ["TERMINATED"] * 2
+    with pytest.raises(NotFound):
+        verbs.reap([foreign.id], world=world, view=view)
+    assert foreign.status == "RUNNING"
+
+
+def test_reap_deletes_the_pod_of_a_run_whose_result_is_home(begin, account, world, view, run):
+    begin()
+    (machine,) = account.machines.values()
+    machine.status = "RUNNING"  # its delete was lost
+    verbs.reap([], world=world, view=view)
+    assert machine.status == "TERMINATED"
+
+
+def test_stop_saves_fetches_and_releases(project, account, world, view, begin, run):
+    world.press = lambda: any(m.steps == 2 for m in account.machines.values())
+    with pytest.raises(Interrupted):
+        begin()
+    world.press = lambda: False
+    with pytest.raises(TrainingFailed):
+        stop("a", at_once=False, world=world, view=view)
+    assert not manifest.verify(run.folder).complete
+    assert not account.alive()
+
+
+def test_stop_now_releases_at_once(left, account, world, view, run):
+    with pytest.raises(Interrupted, match="nothing keeps running"):
+        stop("a", at_once=True, world=world, view=view)
+    assert left.status == "TERMINATED"
+    assert status.look(run).state == "interrupted"
+    with pytest.raises(NotFound, match="nothing of run a"):
+        stop("a", at_once=True, world=world, view=view)
+
+
+def test_ps_tells_pod_cost_and_deadline(left, run, account):
+    found = status.look(run, now=account.time + 1800)
+    assert (found.state, found.pod, found.gpu) == ("running", left.id, "NVIDIA RTX A5000")
+    assert found.cost == pytest.approx(0.139, abs=0.01)
+    text = "\n".join(status.ps_lines([found]))
+    assert f"pod {left.id} (NVIDIA RTX A5000), $0.14 so far, gone by" in text
+    assert "launch attach a" in text
+    assert "launch fetch a" in status.look(run, now=account.time + 1e6).reason
+
+
+def test_a_bill_that_lags_is_asked_for_again(begin, account, world, view, run):
+    account.bills = False
+    begin()
+    assert any("launch receipt a" in line for line in view.lines)
+    account.bills = True
+    facts, lines = verbs.ask_receipt("a", world=world, view=view)
+    assert facts["settled"]
+    assert lines[0].startswith("receipt  charged $")
+
+
+def test_a_dry_run_shows_the_requests_and_sends_none(project, account, world, view, settings):
+    job = Job(data="data.jsonl", model="bundled:tiny")
+    request = Request(job=job, run_id="a", where="runpod", settings=settings)
+    first, second = preview(request, world=world, view=view)
+    assert first["request"] == "POST /v2/pods"
+    assert first["body"]["gpu"]["id"] == "NVIDIA RTX A5000"
+    assert second["body"]["gpu"]["id"] == "NVIDIA GeForce RTX 3090"
+    assert not account.created
+    assert not (project / "runs").exists()
+    assert any("at most $" in line for line in view.lines)
+
+
+def test_a_named_registry_credential_is_sent_by_its_id(begin, account):
+    begin(registry="mine")
+    assert account.created[0].registry == "reg1"
+
+
+def test_an_unknown_volume_is_told_before_renting(begin, account):
+    with pytest.raises(Usage, match="no network volume 'big'"):
+        begin(volume="big")
+    assert not account.created
+
+
+def test_a_model_folder_cannot_go_to_a_pod(project, world, view, settings, account):
+    (project / "model").mkdir()
+    job = Job(data="data.jsonl", model="model")
+    with pytest.raises(Usage, match="a pod cannot load it"):
+        train(Request(job=job, where="runpod", settings=settings), world=world, view=view)
+
+
+def test_without_a_key_the_remedy_is_named(begin, world):
+    del world.variables["RUNPOD_API_KEY"]
+    with pytest.raises(KeyRejected, match="export RUNPOD_API_KEY"):
+        begin()
+
+
+def test_the_machines_id_stays(world):
+    first = machine_id(world)
+    assert len(first) == 8
+    assert machine_id(world) == first

@@ -1,0 +1,343 @@
+"""The whole way on RunPod, in virtual time: what is sent, what stays, and that nothing bills on."""
+
+import json
+
+import pytest
+
+from launcher import runs, status
+from launcher.errors import (
+    BadRequest,
+    HostKeyChanged,
+    NoCapacity,
+    OverBudget,
+    PaymentRequired,
+    PodFailed,
+    PodRefused,
+)
+from launcher.journal import read
+from launcher.rental.names import Name
+from tests.launcher.rental.account import KEY, TOKEN
+from trainer.contract import events, manifest
+from trainer.contract import pod as border
+from trainer.contract.errors import (
+    Interrupted,
+    NotFound,
+    ResultRejected,
+    TrainingFailed,
+    Usage,
+)
+
+RUN = runs.Run
+
+
+def run_of(project):
+    return runs.Run("a", project / "runs" / "a")
+
+
+def done(project):
+    return [(e.what, e.stage) for e in read(run_of(project).journal) if e.stage != "intent"]
+
+
+def the_pod(account):
+    (machine,) = account.machines.values()
+    return machine
+
+
+def test_from_quote_to_receipt(project, account, begin, view, world):
+    outcome = begin()
+
+    run, machine = outcome.run, the_pod(account)
+    assert outcome.manifest.complete
+    assert machine.status == "TERMINATED"
+    there = machine.root / "run"
+    for name in ("adapter/weights.bin", "events.jsonl", "train.log", "manifest.json"):
+        assert (run.folder / name).read_bytes() == (there / name).read_bytes(), name
+    assert [step.step for step in outcome.steps] == [1, 2, 3, 4, 5, 6]
+    assert done(project) == [
+        ("created", "fact"),
+        ("quote", "fact"),
+        ("rent", "done"),
+        ("guard", "fact"),
+        ("up", "fact"),
+        ("upload", "done"),
+        ("secrets", "done"),
+        ("start", "done"),
+        ("fetch", "done"),
+        ("verify", "done"),
+        ("release", "done"),
+        ("ended", "fact"),
+    ]
+    assert status.look(run).state == "finished"
+    bill = json.loads((run.folder / "receipt.json").read_text())
+    assert bill["settled"]
+    assert 0 < bill["charged"] < bill["quoted_most"] <= 2
+    assert not (world.state_folder() / "keys" / "a").exists()
+    assert any("at most $" in line for line in view.lines)
+    assert view.lines.index(next(x for x in view.lines if "at most $" in x)) < next(
+        i for i, x in enumerate(view.lines) if x.startswith("renting")
+    )
+
+
+def test_the_pod_is_told_both_instants_and_no_secret(account, begin, world):
+    begin()
+    (request,) = account.created
+    told = border.PodSettings.from_env(request.env)
+    name = Name.parse(request.name)
+    assert name is not None
+    assert name.run == "a"
+    assert name.gone_by == int(told.gone_by)
+    assert told.finish_by < told.gone_by
+    assert (request.ports, request.gpu_count, request.min_cuda) == (("22/tcp",), 1, "13.0")
+    assert request.env["PUBLIC_KEY"].startswith("ssh-ed25519 ")
+    text = json.dumps(request.body())
+    assert KEY not in text
+    assert TOKEN not in text
+    secret = the_pod(account).path(str(border.SECRETS / "HF_TOKEN"))
+    assert secret.read_text() == TOKEN
+
+
+def test_no_secret_in_what_is_kept_or_said(project, begin, view, world):
+    begin()
+    kept = [p for p in run_of(project).folder.rglob("*") if p.is_file()]
+    assert kept
+    for path in kept:
+        content = path.read_bytes()
+        assert KEY.encode() not in content, path
+        assert TOKEN.encode() not in content, path
+    assert KEY not in view.text
+    ((command, variables),) = world.started
+    assert KEY not in " ".join(command)
+    assert variables["RUNPOD_API_KEY"] == KEY
+
+
+def test_the_next_card_is_tried_with_a_line_for_each(account, begin, view):
+    account.refuse["NVIDIA RTX A5000"] = [NoCapacity("no instances available")]
+    begin()
+    assert [request.gpu_id for request in account.created] == [
+        "NVIDIA RTX A5000",
+        "NVIDIA GeForce RTX 3090",
+    ]
+    assert len({request.name for request in account.created}) == 2
+    first, second = (border.PodSettings.from_env(r.env) for r in account.created)
+    assert second.gone_by < first.gone_by  # dearer: the same money lasts less long
+    assert "NVIDIA RTX A5000: no instances available" in view.lines
+    assert not account.alive()
+
+
+@pytest.mark.parametrize(
+    ("fault", "tried"),
+    [
+        (NoCapacity("none"), 2),
+        (BadRequest("a rule", status=400), 2),
+        (BadRequest("no such key", status=422), 1),
+        (PaymentRequired("balance"), 1),
+    ],
+)
+def test_when_nothing_can_be_rented_the_reason_is_kept(project, account, begin, fault, tried):
+    for gpu in account.gpus:
+        account.refuse[gpu.id] = [fault]
+    with pytest.raises(type(fault)):
+        begin()
+    assert len(account.created) == tried
+    assert not account.machines
+    assert status.look(run_of(project)).state == "failed"
+
+
+def test_a_pod_dearer_than_its_quote_is_let_go(account, begin):
+    account.real_rate = 3.0
+    with pytest.raises(OverBudget):
+        begin()
+    assert len(account.machines) == 2
+    assert not account.alive()
+
+
+def test_a_cap_too_small_is_refused_before_anything_is_made(project, account, begin):
+    with pytest.raises(OverBudget, match="--max-cost"):
+        begin(max_cost=0.01)
+    assert not (project / "runs").exists()
+    assert not account.created
+
+
+def test_without_an_image_nothing_is_begun(project, account, begin):
+    with pytest.raises(Usage, match="--image-repo"):
+        begin(image=None)
+    assert not (project / "runs").exists()
+
+
+def test_a_pull_error_fails_at_once_and_lets_go(account, begin):
+    account.system = ["error pulling image: manifest unknown"]
+    with pytest.raises(PodFailed, match="manifest unknown"):
+        begin()
+    assert the_pod(account).status == "TERMINATED"
+
+
+def test_another_host_key_is_refused_before_anything_is_sent(account, begin):
+    account.bad_key = True
+    with pytest.raises(HostKeyChanged):
+        begin()
+    assert the_pod(account).status == "TERMINATED"
+    assert account.moved == 0
+
+
+def test_a_full_disk_in_the_pod_is_said_and_it_is_let_go(account, begin):
+    account.behaviour = "full"
+    with pytest.raises(PodRefused, match="No space left"):
+        begin()
+    assert not account.alive()
+
+
+def test_a_link_that_breaks_loses_and_repeats_nothing(project, account, begin, view, world):
+    account.cuts = [1, 200, 500_000, 2_000_000]
+    struck = set()
+
+    def strike():
+        steps = max((m.steps for m in account.machines.values()), default=0)
+        if steps in {2, 4} and steps not in struck:
+            struck.add(steps)
+            account.cuts.insert(0, 0)
+        return False
+
+    world.press = strike
+    outcome = begin()
+    assert struck == {2, 4}
+    assert not account.cuts
+    seen, _ = events.read(outcome.run.events)
+    assert [event.seq for event in seen] == list(range(len(seen)))
+    assert any("trains on, trying again" in line for line in view.lines)
+
+
+def test_a_restarted_container_is_found_again_with_its_new_key(account, begin, world):
+    struck: list[object] = []
+
+    def strike():
+        machine = next(iter(account.machines.values()), None)
+        if machine and machine.steps == 3 and not struck:
+            struck.append(machine)
+            machine.boots += 1
+            machine.port += 1
+            line = border.host_key_line("a", machine.boots, machine.host_key)
+            account.say(machine, "container", line)
+        return False
+
+    world.press = strike
+    assert begin().manifest.complete
+    assert struck
+
+
+def test_a_failed_training_is_told_and_its_pod_released(project, account, begin):
+    account.behaviour = "fail"
+    with pytest.raises(TrainingFailed, match="not a number"):
+        begin()
+    assert not account.alive()
+    found = status.look(run_of(project))
+    assert (found.state, found.reason) == ("failed", "loss is not a number")
+
+
+def test_at_the_deadline_what_was_trained_is_brought_home(project, account, begin, view):
+    account.behaviour = "hang"
+    with pytest.raises(TrainingFailed, match="the time is up"):
+        begin()
+    run = run_of(project)
+    assert not manifest.verify(run.folder).complete
+    assert the_pod(account).status == "TERMINATED"
+    assert any(str(run.adapter) in line for line in view.lines)
+
+
+def test_ctrl_c_before_training_releases(project, account, begin, world):
+    world.press = lambda: True
+    account.system = []
+    account.boot = lambda machine: None  # never comes up
+    with pytest.raises(Interrupted, match="before"):
+        begin()
+    assert not account.alive()
+    assert status.look(run_of(project)).state == "interrupted"
+
+
+def press_at_step(account, world, step):
+    world.press = lambda: any(m.steps == step for m in account.machines.values())
+
+
+def test_ctrl_c_in_training_detaches_and_says_what_goes_on(project, account, begin, world, again):
+    press_at_step(account, world, 2)
+    with pytest.raises(Interrupted) as caught:
+        begin()
+    assert "trains on" in caught.value.cause
+    assert "at most $" in caught.value.cause
+    assert "launch attach a" in caught.value.hint
+    assert len(account.alive()) == 1
+    assert status.look(run_of(project), now=world.now()).state == "running"
+    world.press = lambda: False
+    assert again().manifest.complete
+    assert not account.alive()
+
+
+def test_ctrl_c_with_on_interrupt_stop_saves_fetches_and_releases(project, account, begin, world):
+    press_at_step(account, world, 2)
+    with pytest.raises(TrainingFailed):
+        begin(on_interrupt="stop")
+    assert not account.alive()
+    assert not manifest.verify(run_of(project).folder).complete
+
+
+def detach(account, world, begin):
+    press_at_step(account, world, 2)
+    with pytest.raises(Interrupted):
+        begin()
+    world.press = lambda: False
+
+
+def test_a_laptop_gone_past_the_deadline_fetches_from_the_stopped_pod(
+    project, account, begin, world, again
+):
+    detach(account, world, begin)
+    for _ in range(800):
+        account.pass_time(30)
+    machine = the_pod(account)
+    assert machine.status == "EXITED"
+    assert machine.ended <= border.PodSettings.from_env(machine.request.env).gone_by + 30
+    with pytest.raises(PodFailed, match="launch fetch a"):
+        again()
+    assert machine.status == "EXITED"
+    assert again(wake=True).manifest.complete
+    assert machine.status == "TERMINATED"
+
+
+def test_a_pod_that_vanished_is_told(project, account, begin, world, again):
+    detach(account, world, begin)
+    account.end(the_pod(account), "TERMINATED")
+    with pytest.raises(NotFound, match="launch train --resume a"):
+        again()
+
+
+def test_attach_to_what_has_ended_verifies_or_refuses(account, begin, again):
+    begin()
+    assert again().manifest.complete
+    assert len(account.created) == 1
+
+
+def test_resume_after_a_failure_rents_anew_and_keeps_the_old_events(
+    project, account, begin, world, view
+):
+    from launcher.train import Request, train
+
+    account.behaviour = "fail"
+    with pytest.raises(TrainingFailed):
+        begin()
+    account.behaviour = "good"
+    outcome = train(Request(resume="a"), world=world, view=view)
+    assert outcome.manifest.complete
+    assert (outcome.run.folder / "attempt-1" / "events.jsonl").exists()
+    assert not account.alive()
+
+
+def test_a_result_changed_on_the_way_keeps_the_pod(project, account, begin, monkeypatch):
+    real = account.get_ready
+
+    def spoil(machine):
+        (machine.root / "run" / "adapter" / "weights.bin").write_bytes(b"x" * 3_000_000)
+        real(machine)
+
+    monkeypatch.setattr(account, "get_ready", spoil)
+    with pytest.raises(ResultRejected):
+        begin()
+    assert the_pod(account).status == "RUNNING"  # it stops itself, with its disk kept

@@ -1,0 +1,72 @@
+"""What is missing is named with its remedy; nothing that is found is shown."""
+
+import pytest
+
+from launcher.doctor import add_registry, examine, lines
+from launcher.errors import ApiUnavailable
+from launcher.settings import Resolved, Settings
+from tests.launcher.rental.account import KEY, TOKEN, Account, VirtualWorld
+from trainer.contract.errors import NotInstalled, Usage
+
+
+class Engine:
+    def version(self):
+        return {"Version": "29.0"}
+
+
+@pytest.fixture
+def world(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = VirtualWorld(Account(tmp_path / "cloud"))
+    found.docker = Engine  # type: ignore[method-assign]
+    return found
+
+
+def examined(world, **settings):
+    found = Resolved(settings=Settings(**settings), sources={})
+    return {item.what: item for item in examine(found, world=world)}
+
+
+def test_all_is_well(world):
+    found = examined(world, image_repo="ghcr.io/me/sft", registry="mine")
+    assert {item.ok for item in found.values()} <= {True, None}
+    assert found["key"].detail == "from environment variable RUNPOD_API_KEY"
+    assert found["registry login"].remedy == "docker login ghcr.io"
+    text = "\n".join(lines(list(found.values())))
+    assert KEY not in text
+    assert TOKEN not in text
+
+
+def test_each_gap_has_its_remedy(world):
+    def no_engine():
+        raise NotInstalled("no Docker engine", "install it")
+
+    world.docker = no_engine
+    world.variables = {}
+    found = examined(world)
+    for what in ("key", "image", "engine"):
+        assert found[what].ok is False
+        assert found[what].remedy, what
+    assert examined(world, image="x@sha256:0")["engine"].ok is None
+
+
+def test_a_clock_that_is_off_is_told(world, monkeypatch):
+    monkeypatch.setattr(world.account, "clock_drift", lambda: 300.0)
+    clock = examined(world)["clock"]
+    assert clock.ok is False
+    assert "300 s ahead" in clock.detail
+
+
+def test_an_api_that_does_not_answer_does_not_hide_the_rest(world, monkeypatch):
+    def pods(name=None):
+        raise ApiUnavailable("no answer", "check the network")
+
+    monkeypatch.setattr(world.account, "pods", pods)
+    found = examined(world)
+    assert found["key"].ok is False or found["key"].detail
+    assert found["disk"].ok
+
+
+def test_a_registry_token_needs_a_user(world):
+    with pytest.raises(Usage, match="--username"):
+        add_registry("mine", None, "token", world=world)

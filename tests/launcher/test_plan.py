@@ -1,0 +1,62 @@
+"""Caps become instants; the quote says what money buys."""
+
+import pytest
+
+from launcher import plan
+from launcher.errors import OverBudget
+from launcher.gpus import Candidate
+from launcher.settings import Settings
+from tests.launcher.rental.account import card
+
+NOW = 1_800_000_000.0
+SMALL = plan.Size(parameters=3.0, tokens=1_000_000)
+
+
+def quote(price=0.5, what=SMALL, **settings):
+    gpu = card("NVIDIA RTX A5000", price)
+    wanted = Settings(**settings)
+    deal = plan.quote(Candidate(gpu, price, ""), 1, wanted, what, now=NOW, read_at=NOW)
+    return deal, wanted
+
+
+@pytest.mark.parametrize(
+    ("price", "settings", "hours"),
+    [(0.27, {}, 6.0), (2.0, {"max_cost": 2.0}, 1.0), (0.5, {"max_hours": 0.5}, 0.5)],
+)
+def test_the_tighter_cap_sets_the_deadline(price, settings, hours):
+    deal, _ = quote(price, **settings)
+    assert deal.hours == pytest.approx(hours, rel=0.01)
+    assert deal.rate > price  # the disks
+    assert deal.most == pytest.approx(deal.hours * deal.rate)
+    assert deal.most <= Settings(**settings).max_cost + 1e-9
+    assert NOW < deal.finish_by < deal.gone_by < NOW + deal.hours * 3600
+    assert deal.gone_by - deal.finish_by == pytest.approx(min(900, deal.hours * 900))
+
+
+def test_too_little_money_says_how_much_is_needed():
+    with pytest.raises(OverBudget) as caught:
+        quote(4.0, max_cost=0.1)
+    needed = float(caught.value.hint.split("--max-cost ")[1].split()[0])
+    assert quote(4.0, max_cost=needed)[0].hours * 3600 >= plan.SHORTEST
+
+
+def test_more_tokens_and_a_slower_card_take_longer():
+    few = plan.likely_seconds("NVIDIA RTX A5000", 1, SMALL)
+    many = plan.likely_seconds("NVIDIA RTX A5000", 1, plan.Size(3.0, 5_000_000))
+    assert few < many
+    assert plan.likely_seconds("NVIDIA H100 PCIe", 1, SMALL) < few
+    assert plan.likely_seconds("NVIDIA RTX A5000", 4, SMALL) < few
+
+
+def test_the_quote_tells_rate_most_waiting_and_what_a_host_failure_loses():
+    deal, wanted = quote(0.27)
+    text = "\n".join(plan.lines(deal, wanted))
+    assert f"at most ${deal.most:.2f}" in text
+    assert "rough" in text
+    assert "a day for its disk" in text
+    assert "host failure loses" in text
+    assert "deletes itself" in "\n".join(
+        plan.lines(deal, wanted.model_copy(update={"on_deadline": "delete"}))
+    )
+    kept = "\n".join(plan.lines(*quote(0.27, volume="mine")))
+    assert "volume mine keeps checkpoints" in kept
