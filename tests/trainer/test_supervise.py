@@ -337,11 +337,14 @@ def test_a_wrong_upload_is_turned_down_and_another_taken(places):
         upload(places)
         (bad,) = [p for p in (places.root / "inbox").iterdir() if len(p.name) == 64]
         bad.write_bytes(b"torn")
+        world.at(15, lambda: gone.append(not bad.exists()))
 
+    gone: list[bool] = []
     world.at(10, wrong)
     world.at(20, lambda: (places.root / "inbox" / "job.json").write_text("{"))
     world.at(60, lambda: upload(places))
     keep(world)
+    assert gone == [True]
     told = [e.message for e in only(places, events.Warning)]
     assert len(told) == 2
     assert "content" in told[0]
@@ -678,3 +681,31 @@ def test_a_fault_of_our_own_is_survived(places):
     assert manifest.load(places.run / "manifest.json").complete
     assert world.of("trainer")[0][3].killed
     assert world.of("trainer.release")[0][3].killed
+
+
+def test_a_pod_that_is_started_again_at_once_has_its_grace_too(places):
+    world = World(places, trainers=[good])
+    upload(places)
+    keep(world)
+    first = world.acts[0][0]
+    world.time += 60
+    keep(world)
+    assert world.acts[1][0] >= first + 60 + 900
+
+
+def test_containers_that_restart_after_progress_go_on(places):
+    world = World(places, trainers=[endless] * 6 + [good])
+    upload(places)
+    for number in range(1, 7):
+        world.at(200 * number, lambda: (_ for _ in ()).throw(MemoryError))
+    for _ in range(6):
+        with pytest.raises(MemoryError):
+            keep(world)
+    keep(world)
+    assert not only(places, events.Failed)
+    assert manifest.load(places.run / "manifest.json").complete
+
+
+def test_no_job_is_waited_for_beyond_finish_by(places):
+    world = keep(World(places), settings(finish_by=T0 + 100, gone_by=T0 + 5000))
+    assert 100 <= world.acts[0][0] < 105
