@@ -30,6 +30,11 @@ BASES = {
     "none": "debian:12-slim",
 }
 """Base image for each CUDA that torch may be built for."""
+UPLOAD = {"none": 700_000_000}
+UPLOAD_CUDA = 3_400_000_000
+"""Compressed bytes of the whole image by CUDA, from the sizes of the pinned wheels."""
+UPLOAD_CHANGE = 1_000_000
+"""What is pushed at most when only our own code has changed."""
 LOCAL = "sft-launch"
 """Repository of images that stay here."""
 KEPT_LINES = 20
@@ -80,11 +85,16 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Standing:
-    """How far an image is. ``digest``: the reference that pins it, once the registry has it."""
+    """How far an image is. ``digest``: the reference that pins it, once the registry has it.
+
+    ``upload``: bytes still to be pushed, roughly; an earlier image of the same repository on this
+    engine is taken for pushed.
+    """
 
     name: str
     digest: str | None
     built: bool
+    upload: int
 
 
 @dataclass
@@ -154,8 +164,14 @@ def publish(scene: "Scene", *, dry_run: bool = False) -> dict[str, Any]:
         "built": "would push",
         "absent": "would build and push",
     }
-    scene.view.say(todo[state])
-    return {"state": state, "image": found.digest or found.name, "arguments": dict(what.arguments)}
+    about = f" (about {size(found.upload)})" if found.upload else ""
+    scene.view.say(f"{todo[state]}{about}")
+    return {
+        "state": state,
+        "upload_bytes": found.upload,
+        "image": found.digest or found.name,
+        "arguments": dict(what.arguments),
+    }
 
 
 def paths(root: Path) -> dict[str, Path]:
@@ -174,7 +190,14 @@ def paths(root: Path) -> dict[str, Path]:
 def standing(what: Recipe, repository: str, *, client: Any) -> Standing:
     """Ask registry and engine. Raises ``PushRefused`` where Docker is not logged in to the registry."""
     name = f"{repository}:{what.tag}"
-    return Standing(name, _digest(repository, what.tag, client), _built(name, client))
+    digest = _digest(repository, what.tag, client)
+    upload = 0
+    if digest is None:
+        with engine.explained("the engine does not list its images"):
+            earlier = {tag for one in client.images.list(name=repository) for tag in one.tags}
+        whole = UPLOAD.get(what.arguments.get("CUDA", ""), UPLOAD_CUDA)
+        upload = UPLOAD_CHANGE if earlier - {name} else whole
+    return Standing(name, digest, _built(name, client), upload)
 
 
 def ensure_image(what: Recipe, repository: str, *, client: Any, scene: "Scene") -> str:

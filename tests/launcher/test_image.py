@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import docker.errors
@@ -67,6 +68,9 @@ class Engine:
     def get(self, name: str) -> None:
         if name not in self.local:
             raise docker.errors.ImageNotFound("no such image")
+
+    def list(self, *, name: str) -> list[SimpleNamespace]:
+        return [SimpleNamespace(tags=[tag]) for tag in self.local if tag.startswith(f"{name}:")]
 
     def inspect_distribution(self, name: str) -> dict[str, Any]:
         if self.denies:
@@ -187,8 +191,9 @@ def test_the_verb_says_what_it_would_do_and_does_it(published, heard):
     where = {"image_repo": REPOSITORY}
     name = f"{REPOSITORY}:{image.recipe(Settings()).tag}"
     for engine, told in (
-        (Engine(), "would build and push"),
-        (Engine(images={name}), "would push"),
+        (Engine(), "would build and push (about 3.4 GB)"),
+        (Engine(images={name}), "would push (about 3.4 GB)"),
+        (Engine(images={f"{REPOSITORY}:old"}), "would build and push (about 1.0 MB)"),
         (Engine(tags={name: "sha256:old"}), "there is nothing to do"),
     ):
         facts = published(engine, dry_run=True, **where)
