@@ -54,6 +54,12 @@ class EventLog:
             self._troubled = False
             self._pending.popleft()
 
+    def make_room_when_short(self) -> None:
+        """Throw off the ballast if something else is about to need it."""
+        with suppress(OSError):
+            if shutil.disk_usage(self._path.parent).free < BALLAST_BYTES:
+                self.make_room()
+
     def make_room(self) -> bool:
         """Throw off the ballast; ``False`` when it is gone already."""
         with suppress(OSError):

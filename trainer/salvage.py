@@ -11,9 +11,9 @@ from typing import Any
 
 from trainer import checkpoints
 from trainer.contract import events, libraries, manifest
-from trainer.contract.errors import Fault, NotFound, ResultRejected
+from trainer.contract.errors import NotFound, ResultRejected, is_no_space
 from trainer.contract.job import Job
-from trainer.pipe import open_events
+from trainer.pipe import Emitter, open_events
 from trainer.reporting import Reporter
 
 # What a checkpoint holds beside an adapter and its tokenizer.
@@ -34,24 +34,42 @@ def salvage(job: Job, *, say: Callable[[str], None]) -> None:
         say(f"{output} is complete; nothing is left to save")
         return
     libraries.prepare_environment()
+    # One that was being written when the disk was full is in the way of all that follows.
+    checkpoints.rotate(output, len(found))
     with open_events(output / "events.jsonl") as writer:
-        reporter = Reporter(writer, say, output / "train.log")
-        new = output / f".{manifest.ADAPTER}.new"
-        faults = []
-        for folder, mark in reversed(found):
-            shutil.rmtree(new, ignore_errors=True)
-            try:
-                _copy_adapter(folder, new)
-                _check(new)
-            except (Fault, OSError) as error:
-                faults.append(f"{folder.name}: {error}")
-                reporter.warn(faults[-1])
-                continue
-            _publish(job, output, folder, mark, new)
-            reporter.emit(events.Saved(path=manifest.ADAPTER))
-            reporter.emit(events.Done(manifest=manifest.NAME))
-            reporter.line(f"saved the adapter of step {mark.step}: {output / manifest.ADAPTER}")
-            return
+        try:
+            _save(job, output, found, writer, say)
+        except OSError as error:
+            if not is_no_space(error):
+                raise
+            checkpoints.rotate(output, 1)
+            _save(job, output, found[-1:], writer, say)
+
+
+def _save(
+    job: Job,
+    output: Path,
+    found: list[tuple[Path, checkpoints.Mark]],
+    writer: Emitter,
+    say: Callable[[str], None],
+) -> None:
+    reporter = Reporter(writer, say, output / "train.log")
+    new = output / f".{manifest.ADAPTER}.new"
+    faults = []
+    for folder, mark in reversed(found):
+        shutil.rmtree(new, ignore_errors=True)
+        _copy_adapter(folder, new)
+        try:
+            _check(new)
+        except ResultRejected as fault:
+            faults.append(f"{folder.name}: {fault}")
+            reporter.warn(faults[-1])
+            continue
+        _publish(job, output, folder, mark, new)
+        reporter.emit(events.Saved(path=manifest.ADAPTER))
+        reporter.emit(events.Done(manifest=manifest.NAME))
+        reporter.line(f"saved the adapter of step {mark.step}: {output / manifest.ADAPTER}")
+        return
     raise ResultRejected("no checkpoint can be used", "train again", faults=faults)
 
 

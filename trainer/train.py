@@ -38,6 +38,7 @@ NEEDED = (
     "bitsandbytes",
     "matplotlib",
 )
+NO_ROOM = ("No space left", "PytorchStreamWriter failed", "inline_container")
 LOG = "train.log"
 EVENTS = "events.jsonl"
 JOB = "job.json"
@@ -101,7 +102,7 @@ def _as_fault(error: BaseException, job: Job) -> Fault | None:
     if isinstance(error, OSError) and is_no_space(error):
         return no_space(error)
     # safetensors and torch.save wrap the system's error in their own, with its text.
-    if "No space left" in str(error) or "PytorchStreamWriter failed" in str(error):
+    if any(words in str(error) for words in NO_ROOM):
         return NoSpace(
             f"the disk is full while writing to {job.output}",
             "free some space, then resume from the last checkpoint",

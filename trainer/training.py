@@ -193,6 +193,7 @@ class Training:
 
     def _salvage(self) -> None:
         self._keeper.phase("saving", "the newest checkpoint")
+        self._keeper.log.make_room_when_short()
         child = self._start_trainer("--salvage")
         watch = Watch(self._settings.limits, loaded=True, now=self._outside.now())
         until = self._outside.now() + self._settings.limits.load

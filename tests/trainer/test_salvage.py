@@ -9,7 +9,7 @@ import pytest
 
 from trainer import __main__ as command
 from trainer.contract import events, manifest
-from trainer.contract.errors import ResultRejected, run_main
+from trainer.contract.errors import NoSpace, ResultRejected, run_main
 from trainer.contract.job import Job, from_sources
 
 SETTINGS = ["max_steps=4", "batch_size=2", "lr=0.02", "lora.r=4", "max_length=256"]
@@ -155,3 +155,40 @@ def test_the_job_is_left_in_the_run_folder(cut):
     job_file.unlink()
     assert call(cut, "--salvage") == 0
     assert Job.from_json(job_file).hash() == Job.from_json(cut).hash()
+
+
+def test_on_a_full_disk_the_oldest_checkpoints_give_way(whole, tmp_path, monkeypatch):
+    from trainer import result
+
+    output = tmp_path / "run"
+    shutil.copytree(whole.output, output)
+    (output / "manifest.json").unlink()
+    torn = output / "checkpoints" / "checkpoint-5"
+    torn.mkdir()
+    real = result.draw_loss
+
+    def draw(history, path):
+        assert not torn.exists()
+        if (output / "checkpoints" / "checkpoint-2").exists():
+            raise OSError(28, "No space left on device")
+        real(history, path)
+
+    monkeypatch.setattr(result, "draw_loss", draw)
+    job = whole.model_copy(update={"output": str(output)})
+    (tmp_path / "job.json").write_text(job.to_json())
+    assert call(tmp_path / "job.json", "--salvage") == 0
+    assert manifest.verify(output).metrics["steps"] == 4
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[enforce fail at inline_container.cc:672] . unexpected pos 594688 vs 594576",
+        "I/O error: No space left on device (os error 28)",
+    ],
+)
+def test_a_full_disk_in_the_words_of_torch_and_safetensors(whole, text):
+    from trainer.train import _as_fault
+
+    assert isinstance(_as_fault(RuntimeError(text), whole), NoSpace)
+    assert _as_fault(RuntimeError("index out of range"), whole) is None
