@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from trainer.contract.job import Job
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(1800)]
 OWNER = 1234
+SOCKET = Path("/var/run/docker.sock")
 
 
 @pytest.fixture(autouse=True)
@@ -30,20 +32,22 @@ def image(engine, image_settings, scene) -> str:
 
 
 @pytest.fixture
-def user(engine, tmp_path) -> Iterator[int]:
+def home(monkeypatch) -> Iterator[Path]:
+    """A folder that others may enter, as no folder of pytest's is."""
+    with tempfile.TemporaryDirectory(prefix="sft-") as name:
+        monkeypatch.setenv("XDG_STATE_HOME", f"{name}/state")
+        yield Path(name)
+
+
+@pytest.fixture
+def user(home, image) -> Iterator[int]:
     """Somebody who is not root and may use the engine; root where nobody else can read this code."""
-    if os.getuid() != 0 or not all(open_to_others(one) for one in Path(sys.prefix).parents):
+    if os.getuid() != 0 or not all(one.stat().st_mode & 1 for one in Path(sys.prefix).parents):
         yield os.geteuid()
         return
-    for path in filter(closed_by_pytest, (tmp_path, *tmp_path.parents)):
-        path.chmod(0o711)
-    os.chown(tmp_path, OWNER, OWNER)
-    for folder in Path(os.environ["XDG_STATE_HOME"]), *Path(os.environ["XDG_STATE_HOME"]).parents:
-        if closed_by_pytest(folder):
-            folder.chmod(0o711)
-    os.chown(os.environ["XDG_STATE_HOME"], OWNER, OWNER)
+    os.chown(home, OWNER, OWNER)
     groups = os.getgroups()
-    os.setgroups([Path("/var/run/docker.sock").stat().st_gid])
+    os.setgroups([SOCKET.stat().st_gid])
     os.setegid(OWNER)
     os.seteuid(OWNER)
     try:
@@ -54,31 +58,23 @@ def user(engine, tmp_path) -> Iterator[int]:
         os.setgroups(groups)
 
 
-def open_to_others(folder: Path) -> bool:
-    return bool(folder.stat().st_mode & 0o001)
-
-
-def closed_by_pytest(folder: Path) -> bool:
-    return folder.stat().st_uid == os.getuid() and not open_to_others(folder)
-
-
 @pytest.fixture
-def job(engine, tmp_path, user) -> Iterator[Job]:
+def job(engine, home, user) -> Iterator[Job]:
     """Data and run folder lie in different places."""
     talk = [("user", "what is 1 + 1?"), ("assistant", "submit(2)")]
     row = {"messages": [{"role": role, "content": text} for role, text in talk]}
-    data = tmp_path / "elsewhere" / "rows.jsonl"
+    data = home / "elsewhere" / "rows.jsonl"
     data.parent.mkdir()
     data.write_text(f"{json.dumps(row)}\n" * 8, "utf-8")
-    (tmp_path / "out").mkdir()
+    (home / "out").mkdir()
     yield Job(
         model="bundled:tiny",
         data=str(data),
-        output=str(tmp_path / "out"),
+        output=str(home / "out"),
         max_steps=4,
         batch_size=2,
     )
-    mine = {"label": f"{FOLDER}={tmp_path / 'out'}"}
+    mine = {"label": f"{FOLDER}={home / 'out'}"}
     for left in engine.client.containers.list(all=True, filters=mine):
         left.remove(force=True)
 

@@ -66,9 +66,6 @@ UNWANTED = (
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A user's folder with a job of a few rows in it."""
-    for path in (tmp_path, *tmp_path.parents):
-        if path.owner() == Path.home().owner() and path.stat().st_mode & 0o077 == 0:
-            path.chmod(0o711)  # pytest's folders are closed; another user goes through them here
     work = tmp_path / "work"
     work.mkdir()
     talk = [("user", "what is 1 + 1?"), ("assistant", "submit(2)")]
