@@ -52,6 +52,10 @@ class Keeper:
         name = env.get("RUNPOD_POD_ID", "")
         self.state = boots.boot(before, settings, pod=name, again=again, now=now)
         (places.root / MARK).unlink(missing_ok=True)
+        if before is not None and before.pod != name:
+            # A volume from another pod: its checkpoints count, what it was told does not.
+            for told in (pod.JOB, f"{pod.INBOX}/{pod.JOB}", f"{pod.INBOX}/{pod.STOP}"):
+                (places.root / told).unlink(missing_ok=True)
         self.log = EventLog(places.run / "events.jsonl", outside.say)
 
     def open(self) -> None:

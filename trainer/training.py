@@ -4,7 +4,7 @@ import signal
 
 from trainer import checkpoints
 from trainer.contract import events, pod
-from trainer.contract.errors import BadJob, Fault, NoSpace, TrainingFailed
+from trainer.contract.errors import BadJob, Fault, Interrupted, NoSpace, TrainingFailed
 from trainer.keeper import Keeper
 from trainer.outside import Child
 from trainer.pickup import pick_up
@@ -76,6 +76,8 @@ class Training:
         now = self._outside.now()
         if now >= self._settings.finish_by:
             return _late(None)
+        if self._asked_to_stop():
+            return _stopped()
         if self._keeper.state.starts >= STARTS:
             return TrainingFailed(
                 f"restart loop: started {STARTS} times without a new checkpoint", "see train.log"
@@ -117,8 +119,13 @@ class Training:
             finish_by += (self._keeper.state.hard_by - finish_by) / 2
         if now >= finish_by:
             return _late(watch.step)
+        if self._asked_to_stop():
+            return _stopped()
         reason = watch.verdict(now)
         return TrainingFailed(f"stalled: {reason}", "see train.log") if reason else None
+
+    def _asked_to_stop(self) -> bool:
+        return (self._places.root / pod.INBOX / pod.STOP).exists()
 
     def _died(self, code: int) -> Fault | None:
         how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
@@ -224,6 +231,10 @@ class Training:
             self._relay(child, watch, ending=True)
             self._outside.wait(POLL, child)
         self._relay(child, watch, ending=True)
+
+
+def _stopped() -> Interrupted:
+    return Interrupted("stopped by hand", "go on with --resume")
 
 
 def _late(step: int | None) -> TrainingFailed:

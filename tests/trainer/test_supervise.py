@@ -639,8 +639,10 @@ def test_another_pod_on_the_same_volume_goes_on(places):
     world.at(1000, lambda: (_ for _ in ()).throw(MemoryError))
     with pytest.raises(MemoryError):
         keep(world)
+    (places.root / "inbox" / "stop").touch()
     world.time += 20000
     begun = world.time
+    world.at(begun + 30 - T0, lambda: upload(places))
     keep(
         world,
         settings(finish_by=begun + 7200, gone_by=begun + 9000),
@@ -648,6 +650,7 @@ def test_another_pod_on_the_same_volume_goes_on(places):
     )
     assert manifest.load(places.run / "manifest.json").complete
     assert world.of("trainer")[1][1][-1] == "--resume"
+    assert phases(places).count("accepted") == 2
 
 
 def test_a_trainer_that_ends_well_when_it_is_cut_is_done(places):
@@ -709,3 +712,28 @@ def test_containers_that_restart_after_progress_go_on(places):
 def test_no_job_is_waited_for_beyond_finish_by(places):
     world = keep(World(places), settings(finish_by=T0 + 100, gone_by=T0 + 5000))
     assert 100 <= world.acts[0][0] < 105
+
+
+def test_a_stop_in_the_inbox_saves_and_ends_the_training(places):
+    world = World(places, trainers=[endless])
+    upload(places)
+    world.at(300, (places.root / "inbox" / "stop").touch)
+    keep(world)
+    trainer = world.of("trainer")[0][3]
+    assert 300 <= trainer.asked - T0 < 301
+    (failed,) = only(places, events.Failed)
+    assert (failed.cause, failed.exit_code) == ("stopped by hand", 130)
+    assert not manifest.load(places.run / "manifest.json").complete
+    assert phases(places)[-2:] == ["ready", "released"]
+
+
+def test_a_trainer_killed_after_a_stop_is_not_started_again(places):
+    def killed(world, argv):
+        return Child(world, [*BEGIN, (300, -9)])
+
+    world = World(places, trainers=[killed])
+    upload(places)
+    world.at(299.9, (places.root / "inbox" / "stop").touch)
+    keep(world)
+    assert len(world.of("trainer")) == 1
+    assert only(places, events.Failed)[0].exit_code == 130

@@ -17,6 +17,9 @@ How a run goes, seen from the laptop:
    went wrong has said ``Failed`` before it;
 5. the laptop fetches and deletes the pod within the grace, or the pod stops itself and keeps its disk.
    Started again, it says ``ready`` at once and waits another grace.
+
+A container that is restarted goes on by itself, without secrets once training has begun. Another pod
+on the same volume waits for files, secrets and job anew, and goes on from the last checkpoint.
 """
 
 import re
@@ -39,6 +42,9 @@ RUN = "run"
 JOB = "job.json"
 JOB_PART = "job.json.part"
 JOB_REJECTED = "job.rejected.json"
+STOP = "stop"
+"""``inbox/stop``, whatever is in it, ends the training: saved, made a result, ``ready``. Signals to the
+trainer are no way to stop it: one that dies is started again."""
 PART = ".part"
 
 PUBLIC_KEY = "PUBLIC_KEY"
