@@ -13,6 +13,7 @@ import pytest
 
 from launcher.image import Recipe, ensure_image, recipe
 from tests.system.client import until
+from tests.system.engine import DEBIAN
 from tests.system.registry import Layer, blob, layers
 from tests.system.shell import public
 from trainer.contract import manifest, pod
@@ -41,6 +42,7 @@ PyMODINIT_FUNC PyInit_m(void) { return PyModule_Create(&module); }''')
     spec.loader.exec_module(module)
     print("two is", module.two())
 """
+VERSION = "import sys; print(sys.version_info >= (3, 11))"
 UNWANTED = (
     "root/.cache/*",
     "root/.netrc",
@@ -137,6 +139,21 @@ def test_gcc_compiles_what_triton_compiles(engine, sft_image, user):
         network_mode="none",
     )
     assert "two is 2" in said
+
+
+def test_a_base_without_python_gets_one_with_headers(engine, image_settings):
+    what = recipe(image_settings)
+    engine.client.images.build(
+        fileobj=what.context(),
+        custom_context=True,
+        tag="sft-system:test",
+        target="system",
+        buildargs={"BASE_IMAGE": DEBIAN},
+        rm=True,
+    )
+    python = {"entrypoint": ["python"], "network_mode": "none"}
+    assert "two is 2" in ran(engine, "sft-system:test", ["-c", MODULE], **python)
+    assert "True" in ran(engine, "sft-system:test", ["-c", VERSION], **python)
 
 
 def test_everything_is_compiled(engine, sft_image):
