@@ -235,12 +235,16 @@ def test_the_guard_outlives_a_killed_supervisor(machine, api):
     here.boot(gone_by=gone_by)
     here.wait_for(lambda: here.seen("waiting:"))
     here.container.kill()
-    here.wait_for(lambda: [action for _, action in api.asked if action == "stop"])
-    assert gone_by <= api.asked[-1][0] < gone_by + 2
-    assert here.seen("guard: the time is up: stop")
-    for line in subprocess.check_output(["ps", "-eo", "pid,args"], text=True).splitlines():
-        if "trainer.release" in line and str(here.root) in line:
-            os.kill(int(line.split()[0]), signal.SIGKILL)
+    try:
+        here.wait_for(lambda: [action for _, action in api.asked if action == "stop"])
+        assert gone_by <= api.asked[-1][0] < gone_by + 2
+        assert here.seen("guard: the time is up: stop")
+    finally:
+        listed = subprocess.check_output(["ps", "-wweo", "pid,args"], text=True).splitlines()
+        guards = [x for x in listed if "trainer.release" in x and str(here.root) in x]
+        for guard in guards:
+            os.kill(int(guard.split()[0]), signal.SIGKILL)
+    assert len(guards) == 1
 
 
 def test_a_pod_without_its_settings_goes_at_once(api, tmp_path):
