@@ -25,6 +25,15 @@ def test_a_step_that_fails_raises_the_fault_of_its_exit_code(code, kind, capfd):
     assert capfd.readouterr().out == ""
 
 
+@pytest.fixture
+def _sigint_is_not_ignored():
+    # It is for a shell's background jobs, and a test run may be one.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_sigint_is_not_ignored")
 def test_interrupts_are_counted_inside_and_raised_outside():
     seen = Interrupts()
     with World().interrupts(seen):
