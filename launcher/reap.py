@@ -56,7 +56,9 @@ def judge(pods: Sequence[Pod], *, world: World) -> list[Judged]:
             over = what is None or what.released or what.name != pod.name
             over = over or look(run, now=world.now()).state in OVER
         late = world.now() > name.gone_by
-        if not late and not over:
+        if not late and not over and pod.status == "EXITED":
+            action, why = "keep", "stopped by itself, and may hold a result: launch fetch"
+        elif not late and not over:
             action, why = "keep", "its run is at work" if here else "not past its deadline"
         elif fetched:
             action, why = "delete", "its result is at home"

@@ -37,6 +37,9 @@ class Settings(BaseModel):
     on_interrupt: Literal["detach", "stop"] = Field(
         "detach", description="what Ctrl-C does to a training pod: leave it at work, or end it"
     )
+    unguarded: bool = Field(
+        False, description="yes: go on with a pod that cannot stop itself at its deadline"
+    )
     image: str | None = Field(None, description="an image that exists, in place of building one")
     image_repo: str | None = Field(
         None, description="where to push the image, as ghcr.io/me/sft-launch"

@@ -88,7 +88,7 @@ def train(request: Request, *, world: World, view: View) -> Outcome:
                 assert data is not None
                 record(plan, data, log, offer=offer, world=world, view=view)
             if work is not None:
-                view.say("picking up the trainer that is at work")
+                view.say(f"picking up run {run.id} where it is")
                 log.fact("adopted", pid=work.pid)
             elif is_done(run):
                 outcome = verify(run, log, view=view)
@@ -286,6 +286,10 @@ def verify(run: Run, log: Log, *, view: View) -> Outcome:
     except Fault as fault:
         note_end(log, fault)
         raise
-    seen, _ = events.read(run.events)
+    seen = [
+        event
+        for path in [*sorted(run.folder.glob("attempt-*/events.jsonl")), run.events]
+        for event in events.read(path)[0]
+    ]
     steps = {event.step: event for event in seen if isinstance(event, events.Step)}
     return Outcome(run, proof, [steps[step] for step in sorted(steps)])

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from launcher.machines.scene import Scene
+from launcher.rental import checkpoint
 from launcher.rental.reach import Reach
 from launcher.runs import Log, Run
 from launcher.secrets import find
@@ -25,6 +26,10 @@ def hand_over(
     _stay(scene)
     send_secrets(reach, log, scene)
     _stay(scene)
+    if resume and (newest := checkpoint.newest_here(run)) is not None:
+        with log.effect("checkpoint", sent=newest.name):
+            checkpoint.send(run, newest, reach)
+        scene.view.say(f"{newest.name} is in the pod: training goes on from there")
     told = job.model_copy(
         update={
             "data": names[job.data],

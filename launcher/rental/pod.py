@@ -3,10 +3,10 @@
 import json
 
 from launcher import transfer
-from launcher.errors import ConnectionLost, PodFailed, PodRefused
+from launcher.errors import ConnectionLost, NoCapacity, PodFailed, PodRefused
 from launcher.machines.scene import Scene
 from launcher.plan import at
-from launcher.rental import boot
+from launcher.rental import boot, checkpoint
 from launcher.rental.hand_over import hand_over
 from launcher.rental.names import Rented, rented
 from launcher.rental.reach import Reach
@@ -20,6 +20,7 @@ from trainer.contract.job import Job
 
 PAUSE = 0.5  # seconds between two looks
 AFTER_LOSS = 5.0
+PROBED = 60.0  # seconds that a pod has to prove what its key may do
 BILL = 6.0  # seconds that the end of a run waits for the bill
 STOP = (
     "for p in /proc/[0-9]*; do tr '\\0' ' ' < $p/cmdline 2>/dev/null | "
@@ -69,14 +70,30 @@ class PodWork:
             return
         try:
             self._bring_up()
-            _, offset = events.read(self._run.events)
+            self._must_be_guarded()
             hand_over(
-                self._run, job, self._reach, self._log, self._scene, offset=offset, resume=resume
+                self._run,
+                job,
+                self._reach,
+                self._log,
+                self._scene,
+                offset=self._begun_at(),
+                resume=resume,
             )
         except Exception as error:
-            self._scene.view.say(f"letting the pod go: {error}")
+            self._scene.view.say("training has not begun: letting the pod go")
             self._give_up(error)
             raise
+
+    def _begun_at(self) -> int:
+        """Where this pod's training begins in events.jsonl: as journalled, if its start was begun."""
+        offset: int | None = None
+        for entry in self._log.entries:
+            if entry.what == "rent" and entry.stage == "intent":
+                offset = None
+            elif entry.what == "start" and entry.stage == "intent":
+                offset = int(entry.facts["offset"])
+        return events.read(self._run.events)[1] if offset is None else offset
 
     def _give_up(self, error: Exception) -> None:
         try:
@@ -93,6 +110,26 @@ class PodWork:
         self._reach = Reach(self._api, self._run, self._pod, self._scene, door)
         self._scene.view.say(f"pod {self._pod_id} is up; its host key is the one in its log")
 
+    def _must_be_guarded(self) -> None:
+        """Wait for the pod to say whether it may stop itself; without that it needs consent."""
+        world, give_up = self._scene.world, self._scene.world.now() + PROBED
+        said = f"{border.MAY_NOT_ACT}: it did not say within {PROBED:.0f} s"
+        there = f"{border.run_folder(self._run.id)}/events.jsonl"
+        while world.now() < give_up:
+            transfer.mirror(self._reach.link, there, self._run.events)
+            seen, _ = events.read(self._run.events)
+            told = [e for e in seen if isinstance(e, events.Phase) and e.name == "probed"]
+            if told:
+                said = told[-1].detail
+                break
+            world.sleep(PAUSE)
+        if said.startswith(border.MAY_NOT_ACT) and not self._scene.settings.unguarded:
+            raise PodRefused(
+                f"the pod has no guard of its own: it {said}",
+                "should this machine sleep past the deadline, it would bill on; to go on all the "
+                "same, with the guard here and launch reap alone: --unguarded yes",
+            )
+
     def _wake(self) -> None:
         """Start a stopped pod, which keeps its results. ``PodFailed`` where that was not asked for."""
         if not self._scene.wake:
@@ -101,7 +138,14 @@ class PodWork:
                 f"bring them home and delete it with: launch fetch {self._run.id}",
             )
         with self._log.effect("wake", pod=self._pod_id):
-            self._api.start(self._pod_id)
+            try:
+                self._api.start(self._pod_id)
+            except NoCapacity as fault:
+                raise NoCapacity(
+                    fault.cause,
+                    "the pod's host has no card free now; its results stay on its disk, "
+                    f"try again later: launch fetch {self._run.id}",
+                ) from None
         try:
             self._bring_up()
         except Exception:
@@ -186,6 +230,7 @@ class PodWork:
         try:
             raw = link.ask(lambda session: b"".join(session.stream(f"{there}/{manifest.NAME}")))
         except NotFound:
+            self._fetch_checkpoint()
             return False
         proof = manifest.Manifest.model_validate(json.loads(raw))
         total = sum(file.size for file in proof.files.values())
@@ -202,7 +247,14 @@ class PodWork:
             new.write_bytes(raw)
             new.replace(run.manifest)
             manifest.verify(run.folder)
+        if not proof.complete:
+            self._fetch_checkpoint()
         return True
+
+    def _fetch_checkpoint(self) -> None:
+        """What a resumed run goes on from, in another pod."""
+        with self._log.effect("checkpoint") as outcome:
+            outcome["brought"] = checkpoint.bring_home(self._run, self._reach)
 
     def _at_home(self) -> bool:
         """Whether the result lies here, whole."""

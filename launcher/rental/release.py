@@ -50,12 +50,13 @@ def receipt(run: Run, scene: Scene, api: Api, log: Log, *, patience: float) -> d
         (e.time for e in reversed(log.entries) if e.what == "release" and e.stage == "done"),
         world.now(),
     )
+    slept = any(e.what == "wake" for e in log.entries)  # no GPU was billed meanwhile
     reckoned = max(0.0, ended - what.since) / 3600 * what.rate
     give_up = world.now() + patience
     while True:
         records = api.bill(what.pod, since=since) if what.pod else []
         charged = sum(record.total for record in records)
-        settled = charged >= reckoned * SETTLED and charged > 0
+        settled = charged > 0 and (slept or charged >= reckoned * SETTLED)
         if settled or world.now() >= give_up:
             break
         world.sleep(ASK)

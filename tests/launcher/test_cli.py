@@ -132,3 +132,33 @@ def test_each_verb_has_help(verb, launch):
     done = launch(verb, "--help")
     assert done.returncode == 0
     assert "--json" in done.stdout
+
+
+def test_a_gpu_means_runpod_and_asks_for_a_key(launch, folder):
+    done = launch(
+        "train", "--gpu", "A10G", "--image", "x", "--data", "data.jsonl", HOME=str(folder)
+    )
+    assert done.returncode == 22
+    assert "export RUNPOD_API_KEY" in done.stderr
+    assert not (folder / "runs").exists()
+
+
+def test_a_dry_run_here_shows_the_command_and_makes_nothing(launch, folder):
+    done = launch("train", "--data", "data.jsonl", "--run-id", "a", "--dry-run", "--json")
+    assert done.returncode == 0, done.stderr
+    (sent,) = json.loads(done.stdout.splitlines()[-1])["would_send"]
+    assert sent["command"].endswith("runs/a/job.json")
+    assert not (folder / "runs").exists()
+
+
+@pytest.mark.parametrize("verb", ["attach", "fetch", "stop", "receipt"])
+def test_a_verb_on_an_unknown_run_says_so(launch, verb):
+    done = launch(verb, "nothing")
+    assert done.returncode == 11
+    assert "there is no run 'nothing'" in done.stderr
+
+
+def test_settings_cannot_change_on_resume(launch):
+    done = launch("train", "--resume", "a", "--max-cost", "3")
+    assert done.returncode == 2
+    assert "keeps its job" in done.stderr

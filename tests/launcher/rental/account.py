@@ -10,6 +10,7 @@ import importlib.util
 import itertools
 import json
 import re
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -121,6 +122,7 @@ class Account:
         self.lost_reply = 0  # creates that are carried out and then raise this
         self.calls: list[str] = []
         self.bills = True
+        self.probed = border.MAY_ACT
         self.sleep: Callable[[float], None] = self.pass_time
         self._ids = itertools.count(1)
 
@@ -241,6 +243,7 @@ class Account:
         (machine.root / "run").mkdir(parents=True, exist_ok=True)
         (machine.root / "inbox").mkdir(parents=True, exist_ok=True)
         self.tell(machine, events.Phase(name="booted"))
+        self.tell(machine, events.Phase(name="probed", detail=self.probed))
         if machine.stage in {"ready", "released"}:
             self.get_ready(machine)
 
@@ -275,6 +278,8 @@ class Account:
             assert hashlib.sha256(content).hexdigest() == job.data.removeprefix("inbox/")
             (run / "job.json").write_text(job.to_json())
             machine.stage = "training"
+            marks = (run / "checkpoints").glob("checkpoint-*/checkpoint.json")
+            machine.steps = max((int(p.parent.name.split("-")[1]) for p in marks), default=0)
             self.tell(machine, events.Phase(name="accepted"))
         elif machine.stage == "training":
             self.train(machine, run)
@@ -295,6 +300,10 @@ class Account:
                 self.get_ready(machine)
             return
         if late:
+            saved = run / "checkpoints" / f"checkpoint-{machine.steps}"
+            (saved / "rng").mkdir(parents=True)
+            (saved / "rng" / "state.pt").write_bytes(b"r" * 5000)
+            (saved / "checkpoint.json").write_text("{}")
             self.tell(machine, events.Failed(cause="the time is up", exit_code=9))
         FAKE_TRAINER.save_adapter(run / "adapter")
         (run / "adapter" / "weights.bin").write_bytes(b"w" * 3_000_000)
@@ -340,7 +349,10 @@ class Session:
         self.wire()
         if re.search(r"kill -(TERM|KILL)", command):
             self.account.behaviour = "asked"
-        return Ran(0, b"", b"")
+            return Ran(0, b"", b"")
+        here = command.replace("/workspace", str(self.machine.path("/workspace")))
+        done = subprocess.run(["sh", "-c", here], capture_output=True, check=False)
+        return Ran(done.returncode, done.stdout, done.stderr)
 
     def stream(self, path, offset=0):
         self.wire()

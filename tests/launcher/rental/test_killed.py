@@ -62,9 +62,10 @@ def test_the_lines_are_as_many_as_are_tried(project, tmp_path):
     assert len(read(run.journal)) == LINES
 
 
+@pytest.mark.parametrize("away", [0, 20], ids=["at once", "when all is trained"])
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("line", range(1, LINES + 1))
-def test_attach_carries_on(line, after, project, tmp_path, monkeypatch):
+def test_attach_carries_on(line, after, away, project, tmp_path, monkeypatch):
     account = Account(tmp_path / "cloud")
     with monkeypatch.context() as patch:
         kill_at(patch, line, after=after)
@@ -75,7 +76,8 @@ def test_attach_carries_on(line, after, project, tmp_path, monkeypatch):
         assert not account.machines
         return
 
-    account.pass_time(20)
+    for _ in range(away):
+        account.pass_time(1)
     outcome = story(VirtualWorld(account), resume="a")
 
     assert outcome.manifest.complete

@@ -179,6 +179,19 @@ def test_another_host_key_is_refused_before_anything_is_sent(account, begin):
     assert account.moved == 0
 
 
+def test_a_pod_that_cannot_stop_itself_needs_consent(account, begin, project):
+    account.probed = f"{border.MAY_NOT_ACT}: 403"
+    with pytest.raises(PodRefused, match="--unguarded yes"):
+        begin()
+    assert not account.alive()
+    assert not list((the_pod(account).root / "inbox").iterdir())
+
+
+def test_with_consent_it_goes_on_without_that_guard(account, begin):
+    account.probed = f"{border.MAY_NOT_ACT}: 403"
+    assert begin(unguarded=True).manifest.complete
+
+
 def test_a_full_disk_in_the_pod_is_said_and_it_is_let_go(account, begin):
     account.behaviour = "full"
     with pytest.raises(PodRefused, match="No space left"):
@@ -328,6 +341,37 @@ def test_resume_after_a_failure_rents_anew_and_keeps_the_old_events(
     assert outcome.manifest.complete
     assert (outcome.run.folder / "attempt-1" / "events.jsonl").exists()
     assert not account.alive()
+
+
+def test_a_resumed_run_goes_on_from_the_checkpoint_that_came_home(
+    project, account, begin, world, view
+):
+    from launcher.train import Request, train
+
+    def ask():
+        if any(m.steps == 3 for m in account.machines.values()):
+            account.behaviour = "asked"
+        return False
+
+    world.press = ask
+    with pytest.raises(TrainingFailed):
+        begin()
+    world.press, account.behaviour = lambda: False, "good"
+    run = run_of(project)
+    assert (run.folder / "checkpoints/checkpoint-3/rng/state.pt").read_bytes() == b"r" * 5000
+
+    outcome = train(Request(resume="a"), world=world, view=view)
+
+    assert outcome.manifest.complete
+    assert [step.step for step in outcome.steps] == [1, 2, 3, 4, 5, 6]
+    begun = next(e for e in events.read(run.events)[0] if isinstance(e, events.Step))
+    assert begun.step == 4
+    second = list(account.machines.values())[1]
+    there = second.root / "run/checkpoints/checkpoint-3"
+    assert (there / "rng/state.pt").read_bytes() == b"r" * 5000
+    assert (
+        sorted(p.name for p in (second.root / "inbox").iterdir() if p.stat().st_size == 5000) == []
+    )
 
 
 def test_a_result_changed_on_the_way_keeps_the_pod(project, account, begin, monkeypatch):

@@ -1,0 +1,82 @@
+"""The newest checkpoint: home when a run ends early, and into the next pod when it is resumed."""
+
+import re
+import shlex
+from pathlib import Path
+
+from launcher import transfer
+from launcher.errors import PodRefused
+from launcher.rental.reach import Reach
+from launcher.runs import Run
+from trainer.contract import pod as border
+from trainer.contract.manifest import File
+
+FOLDER = "checkpoints"
+MARK = "checkpoint.json"
+"""Written last in a checkpoint's folder: without it the checkpoint does not count."""
+HASHING = 600.0
+_LINE = re.compile(r"(?P<sha256>[0-9a-f]{64}) (?P<size>\d+) (?P<name>.+)")
+
+
+def newest_here(run: Run) -> Path | None:
+    """The folder of the newest whole checkpoint in the run folder."""
+    return _newest(list((run.folder / FOLDER).glob(f"checkpoint-*/{MARK}")))
+
+
+def _newest(marks: list[Path]) -> Path | None:
+    steps = {int(p.parent.name.rsplit("-", 1)[-1]): p.parent for p in marks if _numbered(p)}
+    return steps[max(steps)] if steps else None
+
+
+def _numbered(mark: Path) -> bool:
+    return mark.parent.name.rsplit("-", 1)[-1].isdigit()
+
+
+def bring_home(run: Run, reach: Reach) -> str | None:
+    """Copy the pod's newest checkpoint, verified, its mark last; its name, None when there is none."""
+    root = f"{border.run_folder(run.id)}/{FOLDER}"
+    listed = reach.link.ask(
+        lambda session: session.run(
+            f"cd {shlex.quote(root)} 2>/dev/null && ls -d checkpoint-*/{MARK} 2>/dev/null; true"
+        )
+    )
+    newest = _newest([Path(text) for text in listed.stdout.decode().splitlines()])
+    if newest is None:
+        return None
+    there = f"{root}/{newest.name}"
+    command = (
+        f"cd {shlex.quote(there)} && find . -type f | while read -r f; do "
+        'printf "%s %s %s\\n" "$(sha256sum < "$f" | cut -c1-64)" "$(stat -c %s "$f")" "$f"; done'
+    )
+    told = reach.link.ask(lambda session: session.run(command, timeout=HASHING))
+    found = filter(None, map(_LINE.fullmatch, told.stdout.decode().splitlines()))
+    files = {
+        one["name"].removeprefix("./"): File(size=int(one["size"]), sha256=one["sha256"])
+        for one in found
+    }
+    if MARK not in files:
+        raise PodRefused(f"the pod's checkpoint {newest.name} cannot be read")
+    here = run.folder / FOLDER / newest.name
+    here.mkdir(parents=True, exist_ok=True)
+    mark = files.pop(MARK)
+    transfer.download(reach.link, there, here, files)
+    transfer.download(reach.link, there, here, {MARK: mark})
+    return newest.name
+
+
+def send(run: Run, folder: Path, reach: Reach) -> None:
+    """Put a checkpoint into the pod's run folder, its mark last; what is there is not sent again."""
+    there = f"{border.run_folder(run.id)}/{FOLDER}/{folder.name}"
+    names = sorted(p.relative_to(folder) for p in folder.rglob("*") if p.is_file())
+    names.sort(key=lambda name: name == Path(MARK))
+    for name in names:
+        source, target = folder / name, f"{there}/{name.as_posix()}"
+        size = source.stat().st_size
+        if reach.link.ask(lambda session, at=target: session.size(at)) == size:  # type: ignore[misc]
+            continue
+        landed = transfer.upload(reach.link, source, str(border.inbox(run.id)))
+        command = f"mkdir -p {shlex.quote(target.rsplit('/', 1)[0])} && cp {landed} {shlex.quote(target)}.new"
+        command += f" && mv -f {shlex.quote(target)}.new {shlex.quote(target)} && rm -f {landed}"
+        done = reach.link.ask(lambda session, what=command: session.run(what))  # type: ignore[misc]
+        if done.code != 0:
+            raise PodRefused(f"the pod cannot take {name}: {done.stderr.decode(errors='replace')}")
