@@ -17,7 +17,7 @@ def zero_adapter(tmp_path_factory) -> Path:
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    folder = tmp_path_factory.mktemp("run") / "adapter"
+    folder: Path = tmp_path_factory.mktemp("run") / "adapter"
     config = LoraConfig(r=2, target_modules="all-linear", task_type="CAUSAL_LM")
     get_peft_model(AutoModelForCausalLM.from_pretrained(BASE), config).save_pretrained(folder)
     AutoTokenizer.from_pretrained(BASE).save_pretrained(folder)
