@@ -1,6 +1,7 @@
 """``launch reap``: pods that nobody looks after any more, from any machine that has the key."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from launcher.runpod_api import Api, Pod
 from launcher.status import look
 from launcher.view import View
 from launcher.world import World
-from trainer.contract.errors import NotFound
+from trainer.contract.errors import Locked, NotFound
 
 OVER = {"finished", "failed", "interrupted", "dead"}
 
@@ -82,6 +83,17 @@ def judge(pods: Sequence[Pod], *, world: World) -> list[Judged]:
     return found
 
 
+def _note(item: Judged, *, world: World) -> None:
+    """Let the run's journal know, so that its guard ends; a launcher at work sees it by itself."""
+    run = next((run for run in runs.index(world=world) if run.id == item.run), None)
+    if not item.here or run is None:
+        return
+    with suppress(Locked), runs.hold(run, world=world) as log:
+        what = rented(log.entries)
+        if what is not None and what.pod == item.pod and not what.released:
+            log.fact("gone", pod=item.pod, reason="deleted by launch reap")
+
+
 def reap(named: Sequence[str], *, api: Api, world: World, view: View) -> list[Judged]:
     """Let go what is to go, and delete what is ``named`` (id or name of a pod of ours)."""
     judged = judge(api.pods(), world=world)
@@ -94,6 +106,7 @@ def reap(named: Sequence[str], *, api: Api, world: World, view: View) -> list[Ju
         if item.pod in chosen or item.action == "delete":
             view.say(f"deleting pod {item.pod} of run {item.run}")
             api.release(item.pod)
+            _note(item, world=world)
         elif item.action == "stop":
             view.say(f"stopping pod {item.pod} of run {item.run}: {item.why}")
             api.stop(item.pod)

@@ -127,6 +127,10 @@ def test_reap_lets_go_what_is_late_or_over_and_keeps_what_may_hold_a_result(
     with pytest.raises(NotFound):
         verbs.reap([foreign.id], world=world, view=view)
     assert foreign.status == "RUNNING"
+    verbs.reap([left.id], world=world, view=view)
+    before = account.time
+    guard.watch(run.folder, world=world, view=view)
+    assert account.time == before, "the guard knows"
 
 
 def test_reap_deletes_the_pod_of_a_run_whose_result_is_home(begin, account, world, view, run):
