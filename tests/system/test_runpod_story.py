@@ -1,0 +1,86 @@
+"""`launch train --gpu A10G` word for word: a real command, image and SSH; RunPod is the emulator."""
+
+import json
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.system.emulator.pod import Pod
+from tests.system.emulator.server import Emulator
+from tests.system.laptop import Laptop
+from trainer.contract import events
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(1800)]
+
+HOURS = 0.5
+STEPS = 8
+
+
+@pytest.fixture
+def laptop(runpod, tmp_path) -> Iterator[Laptop]:
+    runpod.billing.lag = 0.0
+    talk = [("user", "what is 1 + 1?"), ("assistant", "submit(2)")]
+    row = {"messages": [{"role": role, "content": text} for role, text in talk]}
+    (tmp_path / "rows.jsonl").write_text(f"{json.dumps(row)}\n" * 8, "utf-8")
+    variables = {"RUNPOD_API_BASE_URL": runpod.url, "RUNPOD_API_KEY": runpod.keys.account}
+    found = Laptop(tmp_path, variables)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def command(sft_image) -> list[str]:
+    """What a user types, but for the name of the run and the number of its steps."""
+    return [
+        *("train", "--gpu", "A10G", "--image", sft_image, "--max-hours", str(HOURS)),
+        *("--grace", "1", "--recipe", "tiny", "--model", "bundled:tiny", "--data", "rows.jsonl"),
+    ]
+
+
+def train(laptop: Laptop, command: list[str], *more: str, steps: int = STEPS):
+    return laptop.launch(*command, "--run-id", "r1", "--set", f"max_steps={steps}", *more)
+
+
+def whole(laptop: Laptop, *, steps: int = STEPS) -> None:
+    """The adapter came home as its manifest says, and every event once."""
+    proof = laptop.result("r1")
+    assert proof.complete
+    assert "adapter/adapter_model.safetensors" in proof.files
+    assert laptop.steps("r1")[-1] == steps
+    seen = laptop.events("r1")
+    assert [one.seq for one in seen] == list(range(len(seen)))
+    assert any(isinstance(one, events.Done) for one in seen)
+
+
+def let_go(runpod: Emulator, engine, pod: Pod, *, hours: float = HOURS) -> None:
+    """No pod is left in the account or on the engine, and none bills on."""
+    assert len(runpod.pods) == 0
+    pod.life.thread.join(20)
+    assert engine.client.containers.list(all=True, filters={"name": pod.id}) == []
+    assert engine.client.volumes.list(filters={"name": pod.id}) == []
+    billed = runpod.billing.gpu_seconds(pod.id)
+    assert 0 < billed <= hours * 3600
+    runpod.clock.advance(3600)
+    assert runpod.billing.gpu_seconds(pod.id) == billed
+
+
+def test_the_adapter_comes_home_and_the_pod_is_gone(
+    runpod, engine, laptop, command, sft_image, tmp_path
+):
+    begun = time.monotonic()
+    work = train(laptop, command)
+    assert work.ended() == 0, work.said
+    took = time.monotonic() - begun
+    whole(laptop)
+    pod = runpod.pods.only()
+    assert pod.settings.image == sft_image
+    assert runpod.keys.account not in json.dumps(pod.settings.env)
+    bill, dollars = laptop.receipt("r1"), runpod.billing.dollars(pod.id)
+    assert (bill["pod"], bill["settled"]) == (pod.id, True)
+    assert bill["charged"] == pytest.approx(dollars, abs=1e-4)
+    assert 0 < dollars <= bill["quoted_most"]
+    let_go(runpod, engine, pod, hours=took / 3600)
+    assert "RunPod has no A10G" in work.said
+    assert runpod.keys.account not in work.said
+    assert list((tmp_path / "state" / "sft-launch" / "keys").iterdir()) == []
