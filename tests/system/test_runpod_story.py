@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.system.client import until
+from tests.system.emulator import faults
 from tests.system.emulator.pod import Pod
 from tests.system.emulator.server import Emulator
 from tests.system.laptop import Laptop
@@ -65,6 +67,11 @@ def let_go(runpod: Emulator, engine, pod: Pod, *, hours: float = HOURS) -> None:
     assert runpod.billing.gpu_seconds(pod.id) == billed
 
 
+def created(runpod: Emulator) -> list[int | None]:
+    """What each create was answered."""
+    return [one.status for one in runpod.requests if one.operation == "create"]
+
+
 def test_the_adapter_comes_home_and_the_pod_is_gone(
     runpod, engine, laptop, command, sft_image, tmp_path
 ):
@@ -84,3 +91,37 @@ def test_the_adapter_comes_home_and_the_pod_is_gone(
     assert "RunPod has no A10G" in work.said
     assert runpod.keys.account not in work.said
     assert list((tmp_path / "state" / "sft-launch" / "keys").iterdir()) == []
+
+
+def test_a_link_that_is_cut_loses_no_byte_and_no_event(runpod, engine, laptop, command):
+    runpod.script(faults.CutLink(after=1.0, strikes=5, every=2.0, down=0.3))
+    work = train(laptop, command)
+    until(lambda: laptop.journalled("r1", "start", "done"), seconds=60)
+    until(lambda: any(isinstance(one, events.Done) for one in laptop.events("r1")), seconds=60)
+    pod = runpod.pods.only()
+    runpod.strike(pod, faults.CutLink(strikes=2, every=0.5, down=0.2))
+    assert work.ended() == 0, work.said
+    assert "the pod is reached again" in work.said
+    whole(laptop)
+    let_go(runpod, engine, pod)
+
+
+def test_a_create_that_says_500_is_looked_for_and_made_once(runpod, engine, laptop, command):
+    runpod.script(faults.LoseReply(on="create"))
+    work = train(laptop, command)
+    assert work.ended() == 0, work.said
+    assert created(runpod) == [500]
+    whole(laptop)
+    let_go(runpod, engine, runpod.pods.only())
+
+
+def test_a_card_that_is_gone_gives_way_to_the_next(runpod, engine, laptop, command):
+    runpod.script(faults.Capacity(when=faults.When(gpu="NVIDIA RTX A5000")))
+    work = train(laptop, command)
+    assert work.ended() == 0, work.said
+    assert created(runpod) == [400, 201]
+    pod = runpod.pods.only()
+    assert pod.gpu == "NVIDIA L4"
+    assert laptop.receipt("r1")["gpu"] == pod.gpu
+    whole(laptop)
+    let_go(runpod, engine, pod)
