@@ -8,6 +8,7 @@ import pytest
 
 from tests.system.client import until
 from tests.system.emulator import faults
+from tests.system.emulator.link import Link
 from tests.system.emulator.pod import Pod
 from tests.system.emulator.server import Emulator
 from tests.system.laptop import Laptop
@@ -29,6 +30,20 @@ def laptop(runpod, tmp_path) -> Iterator[Laptop]:
     found = Laptop(tmp_path, variables)
     yield found
     found.close()
+
+
+@pytest.fixture
+def cuts(monkeypatch) -> list[int]:
+    """Of each cut of a link, how many connections it broke, both halves counted."""
+    found: list[int] = []
+    cut = Link.cut
+
+    def counted(link: Link, *, down: float = 0.0) -> None:
+        found.append(len(link._writers))
+        cut(link, down=down)
+
+    monkeypatch.setattr(Link, "cut", counted)
+    return found
 
 
 @pytest.fixture
@@ -93,16 +108,31 @@ def test_the_adapter_comes_home_and_the_pod_is_gone(
     assert list((tmp_path / "state" / "sft-launch" / "keys").iterdir()) == []
 
 
-def test_a_link_that_is_cut_loses_no_byte_and_no_event(runpod, engine, laptop, command):
-    runpod.script(faults.CutLink(after=1.0, strikes=5, every=2.0, down=0.3))
-    work = train(laptop, command)
-    until(lambda: laptop.journalled("r1", "start", "done"), seconds=60)
-    until(lambda: any(isinstance(one, events.Done) for one in laptop.events("r1")), seconds=60)
+def test_a_link_that_is_cut_loses_no_byte_and_no_event(runpod, engine, laptop, command, cuts):
+    """Once in the hand-over, twice while it trains, twice in the download."""
+    steps = 60
+    work = train(laptop, command, steps=steps)
+    until(lambda: laptop.journalled("r1", "up", "fact"))
     pod = runpod.pods.only()
-    runpod.strike(pod, faults.CutLink(strikes=2, every=0.5, down=0.2))
+    link = pod.links[22]
+
+    def cut(times: int) -> None:
+        for _ in range(times):
+            until(lambda: link._writers)
+            runpod.strike(pod, faults.CutLink(down=0.2))
+            until(lambda: not link._writers)
+
+    cut(1)
+    until(lambda: laptop.steps("r1"), seconds=60)
+    runpod.strike(pod, faults.SlowLink(rtt=0.3))
+    cut(2)
+    until(lambda: laptop.journalled("r1", "fetch", "intent"), seconds=60)
+    cut(2)
+    assert not laptop.journalled("r1", "fetch", "done")
     assert work.ended() == 0, work.said
     assert "the pod is reached again" in work.said
-    whole(laptop)
+    assert len([one for one in cuts if one]) == 5
+    whole(laptop, steps=steps)
     let_go(runpod, engine, pod)
 
 
@@ -125,3 +155,25 @@ def test_a_card_that_is_gone_gives_way_to_the_next(runpod, engine, laptop, comma
     assert laptop.receipt("r1")["gpu"] == pod.gpu
     whole(laptop)
     let_go(runpod, engine, pod)
+
+
+def test_a_laptop_that_is_gone_fetches_from_the_stopped_pod(runpod, engine, laptop, command):
+    """Waits out the grace, of which a minute is the least."""
+    work = train(laptop, command)
+    until(lambda: laptop.steps("r1"), seconds=60)
+    work.kill()
+    laptop.close()  # the guard as well
+    pod = runpod.pods.only()
+    until(lambda: pod.status == "EXITED", seconds=150)
+    billed = runpod.billing.gpu_seconds(pod.id)
+    assert billed < HOURS * 3600
+    runpod.clock.advance(HOURS * 3600)
+    assert runpod.billing.gpu_seconds(pod.id) == billed
+    seen = laptop.launch("attach", "r1")
+    assert seen.ended() != 0
+    assert "launch fetch r1" in seen.said
+    assert len(runpod.pods) == 1
+    home = laptop.launch("fetch", "r1")
+    assert home.ended() == 0, home.said
+    whole(laptop)
+    let_go(runpod, engine, pod, hours=HOURS)
