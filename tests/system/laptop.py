@@ -65,6 +65,11 @@ class Laptop:
     def steps(self, name: str) -> list[int]:
         return [one.step for one in self.events(name) if isinstance(one, events.Step)]
 
+    def phases(self, run: str, name: str) -> list[str]:
+        """The details of each phase of that name."""
+        seen = [one for one in self.events(run) if isinstance(one, events.Phase)]
+        return [one.detail for one in seen if one.name == name]
+
     def result(self, name: str) -> manifest.Manifest:
         """The manifest of a run, every file of it compared by hash."""
         return manifest.verify(self.run(name))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from launcher.errors import HostKeyChanged
 from tests.system.client import until
 from tests.system.emulator import faults
 from tests.system.emulator.link import Link
@@ -177,3 +178,43 @@ def test_a_laptop_that_is_gone_fetches_from_the_stopped_pod(runpod, engine, lapt
     assert home.ended() == 0, home.said
     whole(laptop)
     let_go(runpod, engine, pod, hours=HOURS)
+
+
+def test_another_machine_on_the_port_is_shown_nothing(runpod, engine, laptop, command):
+    """Takes as long as the launcher thinks that it may be a port of yesterday."""
+    runpod.script(faults.Impostor())
+    work = train(laptop, command)
+    assert work.ended(seconds=180) == HostKeyChanged.exit_code, work.said
+    assert "another host key" in work.said
+    assert not laptop.journalled("r1", "upload", "intent")
+    let_go(runpod, engine, runpod.pods.only())
+
+
+def test_a_container_restart_goes_on_from_the_checkpoint(runpod, engine, laptop, command):
+    steps = 200
+    work = train(laptop, command, "--set", "checkpoint.steps=5", steps=steps)
+    until(
+        lambda: any(isinstance(one, events.Checkpoint) for one in laptop.events("r1")), seconds=60
+    )
+    pod = runpod.pods.only()
+    runpod.strike(pod, faults.Exit())
+    assert work.ended() == 0, work.said
+    assert pod.restarts == 1
+    began = laptop.phases("r1", "running")
+    assert began[0] == "from the beginning"
+    assert began[1].startswith("from step ")
+    whole(laptop, steps=steps)
+    let_go(runpod, engine, pod)
+
+
+def test_a_launcher_killed_after_the_create_is_carried_on(runpod, engine, laptop, command):
+    """By another process, with the same pod."""
+    work = train(laptop, command)
+    until(lambda: laptop.journalled("r1", "rent", "done"))
+    work.kill()
+    assert not laptop.journalled("r1", "upload", "intent")
+    again = laptop.launch("attach", "r1")
+    assert again.ended() == 0, again.said
+    assert created(runpod) == [201]
+    whole(laptop)
+    let_go(runpod, engine, runpod.pods.only())
