@@ -69,14 +69,6 @@ class LiveView:
         if done >= total:
             self._settle()
 
-    def table(self, title: str, columns: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
-        table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-        for i, name in enumerate(columns):
-            table.add_column(name, justify="right" if i else "left")
-        for row in lines:
-            table.add_row(*row)
-        self._console.print(table)
-
     def recall(self, past: Sequence[events.Event]) -> None:
         for event in past:
             self._learn(event)

@@ -42,9 +42,6 @@ class View(Protocol):
     def progress(self, name: str, done: int, total: int) -> None:
         """How far a stage without events is; rate and time left are worked out from the calls."""
 
-    def table(self, title: str, columns: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
-        """A table that stays; the first column is text, the others align right."""
-
     def recall(self, past: Sequence[events.Event]) -> None:
         """Events of earlier attempts: the curve begins with them."""
 
@@ -163,11 +160,6 @@ class PlainView:
         if self._pace.due(done, total):
             self.say(self._stage.line(done, total))
 
-    def table(self, title: str, columns: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
-        self.say(title)
-        for text in aligned([columns, *lines]):
-            self.say(f"  {text}")
-
     def recall(self, past: Sequence[events.Event]) -> None:
         pass
 
@@ -189,7 +181,7 @@ class PlainView:
 
 
 class JsonView(PlainView):
-    """JSON lines: the trainer's events as they are, and ``note``, ``progress``, ``table``, ``outcome``."""
+    """JSON lines: the trainer's events as they are, and ``note``, ``progress``, ``outcome``."""
 
     quiet = True
 
@@ -219,9 +211,6 @@ class JsonView(PlainView):
         if self._pace.due(done, total):
             self._write("progress", name=name, done=done, total=total)
 
-    def table(self, title: str, columns: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
-        self._write("table", title=title, columns=list(columns), lines=[list(x) for x in lines])
-
     def event(self, event: events.Event) -> None:
         self._print(event.model_dump_json())
 
@@ -249,18 +238,6 @@ class Stage:
             rate = (done - self._first) / seconds
             text += f"  {rate:.3g}/s  {clock((total - done) / rate)} left"
         return text
-
-
-def aligned(table: Sequence[Sequence[str]]) -> list[str]:
-    """Pad the cells of a table: the first column to the left, the others to the right."""
-    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
-    return [
-        "  ".join(
-            cell.ljust(width) if i == 0 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in table
-    ]
 
 
 def open_view(*, world: World, as_json: bool = False) -> View:

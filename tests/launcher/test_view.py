@@ -90,12 +90,6 @@ def test_progress_tells_rate_and_time_left():
     assert "asking 10/10" in out.getvalue().splitlines()[-1]
 
 
-def test_tables_align():
-    out = io.StringIO()
-    PlainView(out, world=World()).table("all", ["name", "n"], [["a", "1"], ["long", "100"]])
-    assert out.getvalue() == "all\n  name    n\n  a       1\n  long  100\n"
-
-
 def test_json_lines_carry_everything_and_end_with_the_fault():
     out = io.StringIO()
 
@@ -103,14 +97,13 @@ def test_json_lines_carry_everything_and_end_with_the_fault():
         with shown:
             shown.say("hello")
             shown.progress("a", 1, 2)
-            shown.table("t", ["x"], [["1"]])
             shown.event(step(1))
             raise NoSpace("full", "free some")
 
     with pytest.raises(NoSpace):
         story(JsonView(out, world=World()))
     told = [json.loads(text) for text in out.getvalue().splitlines()]
-    assert [x["type"] for x in told] == ["note", "progress", "table", "step", "outcome"]
+    assert [x["type"] for x in told] == ["note", "progress", "step", "outcome"]
     assert told[-1]["exit_code"] == 8
     assert told[-1]["hint"] == "free some"
 
@@ -149,9 +142,7 @@ def test_the_picture_shows_a_stage_without_events():
         for number in range(11):
             live.progress("asking", number, 10)
             world.time += 1
-        live.table("all", ["name", "n"], [["a", "1"]])
     assert "asking 5/10" in out.getvalue()
-    assert "name" in out.getvalue()
 
 
 def test_a_repeated_step_replaces_the_first_one():
