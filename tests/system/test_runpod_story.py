@@ -113,7 +113,7 @@ def test_a_link_that_is_cut_loses_no_byte_and_no_event(runpod, engine, laptop, c
     """Once in the hand-over, twice while it trains, twice in the download."""
     steps = 60
     work = train(laptop, command, steps=steps)
-    until(lambda: laptop.journalled("r1", "up", "fact"))
+    until(lambda: laptop.journalled("r1", "upload", "intent"))
     pod = runpod.pods.only()
     link = pod.links[22]
 
