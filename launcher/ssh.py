@@ -85,7 +85,7 @@ def connect(
         transport.set_keepalive(KEEPALIVE)
     except BaseException as error:
         transport.close()
-        if isinstance(error, paramiko.AuthenticationException):
+        if isinstance(error, paramiko.AuthenticationException) and not _was_cut(error):
             raise PodRefused(
                 f"SSH to {where}: the pod does not accept this run's key for {user}"
             ) from None
@@ -95,6 +95,11 @@ def connect(
             raise ConnectionLost(f"SSH to {where}: {_said(error)}") from None
         raise
     return Session(transport)
+
+
+def _was_cut(error: Exception) -> bool:
+    """Whether the link ended in the login: paramiko calls that a failed authentication too."""
+    return any(sign in str(error) for sign in ("transport shut down", "timeout"))
 
 
 def _parse(host_key: str) -> tuple[str, bytes]:

@@ -91,6 +91,7 @@ class Reach:
             self._refused_since = now
             if changed:
                 return
+            self._scene.view.say("another SSH host key than the pod's log names: asking again")
         pod = self._api.pod(self.pod_id)
         restarted = fresh.boot > 1 or (pod is not None and (pod.uptime or 0) < STALE)
         if not restarted or now - self._refused_since > STALE:

@@ -184,3 +184,31 @@ def wait_until(condition):
     while not condition():
         assert time.monotonic() < give_up
         time.sleep(0.02)
+
+
+def test_a_link_cut_in_the_login_is_lost_and_not_refused(tmp_path):
+    import paramiko
+
+    class HangsUp(paramiko.ServerInterface):
+        def get_allowed_auths(self, username):
+            return "publickey"
+
+        def check_auth_publickey(self, username, key):
+            served[0].close()
+            return paramiko.common.AUTH_FAILED
+
+    host_key, _ = (make_key(tmp_path / name) for name in ("host", "key"))
+    listener = socket.create_server(("127.0.0.1", 0))
+    served: list[paramiko.Transport] = []
+
+    def serve():
+        served.append(paramiko.Transport(listener.accept()[0]))
+        served[0].add_server_key(paramiko.Ed25519Key.from_private_key_file(str(tmp_path / "host")))
+        served[0].start_server(event=threading.Event(), server=HangsUp())
+
+    threading.Thread(target=serve).start()
+    port = listener.getsockname()[1]
+    with pytest.raises(ConnectionLost):
+        connect("127.0.0.1", port, user="root", key=tmp_path / "key", host_key=host_key)
+    served[0].join(5)
+    listener.close()
