@@ -20,6 +20,8 @@ from trainer.prepare import Prepared
 
 VERSIONS = ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers", "bitsandbytes")
 
+# A loss that falls by more than this factor shows nothing of its end on a linear axis.
+WIDE = 20
 PROOF_TOKENS = 256
 PROOF_POSITIONS = 64
 # Largest difference of a logit that rounding explains. The same kernels see the same numbers, so it
@@ -90,9 +92,6 @@ def prove(trained: list[Any], prepared: Prepared, adapter: Path) -> ReloadProof:
 
 def _largest(left: list[Any], right: list[Any]) -> float:
     return max(float((a - b).abs().max()) for a, b in zip(left, right, strict=True))
-
-
-WIDE = 20  # a loss that falls by more than this shows nothing of its end on a linear axis
 
 
 def draw_loss(history: list[dict[str, float]], path: Path) -> None:
