@@ -28,18 +28,19 @@ async def solve(
     tables: Sequence[TableRef],
     sandbox: Sandbox,
     *,
+    session: str,
     turn_limit: int = TURN_LIMIT,
 ) -> Trace:
-    """Let `model` work on `question` for at most `turn_limit` turns."""
+    """Let `model` work on `question` for at most `turn_limit` turns; `session` names the attempt."""
     start = opening(question, tables)
     messages, turns = [*start], []
     read = written = 0
-    with await asyncio.to_thread(sandbox.episode) as session:
+    with await asyncio.to_thread(sandbox.episode) as cells:
         for left in reversed(range(turn_limit)):
-            reply = await model.reply(messages)
+            reply = await model.reply(messages, session=session)
             read += reply.prompt_tokens
             written += reply.completion_tokens
-            turn = await asyncio.to_thread(_take_turn, reply.text, session, last=left == 0)
+            turn = await asyncio.to_thread(_take_turn, reply.text, cells, last=left == 0)
             turns.append(turn)
             messages += turn_messages(turn)
             if turn.submitted:

@@ -112,7 +112,8 @@ async def _attempt(
 
     async def one(task: Task, sandbox: Sandbox) -> None:
         async with gate:
-            trace = await solve(model, task.question, [task.table], sandbox)
+            attempt = _id(task, model.name, seed)
+            trace = await solve(model, task.question, [task.table], sandbox, session=attempt)
         keep(_episode(task, trace, model=model.name, seed=seed, level=sandbox.level))
 
     for some in _by_tables(tasks):

@@ -120,7 +120,7 @@ class LocalModel:
         self.waiting: list[_Asked] = []
         self.worker: asyncio.Task[None] | None = None
 
-    async def reply(self, messages: Sequence[Message]) -> Reply:
+    async def reply(self, messages: Sequence[Message], *, session: str) -> Reply:
         asked = _Asked([*messages], asyncio.get_running_loop().create_future())
         self.waiting.append(asked)
         if self.worker is None or self.worker.done():

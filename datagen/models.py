@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -13,11 +14,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """What a model said, and the tokens it read and wrote."""
+    """What a model said, and the tokens it read and wrote.
+
+    `cost` is in USD, None where nobody charges. `reasoning_tokens` are part of `completion_tokens`.
+    `finish_reason`, `provider` and `generation` (the call's id at the provider) are as the API gave
+    them; `model` is the one that answered, where the API says so.
+    """
 
     text: str
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost: Decimal | None = None
+    model: str | None = None
+    provider: str | None = None
+    finish_reason: str | None = None
+    generation: str | None = None
 
 
 class Model(Protocol):
@@ -28,8 +40,12 @@ class Model(Protocol):
         """The name that goes into an episode's provenance."""
         ...
 
-    async def reply(self, messages: Sequence[Message]) -> Reply:
-        """The next assistant message of a conversation that ends with a user message."""
+    async def reply(self, messages: Sequence[Message], *, session: str) -> Reply:
+        """The next assistant message of a conversation that ends with a user message.
+
+        `session` names the attempt (episode and number): the same messages in the same session have
+        one answer, in another session they are asked anew. Free models may ignore it.
+        """
         ...
 
 
@@ -44,7 +60,7 @@ class ScriptedTeacher:
     def __init__(self, scripts: Mapping[str, Sequence[str]]) -> None:
         self.scripts = scripts
 
-    async def reply(self, messages: Sequence[Message]) -> Reply:
+    async def reply(self, messages: Sequence[Message], *, session: str) -> Reply:
         asked = next(message.content for message in messages if message.role == "user")
         turn = sum(message.role == "assistant" for message in messages)
         replies = self.scripts.get(asked, ())

@@ -22,8 +22,8 @@ def test_the_scripted_teacher_is_right_about_every_question(tasks: list[Task], t
 
 def test_wrong_and_missing_answers_are_not_verified(tasks: list[Task], tmp_path: Path):
     class Stubborn(ScriptedTeacher):
-        async def reply(self, messages):
-            reply = await super().reply(messages)
+        async def reply(self, messages, *, session):
+            reply = await super().reply(messages, session=session)
             return type(reply)(text=as_reply("submit('no')"))
 
     episodes = attempt_all(tasks[:3], Stubborn({}), seed=0, journal=tmp_path / "a")
@@ -44,9 +44,9 @@ def test_a_torn_journal_is_taken_up_without_asking_again(tasks: list[Task], tmp_
     class Counting(ScriptedTeacher):
         calls: list[str] = []  # noqa: RUF012
 
-        async def reply(self, messages):
+        async def reply(self, messages, *, session):
             self.calls.append(messages[1].content)
-            return await super().reply(messages)
+            return await super().reply(messages, session=session)
 
     counting = Counting(teacher.scripts)
     again = attempt_all(tasks, counting, seed=0, journal=journal)

@@ -34,7 +34,7 @@ def test_a_zero_adapter_says_what_the_base_says_and_the_base_says_sql(zero_adapt
     columns = [f"col{letter}" for letter in "abcdefgh"]
 
     async def ask(model):
-        return await asyncio.gather(*(model.reply(conversation(c)) for c in columns))
+        return await asyncio.gather(*(model.reply(conversation(c), session="s") for c in columns))
 
     base, adapter = asyncio.run(ask(engine.base)), asyncio.run(ask(engine.adapter))
     assert base == adapter
@@ -55,7 +55,9 @@ def test_calls_in_flight_together_are_answered_together(zero_adapter: Path, monk
     monkeypatch.setattr(engine, "complete", counting)
 
     async def ask():
-        await asyncio.gather(*(engine.base.reply(conversation(f"c{n}")) for n in range(BATCH + 6)))
+        await asyncio.gather(
+            *(engine.base.reply(conversation(f"c{n}"), session="s") for n in range(BATCH + 6))
+        )
 
     asyncio.run(ask())
     assert sizes == [BATCH, 6]
@@ -69,7 +71,7 @@ def test_a_failing_batch_fails_whoever_asked(zero_adapter: Path, monkeypatch):
 
     monkeypatch.setattr(engine, "complete", broken)
     with pytest.raises(RuntimeError, match="out of memory"):
-        asyncio.run(engine.base.reply(conversation("x")))
+        asyncio.run(engine.base.reply(conversation("x"), session="s"))
 
 
 def test_no_adapter_and_no_base(tmp_path: Path, zero_adapter: Path):
