@@ -37,6 +37,22 @@ class Column(_Record):
     kind: str
 
 
+class Reading(_Record):
+    """How a CSV's bytes become a frame: inferred once, kept, so that everyone reads the same table.
+
+    The defaults are the plain case. `formats` gives a date column's strptime format, `kinds` the kind
+    of a column where it is not what pandas would make of it.
+    """
+
+    encoding: str = "utf-8-sig"
+    delimiter: str = ","
+    decimal: str = "."
+    thousands: str | None = None
+    missing: list[str] = []
+    kinds: dict[str, str] = {}
+    formats: dict[str, str] = {}
+
+
 class TableRef(_Record):
     """A CSV by content. `path` is relative to the folder of the episode file."""
 
@@ -45,21 +61,34 @@ class TableRef(_Record):
     sha256: str
     rows: int
     columns: list[Column]
+    reading: Reading = Reading()
+
+
+Source = Literal["template", "procedural", "proposed", "imported"]
+Difficulty = Literal["easy", "medium", "hard", "very hard"]
 
 
 class Question(_Record):
-    """A question with the form of its answer; `decimals` is the stated precision of a number."""
+    """A question with the form of its answer; `decimals` is the stated precision of a number.
+
+    `family` is the template's name or the program's shape: what splits keep apart. `code` is a
+    solution, where one is known. Where `known` is false there is no ground truth, and attempts are
+    judged against each other.
+    """
 
     id: str
     text: str
     answer_type: AnswerType
     decimals: int | None = None
-    source: Literal["template"]
+    units: str | None = None
+    source: Source
     family: str
-    params: dict[str, JsonValue]
-    difficulty: Literal["easy", "medium", "hard"]
+    params: dict[str, JsonValue] = {}
+    difficulty: Difficulty
     hint: str | None = None
-    truth: JsonValue
+    code: str | None = None
+    known: bool = True
+    truth: JsonValue = None
 
 
 class Hook(_Record):
@@ -85,12 +114,21 @@ class Turn(_Record):
 
 
 class Trace(_Record):
-    """One attempt: the opening messages and the turns that followed."""
+    """One attempt: the opening messages and the turns that followed.
+
+    `hinted`: the model saw the question's hint. `agrees`: the judge found its answer right (or equal
+    to the gold answer, where no truth is known). `cost` is in US dollars, as the provider billed it.
+    """
 
     opening: list[Message]
     turns: list[Turn]
+    hinted: bool = False
+    agrees: bool | None = None
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    cost: float = 0.0
+    seconds: float = 0.0
+    providers: list[str] = []
 
     @property
     def submitted(self) -> bool:
@@ -114,11 +152,13 @@ def turn_messages(turn: Turn) -> list[Message]:
 
 
 class Verdict(_Record):
-    """The judge's finding: by which rule, and why."""
+    """The judge's finding: by which rule, why, and how many of how many attempts agreed."""
 
     verified: bool
     rule: str
     detail: str = ""
+    agreed: int = 0
+    attempts: int = 0
 
 
 class Provenance(_Record):
@@ -129,6 +169,10 @@ class Provenance(_Record):
     sandbox_level: str
     seed: int
     versions: dict[str, str]
+    prompt: Literal["brief", "full"] = "brief"
+    licence: str | None = None
+    sampling: dict[str, JsonValue] = {}
+    quantization: str | None = None
 
 
 class Episode(_Record):

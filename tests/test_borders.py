@@ -119,7 +119,7 @@ def test_no_relative_imports(path):
 
 @each_source
 def test_only_entries_print_and_exit(path):
-    if path.name in ENTRIES or name_of(path) in SCRIPTS:
+    if path.name in ENTRIES or path.parent.name == "verbs" or name_of(path) in SCRIPTS:
         return
     for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Call):

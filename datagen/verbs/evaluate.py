@@ -1,0 +1,77 @@
+"""Base against adapter on held-out episodes."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from datagen.verbs.arguments import whole_count
+from datagen.verbs.watch import watched
+from trainer.contract.errors import OutputExists
+
+if TYPE_CHECKING:
+    from datagen.verbs.arguments import Verbs
+
+
+def add(verbs: Verbs) -> None:
+    verb = verbs.add_parser("evaluate", help="base against adapter on held-out episodes")
+    verb.add_argument("--model", type=Path, required=True, help="run folder, or adapter folder")
+    verb.add_argument("--episodes", type=Path, required=True, help="held-out episodes")
+    verb.add_argument("--out", type=Path, help="folder for comparison.json (the run folder)")
+    verb.add_argument(
+        "--limit", type=whole_count, metavar="N", help="ask only N, drawn by the seed"
+    )
+    verb.add_argument("--seed", type=int, default=0)
+    verb.add_argument("--overwrite", action="store_true", help="ask again what was asked before")
+    verb.add_argument("--json", action="store_true", help="print JSON")
+    verb.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from datagen.episode import read_episodes
+    from datagen.evaluate import FOLDER, sample, tasks_of
+    from datagen.evaluate import evaluate as ask_both
+    from datagen.local_model import Engine, adapter_folder
+
+    tasks = tasks_of(read_episodes(args.episodes), args.episodes.parent)
+    if args.limit is not None:
+        tasks = sample(tasks, args.limit, seed=args.seed)
+    folder = adapter_folder(args.model)
+    output = args.out or (folder.parent if folder.name == "adapter" else folder)
+    if args.overwrite:
+        shutil.rmtree(output / FOLDER, ignore_errors=True)
+    elif (output / "comparison.json").exists():
+        raise OutputExists(
+            f"{output / 'comparison.json'} is already there", "use --overwrite, or another --out"
+        )
+    engine = Engine(folder)
+    found = ask_both(
+        tasks,
+        base=engine.base,
+        adapter=engine.adapter,
+        output=output,
+        seed=args.seed,
+        watch=watched,
+    )
+    print(json.dumps(found) if args.json else _comparison_text(found))
+    if not args.json:
+        print(f"written: {output / 'comparison.json'}, {output / FOLDER / 'questions.jsonl'}")
+    return 0
+
+
+def _comparison_text(found: dict[str, Any]) -> str:
+    lines = [f"{'':24}{'n':>5}{'base':>8}{'adapter':>9}{'difference':>12}"]
+    for heading in ("families", "tables"):
+        lines += [_comparison_line(name, row) for name, row in found[heading].items()] + [""]
+    lines.append(_comparison_line("all", found))
+    lines.append(
+        f"wins {found['wins']}, losses {found['losses']}, exact McNemar p = {found['mcnemar_p']:.2g}"
+    )
+    return "\n".join(lines)
+
+
+def _comparison_line(name: str, row: dict[str, Any]) -> str:
+    return f"{name:24}{row['n']:>5}{row['base']:>8.3f}{row['adapter']:>9.3f}{row['difference']:>+12.3f}"

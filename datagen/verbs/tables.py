@@ -1,0 +1,38 @@
+"""Write the bundled tables, and invented ones, to a folder."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trainer.contract.errors import Usage
+
+if TYPE_CHECKING:
+    from datagen.verbs.arguments import Verbs
+
+
+def add(verbs: Verbs) -> None:
+    verb = verbs.add_parser(
+        "tables", help="write the bundled tables, and invented ones, to a folder"
+    )
+    verb.add_argument("--out", type=Path, required=True, help="folder to write CSV files to")
+    verb.add_argument(
+        "--invent", type=int, default=0, metavar="N", help="also invent N tables (at most 24)"
+    )
+    verb.add_argument("--seed", type=int, default=0)
+    verb.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from datagen.invent import LIMIT, invent_tables
+    from datagen.tables import bundled_tables
+
+    if not 0 <= args.invent <= LIMIT:
+        raise Usage(f"--invent {args.invent}: not between 0 and {LIMIT}", "choose fewer")
+    args.out.mkdir(parents=True, exist_ok=True)
+    bundled = [Path(shutil.copy(path, args.out)) for path in bundled_tables()]
+    invented = invent_tables(args.out, count=args.invent, seed=args.seed)
+    print(f"{len(bundled)} bundled and {len(invented)} invented tables in {args.out}")
+    return 0
