@@ -49,8 +49,9 @@ def machine_id(world: World) -> str:
 class Rented:
     """What the journal says: the newest pod, and every name that may stand for one.
 
-    ``pod`` is None where a create was begun and nobody knows what came of it. ``handed_over``: the job
-    lies in the pod. ``released``: no pod of the run exists any more.
+    ``pod`` is None where a create was begun and nobody knows what came of it. ``up``: when it was first
+    seen up, or up again after it was woken. ``handed_over``: the job lies in the pod. ``released``: no
+    pod of the run exists any more.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Rented:
     handed_over: bool
     fetched: bool
     released: bool
+    up: float | None = None
 
     @property
     def rate(self) -> float:
@@ -80,6 +82,7 @@ def rented(entries: Sequence[Entry]) -> Rented | None:
     name, pod = "", None
     facts: dict[str, Any] = {}
     since = 0.0
+    up: float | None = None
     names: list[str] = []
     handed_over = fetched = released = False
     for entry in entries:
@@ -87,6 +90,7 @@ def rented(entries: Sequence[Entry]) -> Rented | None:
             case "rent", "intent":
                 name, pod, facts, since = str(entry.facts["name"]), None, entry.facts, entry.time
                 names.append(name)
+                up = None
                 handed_over = fetched = released = False
             case ("rent", "done") | ("found", "fact"):
                 pod = entry.facts.get("pod")
@@ -96,13 +100,15 @@ def rented(entries: Sequence[Entry]) -> Rented | None:
                 released = True
             case "wake", "done":
                 facts = {**facts, "gone_by": entry.time + WOKEN}
+            case "up", "fact":
+                up = entry.time
             case "start", "done":
                 handed_over = True
             case "fetch", "done":
                 fetched = True
     if not names:
         return None
-    return Rented(name, pod, facts, since, tuple(names), handed_over, fetched, released)
+    return Rented(name, pod, facts, since, tuple(names), handed_over, fetched, released, up)
 
 
 def key_file(run: Run, world: World) -> Path:

@@ -15,6 +15,7 @@ from trainer.contract.errors import Interrupted
 PAUSE = 2.0
 LONGEST_PAUSE = 30.0
 STALE = 100.0  # seconds that the old port may be told after a restart
+SINCE_UP = 5.0  # seconds by which RunPod's uptime may be behind
 LATE = 300.0  # seconds past the deadline that the API may be silent before the pod is given up
 
 
@@ -35,6 +36,7 @@ class Reach:
         self._scene = scene
         self._door = door
         self._known = (door.boot, door.host_key) if door else (-1, "")
+        self._up = scene.world.now() if door else pod.up
         self._key: Path = key_file(run, scene.world)
         self._losses = 0
         self._refused_since: float | None = None
@@ -83,7 +85,10 @@ class Reach:
         return Door(pod.ssh, self._known[1], self._known[0])
 
     def _refused(self, fault: HostKeyChanged, door: Door) -> None:
-        """Raise ``fault`` unless the door may be an old one: its port can be told on after a restart."""
+        """Raise ``fault`` unless the door may be an old one: its port can be told on after a restart.
+
+        A container that runs without a break since it was first seen up has no old port.
+        """
         now = self._scene.world.now()
         fresh = self._find_door()
         changed = (fresh.endpoint, fresh.host_key) != (door.endpoint, door.host_key)
@@ -91,11 +96,17 @@ class Reach:
             self._refused_since = now
             if changed:
                 return
+            if fresh.boot == 1 and not self._restarted(now):
+                raise fault
             self._scene.view.say("another SSH host key than the pod's log names: asking again")
-        pod = self._api.pod(self.pod_id)
-        restarted = fresh.boot > 1 or (pod is not None and (pod.uptime or 0) < STALE)
-        if not restarted or now - self._refused_since > STALE:
+        if now - self._refused_since > STALE:
             raise fault
+
+    def _restarted(self, now: float) -> bool:
+        pod = self._api.pod(self.pod_id)
+        if pod is None or pod.uptime is None or self._up is None:
+            return True
+        return now - pod.uptime > self._up + SINCE_UP
 
     def _lost(self, fault: ConnectionLost) -> None:
         self.must_live()

@@ -123,6 +123,7 @@ class Account:
         self.calls: list[str] = []
         self.bills = True
         self.probed = border.MAY_ACT
+        self.plans: list[tuple[float, Callable[[], None]]] = []  # what happens when
         self.sleep: Callable[[float], None] = self.pass_time
         self._ids = itertools.count(1)
 
@@ -262,6 +263,10 @@ class Account:
 
     def pass_time(self, seconds):
         self.time += seconds
+        due = [plan for plan in self.plans if plan[0] <= self.time]
+        self.plans = [plan for plan in self.plans if plan not in due]
+        for _, do in due:
+            do()
         for machine in self.machines.values():
             if machine.status == "RUNNING":
                 self.live(machine)

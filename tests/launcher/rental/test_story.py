@@ -175,8 +175,29 @@ def test_another_host_key_is_refused_before_anything_is_sent(account, begin):
     account.bad_key = True
     with pytest.raises(HostKeyChanged):
         begin()
-    assert the_pod(account).status == "TERMINATED"
+    machine = the_pod(account)
+    assert machine.status == "TERMINATED"
+    assert machine.ended - machine.born < 10, (
+        "at once: nothing was restarted, no port is an old one"
+    )
     assert account.moved == 0
+
+
+def test_another_host_key_after_a_restart_may_be_an_old_port_for_a_while(account, begin, world):
+    def strike():
+        machine = next(iter(account.machines.values()), None)
+        if machine and machine.steps == 3 and machine.boots == 1:
+            account.time += 30
+            machine.boots, machine.born = 2, account.time  # and the log names no new key yet
+            account.plans.append((account.time + 60, lambda: tell(machine)))
+        return False
+
+    def tell(machine):
+        line = border.host_key_line("a", machine.boots, machine.host_key)
+        account.say(machine, "container", line)
+
+    world.press = strike
+    assert begin().manifest.complete
 
 
 def test_a_pod_that_cannot_stop_itself_needs_consent(account, begin, project):
