@@ -31,16 +31,17 @@ def tasks_of(episodes: Sequence[Episode], folder: Path) -> list[Task]:
     hashes: dict[Path, str] = {}
     tasks: dict[str, Task] = {}
     for episode in episodes:
-        table = episode.tables[0]
-        path = (folder / table.path).resolve()
-        if path not in hashes:
-            hashes[path] = profile_table(path).sha256
-        if hashes[path] != table.sha256:
-            raise BadData(
-                f"{path}: has changed since its questions were made", "make the episodes again"
-            )
+        paths = [(folder / table.path).resolve() for table in episode.tables]
+        for table, path in zip(episode.tables, paths, strict=True):
+            if path not in hashes:
+                hashes[path] = profile_table(path).sha256
+            if hashes[path] != table.sha256:
+                raise BadData(
+                    f"{path}: has changed since its questions were made", "make the episodes again"
+                )
         tasks.setdefault(
-            episode.question.id, Task(question=episode.question, table=table, path=path)
+            episode.question.id,
+            Task(question=episode.question, tables=episode.tables, paths=paths),
         )
     return [*tasks.values()]
 
@@ -106,7 +107,7 @@ def _row(task: Task, base: Episode, adapter: Episode) -> dict[str, Any]:
     question = task.question
     return {
         "id": question.id,
-        "table": task.table.name,
+        "table": task.tables[0].name,
         "family": question.family,
         "difficulty": question.difficulty,
         "question": question.text,

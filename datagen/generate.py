@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -45,11 +45,11 @@ CONCURRENCY = 64
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """A question, the table it is about, and where that table lies now."""
+    """A question, the tables it is about (the first is `df`), and where they lie now, in that order."""
 
     question: Question
-    table: TableRef
-    path: Path
+    tables: list[TableRef]
+    paths: list[Path]
 
 
 def table_ref(profile: TableProfile, relative_to: Path) -> TableRef:
@@ -97,7 +97,8 @@ def attempt_all(
 
 def _id(task: Task, model: str, seed: int) -> str:
     """The same question, table, model, texts and seed always make the same id."""
-    return stable_id(task.question.id, task.table.sha256, model, prompt_hash(), str(seed))
+    contents = [table.sha256 for table in task.tables]
+    return stable_id(task.question.id, *contents, model, prompt_hash(), str(seed))
 
 
 async def _attempt(
@@ -113,29 +114,40 @@ async def _attempt(
     async def one(task: Task, sandbox: Sandbox) -> None:
         async with gate:
             attempt = _id(task, model.name, seed)
-            trace = await solve(model, task.question, [task.table], sandbox, session=attempt)
+            trace = await solve(model, task.question, task.tables, sandbox, session=attempt)
         keep(_episode(task, trace, model=model.name, seed=seed, level=sandbox.level))
 
     for some in _by_tables(tasks):
         with ExitStack() as stack:
-            sandboxes = _open_sandboxes({task.path for task in some}, stack)
+            sandboxes = _open_sandboxes(some, stack)
             async with asyncio.TaskGroup() as group:
                 for task in some:
-                    group.create_task(one(task, sandboxes[task.path]))
+                    group.create_task(one(task, sandboxes[_key(task)]))
 
 
-def _open_sandboxes(paths: Collection[Path], stack: ExitStack) -> dict[Path, Sandbox]:
-    """One sandbox a table, started side by side and closed with `stack`."""
+def _key(task: Task) -> tuple[Path, ...]:
+    """What tasks that share a sandbox server have in common."""
+    return tuple(task.paths)
+
+
+def _open_sandboxes(tasks: Sequence[Task], stack: ExitStack) -> dict[tuple[Path, ...], Sandbox]:
+    """One sandbox for each set of tables, started side by side and closed with `stack`."""
+    one_each = {_key(task): task for task in tasks}
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        sandboxes = pool.map(lambda path: Sandbox({path.stem: path}), paths)
-        return {path: stack.enter_context(box) for path, box in zip(paths, sandboxes, strict=True)}
+        sandboxes = pool.map(_sandbox, one_each.values())
+        return {key: stack.enter_context(box) for key, box in zip(one_each, sandboxes, strict=True)}
+
+
+def _sandbox(task: Task) -> Sandbox:
+    names = [table.name for table in task.tables]
+    return Sandbox(dict(zip(names, task.paths, strict=True)))
 
 
 def _by_tables(tasks: Sequence[Task]) -> Iterator[list[Task]]:
     """The tasks in groups that need at most TABLES_AT_ONCE sandbox servers."""
-    order = {path: at for at, path in enumerate(dict.fromkeys(task.path for task in tasks))}
-    by_table = sorted(tasks, key=lambda task: order[task.path])
-    for _, some in groupby(by_table, key=lambda task: order[task.path] // TABLES_AT_ONCE):
+    order = {key: at for at, key in enumerate(dict.fromkeys(map(_key, tasks)))}
+    by_table = sorted(tasks, key=lambda task: order[_key(task)])
+    for _, some in groupby(by_table, key=lambda task: order[_key(task)] // TABLES_AT_ONCE):
         yield [*some]
 
 
@@ -153,7 +165,7 @@ def _episode(task: Task, trace: Trace, *, model: str, seed: int, level: str) -> 
     return Episode(
         id=_id(task, model, seed),
         question=question,
-        tables=[task.table],
+        tables=task.tables,
         traces=[trace],
         verdict=verdict,
         provenance=Provenance(

@@ -22,7 +22,7 @@ def scripted_teacher(tasks: Sequence[Task], *, seed: int) -> ScriptedTeacher:
     rng = random.Random(f"teacher-{seed}")
     scripts: dict[str, list[str]] = {}
     for task in tasks:
-        asked = opening(task.question, [task.table])[-1].content
+        asked = opening(task.question, task.tables)[-1].content
         right = as_reply(script(task.question))
         scripts[asked] = [as_reply(SLIP), right] if rng.random() < SLIP_SHARE else [right]
     return ScriptedTeacher(scripts)

@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
         found = profile_table(path)
         questions = ask(found, count=args.per_table, seed=args.seed)
         tasks += [
-            Task(question=q, table=table_ref(found, args.out), path=path.resolve())
+            Task(question=q, tables=[table_ref(found, args.out)], paths=[path.resolve()])
             for q in questions
         ]
     teacher = scripted_teacher(tasks, seed=args.seed)

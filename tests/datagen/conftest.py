@@ -32,4 +32,4 @@ def shop(tmp_path: Path) -> Path:
 def tasks(shop: Path) -> list[Task]:
     profile = profile_table(shop)
     ref = table_ref(profile, shop.parent)
-    return [Task(question=q, table=ref, path=shop) for q in ask(profile, count=13, seed=0)]
+    return [Task(question=q, tables=[ref], paths=[shop]) for q in ask(profile, count=13, seed=0)]

@@ -8,9 +8,9 @@ from datagen.sandbox import Sandbox
 
 
 def run(task: Task, replies: list[str]):
-    teacher = ScriptedTeacher({opening(task.question, [task.table])[-1].content: replies})
-    with Sandbox({"shop": task.path}) as sandbox:
-        return asyncio.run(solve(teacher, task.question, [task.table], sandbox, session="s"))
+    teacher = ScriptedTeacher({opening(task.question, task.tables)[-1].content: replies})
+    with Sandbox({"shop": task.paths[0]}) as sandbox:
+        return asyncio.run(solve(teacher, task.question, task.tables, sandbox, session="s"))
 
 
 def test_variables_live_across_turns_and_the_answer_ends_the_trace(tasks: list[Task]):

@@ -41,7 +41,7 @@ def test_a_changed_table_is_refused(tasks: list[Task], tmp_path: Path):
     episodes = attempt_all(tasks[:2], ScriptedTeacher({}), seed=0, journal=tmp_path / "j")
     write_episodes(tmp_path / "test.jsonl", episodes)
     assert [t.question for t in tasks_of(episodes, tmp_path)] == [t.question for t in tasks[:2]]
-    tasks[0].path.write_text("city,amount\nUlm,1\n")
+    tasks[0].paths[0].write_text("city,amount\nUlm,1\n")
     with pytest.raises(BadData, match="has changed"):
         tasks_of(episodes, tmp_path)
 

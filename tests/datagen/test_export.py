@@ -13,12 +13,12 @@ def test_rows_are_the_messages_of_the_trace_and_slips_are_not_trained(
 ):
     first, second = tasks[:2]
     scripts = {
-        opening(first.question, [first.table])[-1].content: [
+        opening(first.question, first.tables)[-1].content: [
             as_reply("submit(df['cty'])"),
             as_reply("print(1)"),
             as_reply(script(first.question)),
         ],
-        opening(second.question, [second.table])[-1].content: [as_reply("submit('wrong')")],
+        opening(second.question, second.tables)[-1].content: [as_reply("submit('wrong')")],
     }
     episodes = attempt_all(
         [first, second], ScriptedTeacher(scripts), seed=0, journal=tmp_path / "j"

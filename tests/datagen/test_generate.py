@@ -1,11 +1,13 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from datagen.episode import Episode
-from datagen.generate import Task, attempt_all
+from datagen.generate import Task, attempt_all, table_ref
 from datagen.models import ScriptedTeacher
-from datagen.prompts.render import as_reply
+from datagen.prompts.render import as_reply, opening
 from datagen.questions.teach import scripted_teacher
+from datagen.tables import profile_table
 
 
 def asked(episodes: list[Episode]) -> list[str]:
@@ -55,3 +57,17 @@ def test_a_torn_journal_is_taken_up_without_asking_again(tasks: list[Task], tmp_
     assert {json.loads(line)["id"] for line in journal.read_bytes().splitlines()} == {
         e.id for e in whole
     }
+
+
+def test_a_question_about_two_tables_has_the_first_as_df_and_both_by_name(
+    tasks: list[Task], tmp_path: Path
+):
+    other = tmp_path / "regions.csv"
+    other.write_text("city,region\nUlm,south\nBonn,west\n", "utf-8")
+    ref = table_ref(profile_table(other), tmp_path)
+    task = replace(tasks[0], tables=[*tasks[0].tables, ref], paths=[*tasks[0].paths, other])
+    code = 'submit([len(df), *(len(tables[name]) for name in ("shop", "regions"))])'
+    teacher = ScriptedTeacher({opening(task.question, task.tables)[-1].content: [as_reply(code)]})
+    (episode,) = attempt_all([task], teacher, seed=0, journal=tmp_path / "j")
+    assert episode.traces[0].answer == [8, 8, 2]
+    assert [table.name for table in episode.tables] == ["shop", "regions"]

@@ -8,7 +8,7 @@ from datagen.sandbox import CellResult
 
 
 def test_opening_shows_table_columns_and_question(tasks: list[Task]):
-    system, user = opening(tasks[0].question, [tasks[0].table])
+    system, user = opening(tasks[0].question, tasks[0].tables)
     assert (system.role, user.role) == ("system", "user")
     assert "submit(answer)" in system.content
     assert user.content == (
