@@ -178,6 +178,14 @@ def candidates(wanted: Wanted, catalog: Catalog, *, min_cuda: str) -> Choice:
     return Choice(tuple(ranked), tuple(dropped))
 
 
+def reach(wanted: Wanted, catalog: Catalog, flavours: Iterable[str]) -> dict[str, int]:
+    """How many of the wanted kinds of card can be had now with an image for each CUDA flavour."""
+    return {
+        cuda: len(candidates(wanted, catalog, min_cuda=cuda).ranked)
+        for cuda in sorted(flavours, key=_version)
+    }
+
+
 def _against(gpu: Gpu, count: int, min_cuda: str) -> str:
     if not gpu.secure or gpu.secure_price <= 0:
         return "not offered on Secure Cloud"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 from launcher import engine
 from launcher.errors import BuildFailed, PushRefused
 from launcher.settings import Settings
+from launcher.view import clock
 from trainer.contract.errors import BadJob, Interrupted, NotFound, Usage
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ UPLOAD_CUDA = 3_400_000_000
 """Compressed bytes of the whole image by CUDA, from the sizes of the pinned wheels."""
 UPLOAD_CHANGE = 1_000_000
 """What is pushed at most when only our own code has changed."""
+UPLINK = 12.5e6
+"""Bytes a second of a home's link, for the rough figure only: 100 Mbit/s."""
 LOCAL = "sft-launch"
 """Repository of images that stay here."""
 KEPT_LINES = 20
@@ -198,6 +201,17 @@ def standing(what: Recipe, repository: str, *, client: Any) -> Standing:
         whole = UPLOAD.get(what.arguments.get("CUDA", ""), UPLOAD_CUDA)
         upload = UPLOAD_CHANGE if earlier - {name} else whole
     return Standing(name, digest, _built(name, client), upload)
+
+
+def upload_line(found: Standing) -> str:
+    """What is still to be done for the image, as the quote shows it."""
+    if found.digest is not None:
+        return "  image: the registry has it"
+    todo = "push" if found.built else "build and push"
+    return (
+        f"  image: to {todo} before anything is rented, about {size(found.upload)}, "
+        f"{clock(found.upload / UPLINK)} at 100 Mbit/s (rough)"
+    )
 
 
 def ensure_image(what: Recipe, repository: str, *, client: Any, scene: "Scene") -> str:

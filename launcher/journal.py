@@ -6,7 +6,7 @@ may leave, is ignored by readers and cut by the next writer. Appending needs the
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -62,6 +62,12 @@ class Journal:
             file.flush()
             os.fsync(file.fileno())
         self.entries.append(entry)
+
+
+def of_this_run(entries: Sequence[Entry]) -> Sequence[Entry]:
+    """Those from the newest ``created`` on: what came before it was overwritten."""
+    created = [at for at, entry in enumerate(entries) if entry.what == "created"]
+    return entries[created[-1] :] if created else entries
 
 
 def read(path: Path) -> list[Entry]:

@@ -5,6 +5,7 @@ sizes in GB, instants are unix seconds.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -148,6 +149,15 @@ def lines(offer: Quote, settings: Settings) -> list[str]:
         f"  finished and not fetched it waits {settings.grace:g} min (${offer.waiting:.2f}), {after}",
         f"  {kept}",
     ]
+
+
+def reach_line(reach: Mapping[str, int], wanted: int, cuda: str) -> str:
+    """How many of the ``wanted`` kinds of card each CUDA flavour of the image reaches; ``cuda`` is used."""
+    others = ", ".join(f"{count} with {other}" for other, count in reach.items() if other != cuda)
+    return (
+        f"  cards: {reach[cuda]} of {wanted} kinds can be had now with CUDA {cuda}"
+        + f" ({others}: --cuda)" * bool(others)
+    )
 
 
 def at(instant: float) -> str:

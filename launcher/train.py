@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from launcher import runs, status
-from launcher.journal import read
+from launcher.journal import of_this_run, read
 from launcher.machines import MACHINES, Machine, Work
 from launcher.machines.scene import Scene
 from launcher.runs import Log, Run
@@ -72,7 +72,7 @@ def train(request: Request, *, world: World, view: View) -> Outcome:
     machine.check(job)
     if not request.attach:
         data = check_data(request.job or job, view=view)  # a fault names the path as it was typed
-        offer = {} if request.resume else machine.offer(run, job, data)
+        offer = {} if request.resume else machine.offer(run, job, data, ())
     else:
         data, offer = None, {}
     with world.interrupts(scene.interrupts):
@@ -114,7 +114,7 @@ def preview(request: Request, *, world: World, view: View) -> list[dict[str, Any
     machine = MACHINES[plan.where](Scene(world, view, plan.settings))
     machine.check(plan.job)
     data = check_data(request.job or plan.job, view=view)
-    machine.offer(plan.run, plan.job, data)
+    machine.offer(plan.run, plan.job, data, ())
     return machine.preview(plan.run, plan.job)
 
 
@@ -241,7 +241,7 @@ def start(
     run, job = plan.run, plan.job
     if request.resume is not None:
         data = data or check_data(job, view=view)
-        if offer := machine.offer(run, job, data):
+        if offer := machine.offer(run, job, data, of_this_run(log.entries)):
             log.fact("quote", **offer)
     run.job.write_text(job.to_json(), encoding="utf-8")
     view.recall(events.read(run.events)[0])

@@ -1,7 +1,9 @@
 """Where a run can live. Each machine brings a trainer to work on a run and knows whether it lives."""
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
+from launcher.journal import Entry
 from launcher.machines.docker import Docker
 from launcher.machines.here import Here
 from launcher.machines.runpod import RunPod
@@ -52,8 +54,11 @@ class Machine(Protocol):
     def check(self, job: Job) -> None:
         """Raise the fault for which no trainer can run there, before anything is done."""
 
-    def offer(self, run: Run, job: Job, data: Rows) -> dict[str, Any]:
-        """Show what it will cost and return it as facts. Raises ``OverBudget``; empty when free."""
+    def offer(self, run: Run, job: Job, data: Rows, past: Sequence[Entry]) -> dict[str, Any]:
+        """Show what it will cost and return it as facts. Raises ``OverBudget``; empty when free.
+
+        ``past`` is the journal of the run's earlier attempts, empty for a new run.
+        """
 
     def preview(self, run: Run, job: Job) -> list[dict[str, Any]]:
         """The requests and commands that a run would send, after ``offer``; sends nothing."""

@@ -7,12 +7,14 @@ started it.
 
 import hashlib
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from launcher import engine, image
+from launcher.journal import Entry
 from launcher.machines.scene import Scene
 from launcher.runs import Log, Run, is_locked
 from trainer.contract import events
@@ -106,7 +108,7 @@ class Docker:
         )
         self.scene.view.say(f"training in a container of the local engine, {gpus}")
 
-    def offer(self, run: Run, job: Job, data: Rows) -> dict[str, Any]:
+    def offer(self, run: Run, job: Job, data: Rows, past: Sequence[Entry]) -> dict[str, Any]:
         return {}
 
     def preview(self, run: Run, job: Job) -> list[dict[str, Any]]:

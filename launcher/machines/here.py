@@ -8,10 +8,12 @@ trainer can start in the same run folder.
 import importlib.util
 import shlex
 import signal
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from launcher.journal import Entry
 from launcher.machines.scene import Scene
 from launcher.runs import Log, Run, is_locked, lock
 from launcher.world import Child, World
@@ -76,7 +78,7 @@ class Here:
                 "pip install -c constraints.txt '.[train]' (in the project's folder)",
             )
 
-    def offer(self, run: Run, job: Job, data: Rows) -> dict[str, Any]:
+    def offer(self, run: Run, job: Job, data: Rows, past: Sequence[Entry]) -> dict[str, Any]:
         return {}
 
     def preview(self, run: Run, job: Job) -> list[dict[str, Any]]:

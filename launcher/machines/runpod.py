@@ -1,9 +1,11 @@
 """A pod at RunPod: rented for one run, fetched from, and let go."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from launcher import guard, plan
+from launcher.journal import Entry, of_this_run
 from launcher.machines.scene import Scene
 from launcher.rental import rent
 from launcher.rental.names import key_file, rented
@@ -55,7 +57,7 @@ class RunPod:
             )
         self._secret = runpod(self.scene.world)
 
-    def offer(self, run: Run, job: Job, data: Rows) -> dict[str, Any]:
+    def offer(self, run: Run, job: Job, data: Rows, past: Sequence[Entry]) -> dict[str, Any]:
         self._offer = rent.look(self.api, self.scene, plan.size(job, data))
         deals = rent.quotes(self._offer, self.scene)
         for text in plan.lines(deals[0], self.scene.settings):
@@ -63,7 +65,29 @@ class RunPod:
         if len(deals) > 1:
             others = ", ".join(f"{deal.gpu} ${deal.rate:.2f}/h" for deal in deals[1:])
             self.scene.view.say(f"  if it is gone: {others}")
-        return deals[0].facts()
+        reach, settings = self._offer.reach, self.scene.settings
+        self.scene.view.say(plan.reach_line(reach, len(self._offer.wanted.ids), settings.cuda))
+        upload = self._offer_image(past)
+        return {**deals[0].facts(), "reach": dict(reach), "upload_bytes": upload}
+
+    def _offer_image(self, past: Sequence[Entry]) -> int:
+        """Say what is still to be done for the image; the bytes to be pushed, roughly."""
+        settings = self.scene.settings
+        if self._had_image(past) is not None:
+            return 0
+        from launcher.image import recipe, repository, standing, upload_line
+
+        where = repository(settings)
+        found = standing(recipe(settings), where, client=self.scene.world.docker())
+        self.scene.view.say(upload_line(found))
+        return found.upload
+
+    def _had_image(self, entries: Sequence[Entry]) -> str | None:
+        """The image named, or the one that this run has."""
+        if self.scene.settings.image is not None:
+            return self.scene.settings.image
+        made = (e for e in reversed(entries) if e.what == "image" and e.stage == "done")
+        return next((str(entry.facts["image"]) for entry in made), None)
 
     def preview(self, run: Run, job: Job) -> list[dict[str, Any]]:
         assert self._offer is not None
@@ -124,19 +148,16 @@ class RunPod:
 
     def _image(self, log: Log) -> str:
         """The image to rent with: the one named, the one this run has, or a new one, built and pushed."""
-        settings = self.scene.settings
-        if settings.image is not None:
-            return settings.image
-        for entry in reversed(log.entries):
-            if entry.what == "image" and entry.stage == "done":
-                return str(entry.facts["image"])
-        from launcher.image import ensure_image, recipe
+        if (had := self._had_image(of_this_run(log.entries))) is not None:
+            return had
+        from launcher.image import ensure_image, recipe, repository
 
-        assert settings.image_repo is not None
-        with log.effect("image", repo=settings.image_repo) as outcome:
+        settings = self.scene.settings
+        where = repository(settings)
+        with log.effect("image", repo=where) as outcome:
             outcome["image"] = ensure_image(
                 recipe(settings),
-                settings.image_repo,
+                where,
                 client=self.scene.world.docker(),
                 scene=self.scene,
             )

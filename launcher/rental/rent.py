@@ -1,5 +1,6 @@
 """Renting: along the cards that fit, cheapest first, each attempt in the journal before it is made."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from launcher import gpus, plan
@@ -12,6 +13,7 @@ from launcher.errors import (
     OverBudget,
     PaymentRequired,
 )
+from launcher.image import BASES
 from launcher.machines.scene import Scene
 from launcher.rental.names import Name, machine_id, rented
 from launcher.runpod_api import Api, OutcomeUnknown, Pod, PodRequest
@@ -26,12 +28,16 @@ DEARER = 1.02  # how much above the quoted rate a pod may be
 
 @dataclass(frozen=True)
 class Offer:
-    """What can be rented now: the cards in the order they are tried, and what is to be trained."""
+    """What can be rented now: the cards in the order they are tried, and what is to be trained.
+
+    ``reach``: how many kinds of card each CUDA flavour of the image would have to choose from.
+    """
 
     wanted: gpus.Wanted
     choice: gpus.Choice
     read_at: float
     what: plan.Size
+    reach: Mapping[str, int]
 
 
 def look(api: Api, scene: Scene, what: plan.Size) -> Offer:
@@ -43,13 +49,17 @@ def look(api: Api, scene: Scene, what: plan.Size) -> Offer:
     choice = gpus.candidates(wanted, catalog, min_cuda=settings.cuda)
     if wanted.note:
         scene.view.say(wanted.note)
+    reach = gpus.reach(wanted, catalog, {settings.cuda, *BASES} - {"none"})
     if not choice.ranked:
+        older = [cuda for cuda, count in reach.items() if count]
         raise NoCapacity(
             f"no card for --gpu {settings.gpu} can be had now",
-            "try another card, or try later",
+            f"an image for an older CUDA reaches some: --cuda {older[-1]}"
+            if older
+            else "try another card, or try later",
             faults=[f"{card}: {reason}" for card, reason in choice.dropped],
         )
-    return Offer(wanted, choice, catalog.read_at, what)
+    return Offer(wanted, choice, catalog.read_at, what, reach)
 
 
 def quotes(offer: Offer, scene: Scene) -> list[plan.Quote]:

@@ -1,6 +1,6 @@
 import pytest
 
-from launcher.gpus import CARDS, LIKE_A10G, NAMES, NOT_THERE, candidates, resolve
+from launcher.gpus import CARDS, LIKE_A10G, NAMES, NOT_THERE, candidates, reach, resolve
 from launcher.runpod_api.answers import Catalog, Gpu
 from trainer.contract.errors import Usage
 
@@ -180,3 +180,9 @@ def test_stock_that_is_not_told_is_tried_last():
 
 def test_the_equivalents_are_reachable_under_every_name_for_it():
     assert {ids for ids, _ in NOT_THERE.values()} == {LIKE_A10G}
+
+
+def test_an_older_cuda_reaches_more_cards():
+    old = gpu(R3090, 0.3, cuda={"12.6": True, "12.8": True})
+    told = reach(resolve("A10G"), catalog(gpu(A5000, 0.3), old), ["13.0", "12.8", "12.6"])
+    assert list(told.items()) == [("12.6", 2), ("12.8", 2), ("13.0", 1)]

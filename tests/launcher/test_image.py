@@ -175,6 +175,18 @@ def test_nothing_is_built_or_pushed_that_is_there(project, scene, heard):
     assert local.asked == [f"build {image.LOCAL}:{what.tag} for None"]
 
 
+def test_the_quote_says_what_is_to_be_pushed_and_how_long_that_takes():
+    absent = image.Standing("x", None, built=False, upload=3_400_000_000)
+    assert image.upload_line(absent) == (
+        "  image: to build and push before anything is rented, about 3.4 GB, 4:32 at 100 Mbit/s "
+        "(rough)"
+    )
+    assert "to push before" in image.upload_line(replace(absent, built=True))
+    assert image.upload_line(replace(absent, digest="x@y", upload=0)) == (
+        "  image: the registry has it"
+    )
+
+
 @pytest.fixture
 def published(scene, monkeypatch):
     """`published(engine, ...)`: the verb's facts, with this project and that engine."""

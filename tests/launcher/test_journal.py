@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from launcher.journal import Journal, read
+from launcher.journal import Journal, of_this_run, read
 from launcher.world import World
 
 
@@ -66,6 +66,14 @@ def test_lines_that_are_no_entries_are_skipped(tmp_path):
     later = json.dumps({"what": "b", "stage": "fact", "time": 1, "new": 2})
     path.write_bytes(path.read_bytes() + b"\0\0\n[]\n" + later.encode() + b"\n")
     assert [e.what for e in read(path)] == ["a"]
+
+
+def test_what_was_overwritten_is_not_of_this_run(tmp_path):
+    journal = journal_in(tmp_path)
+    for what in ("a", "created", "image", "created", "b"):
+        journal.fact(what)
+    assert [e.what for e in of_this_run(journal.entries)] == ["created", "b"]
+    assert [e.what for e in of_this_run(journal.entries[:1])] == ["a"]
 
 
 def test_no_journal_has_no_entries(tmp_path):

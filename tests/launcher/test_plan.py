@@ -60,3 +60,9 @@ def test_the_quote_tells_rate_most_waiting_and_what_a_host_failure_loses():
     )
     kept = "\n".join(plan.lines(*quote(0.27, volume="mine")))
     assert "volume mine keeps checkpoints" in kept
+
+
+def test_the_quote_tells_what_each_cuda_flavour_reaches():
+    said = plan.reach_line({"12.8": 3, "13.0": 1}, 6, "13.0")
+    assert said == "  cards: 1 of 6 kinds can be had now with CUDA 13.0 (3 with 12.8: --cuda)"
+    assert plan.reach_line({"13.0": 1}, 1, "13.0").endswith("with CUDA 13.0")

@@ -1,6 +1,7 @@
 """The whole way on RunPod, in virtual time: what is sent, what stays, and that nothing bills on."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -406,3 +407,40 @@ def test_a_result_changed_on_the_way_keeps_the_pod(project, account, begin, monk
     with pytest.raises(ResultRejected):
         begin()
     assert the_pod(account).status == "RUNNING"  # it stops itself, with its disk kept
+
+
+def test_the_image_and_its_upload_stand_in_the_quote_and_are_not_made_twice(
+    account, begin, view, world, monkeypatch
+):
+    from launcher import image
+    from launcher.train import Request, train
+
+    found = image.Standing("repo:tag", None, built=False, upload=2_000_000)
+    made: list[str] = []
+    monkeypatch.setattr(world, "docker", lambda: None)
+    monkeypatch.setattr(image, "standing", lambda *_, **__: found)
+
+    def make(*_, **__):
+        made.append("repo@sha256:1")
+        return made[-1]
+
+    monkeypatch.setattr(image, "ensure_image", make)
+    account.behaviour = "fail"
+    with pytest.raises(TrainingFailed):
+        begin(image=None, image_repo="repo")
+    quoted = next(i for i, line in enumerate(view.lines) if "about 2.0 MB" in line)
+    assert quoted < next(i for i, line in enumerate(view.lines) if line.startswith("renting"))
+    assert any("2 of 6 kinds can be had now with CUDA 13.0" in line for line in view.lines)
+
+    account.behaviour = "good"
+    view.lines.clear()
+    train(Request(resume="a"), world=world, view=view)
+    assert not any("image:" in line for line in view.lines)
+    assert {request.image for request in account.created} == {"repo@sha256:1"}
+    assert len(made) == 1
+
+
+def test_without_a_new_enough_driver_the_flavour_that_reaches_cards_is_named(account, begin):
+    account.gpus = [replace(gpu, cuda={"12.8": True}) for gpu in account.gpus]
+    with pytest.raises(NoCapacity, match=r"--cuda 12\.8"):
+        begin()
