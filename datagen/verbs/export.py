@@ -6,8 +6,17 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datagen.export import Rules
+from datagen.verbs.arguments import whole_count
+
 if TYPE_CHECKING:
     from datagen.verbs.arguments import Verbs
+
+LIMITS = {
+    "per_question": "at most N distinct right attempts at one question (4)",
+    "per_family": "at most N rows of one question family",
+    "per_table": "at most N rows about one table",
+}
 
 
 def add(verbs: Verbs) -> None:
@@ -16,12 +25,31 @@ def add(verbs: Verbs) -> None:
     )
     verb.add_argument("episodes", type=Path, metavar="EPISODES")
     verb.add_argument("--out", type=Path, required=True, help="JSONL file to write")
+    for name, meaning in LIMITS.items():
+        verb.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=whole_count,
+            default=getattr(Rules, name),
+            metavar="N",
+            help=meaning,
+        )
+    verb.add_argument(
+        "--hinted", action="store_true", help="also attempts that saw the question's hint"
+    )
+    verb.add_argument(
+        "--rejected", type=Path, metavar="FILE", help="also write right against wrong attempts here"
+    )
     verb.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     from datagen.episode import read_episodes
-    from datagen.export import export as write_rows
+    from datagen.export import export
 
-    print(f"{write_rows(read_episodes(args.episodes), args.out)} rows: {args.out}")
+    rules = Rules(hinted=args.hinted, **{name: getattr(args, name) for name in LIMITS})
+    done = export(read_episodes(args.episodes), args.out, rules=rules, rejected=args.rejected)
+    print(f"{done.rows} rows: {args.out}")
+    for reason, count in done.left_out.items():
+        if count:
+            print(f"{count} left out: {reason}")
     return 0

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 
 
 def add(verbs: Verbs) -> None:
-    verb = verbs.add_parser("split", help="split episodes by table into train.jsonl and test.jsonl")
+    verb = verbs.add_parser(
+        "split", help="split episodes by table, then by question family; no near-duplicate across"
+    )
     verb.add_argument("episodes", type=Path, metavar="EPISODES")
     verb.add_argument(
         "--test-share", type=float, default=0.25, help="share of the tables to hold out (0.25)"
@@ -23,24 +25,36 @@ def add(verbs: Verbs) -> None:
         metavar="TABLE",
         help="hold this table out; repeatable",
     )
+    verb.add_argument(
+        "--family-share",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="also hold out this share of the question families, to families.jsonl (0)",
+    )
     verb.add_argument("--seed", type=int, default=0)
     verb.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     from datagen.episode import read_episodes, write_episodes
-    from datagen.split import split_by_table
+    from datagen.split import split
 
-    sides = split_by_table(
+    found = split(
         read_episodes(args.episodes),
         test_share=args.test_share,
         seed=args.seed,
         hold_out=args.hold_out,
+        family_share=args.family_share,
     )
-    for name, side in zip(("train", "test"), sides, strict=True):
+    sides = {"train": found.train, "test": found.test}
+    if args.family_share:
+        sides["families"] = found.families
+    for name, side in sides.items():
         path = args.episodes.parent / f"{name}.jsonl"
         write_episodes(path, side)
-        print(
-            f"{len(side)} episodes over {len({t.sha256 for e in side for t in e.tables})} tables: {path}"
-        )
+        tables = len({table.sha256 for episode in side for table in episode.tables})
+        print(f"{len(side)} episodes over {tables} tables: {path}")
+    for reason, count in found.left_out.items():
+        print(f"{count} left out: {reason}")
     return 0

@@ -1,6 +1,10 @@
+import json
 from pathlib import Path
 
-from datagen.export import export
+import pytest
+
+from datagen.episode import Episode, Message, Provenance, Question, TableRef, Trace, Turn, Verdict
+from datagen.export import Rules, export
 from datagen.generate import Task, attempt_all
 from datagen.models import ScriptedTeacher
 from datagen.prompts.render import as_reply, opening
@@ -24,9 +28,74 @@ def test_rows_are_the_messages_of_the_trace_and_slips_are_not_trained(
         [first, second], ScriptedTeacher(scripts), seed=0, journal=tmp_path / "j"
     )
     path = tmp_path / "rows.jsonl"
-    assert export(episodes, path) == 1
+    assert export(episodes, path).rows == 1
     (row,) = read_rows(path).rows
     said = [(m["role"], m["content"]) for m in row.messages]
     assert said == [(m.role, m.content) for m in episodes[0].traces[0].messages()]
     weights = [m["weight"] for m in row.messages if m["role"] == "assistant"]
     assert weights == [0, 1, 1]
+
+
+def attempt(code: str, *, agrees: bool = True, hinted: bool = False) -> Trace:
+    turn = Turn(reply=as_reply(code), code=code, submitted=True, answer=1)
+    return Trace(
+        opening=[Message(role="user", content="?" + " hint" * hinted)],
+        turns=[turn],
+        agrees=agrees,
+        hinted=hinted,
+    )
+
+
+def episode(number: int, *traces: Trace, family: str = "f", verified: bool = True) -> Episode:
+    question = Question(
+        id=f"q{number}", text="?", answer_type="integer", source="proposed", family=family,
+        difficulty="easy", known=False,
+    )  # fmt: skip
+    return Episode(
+        id=f"e{number}",
+        question=question,
+        tables=[TableRef(name="t", path="t.csv", sha256="0", rows=1, columns=[])],
+        traces=[*traces],
+        verdict=Verdict(verified=verified, rule="majority"),
+        provenance=Provenance(
+            model="m", prompt_sha256="p", sandbox_level="full", seed=0, versions={}
+        ),
+    )
+
+
+def test_what_each_rule_leaves_out_is_counted(tmp_path: Path):
+    traces = [
+        attempt("submit(0)", hinted=True),
+        attempt("x = 1\nsubmit(x)"),
+        attempt("y = 1  # the same\nsubmit(y)"),
+        attempt("submit(2)", agrees=False),
+        *(attempt(f"submit({n} - {n - 1})") for n in range(10, 15)),
+    ]
+    done = export([episode(1, *traces), episode(2, verified=False)], tmp_path / "rows.jsonl")
+    assert done.rows == 4
+    assert +done.left_out == {
+        "attempt saw the hint": 1,
+        "same code as another attempt": 1,
+        "attempt not right": 1,
+        "over the limit per question": 2,
+        "episode not verified": 1,
+    }
+
+
+@pytest.mark.parametrize("rules", [Rules(per_family=3), Rules(per_table=3)])
+def test_caps_choose_among_all_questions_and_keep_their_order(rules: Rules, tmp_path: Path):
+    path = tmp_path / "rows.jsonl"
+    done = export([episode(n, attempt(f"submit({n})")) for n in range(40)], path, rules=rules)
+    kept = [json.loads(line)["episode"] for line in path.read_text().splitlines()]
+    assert done.rows == len(kept) == 3
+    assert kept == sorted(kept, key=lambda name: int(name[1:]))
+    assert kept != ["e0", "e1", "e2"]
+
+
+def test_wrong_attempts_become_preference_pairs_with_the_same_prompt(tmp_path: Path):
+    traces = [attempt("submit(1)"), attempt("submit(2)", agrees=False)]
+    hinted = attempt("submit(3)", agrees=False, hinted=True)
+    export([episode(1, *traces, hinted)], tmp_path / "r", rejected=tmp_path / "pairs")
+    (pair,) = [json.loads(line) for line in (tmp_path / "pairs").read_text().splitlines()]
+    assert pair["chosen"][0]["content"] == as_reply("submit(1)")
+    assert pair["rejected"][0]["content"] == as_reply("submit(2)")
