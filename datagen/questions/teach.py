@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from datagen.models import ScriptedTeacher
 from datagen.prompts.render import as_reply, opening
-from datagen.questions.template import script
+from datagen.questions.basic import script
 
 if TYPE_CHECKING:
     from datagen.generate import Task

@@ -35,8 +35,8 @@ def add(verbs: Verbs) -> None:
 def run(args: argparse.Namespace) -> int:
     from datagen.episode import write_episodes
     from datagen.generate import Task, attempt_all, table_ref
+    from datagen.questions.basic import ask
     from datagen.questions.teach import scripted_teacher
-    from datagen.questions.template import ask
     from datagen.tables import profile_table
 
     target = args.out / "episodes.jsonl"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from datagen.generate import Task, table_ref
-from datagen.questions.template import ask
+from datagen.questions.basic import ask
 from datagen.tables import profile_table
 
 SHOP = """\

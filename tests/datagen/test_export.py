@@ -8,7 +8,7 @@ from datagen.export import Rules, export
 from datagen.generate import Task, attempt_all
 from datagen.models import ScriptedTeacher
 from datagen.prompts.render import as_reply, opening
-from datagen.questions.template import script
+from datagen.questions.basic import script
 from trainer.contract.rows import read_rows
 
 

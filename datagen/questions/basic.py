@@ -1,6 +1,7 @@
-"""Template questions: families of wordings filled from a table's profile.
+"""The basic template families: short questions answered by one expression, as the demo asks them.
 
-Each question carries its typed answer with the stated precision, computed by `truth.py`; `script`
+The tiny base model's card names these wordings, so they stay as they are; `template.py` asks the rest.
+Each question carries its typed answer with the stated precision, computed by `basic_truth.py`; `script`
 gives the pandas code that answers it. A question with two defensible answers (a tie, a value on a
 rounding border) is not asked.
 """
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from datagen.episode import Question, stable_id
-from datagen.questions import truth
+from datagen.questions import basic_truth as truth
 from datagen.verify import AnswerType
 
 if TYPE_CHECKING:
