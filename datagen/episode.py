@@ -41,7 +41,10 @@ class Reading(_Record):
     """How a CSV's bytes become a frame: inferred once, kept, so that everyone reads the same table.
 
     The defaults are the plain case. `formats` gives a date column's strptime format, `kinds` the kind
-    of a column where it is not what pandas would make of it.
+    of a column where it is not what pandas would make of it. Missing are the texts pandas takes for
+    missing (NA, null, nothing...) without those `kept`, those of `missing` in every column, and those
+    of `sentinels` in one. `decimals` names columns whose decimal mark is not `decimal`; each character
+    of `thousands` is a group mark.
     """
 
     encoding: str = "utf-8-sig"
@@ -49,6 +52,9 @@ class Reading(_Record):
     decimal: str = "."
     thousands: str | None = None
     missing: list[str] = []
+    kept: list[str] = []
+    sentinels: dict[str, list[str]] = {}
+    decimals: dict[str, str] = {}
     kinds: dict[str, str] = {}
     formats: dict[str, str] = {}
 
@@ -69,8 +75,9 @@ Difficulty = Literal["easy", "medium", "hard", "very hard"]
 
 
 class Question(_Record):
-    """A question with the form of its answer; `decimals` is the stated precision of a number.
+    """A question with the form of its answer.
 
+    `decimals` or `significant` digits are the stated precision of a number.
     `family` is the template's name or the program's shape: what splits keep apart. `code` is a
     solution, where one is known. Where `known` is false there is no ground truth, and attempts are
     judged against each other.
@@ -80,6 +87,7 @@ class Question(_Record):
     text: str
     answer_type: AnswerType
     decimals: int | None = None
+    significant: int | None = None
     units: str | None = None
     source: Source
     family: str

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from datagen.answer import as_truth
 from datagen.verify import ANSWER_TYPES, judge
 
 NAN = float("nan")
@@ -29,6 +30,20 @@ scalars = st.one_of(
         (2.67, 2.675, "number", 2),
         (-0.0, 0.0, "number", 2),
         (1e15, 1e15 + 0.125, "number", 2),
+        ("3.5", 3.5, "number", 1),
+        (" 3.0 ", 3, "integer", None),
+        ("-1e3", -1000.0, "number", 0),
+        ("Yes", True, "boolean", None),
+        ("false", False, "boolean", None),
+        ("2024-01-05T00:00:00", "2024-01-05", "date", None),
+        ("2024-01-05 10:30", "2024-01-05T10:30:00", "date", None),
+        ("2024-01-05T00:30:00+01:00", "2024-01-04T23:30:00Z", "date", None),
+        (["2024-01-05T00:00:00"], ["2024-01-05"], "list", None),
+        (["2024-01-05T00:00:00", "b"], ["b", "2024-01-05"], "set", None),
+        ({"a": 1.004, "n": 7.0}, {"n": 7, "a": 1.0}, "object", 2),
+        ({"7.0": 1, "2024-01-05T00:00:00": 2}, {"7": 1, "2024-01-05": 2}, "object", None),
+        ({"a": {"b": [1, None]}}, {"a": {"b": [1.0, NAN]}}, "object", 0),
+        ({}, {}, "object", None),
         (" Bern\n", "Bern", "text", None),
         (False, False, "boolean", None),
         (None, None, "number", 2),
@@ -60,8 +75,32 @@ def test_right(answer, truth, kind, decimals):
         (1, True, "boolean", None, "type"),
         (0, False, "boolean", None, "type"),
         (True, False, "boolean", None, "boolean"),
-        ("3.5", 3.5, "number", 1, "type"),
-        ("3", 3, "integer", None, "type"),
+        ("3,5", 3.5, "number", 1, "type"),
+        ("about 3", 3, "integer", None, "type"),
+        ("3.5", 3, "integer", None, "integer"),
+        ("9" * 5000, 3, "integer", None, "type"),
+        ("true", 1, "integer", None, "type"),
+        ("maybe", True, "boolean", None, "type"),
+        ("no", True, "boolean", None, "boolean"),
+        (["3.5"], [3.5], "list", 1, "list"),
+        ("2024-01-06", "2024-01-05", "date", None, "date"),
+        ("2024-01-05T10:00:00", "2024-01-05", "date", None, "date"),
+        ("05.01.2024", "2024-01-05", "date", None, "date"),
+        ("2024-02-31", "2024-01-05", "date", None, "date"),
+        (20240105, "2024-01-05", "date", None, "type"),
+        (None, "2024-01-05", "date", None, "missing"),
+        ("2024-01-05T00:00:00+02:00", "2024-01-05", "date", None, "date"),
+        ({"a": 1}, {"a": 1, "b": 2}, "object", None, "object"),
+        ({"a": 1, "b": 2, "c": 3}, {"a": 1, "b": 2}, "object", None, "object"),
+        ({"a": 1, "c": 2}, {"a": 1, "b": 2}, "object", None, "object"),
+        ({"A": 1}, {"a": 1}, "object", None, "object"),
+        ({"7": 1}, {"07": 1}, "object", None, "object"),
+        ({"7": 1, "7.0": 1}, {"7": 1, "8": 1}, "object", None, "object"),
+        ({"a": None}, {"a": 1}, "object", None, "object"),
+        ({"n": 7.004}, {"n": 7}, "object", 2, "object"),
+        ({"n": "7"}, {"n": 7}, "object", None, "object"),
+        ({"n": True}, {"n": 1}, "object", None, "object"),
+        ([["a", 1]], {"a": 1}, "object", None, "type"),
         (3, "3", "text", None, "type"),
         (3.4, 3, "integer", None, "integer"),
         (10**20 + 1, 10**20, "integer", None, "integer"),
@@ -113,11 +152,83 @@ def test_wrong(answer, truth, kind, decimals, rule):
         ([{}], "list", None),
         (math.inf, "number", 2),
         (1, "figure", None),
+        ("5 January 2024", "date", None),
+        (20240105, "date", None),
+        ([1], "object", None),
+        ({"a": 1.5}, "object", None),
+        ({"a": {1}}, "object", None),
+        ({"a": [{}]}, "object", None),
+        ({"7": 1, "7.0": 2}, "object", None),
     ],
 )
 def test_question_that_does_not_fit_together_is_refused(truth, kind, decimals):
     with pytest.raises(ValueError, match=r"\w"):
         judge(truth, truth, kind, decimals)
+
+
+@pytest.mark.parametrize(("decimals", "significant"), [(2, 3), (None, 0), (None, None)])
+def test_a_number_states_one_precision(decimals, significant):
+    with pytest.raises(ValueError, match=r"\w"):
+        judge(1.5, 1.5, "number", decimals, significant)
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "decimals", "truth"),
+    [
+        (5.0, "integer", None, 5),
+        ("5", "integer", None, 5),
+        ("3.14", "number", 2, 3.14),
+        ("Yes", "boolean", None, True),
+        ("2024-01-05", "date", None, "2024-01-05"),
+        (None, "number", 2, None),
+    ],
+)
+def test_an_answer_becomes_the_truth_for_others(answer, kind, decimals, truth):
+    found = as_truth(answer, kind, decimals)
+    assert (found, type(found)) == (truth, type(truth))
+    assert judge(answer, found, kind, decimals).correct
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"), [(5.5, "integer"), ([1], "text"), ("soon", "date"), ("x", "number")]
+)
+def test_an_answer_of_another_form_is_no_truth(answer, kind):
+    with pytest.raises(ValueError, match=r"\w"):
+        as_truth(answer, kind, 2)
+
+
+dates = st.datetimes().map(lambda d: d.isoformat()) | st.dates().map(lambda d: d.isoformat())
+nested = st.recursive(scalars | dates, lambda inner: st.lists(inner, max_size=3), max_leaves=6)
+truths = {
+    "integer": st.integers(-5, 5) | st.none(),
+    "number": st.floats(-2, 2) | st.integers(-2, 2) | st.just(NAN),
+    "text": st.text(max_size=2),
+    "boolean": st.booleans(),
+    "date": dates,
+    "list": st.lists(nested, max_size=2),
+    "set": st.lists(scalars | dates, max_size=2),
+    "object": st.dictionaries(st.sampled_from("abc"), nested, max_size=2),
+}
+pairs = st.sampled_from(ANSWER_TYPES).flatmap(
+    lambda kind: st.tuples(st.just(kind), truths[kind], truths[kind])
+)
+
+
+def test_every_type_has_truths():
+    assert truths.keys() == set(ANSWER_TYPES)
+
+
+@given(pairs)
+def test_every_truth_is_right_about_itself(pair):
+    kind, truth, _ = pair
+    assert judge(truth, truth, kind, 2).correct
+
+
+@given(pairs)
+def test_two_truths_are_right_about_each_other_or_neither_is(pair):
+    kind, one, other = pair
+    assume(kind != "object")  # there an integer in the truth is exact and a fraction is not
+    assert judge(one, other, kind, 2).correct == judge(other, one, kind, 2).correct
 
 
 @given(scalars, scalars)
