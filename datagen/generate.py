@@ -60,6 +60,7 @@ def table_ref(profile: TableProfile, relative_to: Path) -> TableRef:
         sha256=profile.sha256,
         rows=profile.rows,
         columns=[Column(name=c.name, kind=c.kind) for c in profile.columns],
+        reading=profile.reading,
     )
 
 

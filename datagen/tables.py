@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from datagen.episode import Reading
 from trainer.contract.errors import BadData, NotFound
 
 if TYPE_CHECKING:
@@ -14,18 +15,30 @@ if TYPE_CHECKING:
 
 BUNDLED = Path(__file__).parent / "tables"
 CATEGORY_LIMIT = 50
+Meaning = Literal["identifier", "category", "amount", "date", "text", "constant", "empty"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ColumnProfile:
-    """A column: `kind` is integer, number, boolean, date or text; `low`/`high` only for numbers."""
+    """A column: `kind` is integer, number, boolean, date or text; `meaning` what it is good for.
+
+    `low`/`high` are only for numbers, `first`/`last` (ISO) only for dates, as is `format`, the strptime
+    format of the text in the file. `unit` is the currency or % that stood beside the numbers.
+    `examples` are the most frequent values as text, the smallest first among equals.
+    """
 
     name: str
     kind: str
+    meaning: Meaning = "text"
     missing: int
     distinct: int
     low: float | None = None
     high: float | None = None
+    first: str | None = None
+    last: str | None = None
+    format: str | None = None
+    unit: str | None = None
+    examples: tuple[str, ...] = ()
 
     @property
     def numeric(self) -> bool:
@@ -34,13 +47,18 @@ class ColumnProfile:
 
 @dataclass(frozen=True, kw_only=True)
 class TableProfile:
-    """A table by content: `sha256` is that of the file's bytes."""
+    """A table by content: `sha256` is that of the file's bytes, `reading` how they become a frame.
+
+    `notes` say, one line each, what was decided that a person may want to decide otherwise.
+    """
 
     name: str
     path: Path
     sha256: str
     rows: int
     columns: list[ColumnProfile]
+    reading: Reading = field(default_factory=Reading)
+    notes: tuple[str, ...] = ()
 
     def categories(self) -> list[ColumnProfile]:
         """Text columns whose values repeat: 2 to 50 values, on average at least twice each."""
@@ -62,8 +80,8 @@ def bundled_tables() -> list[Path]:
     return sorted(BUNDLED.glob("*.csv"))
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """Read one CSV (UTF-8, comma, header line) into a data frame.
+def read_table(path: Path, reading: Reading | None = None) -> pd.DataFrame:
+    """Read one CSV into a data frame as `reading` says; without one it is inferred.
 
     Raises BadData naming the file and, where pandas knows it, the line.
     """
@@ -74,7 +92,10 @@ def read_table(path: Path) -> pd.DataFrame:
             f"{path}: {'not a file' if path.exists() else 'no such file'}", "give a CSV file"
         )
     try:
-        frame = pd.read_csv(path, encoding="utf-8-sig")
+        reading = reading or Reading()
+        frame = pd.read_csv(
+            path, encoding=reading.encoding, sep=reading.delimiter, decimal=reading.decimal
+        )
     except UnicodeDecodeError as error:
         raise BadData(
             f"{path}: not UTF-8: {error.reason}", "convert it, e.g. with iconv -t UTF-8"
@@ -90,15 +111,16 @@ def read_table(path: Path) -> pd.DataFrame:
     return frame
 
 
-def profile_table(path: Path) -> TableProfile:
-    """Profile one CSV. Raises BadData as `read_table` does."""
-    frame = read_table(path)
+def profile_table(path: Path, reading: Reading | None = None) -> TableProfile:
+    """Profile one CSV, read as `reading` says or as is inferred. Raises BadData as `read_table` does."""
+    frame = read_table(path, reading)
     return TableProfile(
         name=path.stem,
         path=path,
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         rows=len(frame),
         columns=[_profile_column(str(name), frame[name]) for name in frame.columns],
+        reading=reading or Reading(),
     )
 
 

@@ -6,12 +6,11 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from datagen.sandbox import wire
-from datagen.sandbox.process import ServerGoneError, ServerProcess
+from datagen.sandbox.process import ServerGoneError, ServerProcess, Table
 from datagen.sandbox.result import CellResult, Level, Limits, MalformedError, from_message
 from trainer.contract.errors import Fault
 
@@ -22,7 +21,8 @@ _LOST = "the variables of earlier cells are gone"
 class Sandbox:
     """Runs code over one set of tables, each episode in a fork of one warm server process.
 
-    ``tables`` maps a name to a CSV; the first is ``df`` in a cell, all are ``tables[name]``.
+    ``tables`` maps a name to a CSV, or to a CSV and its Reading, without which the server infers
+    one; the first is ``df`` in a cell, all are ``tables[name]``.
     ``level`` None takes the strongest isolation this machine gives and refuses "none"; a named level
     is applied exactly. Threads may open and use episodes at the same time.
 
@@ -31,7 +31,7 @@ class Sandbox:
 
     def __init__(
         self,
-        tables: Mapping[str, Path],
+        tables: Mapping[str, Table],
         limits: Limits | None = None,
         level: Level | None = None,
     ) -> None:

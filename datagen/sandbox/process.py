@@ -15,10 +15,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
+from datagen.episode import Reading
 from datagen.sandbox import wire
 from datagen.sandbox.result import LEVELS, Level, Limits
 from trainer.contract.errors import BadData, Fault, NotFound, NotInstalled, SandboxUnsafe
 
+Table = Path | tuple[Path, Reading]
 START_SECONDS = 600.0
 REQUEST_SECONDS = 20.0
 
@@ -49,7 +51,7 @@ class ServerGoneError(Exception):
 class ServerProcess:
     """One running server. ``level`` is what its children were seen to be denied."""
 
-    def __init__(self, tables: Mapping[str, Path], limits: Limits, level: Level | None) -> None:
+    def __init__(self, tables: Mapping[str, Table], limits: Limits, level: Level | None) -> None:
         """Start a server and wait until its tables are read.
 
         Raises NotFound and BadData (a table cannot be read), NotInstalled, SandboxUnsafe.
@@ -70,7 +72,7 @@ class ServerProcess:
             )
             theirs.close()
             setup = {
-                "tables": {name: str(Path(path).resolve()) for name, path in tables.items()},
+                "tables": {name: _where(table) for name, table in tables.items()},
                 "level": level,
                 "memory_bytes": limits.memory_bytes,
                 "cpu_seconds": math.ceil(limits.episode_seconds) + 1,
@@ -156,6 +158,11 @@ class ServerProcess:
         if "level" not in greeting:
             _raise_fault(greeting["kind"], greeting["cause"], greeting["hint"])
         return next(level for level in LEVELS if level == greeting["level"])
+
+
+def _where(table: Table) -> dict[str, object]:
+    path, reading = table if isinstance(table, tuple) else (table, None)
+    return {"path": str(path.resolve()), "reading": reading and reading.model_dump()}
 
 
 def _environment() -> dict[str, str]:

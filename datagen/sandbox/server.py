@@ -113,10 +113,16 @@ class _Server:
             os.waitpid(pid, 0)
 
 
-def _read_tables(paths: dict[str, str]) -> dict[str, pd.DataFrame]:
+def _read_tables(tables: dict[str, dict[str, Any]]) -> dict[str, pd.DataFrame]:
+    from datagen.episode import Reading
     from datagen.tables import read_table
 
-    return {name: read_table(Path(path)) for name, path in paths.items()}
+    return {
+        name: read_table(
+            Path(table["path"]), table["reading"] and Reading.model_validate(table["reading"])
+        )
+        for name, table in tables.items()
+    }
 
 
 def _warm_up(tables: dict[str, pd.DataFrame]) -> None:
