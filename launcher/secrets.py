@@ -3,25 +3,16 @@
 import json
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from launcher.errors import KeyRejected
 from launcher.world import World
+from trainer.contract.secrets import Secret
+from trainer.contract.secrets import find as find_anywhere
 
 RUNPOD = "RUNPOD_API_KEY"
 HUGGING_FACE = "HF_TOKEN"
-DOTENV = Path(".env")
-
-
-@dataclass(frozen=True)
-class Secret:
-    """``source`` says where it was found; ``value`` stands in no message."""
-
-    name: str
-    source: str
-    value: str = field(repr=False)
 
 
 def runpod(world: World) -> Secret:
@@ -37,15 +28,15 @@ def runpod(world: World) -> Secret:
 
 def find(name: str, world: World) -> Secret | None:
     """Look in the environment, then in ``.env`` here, then in its own tool's file."""
-    for source, value in _places(name, world):
+    if found := find_anywhere(name, world.variable):
+        return found
+    for source, value in _own_files(name, world):
         if value.strip():
             return Secret(name, source, value.strip())
     return None
 
 
-def _places(name: str, world: World) -> Iterator[tuple[str, str]]:
-    yield f"environment variable {name}", world.variable(name)
-    yield ".env", dotenv(DOTENV).get(name, "")
+def _own_files(name: str, world: World) -> Iterator[tuple[str, str]]:
     if name == RUNPOD:
         path = world.home() / ".runpod" / "config.toml"
         yield str(path), _vendor_key(path)
@@ -63,19 +54,6 @@ def _vendor_key(path: Path) -> str:
     default = data.get("default")
     found = data.get("apikey") or (default.get("api_key") if isinstance(default, dict) else "")
     return found if isinstance(found, str) else ""
-
-
-def dotenv(path: Path) -> dict[str, str]:
-    """Read ``NAME=value`` lines: ``export`` before and quotes around are dropped."""
-    found: dict[str, str] = {}
-    for text in _text(path).splitlines():
-        name, separator, value = text.strip().removeprefix("export ").partition("=")
-        if separator and not name.startswith("#"):
-            value = value.strip()
-            if len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'":
-                value = value[1:-1]
-            found[name.strip()] = value
-    return found
 
 
 def registry_login(host: str, world: World) -> str | None:

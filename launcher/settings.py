@@ -1,23 +1,12 @@
-"""Settings: what holds for every run of a user or a project, unlike the job. Each is declared once.
+"""The launcher's settings, unlike the job; ``trainer.contract.settings`` says where they come from."""
 
-Read from ``launch.toml`` in the user's config folder, then in the project, then ``SFT_<NAME>`` in the
-environment, then flags: the later wins.
-"""
-
-import argparse
-import difflib
-import tomllib
-from collections.abc import Collection, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from launcher.world import World
-from trainer.contract.errors import BadJob
-
-FILE = "launch.toml"
-PREFIX = "SFT_"
+from trainer.contract.settings import Declared
 
 
 class Settings(BaseModel):
@@ -60,32 +49,9 @@ class Settings(BaseModel):
     mount: int = Field(40, ge=10, description="disk for weights and results, kept over a stop")
 
 
-def source_names() -> Iterator[tuple[str, str]]:
-    """(setting, flag) for each setting."""
-    yield from ((name, f"--{name.replace('_', '-')}") for name in Settings.model_fields)
-
-
-def add_flags(parser: argparse.ArgumentParser, *, only: Collection[str] = ()) -> None:
-    """A flag for each setting, or for those named; read them back with ``given``."""
-    group = parser.add_argument_group("settings")
-    for name, flag in source_names():
-        if only and name not in only:
-            continue
-        field = Settings.model_fields[name]
-        shown = "" if field.default is None else f" (default: {field.default})"
-        group.add_argument(
-            flag,
-            dest=f"setting_{name}",
-            default=argparse.SUPPRESS,
-            metavar=name.rsplit("_", 1)[-1].upper(),
-            help=f"{field.description}{shown}",
-        )
-
-
-def given(options: argparse.Namespace) -> dict[str, Any]:
-    """The settings that were given as flags."""
-    named = {name: f"setting_{name}" for name in Settings.model_fields}
-    return {name: getattr(options, key) for name, key in named.items() if hasattr(options, key)}
+DECLARED = Declared(kind=Settings, table=None, prefix="SFT_", listing="launch train --help")
+add_flags = DECLARED.add_flags
+given = DECLARED.given
 
 
 class Resolved(BaseModel):
@@ -99,48 +65,12 @@ class Resolved(BaseModel):
     @classmethod
     def read(cls, flags: Mapping[str, Any], *, world: World) -> Self:
         """Read every source. Raises ``BadJob`` naming the source and the setting."""
-        values: dict[str, Any] = {}
-        sources: dict[str, str] = {}
-        for source, found in _layers(flags, world=world):
-            _check(found, source)
-            values |= found
-            sources |= dict.fromkeys(found, source)
-        return cls(settings=_check(values, "settings"), sources=sources)
+        settings, sources = DECLARED.read(
+            flags, variable=world.variable, folder=world.config_folder()
+        )
+        return cls(settings=settings, sources=sources)
 
 
 def load(flags: Mapping[str, Any], *, world: World) -> Settings:
     """The settings alone; see ``Resolved.read``."""
     return Resolved.read(flags, world=world).settings
-
-
-def _layers(flags: Mapping[str, Any], *, world: World) -> Iterator[tuple[str, dict[str, Any]]]:
-    for path in (world.config_folder() / FILE, Path(FILE)):
-        if path.is_file():
-            yield str(path), _toml(path)
-    for name in Settings.model_fields:
-        variable = f"{PREFIX}{name.upper()}"
-        if value := world.variable(variable):
-            yield variable, {name: value}
-    names = dict(source_names())
-    for name, value in flags.items():
-        yield names.get(name, name), {name: value}
-
-
-def _toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BadJob(f"{path}: not TOML: {error}", "correct that file") from None
-
-
-def _check(values: Mapping[str, Any], source: str) -> Settings:
-    try:
-        return Settings.model_validate(values)
-    except ValidationError as error:
-        detail = error.errors()[0]
-        key = ".".join(str(part) for part in detail["loc"])
-        what = f"{key} = {detail['input']!r}: {detail['msg']}"
-        if detail["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(key, Settings.model_fields, n=1)
-            what = f"no setting {key!r}" + (f"; did you mean {near[0]!r}?" if near else "")
-        raise BadJob(f"{source}: {what}", "launch train --help lists the settings") from None

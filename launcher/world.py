@@ -85,9 +85,9 @@ class World:
 
     def config_folder(self) -> Path:
         """Where this user's settings lie; it need not exist."""
-        home = self.variable("XDG_CONFIG_HOME")
-        base = Path(home) if Path(home).is_absolute() else self.home() / ".config"
-        return base / "sft-launch"
+        from trainer.contract.settings import config_folder
+
+        return config_folder(self.variable, self.home())
 
     def hub_folder(self) -> Path:
         """Where Hugging Face's libraries keep weights and token; it need not exist yet."""

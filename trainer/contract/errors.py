@@ -107,6 +107,30 @@ class ResumeRefused(Fault):
     exit_code = 14
 
 
+class BudgetSpent(Fault):
+    """The budget for model calls is used up; with a higher one the same command goes on."""
+
+    exit_code = 15
+
+
+class TeacherRefused(Fault):
+    """The model's API does not accept the key, the model or the request."""
+
+    exit_code = 16
+
+
+class TeacherUnavailable(Fault):
+    """The model's API cannot be reached or keeps failing; the same command goes on later."""
+
+    exit_code = 17
+
+
+class NotRecorded(Fault):
+    """The recording to replay does not hold an answer to this call."""
+
+    exit_code = 18
+
+
 class Interrupted(Fault):
     """Ctrl-C or SIGTERM."""
 
@@ -129,6 +153,10 @@ EXIT_CODES: dict[str, int] = {
         SandboxUnsafe,
         ResultRejected,
         ResumeRefused,
+        BudgetSpent,
+        TeacherRefused,
+        TeacherUnavailable,
+        NotRecorded,
         Interrupted,
     )
 }
