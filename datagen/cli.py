@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 
-from datagen.verbs import episodes, evaluate, export, profile, split, tables
+from datagen.verbs import card, episodes, evaluate, export, inspect, profile, split, tables
 from trainer.contract.errors import NotInstalled, run_main
 
-VERBS = (tables, profile, episodes, split, export, evaluate)
+VERBS = (tables, profile, episodes, split, export, card, inspect, evaluate)
 INSTALL = "install it with: pip install '.[datagen]'"
 
 

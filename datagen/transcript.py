@@ -1,0 +1,94 @@
+"""An episode as text for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from datagen.episode import Episode, Trace, Turn
+from trainer.contract.errors import NotFound
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+SHOWN = 5
+
+
+def find(episodes: Sequence[Episode], start: str) -> Episode:
+    """The one episode whose id, or whose question's id, begins so. Raises NotFound."""
+    found = [e for e in episodes if e.id.startswith(start) or e.question.id.startswith(start)]
+    if len(found) != 1:
+        ids = ", ".join(e.id for e in (found or episodes)[:SHOWN])
+        raise NotFound(
+            f"{len(found) or 'no'} episodes are named {start}", f"some that there are: {ids}"
+        )
+    return found[0]
+
+
+def show(episode: Episode) -> None:
+    """Print the episode to the terminal."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    for part in _parts(episode):
+        console.print(part)
+
+
+def _parts(episode: Episode) -> Iterator[RenderableType]:
+    from rich.rule import Rule
+    from rich.text import Text
+
+    question, verdict = episode.question, episode.verdict
+    form = question.answer_type + (
+        "" if question.decimals is None else f", {question.decimals} decimals"
+    )
+    yield Rule(f"episode {episode.id}", align="left")
+    yield Text(question.text, style="bold")
+    yield Text(f"{question.source}, {question.family}, {question.difficulty}; answer: {form}")
+    for table in episode.tables:
+        yield Text(f"{table.name}: {table.rows} rows, {table.path} ({table.sha256[:12]})")
+    if question.hint:
+        yield Text(f"hint: {question.hint}")
+    yield Text(f"truth: {question.truth!r}" if question.known else "truth: not known")
+    for number, trace in enumerate(episode.traces, 1):
+        yield from _trace(number, trace)
+    yield Rule(align="left")
+    colour = "green" if verdict.verified else "red"
+    word = "verified" if verdict.verified else "not verified"
+    why = f" ({verdict.detail})" if verdict.detail else ""
+    yield Text(f"{word}: {verdict.rule}{why}", style=colour)
+
+
+def _trace(number: int, trace: Trace) -> Iterator[RenderableType]:
+    from rich.rule import Rule
+    from rich.text import Text
+
+    marks = ["with hint"] if trace.hinted else []
+    marks += [] if trace.agrees is None else ["agrees" if trace.agrees else "does not agree"]
+    marks += [f"${trace.cost:.4f}"] if trace.cost else []
+    yield Rule(f"attempt {number} {', '.join(marks)}".strip(), align="left")
+    for message in trace.opening:
+        yield Text(f"[{message.role}]", style="cyan")
+        yield Text(message.content, style="dim")
+    for turn in trace.turns:
+        yield from _turn(turn)
+    yield Text(f"answer: {trace.answer!r}" if trace.submitted else "no answer submitted")
+
+
+def _turn(turn: Turn) -> Iterator[RenderableType]:
+    from rich.syntax import Syntax
+    from rich.text import Text
+
+    yield Text("[assistant]", style="cyan")
+    if turn.code is None:
+        yield Text(turn.reply)
+    else:
+        before, _, _ = turn.reply.partition("```")
+        if before.strip():
+            yield Text(before.strip())
+        yield Syntax(turn.code, "python", background_color="default")
+    if turn.hooks:
+        yield Text("\n".join(f"hook {h.name} = {h.value!r}" for h in turn.hooks), style="magenta")
+    if turn.feedback is not None:
+        yield Text("[user]", style="cyan")
+        yield Text(turn.feedback, style="red" if turn.error else "")

@@ -1,0 +1,35 @@
+"""Write the dataset card and the quality page of a file of episodes."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datagen.verbs.arguments import Verbs
+
+
+def add(verbs: Verbs) -> None:
+    verb = verbs.add_parser(
+        "card", help="dataset card and quality page: provenance, yields, costs, licences"
+    )
+    verb.add_argument("episodes", type=Path, metavar="EPISODES")
+    verb.add_argument(
+        "--out", type=Path, required=True, help="folder for README.md and quality.html"
+    )
+    verb.add_argument("--name", help="the dataset's name (that of the episodes' folder)")
+    verb.add_argument("--licence", help="the tables' licence, as the hub writes it: cc0-1.0")
+    verb.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from datagen.card import write_card
+    from datagen.episode import read_episodes
+    from datagen.quality import measure
+
+    quality = measure(read_episodes(args.episodes))
+    name = args.name or args.episodes.resolve().parent.name
+    for path in write_card(quality, args.out, name=name, licence=args.licence):
+        print(path)
+    return 0
