@@ -23,6 +23,9 @@ class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+PromptStyle = Literal["brief", "full"]
+
+
 class Message(_Record):
     """One chat message as it was sent or received."""
 
@@ -31,10 +34,24 @@ class Message(_Record):
 
 
 class Column(_Record):
-    """A column as prompts show it; `kind` is integer, number, boolean, date or text."""
+    """A column as prompts show it; `kind` is integer, number, boolean, date or text.
+
+    The `brief` prompt shows name and kind, `full` all of it: what the column means, how many values
+    are missing and how many differ, its range (of numbers, of dates as ISO text) and its most
+    frequent values.
+    """
 
     name: str
     kind: str
+    meaning: str | None = None
+    missing: int = 0
+    distinct: int | None = None
+    low: float | None = None
+    high: float | None = None
+    first: str | None = None
+    last: str | None = None
+    unit: str | None = None
+    top: list[str] = []
 
 
 class Reading(_Record):
@@ -44,11 +61,12 @@ class Reading(_Record):
     of a column where it is not what pandas would make of it. Missing are the texts pandas takes for
     missing (NA, null, nothing...) without those `kept`, those of `missing` in every column, and those
     of `sentinels` in one. `decimals` names columns whose decimal mark is not `decimal`; each character
-    of `thousands` is a group mark.
+    of `thousands` is a group mark. `skip_space`: blanks after a delimiter belong to it.
     """
 
     encoding: str = "utf-8-sig"
     delimiter: str = ","
+    skip_space: bool = False
     decimal: str = "."
     thousands: str | None = None
     missing: list[str] = []
@@ -60,13 +78,14 @@ class Reading(_Record):
 
 
 class TableRef(_Record):
-    """A CSV by content. `path` is relative to the folder of the episode file."""
+    """A CSV by content. `path` is relative to the folder of the episode file; `head` its first rows."""
 
     name: str
     path: str
     sha256: str
     rows: int
     columns: list[Column]
+    head: list[list[str]] = []
     reading: Reading = Reading()
 
 
@@ -125,18 +144,23 @@ class Trace(_Record):
     """One attempt: the opening messages and the turns that followed.
 
     `hinted`: the model saw the question's hint. `agrees`: the judge found its answer right (or equal
-    to the gold answer, where no truth is known). `cost` is in US dollars, as the provider billed it.
+    to the gold answer, where no truth is known). `failure` names why the model gave no reply, where
+    that ended the attempt. `cost` is in US dollars, as the provider billed it; `reasoning_tokens` are
+    part of `completion_tokens`.
     """
 
     opening: list[Message]
     turns: list[Turn]
     hinted: bool = False
     agrees: bool | None = None
+    failure: str | None = None
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    reasoning_tokens: int = 0
     cost: float = 0.0
     seconds: float = 0.0
     providers: list[str] = []
+    quantizations: list[str] = []
 
     @property
     def submitted(self) -> bool:
@@ -159,14 +183,39 @@ def turn_messages(turn: Turn) -> list[Message]:
     return [reply, Message(role="user", content=turn.feedback)]
 
 
+Category = Literal[
+    "no submit",
+    "crash",
+    "wrong",
+    "disagreement",
+    "no majority",
+    "hint necessary",
+    "too hard",
+    "ambiguous",
+]
+
+
 class Verdict(_Record):
-    """The judge's finding: by which rule, why, and how many of how many attempts agreed."""
+    """The judge's finding: by which rule, why, and how many of how many attempts agreed.
+
+    `category` is the kind of failure of an episode that is not verified; `triangulate` says what each
+    means.
+    """
 
     verified: bool
     rule: str
     detail: str = ""
     agreed: int = 0
     attempts: int = 0
+    category: Category | None = None
+
+
+class Audit(_Record):
+    """An attempt by a second model at a verified episode's question, and whether it came out the same."""
+
+    model: str
+    trace: Trace
+    agrees: bool
 
 
 class Provenance(_Record):
@@ -177,14 +226,18 @@ class Provenance(_Record):
     sandbox_level: str
     seed: int
     versions: dict[str, str]
-    prompt: Literal["brief", "full"] = "brief"
+    prompt: PromptStyle = "brief"
     licence: str | None = None
     sampling: dict[str, JsonValue] = {}
     quantization: str | None = None
 
 
 class Episode(_Record):
-    """A question, its attempts, the verdict on the last of them, and its origin."""
+    """A question, its attempts, the verdict on them, and its origin.
+
+    Where the truth was not known, the gold attempt saw the hint and stands first; once verified its
+    answer is the question's truth.
+    """
 
     v: Literal[1] = 1
     id: str
@@ -193,6 +246,7 @@ class Episode(_Record):
     traces: list[Trace]
     verdict: Verdict
     provenance: Provenance
+    audit: Audit | None = None
 
 
 def stable_id(*parts: str) -> str:

@@ -1,10 +1,13 @@
-"""What answers: the Model protocol, and a scripted teacher that needs no key."""
+"""What answers: the Model protocol, and a scripted teacher that needs no key.
+
+`datagen.teacher` answers through an OpenAI-compatible API, `datagen.local_model` with weights on disk.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,7 +21,8 @@ class Reply:
 
     `cost` is in USD, None where nobody charges. `reasoning_tokens` are part of `completion_tokens`.
     `finish_reason`, `provider` and `generation` (the call's id at the provider) are as the API gave
-    them; `model` is the one that answered, where the API says so.
+    them; `model` is the one that answered, where the API says so. `quantization` is the provider's,
+    where it offers the model in one only.
     """
 
     text: str
@@ -28,8 +32,26 @@ class Reply:
     cost: Decimal | None = None
     model: str | None = None
     provider: str | None = None
+    quantization: str | None = None
     finish_reason: str | None = None
     generation: str | None = None
+
+
+Failure = Literal["length", "content_filter", "refused", "unavailable"]
+
+
+class NoReply(Exception):  # noqa: N818 - it is no error in the program, and no fault of the run
+    """This one call has no usable answer; others do.
+
+    "length" (cut at max_tokens) and "content_filter": there is a `reply`, paid for, and asking again
+    gives the same. "refused": the API does not take this conversation. "unavailable": every try
+    failed; asking again later may help.
+    """
+
+    def __init__(self, kind: Failure, cause: str, *, reply: Reply | None = None) -> None:
+        super().__init__(f"{kind}: {cause}")
+        self.kind: Failure = kind
+        self.reply = reply
 
 
 class Model(Protocol):
@@ -45,6 +67,7 @@ class Model(Protocol):
 
         `session` names the attempt (episode and number): the same messages in the same session have
         one answer, in another session they are asked anew. Free models may ignore it.
+        Raises NoReply, or a Fault that ends the run.
         """
         ...
 
