@@ -126,7 +126,7 @@ def _dry_run(
 def _story(request: "Request", *, as_json: bool) -> int:
     """The story of ``train``, from wherever the run is, and its outcome."""
     from launcher.train import train
-    from launcher.view import clock, open_view
+    from launcher.view import clock, compared_lines, open_view
     from launcher.world import World
 
     world = World()
@@ -140,6 +140,9 @@ def _story(request: "Request", *, as_json: bool) -> int:
                 f"loss     {steps[0].loss:.4f} -> {steps[-1].loss:.4f}, {len(steps)} steps"
             )
             lines.append(f"time     {clock(world.now() - begun)}")
+        comparison = outcome.comparison
+        if comparison is not None:
+            lines += compared_lines(comparison)
         view.result(
             {
                 "state": "finished",
@@ -148,6 +151,7 @@ def _story(request: "Request", *, as_json: bool) -> int:
                 "folder": str(run.folder),
                 "adapter": str(run.adapter),
                 "metrics": outcome.manifest.metrics,
+                "comparison": comparison,
             },
             lines,
         )

@@ -4,6 +4,7 @@ machine go. A step is a function; the journal knows how far a run is, so that ``
 carry on after any of them.
 """
 
+import json
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,14 +19,14 @@ from launcher.settings import Settings
 from launcher.view import View
 from launcher.watch import note_end, watch
 from launcher.world import World
-from trainer.contract import events, manifest, rows
+from trainer.contract import episodes, events, manifest, rows
 from trainer.contract.errors import Fault, Locked, NotFound, OutputExists, ResultRejected
 from trainer.contract.job import Job
 
 RESULTS = (
     "adapter",
     "checkpoints",
-    "comparison.json",
+    *episodes.RESULTS,
     "events.jsonl",
     "job.json",
     "loss.png",
@@ -61,6 +62,15 @@ class Outcome:
     run: Run
     manifest: manifest.Manifest
     steps: list[events.Step]  # of all attempts, each step once
+
+    @property
+    def comparison(self) -> dict[str, Any] | None:
+        """What the evaluation wrote, if there was one."""
+        try:
+            found = json.loads((self.run.folder / episodes.COMPARISON).read_bytes())
+        except (OSError, ValueError):
+            return None
+        return found if isinstance(found, dict) else None
 
 
 def train(request: Request, *, world: World, view: View) -> Outcome:
@@ -149,6 +159,7 @@ def resolve(request: Request, *, world: World) -> Plan:
             "output": str(run.folder),
             "data": str(Path(job.data).absolute()),
             "eval_data": job.eval_data and str(Path(job.eval_data).absolute()),
+            "evaluate": job.evaluate and str(Path(job.evaluate).absolute()),
             "model": str(Path(job.model).absolute()) if local else job.model,
         }
     )
@@ -156,10 +167,12 @@ def resolve(request: Request, *, world: World) -> Plan:
 
 
 def check_data(job: Job, *, view: View) -> rows.Rows:
-    """Read the rows before anything is written or paid for. Raises ``BadData``."""
+    """Read rows and episodes before anything is written or paid for. Raises ``BadData``."""
     view.say(f"checking {job.data}")
     if job.eval_data is not None:
         rows.read_rows(Path(job.eval_data))
+    if job.evaluate is not None:
+        episodes.check(Path(job.evaluate))
     return rows.read_rows(Path(job.data))
 
 

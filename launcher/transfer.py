@@ -2,7 +2,9 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+import re
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
@@ -15,6 +17,8 @@ from trainer.contract.manifest import AGAIN, File, hash_file
 T = TypeVar("T")
 BLOCK = 1 << 18
 PART = ".part"
+HASHING = 600.0
+_HASHED = re.compile(r"(?P<sha256>[0-9a-f]{64}) (?P<size>\d+) (?P<name>.+)")
 
 
 class Link:
@@ -103,6 +107,24 @@ def _pieces(source: Path, offset: int, sent: Callable[[int], None]) -> Iterator[
         while data := file.read(BLOCK):
             yield data
             sent(len(data))
+
+
+def hashes(link: Link, folder: str, names: Sequence[str]) -> dict[str, File]:
+    """Size and SHA-256, computed in the pod, of every file below ``names`` in its ``folder``.
+
+    What is not there is left out.
+    """
+    command = (
+        f"cd {shlex.quote(folder)} && find {shlex.join(names)} -type f 2>/dev/null | "
+        'while read -r f; do printf "%s %s %s\\n" "$(sha256sum < "$f" | cut -c1-64)" '
+        '"$(stat -c %s "$f")" "$f"; done'
+    )
+    told = link.ask(lambda session: session.run(command, timeout=HASHING))
+    found = filter(None, map(_HASHED.fullmatch, told.stdout.decode().splitlines()))
+    return {
+        one["name"].removeprefix("./"): File(size=int(one["size"]), sha256=one["sha256"])
+        for one in found
+    }
 
 
 def download(

@@ -6,7 +6,7 @@ Stories only speak to the ``View`` protocol.
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import IO, Any, Protocol, Self
 
@@ -63,6 +63,15 @@ def clock(seconds: float) -> str:
     if hours:
         return f"{hours}:{minutes:02}:{rest:02}"
     return f"{minutes}:{rest:02}" if minutes else f"{rest}s"
+
+
+def compared_lines(comparison: Mapping[str, Any]) -> list[str]:
+    """Base against adapter as one line; none when the figures are not there."""
+    figures = [comparison.get(name) for name in ("base", "adapter", "difference", "n")]
+    if not all(isinstance(value, int | float) for value in figures):
+        return []
+    base, adapter, difference, n = figures
+    return [f"tasks    {base:.3f} -> {adapter:.3f} ({difference:+.3f}), {n} questions answered"]
 
 
 def line(event: events.Event) -> str:

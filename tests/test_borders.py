@@ -40,6 +40,7 @@ MAY_START_PROCESSES = {
     "launcher/world.py",
     "datagen/sandbox/process.py",  # the sandbox's server
     "datagen/sandbox/server.py",  # a fork per episode
+    "trainer/evaluation.py",  # datagen, which may not be imported, when training is done
     "trainer/outside.py",  # the pod's supervisor: trainer, sshd, guard
 }
 MAY_READ_ENVIRONMENT = {

@@ -5,8 +5,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from trainer import evaluation
 from trainer.contract.errors import Usage, run_main
 from trainer.contract.job import Job, add_flags, from_sources, given_flags
+from trainer.pipe import is_supervised
 from trainer.salvage import salvage
 from trainer.train import train
 
@@ -46,6 +48,8 @@ def _main(argv: Sequence[str] | None) -> int:
         salvage(job, say=say)
     else:
         train(job, resume=options.resume, overwrite=options.overwrite, say=say)
+        if evaluation.due(job, Path(job.output)) and not is_supervised():
+            evaluation.evaluate(job)
     return 0
 
 

@@ -17,7 +17,9 @@ ABSENCE = 300.0
 
 
 class State(BaseModel):
-    """Instants in unix seconds. ``starts`` counts the trainer's since its last checkpoint."""
+    """Instants in unix seconds. ``starts`` counts the trainer's since its last checkpoint,
+    ``evaluations`` the evaluation's.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -28,6 +30,7 @@ class State(BaseModel):
     ready_by: float | None = None
     deaths: int = 0
     starts: int = 0
+    evaluations: int = 0
     loaded: bool = False
     over: str | None = None
 

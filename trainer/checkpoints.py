@@ -10,13 +10,14 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from trainer.contract.episodes import RESULTS
 from trainer.contract.errors import OutputExists, ResumeRefused
 from trainer.contract.job import NOT_HASHED, Job
 from trainer.contract.manifest import ADAPTER, NAME, load
 
 FOLDER = "checkpoints"
 MARK = "checkpoint.json"
-MADE_HERE = (NAME, ADAPTER, f".{ADAPTER}.new", FOLDER, "loss.png")
+MADE_HERE = (NAME, ADAPTER, f".{ADAPTER}.new", FOLDER, "loss.png", *RESULTS)
 
 
 class Mark(BaseModel):

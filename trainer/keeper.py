@@ -159,12 +159,18 @@ class Keeper:
             self.outside.say(f"the state cannot be kept: {error}")
 
     def phase(self, name: str, detail: str = "") -> None:
-        self.outside.say(f"{name}: {detail}")
-        self.log.emit(events.Phase(name=name, detail=detail))
+        self.tell(events.Phase(name=name, detail=detail))
 
     def warn(self, message: str) -> None:
-        self.outside.say(f"warning: {message}")
-        self.log.emit(events.Warning(message=message))
+        self.tell(events.Warning(message=message))
+
+    def tell(self, event: events.Phase | events.Warning) -> None:
+        """Say it in the container's log, and write it down."""
+        if isinstance(event, events.Phase):
+            self.outside.say(f"{event.name}: {event.detail}")
+        else:
+            self.outside.say(f"warning: {event.message}")
+        self.log.emit(event)
 
     def fail(self, fault: Fault) -> None:
         self.outside.say(f"failed: {fault}")

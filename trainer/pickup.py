@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from trainer.contract.episodes import lay_out, tables_of
 from trainer.contract.errors import BadJob, Fault
 from trainer.contract.job import Job
 from trainer.contract.manifest import hash_file
@@ -14,12 +15,15 @@ from trainer.contract.pod import (
     uploaded_sha256,
 )
 
+EPISODES = "episodes"
+
 
 def pick_up(root: Path) -> Job | None:
     """Take the job from the inbox: ``None`` when there is none yet.
 
     Every file there must have the content that its name says; one that has not is deleted, so that it
-    is uploaded anew. The job accepted is written to ``root / job.json``, with ``run`` as its output.
+    is uploaded anew. The job accepted is written to ``root / job.json``, with ``run`` as its output and
+    its episodes laid out with their tables.
     Raises ``BadJob`` after renaming the job file.
     """
     inbox = root / INBOX
@@ -33,7 +37,7 @@ def pick_up(root: Path) -> Job | None:
         faults = ["; ".join([str(fault), *fault.faults])]
     else:
         if not faults:
-            job = job.model_copy(update={"output": RUN})
+            job = job.model_copy(update={"output": RUN, "evaluate": _lay_out(job, root)})
             new = root / f".{JOB}.new"
             new.write_text(job.to_json(), encoding="utf-8")
             new.replace(root / JOB)
@@ -44,7 +48,8 @@ def pick_up(root: Path) -> Job | None:
 
 def _faults(job: Job, root: Path) -> list[str]:
     faults = []
-    for field, name in (("data", job.data), ("eval_data", job.eval_data)):
+    named = (("data", job.data), ("eval_data", job.eval_data), ("evaluate", job.evaluate))
+    for field, name in named:
         if name is None:
             continue
         if uploaded_sha256(name) is None:
@@ -59,4 +64,18 @@ def _faults(job: Job, root: Path) -> list[str]:
             faults.append(
                 f"{path.name[:12]}... has the content of {found[:12]}...: upload it again"
             )
+    if job.evaluate is not None and not faults:
+        faults = [
+            f"evaluate: table {name} ({sha256[:12]}...) was not uploaded"
+            for name, sha256 in tables_of(root / job.evaluate).items()
+            if not (root / upload_name(sha256)).is_file()
+        ]
     return faults
+
+
+def _lay_out(job: Job, root: Path) -> str | None:
+    """Where the episodes lie with their tables, as seen from ``root``."""
+    if job.evaluate is None:
+        return None
+    there = lay_out(root / job.evaluate, root / EPISODES, lambda sha256: root / upload_name(sha256))
+    return str(there.relative_to(root))

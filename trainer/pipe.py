@@ -40,6 +40,11 @@ class PipeWriter:
         return event
 
 
+def is_supervised() -> bool:
+    """Whether a supervisor started this process, and decides what comes next."""
+    return EVENTS_FD in os.environ
+
+
 def open_events(path: Path) -> Writer | PipeWriter:
     """Return the writer for a run folder's events, which ``path`` names.
 

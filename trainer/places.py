@@ -6,19 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from trainer import evaluation
 from trainer.contract import pod
 from trainer.sshd import Door
 
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where things are; ``trainer`` starts the trainer."""
+    """Where things are; ``trainer`` starts the trainer, ``evaluator`` the evaluation."""
 
     root: Path
     hf: Path
     secrets: Path
     door: Door
     trainer: tuple[str, ...] = (sys.executable, "-P", "-m", "trainer")
+    evaluator: tuple[str, ...] = evaluation.COMMAND
 
     @property
     def run(self) -> Path:

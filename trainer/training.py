@@ -1,10 +1,13 @@
 """The pod's one job: picked up, trained, watched, started again or cut short, and its result saved."""
 
 import signal
+from collections.abc import Sequence
+from pathlib import Path
 
-from trainer import checkpoints
+from trainer import checkpoints, evaluation
 from trainer.contract import events, pod
 from trainer.contract.errors import BadJob, Fault, Interrupted, NoSpace, TrainingFailed
+from trainer.contract.job import Job
 from trainer.keeper import Keeper
 from trainer.outside import Child
 from trainer.pickup import pick_up
@@ -12,6 +15,8 @@ from trainer.stall import Watch
 
 POLL = 0.2
 GPU_EVERY = 30.0
+EVALUATIONS = 2
+EPISODES = "EPISODES"
 AFTER_TROUBLE = 10.0
 # For the trainer to reach the end of a step and save, at most, and less when time is short.
 PATIENCE = 300.0
@@ -38,12 +43,17 @@ class Training:
 
     def see_through(self) -> bool:
         """See the training through, to a result or to what can be saved; ``False`` without a job."""
-        if self._complete() or self._keeper.state.over is not None:
+        if self._keeper.state.over is not None:
+            return True
+        if self._complete():
+            self._evaluate()
             return True
         if not (self._places.root / pod.JOB).exists() and not self._wait_for_job():
             return False
         while (outcome := self._train_once()) is None:
             pass
+        if outcome == "done":
+            self._evaluate()
         self._conclude(outcome)
         return True
 
@@ -138,6 +148,11 @@ class Training:
         return None
 
     def _start_trainer(self, *arguments: str) -> Child:
+        return self._start(
+            [*self._places.trainer, str(self._places.root / pod.JOB), *arguments], events=True
+        )
+
+    def _start(self, argv: Sequence[str], *, events: bool) -> Child:
         env = self._keeper.environment | {"HF_HOME": str(self._places.hf)}
         for name in pod.SECRET_NAMES:
             # A path, so that the secret itself is in no process's environment.
@@ -147,11 +162,11 @@ class Training:
             # The weights are on the mount; a gated model's token may not be here any more.
             env["HF_HUB_OFFLINE"] = "1"
         self._trainer = self._outside.start(
-            [*self._places.trainer, str(self._places.root / pod.JOB), *arguments],
+            argv,
             env=env,
             cwd=self._places.root,
-            log=self._places.run / "train.log",
-            events=True,
+            log=self._places.run / evaluation.LOG,
+            events=events,
         )
         return self._trainer
 
@@ -197,6 +212,50 @@ class Training:
         if outcome != "done" and checkpoints.whole(self._places.run):
             self._salvage()
         self._keeper.remember(over=outcome if isinstance(outcome, str) else outcome.cause)
+
+    def _evaluate(self) -> None:
+        """Compare base and adapter, if the job asks for it and there is time; at worst a warning."""
+        try:
+            job = Job.from_json(self._places.root / pod.JOB)
+            if job.evaluate is None or not evaluation.due(job, self._places.run):
+                return
+            if why := self._no_evaluation(self._outside.now()):
+                self._keeper.tell(evaluation.warning(why, EPISODES))
+                return
+            self._keeper.remember(evaluations=self._keeper.state.evaluations + 1)
+            self._keeper.phase(evaluation.PHASE, "base against adapter")
+            self._follow_evaluation(job.evaluate)
+        except (OSError, Fault) as error:
+            self._keeper.warn(f"the evaluation cannot be run: {error}")
+
+    def _no_evaluation(self, now: float) -> str:
+        """Why there is to be none, or no more of it."""
+        if now >= self._settings.finish_by:
+            return "the time is up: finish_by has passed"
+        if self._asked_to_stop():
+            return "stopped by hand"
+        if self._keeper.state.evaluations >= EVALUATIONS:
+            return f"begun {EVALUATIONS} times and never done"
+        return ""
+
+    def _follow_evaluation(self, episodes: str) -> None:
+        run, begun = self._places.run, self._outside.now()
+        before = evaluation.size(run / evaluation.LOG)
+        command = [*self._places.evaluator, *evaluation.arguments(Path(pod.RUN), episodes)]
+        child = self._start(command, events=False)
+        why = ""
+        while (code := child.poll()) is None and not why:
+            now = self._keeper.tick(POLL, child)
+            if now - begun > self._settings.limits.evaluate:
+                why = f"not done after {now - begun:.0f} s"
+            elif now >= self._settings.finish_by or self._asked_to_stop():
+                why = self._no_evaluation(now)
+        child.kill()
+        self._trainer = None
+        if code is None:
+            self._keeper.tell(evaluation.warning(why, EPISODES))
+        else:
+            self._keeper.tell(evaluation.told(run, code, EPISODES, log_from=before))
 
     def _salvage(self) -> None:
         self._keeper.phase("saving", "the newest checkpoint")

@@ -17,7 +17,7 @@ from launcher import engine, image
 from launcher.journal import Entry
 from launcher.machines.scene import Scene
 from launcher.runs import Log, Run, is_locked
-from trainer.contract import events
+from trainer.contract import episodes, events
 from trainer.contract.errors import Locked
 from trainer.contract.job import Job
 from trainer.contract.rows import Rows
@@ -175,6 +175,9 @@ class Docker:
         kept = {run.folder: "rw", Path(job.data): "ro"}
         if job.eval_data is not None:
             kept[Path(job.eval_data)] = "ro"
+        if job.evaluate is not None:
+            for path in (Path(job.evaluate), *episodes.check(Path(job.evaluate)).values()):
+                kept[Path(os.path.normpath(path))] = "ro"
         variables = {"SFT_LOG": str(run.log), "SFT_LOCK": str(run.trainer_lock)}
         if Path(job.model).is_absolute():
             kept[Path(job.model)] = "ro"

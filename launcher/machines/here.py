@@ -23,6 +23,7 @@ from trainer.contract.job import Job
 from trainer.contract.rows import Rows
 
 NEEDED: tuple[str, ...] = ("torch", "transformers", "trl", "peft")
+TO_EVALUATE = ("pandas", "scipy")
 
 
 @dataclass(frozen=True)
@@ -71,11 +72,13 @@ class Here:
         self.view = scene.view
 
     def check(self, job: Job) -> None:
-        missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+        needed = NEEDED if job.evaluate is None else (*NEEDED, *TO_EVALUATE)
+        missing = [name for name in needed if importlib.util.find_spec(name) is None]
         if missing:
+            extras = "train" if job.evaluate is None else "train,datagen"
             raise NotInstalled(
                 f"training here needs {', '.join(missing)}",
-                "pip install -c constraints.txt '.[train]' (in the project's folder)",
+                f"pip install -c constraints.txt '.[{extras}]' (in the project's folder)",
             )
 
     def offer(self, run: Run, job: Job, data: Rows, past: Sequence[Entry]) -> dict[str, Any]:

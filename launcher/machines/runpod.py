@@ -15,11 +15,19 @@ from launcher.runpod_api import Api
 from launcher.runs import Log, Run
 from launcher.secrets import Secret, runpod
 from launcher.ssh import make_key
+from trainer.contract import episodes
 from trainer.contract.errors import Fault, Interrupted, Usage
 from trainer.contract.job import Job
 from trainer.contract.rows import Rows
 
-OF_AN_ATTEMPT = ("events.jsonl", "train.log", "adapter", "manifest.json", "loss.png")
+OF_AN_ATTEMPT = (
+    "events.jsonl",
+    "train.log",
+    "adapter",
+    "manifest.json",
+    "loss.png",
+    *episodes.RESULTS,
+)
 DIGEST = "the image's digest, once it is built and pushed"
 
 

@@ -1,6 +1,5 @@
 """The newest checkpoint: home when a run ends early, and into the next pod when it is resumed."""
 
-import re
 import shlex
 from pathlib import Path
 
@@ -9,13 +8,10 @@ from launcher.errors import PodRefused
 from launcher.rental.reach import Reach
 from launcher.runs import Run
 from trainer.contract import pod as border
-from trainer.contract.manifest import File
 
 FOLDER = "checkpoints"
 MARK = "checkpoint.json"
 """Written last in a checkpoint's folder: without it the checkpoint does not count."""
-HASHING = 600.0
-_LINE = re.compile(r"(?P<sha256>[0-9a-f]{64}) (?P<size>\d+) (?P<name>.+)")
 
 
 def newest_here(run: Run) -> Path | None:
@@ -44,16 +40,7 @@ def bring_home(run: Run, reach: Reach) -> str | None:
     if newest is None:
         return None
     there = f"{root}/{newest.name}"
-    command = (
-        f"cd {shlex.quote(there)} && find . -type f | while read -r f; do "
-        'printf "%s %s %s\\n" "$(sha256sum < "$f" | cut -c1-64)" "$(stat -c %s "$f")" "$f"; done'
-    )
-    told = reach.link.ask(lambda session: session.run(command, timeout=HASHING))
-    found = filter(None, map(_LINE.fullmatch, told.stdout.decode().splitlines()))
-    files = {
-        one["name"].removeprefix("./"): File(size=int(one["size"]), sha256=one["sha256"])
-        for one in found
-    }
+    files = transfer.hashes(reach.link, there, ["."])
     if MARK not in files:
         raise PodRefused(f"the pod's checkpoint {newest.name} cannot be read")
     here = run.folder / FOLDER / newest.name

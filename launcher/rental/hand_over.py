@@ -9,7 +9,7 @@ from launcher.rental.reach import Reach
 from launcher.runs import Log, Run
 from launcher.secrets import find
 from launcher.transfer import upload
-from trainer.contract import events
+from trainer.contract import episodes, events
 from trainer.contract import pod as border
 from trainer.contract.errors import Interrupted
 from trainer.contract.job import Job
@@ -22,7 +22,7 @@ def hand_over(
 
     Each is fit to be repeated: what is there already is not sent again.
     """
-    names = send_files(run, [job.data, *filter(None, [job.eval_data])], reach, log, scene)
+    names = send_files(run, files_of(job), reach, log, scene)
     _stay(scene)
     send_secrets(reach, log, scene)
     _stay(scene)
@@ -34,6 +34,7 @@ def hand_over(
         update={
             "data": names[job.data],
             "eval_data": names[job.eval_data] if job.eval_data else None,
+            "evaluate": names[job.evaluate] if job.evaluate else None,
             "output": border.RUN,
         }
     )
@@ -41,6 +42,13 @@ def hand_over(
         if not accepted(run, offset):
             target = f"{border.inbox(run.id)}/{border.JOB}"
             reach.link.ask(lambda session: session.put(target, told.to_json().encode()))
+
+
+def files_of(job: Job) -> list[str]:
+    """Every file of this machine that the job needs. Raises ``BadData`` for a table that has changed."""
+    named = [job.data, *filter(None, [job.eval_data, job.evaluate])]
+    tables = episodes.check(Path(job.evaluate)).values() if job.evaluate else ()
+    return [*named, *map(str, tables)]
 
 
 def _stay(scene: Scene) -> None:

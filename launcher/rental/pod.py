@@ -13,7 +13,7 @@ from launcher.rental.reach import Reach
 from launcher.rental.release import release, show_receipt
 from launcher.runpod_api import Api
 from launcher.runs import Log, Run
-from trainer.contract import events, manifest
+from trainer.contract import episodes, events, manifest
 from trainer.contract import pod as border
 from trainer.contract.errors import Fault, NotFound, ResultRejected
 from trainer.contract.job import Job
@@ -56,11 +56,13 @@ class PodWork:
         self._next = float("-inf")
         self._over = False
         self._taken = False
+        self._evaluated = False
         self._lost_since: float | None = None
 
     # Up to the start of training
 
     def prepare(self, job: Job, *, resume: bool) -> None:
+        self._evaluated = job.evaluate is not None
         if self._at_home():
             self._over = True
             return
@@ -241,6 +243,8 @@ class PodWork:
             done += count
             self._scene.view.progress("download, bytes", min(done, total), total)
 
+        if self._evaluated and proof.complete:
+            self._fetch_evaluation()
         with self._log.effect("fetch", files=len(proof.files), bytes=total):
             transfer.download(link, there, run.folder, proof.files, got=got)
             new = run.manifest.with_name(f".{manifest.NAME}.new")
@@ -250,6 +254,19 @@ class PodWork:
         if not proof.complete:
             self._fetch_checkpoint()
         return True
+
+    def _fetch_evaluation(self) -> None:
+        """What the evaluation left, as far as it came. The adapter does not depend on it."""
+        there = str(border.run_folder(self._run.id))
+        try:
+            with self._log.effect("evaluation") as outcome:
+                found = transfer.hashes(self._reach.link, there, episodes.RESULTS)
+                # The pod says the names: nothing else of the run folder is its to write.
+                files = {k: v for k, v in found.items() if k.split("/")[0] in episodes.RESULTS}
+                transfer.download(self._reach.link, there, self._run.folder, files)
+                outcome["files"] = len(files)
+        except (ResultRejected, PodRefused, NotFound) as fault:
+            self._scene.view.say(f"the evaluation cannot be brought home: {fault.cause}")
 
     def _fetch_checkpoint(self) -> None:
         """What a resumed run goes on from, in another pod."""

@@ -1,5 +1,6 @@
 """What a container is created with, on engines of every kind. No engine here."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from launcher.settings import Settings
 from launcher.world import World
 from trainer.contract.errors import BadJob
 from trainer.contract.job import Job
+from trainer.contract.manifest import hash_file
 
 
 class Engine:
@@ -91,6 +93,18 @@ def test_a_container_sees_what_the_job_names_at_the_same_paths(machine, run):
     assert work.pid == 77
     assert entries[-1].facts == {"pid": 77}
     assert entries[-2].facts["container"] == name_of(run)
+
+
+def test_episodes_and_their_tables_are_mounted_where_they_are(machine, run, tmp_path):
+    (tmp_path / "e").mkdir()
+    (tmp_path / "t.csv").write_text("a\n1\n")
+    sha256 = hash_file(tmp_path / "t.csv").sha256
+    line = json.dumps({"tables": [{"path": "../t.csv", "sha256": sha256}]})
+    (tmp_path / "e" / "x.jsonl").write_text(line + "\n")
+    engine = Engine()
+    started(machine(engine), run, JOB.model_copy(update={"evaluate": f"{tmp_path}/e/x.jsonl"}))
+    for path in (f"{tmp_path}/e/x.jsonl", f"{tmp_path}/t.csv"):
+        assert f"{path}:{path}:ro" in engine.created["volumes"]
 
 
 def test_weights_of_the_hub_are_kept_and_a_local_model_is_only_read(

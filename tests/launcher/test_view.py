@@ -7,7 +7,7 @@ from rich.console import Console
 
 from launcher import view
 from launcher.live import LiveView
-from launcher.view import JsonView, Pace, PlainView, clock, line
+from launcher.view import JsonView, Pace, PlainView, clock, compared_lines, line
 from launcher.world import World
 from trainer.contract import events
 from trainer.contract.errors import NoSpace
@@ -168,3 +168,9 @@ def test_other_commands_may_print_between_two_pictures():
 def test_a_pipe_gets_plain_lines(capsys):
     assert type(view.open_view(world=World())) is PlainView
     assert type(view.open_view(world=World(), as_json=True)) is JsonView
+
+
+def test_base_against_adapter_is_one_line_also_when_it_got_worse():
+    found = {"n": 40, "base": 0.5, "adapter": 0.25, "difference": -0.25, "more": {}}
+    assert compared_lines(found) == ["tasks    0.500 -> 0.250 (-0.250), 40 questions answered"]
+    assert compared_lines({"n": 40, "base": None}) == []

@@ -152,3 +152,17 @@ def test_two_trainers_cannot_share_a_folder(tmp_path, rows, base_model, capsys):
     with events.Writer(output / "events.jsonl"):
         assert call("--model", base_model, "--data", rows, "--output", output) == 10
     assert "another process" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("job", "supervised", "asked"),
+    [(["--evaluate", "e.jsonl"], False, 1), (["--evaluate", "e.jsonl"], True, 0), ([], False, 0)],
+)
+def test_the_evaluation_follows_unless_a_supervisor_does_it(monkeypatch, job, supervised, asked):
+    done = []
+    monkeypatch.setattr(command, "train", lambda job, **_: done.append("train"))
+    monkeypatch.setattr(command.evaluation, "evaluate", lambda job: done.append(job.evaluate))
+    if supervised:
+        monkeypatch.setenv("SFT_EVENTS_FD", "9")
+    assert call("--output", "none", *job) == 0
+    assert done == ["train", *["e.jsonl"] * asked]

@@ -85,9 +85,18 @@ class World:
     """``Outside`` in virtual time. ``trainers`` are called with (world, argv) at each start."""
 
     def __init__(
-        self, places, *, trainers=(), salvage=None, answers=(), probes=(), lasts=30 * 86400
+        self,
+        places,
+        *,
+        trainers=(),
+        salvage=None,
+        evaluators=(),
+        answers=(),
+        probes=(),
+        lasts=30 * 86400,
     ):
         self.places, self.time, self.stop_asked = places, T0, False
+        self.evaluators = list(evaluators)
         self.trainers, self.salvage = list(trainers), salvage
         self.answers, self.probes = list(answers), list(probes)
         self.until = T0 + lasts
@@ -141,6 +150,8 @@ class World:
             if "--salvage" in argv:
                 return Child(self, self.salvage or salvaged(self))
             return self.trainers.pop(0)(self, argv)
+        if argv[0] == "datagen":
+            return Child(self, self.evaluators.pop(0))
         return Child(self)
 
     def of(self, word):
@@ -150,7 +161,9 @@ class World:
 @pytest.fixture
 def places(tmp_path):
     door = Door(tmp_path / "r1" / "ssh", tmp_path / "sft", ("sshd", "-D"))
-    return Places(tmp_path / "r1", tmp_path / "hf", tmp_path / "secrets", door, ("trainer",))
+    return Places(
+        tmp_path / "r1", tmp_path / "hf", tmp_path / "secrets", door, ("trainer",), ("datagen",)
+    )
 
 
 def settings(**changes):
@@ -737,3 +750,134 @@ def test_a_trainer_killed_after_a_stop_is_not_started_again(places):
     keep(world)
     assert len(world.of("trainer")) == 1
     assert only(places, events.Failed)[0].exit_code == 130
+
+
+CSV = b"a,b\n1,2\n"
+
+
+def upload_to_evaluate(places, *, tables=True):
+    """A job with episodes about a table that lies beside their folder at home."""
+    sha = hashlib.sha256(CSV).hexdigest()
+    text = json.dumps({"tables": [{"path": "../tables/t.csv", "sha256": sha}]}) + "\n"
+    inbox = places.root / "inbox"
+    inbox.mkdir(parents=True, exist_ok=True)
+    if tables:
+        (inbox / sha).write_bytes(CSV)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    (inbox / digest).write_text(text)
+    upload(places, evaluate=f"inbox/{digest}")
+
+
+def compared(places):
+    """What datagen writes in the end."""
+
+    def write():
+        (places.run / "comparison.json").write_text('{"n": 4, "base": 0.25, "adapter": 0.75}')
+
+    return write
+
+
+def complain(places):
+    def write():
+        with (places.run / "train.log").open("a") as log:
+            log.write("error: the sandbox cannot isolate\n  -> say so\n")
+
+    return write
+
+
+def test_the_evaluation_is_the_last_phase_with_its_tables_where_they_are_named(places):
+    world = World(places, trainers=[good], evaluators=[[(50, compared(places)), (51, 0)]])
+    upload_to_evaluate(places)
+    keep(world)
+    assert phases(places)[-5:] == ["save", "evaluate", "evaluated", "ready", "released"]
+    told = next(e for e in all_events(places) if getattr(e, "name", "") == "evaluated")
+    assert told.detail == "base 0.250, adapter 0.750, 4 questions"
+    ((_, argv, env, _),) = world.of("datagen")
+    assert argv[:3] == ["datagen", "--model", "run"]
+    assert argv[5:] == ["--out", "run"]
+    episodes = places.root / argv[4]
+    assert (episodes.parent / "../tables/t.csv").resolve().read_bytes() == CSV
+    assert not [k for k in env if k.startswith(("RUNPOD_", "SFT_"))]
+    assert 900 < world.acts[0][0] - 352 < 910, "the grace begins after it"
+
+
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        (lambda places: [(5, complain(places)), (6, 12)], "the sandbox cannot isolate"),
+        (lambda places: [(6, 3)], "exit code 3"),
+        (lambda places: [(9000, 0)], "not done after 3600 s"),
+    ],
+)
+def test_an_evaluation_that_fails_is_a_warning_and_the_result_stays(places, script, why):
+    world = World(places, trainers=[good], evaluators=[script(places)])
+    upload_to_evaluate(places)
+    (places.run).mkdir(parents=True)
+    (places.run / "train.log").write_text("error: of an earlier attempt\n")
+    keep(world, settings(finish_by=T0 + 7200))
+    (told,) = only(places, events.Warning)
+    assert why in told.message
+    assert "datagen evaluate --model RUN" in told.message
+    assert not only(places, events.Failed)
+    assert checkpoints.complete(places.run)
+    assert world.of("datagen")[0][3].code is not None
+
+
+def test_finish_by_ends_the_evaluation(places):
+    world = World(places, trainers=[good], evaluators=[[(9000, 0)]])
+    upload_to_evaluate(places)
+    keep(world, settings(finish_by=T0 + 1000, gone_by=T0 + 3000))
+    assert "finish_by has passed" in only(places, events.Warning)[0].message
+    assert world.of("datagen")[0][3].killed
+    assert phases(places)[-2:] == ["ready", "released"]
+    ready = next(e for e in all_events(places) if getattr(e, "name", "") == "ready")
+    assert "the result is here" in ready.detail
+
+
+def test_a_stop_ends_the_evaluation_and_keeps_the_result(places):
+    world = World(places, trainers=[good], evaluators=[[(9000, 0)]])
+    upload_to_evaluate(places)
+    world.at(400, (places.root / "inbox" / "stop").touch)
+    keep(world)
+    assert "stopped by hand" in only(places, events.Warning)[0].message
+    assert not only(places, events.Failed)
+
+
+def test_a_restart_while_evaluating_goes_on_with_it_once(places):
+    endless_one, second = [(90000, 0)], [(50, compared(places)), (51, 0)]
+    world = World(places, trainers=[good], evaluators=[endless_one, second])
+    upload_to_evaluate(places)
+    world.at(400, world.stop)
+    keep(world)
+    assert world.of("datagen")[0][3].asked is not None
+    (places.root / "released").unlink()
+    keep(world)
+    assert len(world.of("datagen")) == 2
+    assert len(world.of("trainer")) == 1
+    assert "evaluated" in phases(places)
+
+
+def test_an_evaluation_is_not_begun_for_ever(places):
+    world = World(places, trainers=[good], evaluators=[[(90000, 0)], [(90000, 0)]])
+    upload_to_evaluate(places)
+    for at in (400, 600):
+        world.at(at, world.stop)
+        keep(world)
+        (places.root / "released").unlink()
+    keep(world)
+    assert "begun 2 times" in only(places, events.Warning)[0].message
+
+
+def test_a_training_without_a_whole_result_is_not_evaluated(places):
+    world = World(places, trainers=[endless])
+    upload_to_evaluate(places)
+    keep(world, settings(finish_by=T0 + 1000, gone_by=T0 + 3000))
+    assert not world.of("datagen")
+
+
+def test_episodes_without_their_tables_are_turned_down(places):
+    world = World(places)
+    upload_to_evaluate(places, tables=False)
+    keep(world)
+    assert "table ../tables/t.csv" in only(places, events.Warning)[0].message
+    assert (places.root / "inbox" / "job.rejected.json").exists()

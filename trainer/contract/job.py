@@ -19,7 +19,7 @@ from pydantic.fields import FieldInfo
 from trainer.contract.errors import BadJob, NotFound
 
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
-NOT_HASHED = frozenset({"output", "data", "eval_data", "plan", "checkpoint"})
+NOT_HASHED = frozenset({"output", "data", "eval_data", "evaluate", "plan", "checkpoint"})
 
 
 class _Options(BaseModel):
@@ -73,6 +73,12 @@ class Job(_Options):
     )
     eval_data: str | None = Field(
         None, min_length=1, description="rows whose loss is measured after each epoch"
+    )
+    evaluate: str | None = Field(
+        None,
+        min_length=1,
+        description="held-out episodes: base and adapter answer them once training is done",
+        json_schema_extra=_flag("--evaluate"),
     )
     output: str = Field(
         "./checkpoints",

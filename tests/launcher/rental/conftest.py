@@ -1,5 +1,8 @@
 """An account in virtual time, and a working directory with data in it."""
 
+import hashlib
+import json
+
 import pytest
 
 from launcher.settings import Settings
@@ -12,6 +15,9 @@ ROW = (
     '{"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]}\n'
 )
 IMAGE = "ghcr.io/me/sft@sha256:00"
+
+
+JOB = Job(data="data.jsonl", model="bundled:tiny")
 
 
 class Heard(PlainView):
@@ -62,10 +68,10 @@ def settings():
 def begin(project, world, view, settings):
     """Train on RunPod; ``begin(on_interrupt="stop")`` changes settings."""
 
-    def call(**changes):
+    def call(*, job=JOB, **changes):
         wanted = settings.model_copy(update=changes)
         request = Request(
-            job=Job(data="data.jsonl", model="bundled:tiny"),
+            job=job,
             run_id="a",
             where="runpod",
             settings=wanted,
@@ -84,3 +90,15 @@ def again(project, world, view):
         return train(request, world=world, view=view)
 
     return call
+
+
+@pytest.fixture
+def evaluated(project):
+    """A job with episodes about a table that lies beside their folder."""
+    table = project / "t.csv"
+    table.write_text("a,b\n1,2\n")
+    sha256 = hashlib.sha256(table.read_bytes()).hexdigest()
+    (project / "episodes").mkdir()
+    line = json.dumps({"tables": [{"path": "../t.csv", "sha256": sha256}]})
+    (project / "episodes" / "test.jsonl").write_text(line + "\n")
+    return JOB.model_copy(update={"evaluate": "episodes/test.jsonl"})

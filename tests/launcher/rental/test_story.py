@@ -17,10 +17,12 @@ from launcher.errors import (
 )
 from launcher.journal import read
 from launcher.rental.names import Name
-from tests.launcher.rental.account import KEY, TOKEN
+from launcher.ssh import Ran
+from tests.launcher.rental.account import COMPARISON, KEY, TOKEN
 from trainer.contract import events, manifest
 from trainer.contract import pod as border
 from trainer.contract.errors import (
+    BadData,
     Interrupted,
     NotFound,
     ResultRejected,
@@ -444,3 +446,47 @@ def test_without_a_new_enough_driver_the_flavour_that_reaches_cards_is_named(acc
     account.gpus = [replace(gpu, cuda={"12.8": True}) for gpu in account.gpus]
     with pytest.raises(NoCapacity, match=r"--cuda 12\.8"):
         begin()
+
+
+def test_episodes_and_their_tables_go_along_and_the_comparison_comes_home(
+    project, account, begin, evaluated
+):
+    outcome = begin(job=evaluated)
+    there = the_pod(account).root / "run"
+    for name in ("comparison.json", "evaluation/base.jsonl"):
+        assert (outcome.run.folder / name).read_bytes() == (there / name).read_bytes()
+    assert outcome.comparison == COMPARISON
+    assert len(list((the_pod(account).root / "inbox").glob("?" * 64))) == 3
+    assert not account.alive()
+
+
+def test_a_table_that_has_changed_is_told_before_anything_is_rented(
+    project, account, begin, evaluated
+):
+    (project / "t.csv").write_text("a,b\n3,4\n")
+    with pytest.raises(BadData, match="cannot be evaluated on") as caught:
+        begin(job=evaluated)
+    assert "../t.csv has changed" in caught.value.faults[0]
+    assert not account.created
+
+
+def test_a_pod_may_name_no_other_file_among_the_results(project, account, begin, evaluated):
+    def spoil(session, command):
+        return Ran(0, f"{'0' * 64} 5 ./journal.jsonl\n".encode(), b"")
+
+    account.answers["find comparison.json"] = spoil
+    outcome = begin(job=evaluated)
+    assert outcome.comparison is None
+    assert read(outcome.run.journal)[-1].what == "ended"
+
+
+def test_results_that_arrive_changed_do_not_cost_the_adapter(
+    project, account, begin, view, evaluated
+):
+    def spoil(session, command):
+        return Ran(0, f"{'0' * 64} 5 comparison.json\n".encode(), b"")
+
+    account.answers["find comparison.json"] = spoil
+    assert begin(job=evaluated).manifest.complete
+    assert any("evaluation cannot be brought home" in line for line in view.lines)
+    assert not account.alive()

@@ -120,7 +120,8 @@ def test_the_hash_tells_jobs_apart(job, other):
 
 
 def test_the_hash_leaves_out_place_and_plan():
-    settings = ["output=x", "data=y", "eval_data=z", "plan.micro_batch=2", "checkpoint.minutes=9"]
+    settings = ["output=x", "data=y", "eval_data=z", "evaluate=w"]
+    settings += ["plan.micro_batch=2", "checkpoint.minutes=9"]
     assert from_sources(None, settings).hash() == Job().hash()
 
 
@@ -144,7 +145,7 @@ def test_every_other_option_counts_in_the_hash():
         "lora.alpha": 9,
         "lora.dropout": 0.9,
     }
-    plain = {"output", "data", "eval_data", "plan.micro_batch"}
+    plain = {"output", "data", "eval_data", "evaluate", "plan.micro_batch"}
     plain |= {name for name, _ in options() if name.startswith("checkpoint.")}
     assert {name for name, _ in options()} == set(other) | plain
     hashes = {from_sources(None, [], {name: value}).hash() for name, value in other.items()}

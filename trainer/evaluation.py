@@ -1,0 +1,112 @@
+"""Base against adapter once training is over: datagen's evaluation, as a command.
+
+The supervisor runs it as a child of its own; outside of a pod the trainer does, when all else is done.
+A failed evaluation is a warning: the result is there and whole.
+"""
+
+import gc
+import json
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from trainer.contract import events
+from trainer.contract.episodes import COMPARISON
+from trainer.contract.errors import Interrupted
+from trainer.contract.job import Job
+from trainer.pipe import open_events
+from trainer.signals import StopRequest
+
+PHASE, OVER = "evaluate", "evaluated"
+COMMAND = (sys.executable, "-P", "-m", "datagen", "evaluate")
+LOG = "train.log"
+TAIL = 8192
+TO_END = 10.0
+
+
+def arguments(run: Path, episodes: str) -> list[str]:
+    """What ``COMMAND`` is given; both as seen from the working folder."""
+    return ["--model", str(run), "--episodes", episodes, "--out", str(run)]
+
+
+def due(job: Job, run: Path) -> bool:
+    """Whether the job wants an evaluation that the run folder does not hold yet."""
+    return job.evaluate is not None and not (run / COMPARISON).exists()
+
+
+def told(run: Path, code: int, again: str, *, log_from: int = 0) -> events.Phase | events.Warning:
+    """What to say of an evaluation that has ended: its outcome, or a warning with the reason.
+
+    ``again`` are the episodes as the user names them; what it printed begins at ``log_from`` of the log.
+    """
+    try:
+        found = json.loads((run / COMPARISON).read_bytes())
+        base, adapter = (float(found[name]) for name in ("base", "adapter"))
+        text = f"base {base:.3f}, adapter {adapter:.3f}, {found['n']} questions"
+    except (OSError, ValueError, KeyError, TypeError):
+        how = _why(run / LOG, log_from) or f"exit code {code}, see {LOG}"
+        return warning(how, again)
+    return events.Phase(name=OVER, detail=text)
+
+
+def warning(why: str, again: str) -> events.Warning:
+    return events.Warning(
+        message=f"the adapter was not evaluated ({why}); it is whole, and can be at any time: "
+        f"datagen evaluate --model RUN --episodes {again}"
+    )
+
+
+def _why(log: Path, start: int) -> str:
+    """The last error that a log tells of from byte ``start`` on."""
+    with suppress(OSError), log.open("rb") as file:
+        file.seek(max(start, log.stat().st_size - TAIL))
+        lines = file.read().decode(errors="replace").splitlines()
+        return next((x for x in reversed(lines) if x.startswith("error: ")), "")
+    return ""
+
+
+def size(log: Path) -> int:
+    """How long a log is by now."""
+    return log.stat().st_size if log.exists() else 0
+
+
+def evaluate(job: Job) -> None:
+    """Evaluate in a process of its own, outside of a pod. Raises ``Interrupted``."""
+    run = Path(job.output)
+    assert job.evaluate is not None
+    _free_the_card()
+    before = size(run / LOG)
+    with open_events(run / "events.jsonl") as writer, StopRequest():
+        writer.emit(events.Phase(name=PHASE, detail=job.evaluate))
+        # In our process group: whoever ends the trainer for good ends this too.
+        child = subprocess.Popen(
+            [*COMMAND, *arguments(run, job.evaluate)], stdin=subprocess.DEVNULL
+        )
+        try:
+            code = child.wait()
+        except KeyboardInterrupt:
+            _end(child)
+            writer.emit(warning("interrupted", job.evaluate))
+            raise Interrupted(
+                "interrupted while evaluating; the adapter is whole",
+                f"go on with: datagen evaluate --model {run} --episodes {job.evaluate}",
+            ) from None
+        writer.emit(told(run, code, job.evaluate, log_from=before))
+
+
+def _end(child: "subprocess.Popen[bytes]") -> None:
+    child.terminate()
+    try:
+        child.wait(TO_END)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+
+
+def _free_the_card() -> None:
+    """Give back what the trained model took: the evaluation loads its own."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
