@@ -17,6 +17,8 @@ from tests.system.base import pip_settings, python_base
 from tests.system.client import Client
 from tests.system.emulator.server import Emulator
 from tests.system.engine import DEBIAN, Engine, NoEngine
+from tests.system.laptop import Laptop
+from tests.system.story import Story, rows
 
 HERE = Path(__file__).parent
 
@@ -79,3 +81,19 @@ def runpod(engine: Engine) -> Iterator[Emulator]:
 def client(runpod: Emulator) -> Iterator[Client]:
     with Client(runpod.url, runpod.keys.account) as found:
         yield found
+
+
+@pytest.fixture
+def laptop(runpod: Emulator, tmp_path: Path) -> Iterator[Laptop]:
+    """With the emulator's address and key, and eight rows to train on."""
+    runpod.billing.lag = 0.0
+    (tmp_path / "rows.jsonl").write_text(rows(8), "utf-8")
+    variables = {"RUNPOD_API_BASE_URL": runpod.url, "RUNPOD_API_KEY": runpod.keys.account}
+    found = Laptop(tmp_path, variables)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def story(runpod: Emulator, engine: Engine, laptop: Laptop, sft_image: str) -> Story:
+    return Story(runpod, engine, laptop, sft_image)

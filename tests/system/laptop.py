@@ -32,10 +32,11 @@ class Laptop:
         }
         self._begun: list[Command] = []
 
-    def launch(self, *words: str) -> "Command":
-        """Starts ``launch words...``."""
+    def launch(self, *words: str, altered: Mapping[str, Any] | None = None) -> "Command":
+        """Starts ``launch words...``; with ``altered`` as ``tests.system.altered`` describes it."""
+        entry = ["launcher"] if altered is None else ["tests.system.altered", json.dumps(altered)]
         begun = Command(
-            [sys.executable, "-m", "launcher", *words],
+            [sys.executable, "-m", *entry, *words],
             self.folder,
             self._variables,
             said=self.folder / f"said-{len(self._begun)}.txt",

@@ -55,6 +55,11 @@ class Billing:
                 if span.pod == pod and span.gpu
             )
 
+    def gpu_spans(self, pod: str) -> list[tuple[float, float | None]]:
+        """From when until when `pod` held a card, each time; None: it still does."""
+        with self._lock:
+            return [(span.start, span.end) for span in self._spans if span.pod == pod and span.gpu]
+
     def dollars(self, pod: str) -> float:
         """What `pod` has cost in all, disks included, up to this very second: no lag."""
         return self._between(pod, 0.0, self._clock.now())["totalAmount"]
