@@ -13,12 +13,13 @@ from launcher.rental.pod import PodWork
 from launcher.rental.release import release
 from launcher.runpod_api import Api
 from launcher.runs import Log, Run
-from launcher.secrets import Secret, runpod
+from launcher.secrets import runpod
 from launcher.ssh import make_key
 from trainer.contract import episodes
 from trainer.contract.errors import Fault, Interrupted, Usage
 from trainer.contract.job import Job
 from trainer.contract.rows import Rows
+from trainer.contract.secrets import Secret
 
 OF_AN_ATTEMPT = (
     "events.jsonl",

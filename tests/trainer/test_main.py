@@ -8,6 +8,7 @@ import time
 import pytest
 
 from trainer import __main__ as command
+from trainer import evaluation
 from trainer.contract import events, manifest
 from trainer.contract.errors import run_main
 from trainer.contract.job import Job
@@ -161,7 +162,7 @@ def test_two_trainers_cannot_share_a_folder(tmp_path, rows, base_model, capsys):
 def test_the_evaluation_follows_unless_a_supervisor_does_it(monkeypatch, job, supervised, asked):
     done = []
     monkeypatch.setattr(command, "train", lambda job, **_: done.append("train"))
-    monkeypatch.setattr(command.evaluation, "evaluate", lambda job: done.append(job.evaluate))
+    monkeypatch.setattr(evaluation, "evaluate", lambda job: done.append(job.evaluate))
     if supervised:
         monkeypatch.setenv("SFT_EVENTS_FD", "9")
     assert call("--output", "none", *job) == 0
