@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from datagen.episode import Reading
-from trainer.contract.errors import BadData, NotFound
+from datagen.reading.infer import Given, infer, read_as
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,44 +82,27 @@ def bundled_tables() -> list[Path]:
 def read_table(path: Path, reading: Reading | None = None) -> pd.DataFrame:
     """Read one CSV into a data frame as `reading` says; without one it is inferred.
 
-    Raises BadData naming the file and, where pandas knows it, the line.
+    Raises NotFound, and BadData naming the file and the line, or the column and the value.
     """
-    import pandas as pd
-
-    if not path.is_file():
-        raise NotFound(
-            f"{path}: {'not a file' if path.exists() else 'no such file'}", "give a CSV file"
-        )
-    try:
-        reading = reading or Reading()
-        frame = pd.read_csv(
-            path, encoding=reading.encoding, sep=reading.delimiter, decimal=reading.decimal
-        )
-    except UnicodeDecodeError as error:
-        raise BadData(
-            f"{path}: not UTF-8: {error.reason}", "convert it, e.g. with iconv -t UTF-8"
-        ) from error
-    except pd.errors.EmptyDataError as error:
-        raise BadData(f"{path}: empty file", "give a CSV with a header line and rows") from error
-    except pd.errors.ParserError as error:
-        raise BadData(
-            f"{path}: {str(error).strip()}", "every line needs as many fields as the header"
-        ) from error
-    if frame.empty:
-        raise BadData(f"{path}: a header but no rows", "give a CSV with rows")
-    return frame
+    return (infer(path) if reading is None else read_as(path, reading)).frame
 
 
-def profile_table(path: Path, reading: Reading | None = None) -> TableProfile:
-    """Profile one CSV, read as `reading` says or as is inferred. Raises BadData as `read_table` does."""
-    frame = read_table(path, reading)
+def profile_table(
+    path: Path, reading: Reading | None = None, *, given: Given | None = None
+) -> TableProfile:
+    """Profile one CSV, read as `reading` says or, without one, as `given` and its content say.
+
+    Raises as `read_table` does.
+    """
+    table = infer(path, given) if reading is None else read_as(path, reading)
     return TableProfile(
         name=path.stem,
         path=path,
-        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-        rows=len(frame),
-        columns=[_profile_column(str(name), frame[name]) for name in frame.columns],
-        reading=reading or Reading(),
+        sha256=table.sha256,
+        rows=len(table.frame),
+        columns=[_profile_column(str(n), table.frame[n]) for n in table.frame.columns],
+        reading=table.reading,
+        notes=table.notes,
     )
 
 

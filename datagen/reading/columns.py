@@ -1,0 +1,198 @@
+"""One text column: what it is, found from its distinct values, and its conversion to that."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from datagen.episode import Reading
+from datagen.reading.dates import PLAIN, find_format, reads
+from datagen.reading.missing import signs_in, stands_for_missing, words_in
+from datagen.reading.numbers import Parsed, Style, other, parse_numbers, style_of
+from trainer.contract.errors import BadData
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+BOOLEANS = {"yes": True, "no": False, "true": True, "false": False}
+BOOLEANS |= {"y": True, "n": False, "t": True, "f": False}
+_PAIRS = [{"yes", "no"}, {"true", "false"}, {"y", "n"}, {"t", "f"}]
+PROBED = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What a text column is. `formats` has two entries where day and month cannot be told apart."""
+
+    kind: str = "text"
+    missing: tuple[str, ...] = ()
+    style: Style | None = None
+    groups: str = ""
+    formats: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def find(texts: Sequence[str], *, marks: str, thousands: str | None) -> Found:
+    """What a column of these texts is (distinct, none of them missing).
+
+    `marks` are the decimal marks to try, the table's first; `thousands` None tries all group marks.
+    """
+    if not texts:
+        return Found()
+    for attempt in (_booleans, _dates):
+        if found := attempt(texts):
+            return found
+    if found := _numbers(texts, marks=marks, thousands=thousands):
+        return found
+    words = words_in(texts) if len(texts) > 1 else []
+    notes = [f"{text!r} is a value, not missing (--missing {text!r})" for text in words]
+    return Found(missing=tuple(signs_in(texts)), notes=tuple(notes))
+
+
+def _booleans(texts: Sequence[str]) -> Found | None:
+    plain = {text.strip().casefold(): text for text in texts}
+    values = {text for text in plain if not stands_for_missing(text)}
+    if values in _PAIRS or values in ({"true"}, {"false"}):
+        return Found(kind="boolean", missing=_others(texts, values))
+    return None
+
+
+def _dates(texts: Sequence[str]) -> Found | None:
+    values = [text for text in texts if not stands_for_missing(text)]
+    if not values or not find_format(values[:1]).formats:
+        return None
+    missing = _others(texts, {text.strip().casefold() for text in values})
+    formats = find_format(values).formats
+    if not formats:
+        return Found(missing=missing, notes=("dates in more than one format, or not only dates",))
+    return Found(kind="date", formats=formats, missing=missing)
+
+
+def _others(texts: Sequence[str], values: set[str]) -> tuple[str, ...]:
+    return tuple(sorted(text for text in texts if text.strip().casefold() not in values))
+
+
+def _numbers(texts: Sequence[str], *, marks: str, thousands: str | None) -> Found | None:
+    """Numbers, with the first decimal mark that reads them all."""
+    probe = texts[:PROBED]
+    for mark in marks:
+        style = style_of(mark, thousands)
+        if sum(v is not None for v in parse_numbers(probe, style).numbers) * 2 < len(probe):
+            continue
+        parsed = parse_numbers(texts, style)
+        missing = [t for t, v in zip(texts, parsed.numbers, strict=True) if v is None]
+        if not all(map(stands_for_missing, missing)) or len(missing) == len(texts):
+            continue
+        if why := _mixed(parsed):
+            return Found(notes=(why,))
+        return Found(
+            kind="number",
+            missing=tuple(sorted(missing)),
+            style=style,
+            groups=parsed.groups,
+            notes=_doubt(texts, parsed, mark) if len(marks) > 1 and thousands is None else (),
+        )
+    return None
+
+
+def _mixed(parsed: Parsed) -> str:
+    if len(parsed.units) > 1:
+        return f"left as text: amounts in several units ({', '.join(sorted(parsed.units))})"
+    if parsed.bare and parsed.units == {"%"}:
+        return "left as text: some values with % and some without"
+    return ""
+
+
+def _doubt(texts: Sequence[str], parsed: Parsed, mark: str) -> tuple[str, ...]:
+    """Whether the other decimal mark would give other numbers, as in 1,234 and nothing else."""
+    if not set(parsed.groups) & set(".,"):
+        return ()
+    swapped = parse_numbers(texts, style_of(other(mark), None)).numbers
+    doubtful = [
+        (text, ours, theirs)
+        for text, ours, theirs in zip(texts, parsed.numbers, swapped, strict=True)
+        if ours is not None and ours != theirs
+    ]
+    if not doubtful or any(theirs is None for _, _, theirs in doubtful):
+        return ()
+    text, ours, theirs = doubtful[0]
+    return (f"{text!r} is read as {ours}; with --decimal '{other(mark)}' it is {theirs}",)
+
+
+def convert(name: str, column: pd.Series[Any], kind: str, reading: Reading) -> pd.Series[Any]:
+    """A text column as its kind says: whole numbers without gaps int64, other numbers float64,
+    dates datetime64 where the reading has a format for them, booleans bool or, with gaps, boolean.
+
+    Raises BadData naming the first value that is not of the kind.
+    """
+    import pandas as pd
+
+    form = reading.formats.get(name)
+    if kind == "text" or (kind == "date" and not form):
+        return column if isinstance(column.dtype, pd.StringDtype) else column.astype("str")
+    codes, uniques = pd.factorize(column)
+    texts = [str(text) for text in uniques]
+    if kind == "boolean":
+        distinct = _to_booleans(name, texts)
+    elif kind == "date":
+        distinct = _to_dates(name, texts, str(form))
+    else:
+        distinct = _to_numbers(name, texts, kind, reading, gaps=bool((codes < 0).any()))
+    spread = pd.Series(distinct.take(codes), index=column.index, name=column.name)
+    if kind == "boolean" and not spread.isna().any():
+        return spread.astype("bool")
+    return spread
+
+
+def _to_booleans(name: str, texts: list[str]) -> Any:
+    """The values of the texts and, as in the following two, the missing value last."""
+    import pandas as pd
+
+    values = [BOOLEANS.get(text.strip().casefold()) for text in texts]
+    _refuse(name, "boolean", texts, values, "name what is missing with --missing")
+    return pd.array([*values, None], dtype="boolean")
+
+
+def _to_numbers(name: str, texts: list[str], kind: str, reading: Reading, *, gaps: bool) -> Any:
+    import numpy as np
+
+    style = style_of(reading.decimals.get(name, reading.decimal), reading.thousands or "")
+    values = parse_numbers(texts, style).numbers
+    _refuse(name, kind, texts, values, "choose --decimal, --thousands or --missing")
+    numbers = [value for value in values if value is not None]
+    if kind == "integer":
+        whole = [number if float(number).is_integer() else None for number in numbers]
+        _refuse(name, kind, texts, whole, f"take --kind '{name}=number'")
+    if not gaps and all(isinstance(n, int) and abs(n) < 2**63 for n in numbers):
+        return np.array(numbers, dtype=np.int64)
+    return np.array([*map(float, numbers), np.nan], dtype=np.float64)
+
+
+def _to_dates(name: str, texts: list[str], form: str) -> Any:
+    import pandas as pd
+
+    if not reads(texts, form):
+        bad = next((text for text in texts if not reads([text], form)), texts[0])
+        raise BadData(
+            f"column {name!r}: {bad!r} is not a date in the format {form}",
+            f"choose --date-format or --missing, or keep it as text with --kind '{name}=text'",
+        )
+    dates = pd.to_datetime(pd.Series([*texts, None], dtype=str), format=form)
+    if dates.dt.tz is not None:  # the time on the clock where it was written
+        dates = dates.dt.tz_localize(None)
+    return dates.array
+
+
+def _refuse(name: str, kind: str, texts: list[str], values: Sequence[object], hint: str) -> None:
+    for text, value in zip(texts, values, strict=True):
+        if value is None:
+            raise BadData(
+                f"column {name!r}: {text!r} is not {'an' if kind == 'integer' else 'a'} {kind}",
+                f"{hint}, or keep it as text with --kind '{name}=text'",
+            )
+
+
+def plain_dates(texts: Sequence[str]) -> bool:
+    """Whether all are written year first, in full and without a time: such a column stays text."""
+    return all(map(PLAIN.fullmatch, texts))

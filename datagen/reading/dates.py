@@ -1,0 +1,80 @@
+"""Dates as people write them: the one strptime format a column has, or why it cannot be told."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
+_NAME = r"(?:January|February|March|April|May|June|July|August|September|October|November|December)"
+# pattern of the day -> its formats; two where day and month may change places
+_DAYS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    (r"\d{4}-\d{1,2}-\d{1,2}", ("%Y-%m-%d",)),
+    (r"\d{4}/\d{1,2}/\d{1,2}", ("%Y/%m/%d",)),
+    (r"\d{4}\.\d{1,2}\.\d{1,2}", ("%Y.%m.%d",)),
+    (r"\d{1,2}\.\d{1,2}\.\d{4}", ("%d.%m.%Y",)),
+    (r"\d{1,2}\.\d{1,2}\.\d{2}", ("%d.%m.%y",)),
+    (r"\d{1,2}/\d{1,2}/\d{4}", ("%d/%m/%Y", "%m/%d/%Y")),
+    (r"\d{1,2}/\d{1,2}/\d{2}", ("%d/%m/%y", "%m/%d/%y")),
+    (r"\d{1,2}-\d{1,2}-\d{4}", ("%d-%m-%Y", "%m-%d-%Y")),
+    (rf"\d{{1,2}} {_MONTH} \d{{4}}", ("%d %b %Y",)),
+    (rf"\d{{1,2}}-{_MONTH}-\d{{4}}", ("%d-%b-%Y",)),
+    (rf"\d{{1,2}}-{_MONTH}-\d{{2}}", ("%d-%b-%y",)),
+    (rf"{_MONTH} \d{{1,2}}, \d{{4}}", ("%b %d, %Y",)),
+    (rf"\d{{1,2}} {_NAME} \d{{4}}", ("%d %B %Y",)),
+    (rf"{_NAME} \d{{1,2}}, \d{{4}}", ("%B %d, %Y",)),
+)
+_TIMES: tuple[tuple[str, str], ...] = (
+    ("", ""),
+    (r"T\d{2}:\d{2}:\d{2}", "T%H:%M:%S"),
+    (r" \d{1,2}:\d{2}:\d{2}", " %H:%M:%S"),
+    (r"T\d{2}:\d{2}:\d{2}\.\d{1,6}", "T%H:%M:%S.%f"),
+    (r" \d{1,2}:\d{2}:\d{2}\.\d{1,6}", " %H:%M:%S.%f"),
+    (r"T\d{2}:\d{2}", "T%H:%M"),
+    (r" \d{1,2}:\d{2}", " %H:%M"),
+    (r" \d{1,2}:\d{2} [AaPp][Mm]", " %I:%M %p"),
+    (r" \d{1,2}:\d{2}:\d{2} [AaPp][Mm]", " %I:%M:%S %p"),
+)
+_ZONES: tuple[tuple[str, str], ...] = (("", ""), (r"(?:Z|[+-]\d{2}:?\d{2})", "%z"))
+# These sort and compare as they stand, and to_datetime reads them without a format.
+PLAIN = re.compile(r"\d{4}([-/])\d{2}\1\d{2}")
+_SHAPES = [
+    (re.compile(day + time + zone), tuple(f + clock + offset for f in formats))
+    for day, formats in _DAYS
+    for time, clock in _TIMES
+    for zone, offset in _ZONES
+    if clock or not zone
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dates:
+    """The formats that read every text, in which month and day may be exchanged; none: no dates."""
+
+    formats: tuple[str, ...]
+
+    @property
+    def format(self) -> str | None:
+        return self.formats[0] if len(self.formats) == 1 else None
+
+
+def find_format(texts: Sequence[str]) -> Dates:
+    """The format of the texts (distinct, none missing); two when both orders fit all of them."""
+    first = next(iter(texts), "")
+    for shape, formats in _SHAPES:
+        if shape.fullmatch(first):
+            fitting = [f for f in formats if all(map(shape.fullmatch, texts)) and reads(texts, f)]
+            if fitting:
+                return Dates(formats=tuple(fitting))
+    return Dates(formats=())
+
+
+def reads(texts: Sequence[str], form: str) -> bool:
+    """Whether the format reads each of the texts, all in the same time zone."""
+    import pandas as pd
+
+    try:
+        return bool(pd.to_datetime(pd.Series([*texts], dtype=str), format=form).notna().all())
+    except (ValueError, OverflowError):
+        return False

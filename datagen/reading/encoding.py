@@ -1,0 +1,79 @@
+"""Which encoding a CSV is written in: byte order marks, UTF-8 and UTF-16 are told for certain.
+
+Of the rest a guess is made by charset-normalizer, which is given only the words that are not ASCII
+(a table is mostly digits, and on those it guesses at random) and only encodings that tables come in.
+Its choice between the two Latin code pages is a coin toss for most words, so Western comes first.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterable
+
+from trainer.contract.errors import BadData
+
+UTF8 = "utf-8-sig"
+WIDE = {"utf-16-le", "utf-16-be", "utf-16", "utf-32"}
+WORD = re.compile(rb'[^\x00-\x20,;|"]*[\x80-\xff][^\x00-\x20,;|"]*')
+_MARKS = (  # the longer mark first: UTF-32's begins with UTF-16's
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF8, UTF8),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_NO_TEXT = {
+    b"PK\x03\x04": "an Excel workbook or a zip archive",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook",
+    b"\x1f\x8b": "compressed with gzip",
+    b"PAR1": "a Parquet file",
+    b"%PDF": "a PDF",
+    b"SQLite format 3": "an SQLite database",
+}
+_CANDIDATES = "cp1252 cp1251 cp1253 cp1254 cp1255 cp1256 cp932 gb18030 big5 euc_kr koi8_r".split()
+
+
+def certain_encoding(path: object, head: bytes) -> str:
+    """The encoding that the first bytes prove, and UTF-8 where they prove none.
+
+    Raises BadData when these are not the bytes of a text.
+    """
+    for mark, what in _NO_TEXT.items():
+        if head.startswith(mark):
+            raise BadData(f"{path}: not a CSV but {what}", "export the table as CSV")
+    for mark, encoding in _MARKS:
+        if head.startswith(mark):
+            return encoding
+    pairs = len(head) // 2
+    if pairs and head[1::2].count(0) > 0.3 * pairs:
+        return "utf-16-le"
+    if pairs and head[0::2].count(0) > 0.3 * pairs:
+        return "utf-16-be"
+    return UTF8
+
+
+def guess_encoding(words: Iterable[bytes]) -> str:
+    """The likeliest encoding of words that are not UTF-8; Western Latin where nothing tells."""
+    from charset_normalizer import from_bytes
+
+    text = b" ".join(words)
+    best = from_bytes(text, cp_isolation=_CANDIDATES).best()
+    found = best.encoding if best else "cp1252"
+    if found == "cp1252" and _signs(text, "cp1250") < _signs(text, "cp1252"):
+        return "cp1250"
+    return found if _decodes(text, found) else "latin-1"
+
+
+def _signs(text: bytes, encoding: str) -> int:
+    """How many characters inside words are no letters: what a wrong Latin code page makes."""
+    inside = re.findall(r"(?<=\w)[^\w\s'.-]|[^\w\s'.-](?=\w)", text.decode(encoding, "replace"))
+    return len(inside)
+
+
+def _decodes(text: bytes, encoding: str) -> bool:
+    try:
+        text.decode(encoding)
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,0 +1,85 @@
+"""What stands for a missing value: pandas' own list, and stand-ins found in a column."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+from datagen.episode import Reading
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# pandas' default `na_values`; a test compares. Reading.kept takes away from them.
+DEFAULT = frozenset(
+    (
+        ",#N/A,#N/A N/A,#NA,-1.#IND,-1.#QNAN,-NaN,-nan,1.#IND,1.#QNAN,<NA>,N/A,NA,NULL,NaN,None,"
+        "n/a,nan,null"
+    ).split(",")
+)
+# Compared without case. Signs are never a category; words are missing only among numbers and dates.
+SIGNS = frozenset(
+    ["?", "??", "???", "-", "--", "---", "–", "—", ".", "..", "...", "…", "*", "n.a."]
+)
+WORDS = frozenset(
+    (
+        "n/a,na,n.a,n.d.,nd,k.a.,k. a.,unknown,unk,missing,none,null,nil,nan,not available,blank,"
+        "not applicable,not known,no data,empty,undefined,tbd,tba,#value!,#div/0!,#ref!,#name?,"
+        "0000-00-00,00.00.0000,00/00/0000,0000-00-00 00:00:00"
+    ).split(",")
+)
+STAND_INS = (-99, -999, -9999, -99999, -999999)
+SUSPECTS = (999, 9999, 99999, 999999)
+
+
+def missing_texts(reading: Reading, column: str) -> frozenset[str]:
+    """The texts that mean a missing value in a column.
+
+    One that is a number means its value: where "-999" is missing, so is -999.0.
+    """
+    texts = DEFAULT.union(reading.missing, reading.sentinels.get(column, ()))
+    return texts - frozenset(reading.kept)
+
+
+def stands_for_missing(text: str) -> bool:
+    """Whether a text among numbers or dates says that there is none."""
+    return text.strip().casefold() in SIGNS | WORDS
+
+
+def signs_in(texts: Collection[str]) -> list[str]:
+    """The signs among the texts of a column of words; none where words are signs too (+ and -)."""
+    if not any(character.isalpha() for text in texts for character in text):
+        return []
+    return sorted(text for text in texts if text.strip().casefold() in SIGNS)
+
+
+def words_in(texts: Collection[str]) -> list[str]:
+    return sorted(text for text in texts if text.strip().casefold() in WORDS)
+
+
+def number_stand_in(column: pd.Series[Any]) -> int | None:
+    """A number such as -999 that stands for missing: twice or more, lone below all other values.
+
+    Lone: farther from the next value than the other values are from each other, and none of them
+    is negative, or it is the lowest by more than ten times.
+    """
+    values = column.dropna()
+    lowest = values.min() if len(values) else 0
+    if lowest not in STAND_INS or int((values == lowest).sum()) < 2:
+        return None
+    rest = values[values != lowest]
+    if not len(rest):
+        return None
+    apart = rest.min() - lowest > rest.max() - rest.min()
+    small = rest.min() >= 0 or rest.abs().max() * 10 < -lowest
+    return int(lowest) if small and (apart or rest.min() >= 0) else None
+
+
+def suspect(column: pd.Series[Any]) -> int | None:
+    """A number such as 9999 that may stand for missing: the highest by ten times, twice or more."""
+    values = column.dropna()
+    highest = values.max() if len(values) else 0
+    if highest not in SUSPECTS or int((values == highest).sum()) < 2:
+        return None
+    rest = values[values != highest].abs()
+    return int(highest) if len(rest) and rest.max() * 5 < highest else None
