@@ -39,7 +39,8 @@ HEAVY = (
 MAY_START_PROCESSES = {
     "launcher/world.py",
     "datagen/sandbox/process.py",  # the sandbox's server
-    "datagen/sandbox/server.py",  # a fork per episode
+    "datagen/sandbox/nursery.py",  # a fork per episode
+    "datagen/sandbox/service.py",  # a server per client
     "trainer/evaluation.py",  # datagen, which may not be imported, when training is done
     "trainer/outside.py",  # the pod's supervisor: trainer, sshd, guard
 }
@@ -51,6 +52,7 @@ MAY_READ_ENVIRONMENT = {
     "trainer/pipe.py",  # SFT_EVENTS_FD
     "trainer/release.py",  # the pod's key
     "trainer/supervise.py",  # the pod's settings
+    "datagen/sandbox/place.py",  # SFT_SANDBOX
     "datagen/sandbox/process.py",  # what of it the sandbox may see
 }
 MAY_SPEAK_HTTP = {"launcher/runpod_api/http.py", "trainer/release.py"}

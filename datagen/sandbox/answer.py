@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from datagen.sandbox.result import MAX_ANSWER_CHARS
+
 MAX_DEPTH = 20
-MAX_CHARS = 1_000_000
 MAX_HOOK_CHARS = 16_384
 
 ACCEPTED = "text, a number, a bool, None, a date, a list, a dict, a Series, an Index or an array"
@@ -24,8 +25,10 @@ def to_answer(value: object) -> Any:
     """Convert a submitted value to JSON; raises TypeError or ValueError worded for the model."""
     answer = _convert(value, depth=0)
     size = len(json.dumps(answer, allow_nan=False))
-    if size > MAX_CHARS:
-        raise ValueError(f"submit() takes at most {MAX_CHARS} characters; this answer has {size}")
+    if size > MAX_ANSWER_CHARS:
+        raise ValueError(
+            f"submit() takes at most {MAX_ANSWER_CHARS} characters; this answer has {size}"
+        )
     return answer
 
 

@@ -13,14 +13,13 @@ import pandas as pd
 from datagen.sandbox.answer import to_answer, to_hook_value
 from datagen.sandbox.error_text import CELL_NAME, error_text, shorten
 from datagen.sandbox.output import CappedText
-
-MAX_HOOKS = 200
+from datagen.sandbox.result import MAX_HOOKS
 
 
 class Cells:
     """The state of one episode: variables live on from cell to cell."""
 
-    def __init__(self, tables: dict[str, pd.DataFrame], *, seed: int, output_chars: int) -> None:
+    def __init__(self, tables: dict[str, pd.DataFrame], *, output_chars: int) -> None:
         self._output_chars = output_chars
         self._hooks: list[dict[str, Any]] = []
         self._answer: dict[str, Any] = {"submitted": False, "answer": None}
@@ -36,10 +35,13 @@ class Cells:
             submit=self._submit,
             hook=self._hook,
         )
-        random.seed(seed)
-        np.random.seed(seed)  # noqa: NPY002 - the generator that cells reach for
         warnings.simplefilter("default")
         warnings.showwarning = _show_warning
+
+    def seed(self, seed: int) -> None:
+        """Seed the generators that cells reach for."""
+        random.seed(seed)
+        np.random.seed(seed)  # noqa: NPY002 - as above
 
     def run(self, code: str) -> dict[str, Any]:
         """Run one cell; the message for the client. No exception of the cell escapes."""

@@ -4,10 +4,9 @@ import os
 import sys
 from typing import NoReturn
 
-import pandas as pd
-
-from datagen.sandbox import limits, wire
+from datagen.sandbox import wire
 from datagen.sandbox.cell import Cells
+from datagen.sandbox.limits import Confinement, level_of, observed
 from datagen.sandbox.result import Level
 
 _CHANNEL = 3
@@ -16,51 +15,60 @@ _CHANNEL = 3
 def run_episode(
     channel: int,
     *,
-    tables: dict[str, pd.DataFrame],
-    plan: limits.Plan,
+    cells: Cells,
+    confinement: Confinement,
     level: Level,
-    seed: int,
-    output_chars: int,
 ) -> NoReturn:
     """Answer cells that arrive on ``channel`` until it closes. Never returns.
 
-    The first frame says that the restrictions are in force; without them no code is run.
+    The first frame says that the restrictions are in force; without them no code is run. The first
+    to arrive carries the seed.
     """
     try:
-        channel = keep_only(channel)
-        obtained = limits.level_of(limits.harden(plan))
+        obtained = level_of(confinement.enter_child())
+        keep_only(channel)
         if obtained != level:
-            wire.write_frame(channel, {"error": f"the sandbox fell from {level} to {obtained}"})
+            wire.write_frame(_CHANNEL, {"error": f"the sandbox fell from {level} to {obtained}"})
             os._exit(1)
-        cells = Cells(tables, seed=seed, output_chars=output_chars)
-        wire.write_frame(channel, {"ready": True})
+        wire.write_frame(_CHANNEL, {"ready": True})
+        cells.seed(int(wire.read_frame(_CHANNEL)["seed"]))
         while True:
-            message = wire.read_frame(channel)
-            wire.write_frame(channel, cells.run(str(message["code"])))
+            message = wire.read_frame(_CHANNEL)
+            wire.write_frame(_CHANNEL, cells.run(str(message["code"])))
     except wire.BrokenWireError:
         os._exit(0)
     except BaseException:  # noqa: BLE001 - the server's own code must never go on in a child
         os._exit(1)
 
 
-def probe(channel: int, plan: limits.Plan) -> NoReturn:
-    """Restrict this process, try what must now fail, and report the layers that hold."""
+def probe(channel: int, confinement: Confinement, *, as_server: bool = False) -> NoReturn:
+    """Restrict this process, try what must now fail, and report the layers that hold.
+
+    ``as_server`` takes away first what a server gives up before it forks.
+    """
     try:
-        channel = keep_only(channel)
-        layers = limits.observed(limits.harden(plan))
-        wire.write_frame(channel, {"layers": sorted(layers)})
+        if as_server:
+            confinement.enter_server()
+        layers = observed(confinement.enter_child())
+        keep_only(channel)
+        wire.write_frame(_CHANNEL, {"layers": sorted(layers)})
     finally:
         os._exit(0)
 
 
-def keep_only(channel: int) -> int:
-    """Close every descriptor but ``channel``; stdin, stdout and stderr become the null device."""
+def keep_only(channel: int) -> None:
+    """Close every descriptor but the standard ones and ``channel``, which becomes number 3."""
+    os.dup2(channel, _CHANNEL)
+    os.closerange(_CHANNEL + 1, _most_descriptors())
+
+
+def silence() -> None:
+    """Make stdin, stdout and stderr the null device; whatever is forked later inherits that."""
     null = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
         os.dup2(null, standard)
-    os.dup2(channel, _CHANNEL)  # last: it may take the place of the null device
-    os.closerange(_CHANNEL + 1, _most_descriptors())
-    return _CHANNEL
+    if null > 2:
+        os.close(null)
 
 
 def _most_descriptors() -> int:

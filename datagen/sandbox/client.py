@@ -10,7 +10,10 @@ from types import TracebackType
 from typing import Self
 
 from datagen.sandbox import wire
-from datagen.sandbox.process import ServerGoneError, ServerProcess, Table
+from datagen.sandbox.connection import Server, ServerGoneError, Table
+from datagen.sandbox.place import from_setting
+from datagen.sandbox.process import ServerProcess
+from datagen.sandbox.remote import RemoteServer
 from datagen.sandbox.result import CellResult, Level, Limits, MalformedError, from_message
 from trainer.contract.errors import Fault
 
@@ -23,8 +26,9 @@ class Sandbox:
 
     ``tables`` maps a name to a CSV, or to a CSV and its Reading, without which the server infers
     one; the first is ``df`` in a cell, all are ``tables[name]``.
-    ``level`` None takes the strongest isolation this machine gives and refuses "none"; a named level
-    is applied exactly. Threads may open and use episodes at the same time.
+    ``place`` says where, as ``place.from_setting`` reads it; None asks the environment. Elsewhere than
+    at a service, ``level`` None takes the strongest isolation this machine gives and refuses "none"; a
+    named level is applied exactly. Threads may open and use episodes at the same time.
 
     Raises on construction: NotFound, BadData, NotInstalled, SandboxUnsafe. A cell never raises.
     """
@@ -34,22 +38,32 @@ class Sandbox:
         tables: Mapping[str, Table],
         limits: Limits | None = None,
         level: Level | None = None,
+        place: str | None = None,
     ) -> None:
         if not tables:
             raise ValueError("a sandbox needs at least one table")
         self._tables = dict(tables)
         self._limits = limits or Limits()
-        self._wanted = level
+        where = from_setting(place)
+        self._service = where.socket
+        self._wanted = level or where.level
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
         self._closed = False
-        self._server: ServerProcess | None = None
-        self._level: Level = self._running().level
+        self._server: Server | None = None
+        server = self._running()
+        self._level: Level = server.level
+        self._layers = server.layers
 
     @property
     def level(self) -> Level:
         """The isolation obtained: "full" (Landlock and seccomp), "reduced" or "none"."""
         return self._level
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """What was seen to hold in a child: rlimits, landlock, seccomp."""
+        return self._layers
 
     @contextlib.contextmanager
     def episode(self, seed: int = 0) -> Iterator["Session"]:
@@ -79,18 +93,22 @@ class Sandbox:
     ) -> None:
         self.close()
 
-    def open(self, seed: int) -> tuple[ServerProcess, int, socket.socket]:
+    def open(self, seed: int, *, scipy: bool) -> tuple[Server, int, socket.socket]:
         """Fork a child, over a new server where the old one is gone. Raises RuntimeError, Fault."""
-        for _ in range(_ATTEMPTS):
+        for left in reversed(range(_ATTEMPTS)):
             server = self._running()
             number = next(self._numbers)
             try:
-                return server, number, server.open(number, seed)
+                return server, number, server.open(number, seed, scipy=scipy)
             except ServerGoneError:
                 self._discard(server)
+            except RuntimeError:
+                server.close(number)
+                if not left:
+                    raise
         raise RuntimeError("the sandbox server does not stay up")
 
-    def _running(self) -> ServerProcess:
+    def _running(self) -> Server:
         with self._lock:
             if self._closed:
                 raise RuntimeError("the sandbox is closed")
@@ -98,10 +116,15 @@ class Sandbox:
                 self._server.stop()
                 self._server = None
             if self._server is None:
-                self._server = ServerProcess(self._tables, self._limits, self._wanted)
+                self._server = self._start()
             return self._server
 
-    def _discard(self, server: ServerProcess) -> None:
+    def _start(self) -> Server:
+        if self._service is not None:
+            return RemoteServer(self._service, self._tables, self._limits, self._wanted)
+        return ServerProcess(self._tables, self._limits, self._wanted)
+
+    def _discard(self, server: Server) -> None:
         with self._lock:
             server.stop()
             if self._server is server:
@@ -116,7 +139,7 @@ class Session:
         self._limits = limits
         self._seed = seed
         self._spent = 0.0
-        self._child: tuple[ServerProcess, int, socket.socket] | None = None
+        self._child: tuple[Server, int, socket.socket] | None = None
 
     def run(self, code: str) -> CellResult:
         """Run one cell and wait for it. Never raises for what the cell or its process does.
@@ -130,15 +153,19 @@ class Session:
             )
         allowed = min(self._limits.cell_seconds, left)
         try:
-            channel = self._channel()
+            channel = self._channel(scipy="scipy" in code)
         except (RuntimeError, Fault) as error:
             return _failed(f"SandboxError: {error}")
         started = time.monotonic()
         try:
             deadline = started + allowed
+            if wire.pending(channel.fileno()):
+                raise MalformedError("there is an answer to a cell that was not sent")
             wire.write_frame(channel.fileno(), {"code": code}, deadline=deadline)
             message = wire.read_frame(channel.fileno(), deadline=deadline)
-            return from_message(message, seconds=time.monotonic() - started)
+            return from_message(
+                message, self._limits.output_chars, seconds=time.monotonic() - started
+            )
         except TimeoutError:
             self.close()
             text = f"TimeoutError: the cell was stopped after {allowed:.3g} s; {_LOST}"
@@ -158,9 +185,9 @@ class Session:
             server.close(number)
             channel.close()
 
-    def _channel(self) -> socket.socket:
+    def _channel(self, *, scipy: bool) -> socket.socket:
         if self._child is None:
-            self._child = self._sandbox.open(self._seed)
+            self._child = self._sandbox.open(self._seed, scipy=scipy)
         return self._child[2]
 
 

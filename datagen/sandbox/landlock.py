@@ -19,29 +19,40 @@ _FILE_RIGHTS = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 5: (1 << 1
 _NET_RIGHTS = 0b11  # bind and connect TCP, from ABI 4
 _SCOPES = 0b11  # abstract Unix sockets and signals, from ABI 6
 
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_LIBC.syscall.restype = ctypes.c_long
 
-def restrict(readable: Iterable[str]) -> bool:
-    """Deny this process and its descendants all files but reading below ``readable``.
 
-    Returns whether that is now in force. ``no_new_privs`` must have been set.
+class Ruleset:
+    """Reading below ``readable`` and nothing else: built once, then entered by process after process.
+
+    Each process that enters is in a domain of its own: it cannot trace the others, nor signal them
+    or reach their abstract sockets where the kernel knows these scopes.
     """
-    if not sys.platform.startswith("linux"):
-        return False
+
+    def __init__(self, readable: Iterable[str]) -> None:
+        self._fd = _build(readable) if sys.platform.startswith("linux") else -1
+
+    def enter(self) -> bool:
+        """Deny this process and its descendants all else; whether that is now in force.
+
+        ``no_new_privs`` must have been set.
+        """
+        return self._fd >= 0 and _syscall(_RESTRICT_SELF, self._fd, 0) == 0
+
+
+def _build(readable: Iterable[str]) -> int:
     abi = _syscall(_CREATE_RULESET, None, 0, _GET_ABI)
     if abi < 1:
-        return False
+        return -1
     files = _FILE_RIGHTS[max(known for known in _FILE_RIGHTS if known <= abi)]
     # An older kernel takes the longer struct as long as what it does not know is zero.
     attributes = struct.pack("=QQQ", files, _NET_RIGHTS * (abi >= 4), _SCOPES * (abi >= 6))
     ruleset = _syscall(_CREATE_RULESET, attributes, len(attributes), 0)
-    if ruleset < 0:
-        return False
-    try:
+    if ruleset >= 0:
         for path in readable:
             _allow_reading(ruleset, path)
-        return _syscall(_RESTRICT_SELF, ruleset, 0) == 0
-    finally:
-        os.close(ruleset)
+    return ruleset
 
 
 def _allow_reading(ruleset: int, path: str) -> None:
@@ -56,7 +67,5 @@ def _allow_reading(ruleset: int, path: str) -> None:
 
 
 def _syscall(number: int, *arguments: int | bytes | None) -> int:
-    call = ctypes.CDLL(None, use_errno=True).syscall
-    call.restype = ctypes.c_long
     words = [ctypes.c_long(word) if isinstance(word, int) else word for word in arguments]
-    return int(call(ctypes.c_long(number), *words))
+    return int(_LIBC.syscall(ctypes.c_long(number), *words))

@@ -1,28 +1,19 @@
-"""Starts, asks and ends one server process. The only file of the sandbox that starts a program."""
+"""Starts and ends one server process on this machine."""
 
 import contextlib
-import math
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
-import threading
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, NoReturn
 
-from datagen.episode import Reading
 from datagen.sandbox import wire
-from datagen.sandbox.result import LEVELS, Level, Limits
-from trainer.contract.errors import BadData, Fault, NotFound, NotInstalled, SandboxUnsafe
-
-Table = Path | tuple[Path, Reading]
-START_SECONDS = 600.0
-REQUEST_SECONDS = 20.0
+from datagen.sandbox.connection import Server, Table, fault_of
+from datagen.sandbox.result import Level, Limits
 
 # The whole environment of the server: no key of the user's gets in.
 _ENVIRONMENT = {
@@ -40,30 +31,23 @@ _ENVIRONMENT = {
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
 }
 
-# What the reader of tables raises in the server, raised again here.
-_TABLE_FAULTS: dict[str, type[Fault]] = {"BadData": BadData, "NotFound": NotFound}
 
-
-class ServerGoneError(Exception):
-    """The server process ended or stopped answering; another one is needed."""
-
-
-class ServerProcess:
-    """One running server. ``level`` is what its children were seen to be denied."""
+class ServerProcess(Server):
+    """A server of our own, in a session of its own."""
 
     def __init__(self, tables: Mapping[str, Table], limits: Limits, level: Level | None) -> None:
         """Start a server and wait until its tables are read.
 
         Raises NotFound and BadData (a table cannot be read), NotInstalled, SandboxUnsafe.
         """
-        self._lock = threading.Lock()
-        self._scratch = tempfile.mkdtemp(prefix="sandbox-")
-        self._control, theirs = socket.socketpair()
-        with theirs, tempfile.TemporaryFile() as log:
+        control, theirs = socket.socketpair()
+        super().__init__(control)
+        # The folder it starts in is removed at once: nothing can be made there, by whomever.
+        with theirs, tempfile.TemporaryFile() as log, tempfile.TemporaryDirectory() as folder:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "datagen.sandbox", str(theirs.fileno())],
                 env=_environment(),
-                cwd=self._scratch,
+                cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
@@ -71,20 +55,14 @@ class ServerProcess:
                 start_new_session=True,
             )
             theirs.close()
-            setup = {
-                "tables": {name: _where(table) for name, table in tables.items()},
-                "level": level,
-                "memory_bytes": limits.memory_bytes,
-                "cpu_seconds": math.ceil(limits.episode_seconds) + 1,
-                "output_chars": limits.output_chars,
-            }
             try:
-                self.level = self._greet(setup, log)
-                _check_level(wanted=level, obtained=self.level)
+                self.greet(tables, limits, level)
+            except (wire.BrokenWireError, TimeoutError):
+                self.stop()
+                raise _without_a_word(log) from None
             except BaseException:
                 self.stop()
                 raise
-        self._control.setblocking(False)
 
     @property
     def pid(self) -> int:
@@ -93,76 +71,26 @@ class ServerProcess:
     def alive(self) -> bool:
         return self._process.poll() is None
 
-    def open(self, number: int, seed: int) -> socket.socket:
-        """Fork a child for episode ``number`` and return our end of its channel.
-
-        Raises ServerGoneError, or RuntimeError when the server is well and the child is not.
-        """
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        try:
-            with theirs, self._lock:
-                request = {"open": number, "seed": seed}
-                wire.write_frame_with_fd(self._control, request, theirs.fileno())
-        except (wire.BrokenWireError, OSError) as error:
-            ours.close()
-            raise ServerGoneError(str(error)) from None
-        try:
-            greeting = wire.read_frame(ours.fileno(), deadline=time.monotonic() + REQUEST_SECONDS)
-        except wire.BrokenWireError:
-            greeting = {"error": "the episode's process died before its first cell"}
-            if self._ends_soon():
-                greeting = None
-        except TimeoutError:
-            greeting = None
-        if greeting == {"ready": True}:
-            return ours
-        ours.close()
-        if greeting is None:
-            raise ServerGoneError("the server ended or does not answer")
-        raise RuntimeError(str(greeting["error"]))
-
-    def close(self, number: int) -> None:
-        """Have the child of episode ``number`` killed; nothing happens where it is gone already."""
-        with self._lock, contextlib.suppress(wire.BrokenWireError, TimeoutError, OSError):
-            deadline = time.monotonic() + REQUEST_SECONDS
-            wire.write_frame(self._control.fileno(), {"close": number}, deadline=deadline)
-
     def stop(self) -> None:
-        """Kill the server with all its children and remove what it had on disk. Idempotent."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             if self.alive():
                 os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         with self._lock:
             self._control.close()
-        shutil.rmtree(self._scratch, ignore_errors=True)
-
-    def _ends_soon(self) -> bool:
-        """Tell a dead server from a dead child: its sockets close a moment before it can be waited for."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout=0.5)
-        return not self.alive()
-
-    def _greet(self, setup: Mapping[str, object], log: IO[bytes]) -> Level:
-        deadline = time.monotonic() + START_SECONDS
-        fd = self._control.fileno()
-        try:
-            wire.write_frame(fd, setup, deadline=deadline)
-            greeting = wire.read_frame(fd, deadline=deadline)
-        except (wire.BrokenWireError, TimeoutError):
-            log.seek(0)
-            lines = log.read().decode("utf-8", "replace").strip().splitlines()
-            reason = lines[-1] if lines else "it ended without a word"
-            greeting = {"kind": reason.partition(":")[0], "cause": reason, "hint": ""}
-        if "level" not in greeting:
-            _raise_fault(greeting["kind"], greeting["cause"], greeting["hint"])
-        return next(level for level in LEVELS if level == greeting["level"])
 
 
-def _where(table: Table) -> dict[str, object]:
-    path, reading = table if isinstance(table, tuple) else (table, None)
-    return {"path": str(path.resolve()), "reading": reading and reading.model_dump()}
+def serve_clean(argv: Sequence[str]) -> NoReturn:
+    """Become a service whose environment, which every cell can see, has no key of the user's."""
+    command = [sys.executable, "-P", "-m", "datagen.sandbox", "serve-here", *argv]
+    os.execve(sys.executable, command, _environment())  # noqa: S606
+
+
+def _without_a_word(log: IO[bytes]) -> Exception:
+    log.seek(0)
+    lines = log.read().decode("utf-8", "replace").strip().splitlines()
+    reason = lines[-1] if lines else "it ended without a word"
+    return fault_of(reason.partition(":")[0], reason, "")
 
 
 def _environment() -> dict[str, str]:
@@ -171,26 +99,3 @@ def _environment() -> dict[str, str]:
     if "LD_LIBRARY_PATH" in os.environ:  # some Pythons do not start without it
         environment["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
     return environment
-
-
-def _raise_fault(kind: str, cause: str, hint: str) -> None:
-    if kind == "ModuleNotFoundError":
-        raise NotInstalled(
-            f"the sandbox cannot start: {cause}", "install it with: pip install '.[datagen]'"
-        )
-    if kind in _TABLE_FAULTS:
-        raise _TABLE_FAULTS[kind](cause, hint)
-    raise BadData(f"the sandbox cannot read its tables: {cause}", hint or "look at the file")
-
-
-def _check_level(*, wanted: Level | None, obtained: Level) -> None:
-    if wanted is None and obtained == "none":
-        raise SandboxUnsafe(
-            "this machine gives the sandbox no isolation at all",
-            "use Linux or Docker, or ask for level none where every model is trusted",
-        )
-    if wanted is not None and obtained != wanted:
-        raise SandboxUnsafe(
-            f"the sandbox reaches level {obtained} here, not {wanted}",
-            "use a kernel with Landlock and seccomp, or accept the lower level",
-        )

@@ -1,11 +1,14 @@
 """What crosses the sandbox's outer border: limits in, cell results out. Standard library only."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 Level = Literal["full", "reduced", "none"]
 T = TypeVar("T")
+MAX_HOOKS = 200
+MAX_ANSWER_CHARS = 1_000_000
 LEVELS: tuple[Level, ...] = ("full", "reduced", "none")
 
 
@@ -56,22 +59,29 @@ class MalformedError(Exception):
     """A child sent something other than a cell's result."""
 
 
-def from_message(message: object, *, seconds: float) -> CellResult:
+# What a capped text may have more than its cap: the line on what was left out, and the error.
+_EXTRA_CHARS = 1000
+
+
+def from_message(message: object, output_chars: int, *, seconds: float) -> CellResult:
     """Build a result from what the child sent.
 
-    The child ran a stranger's code, so nothing about the message is taken on trust; a malformed one
-    raises ValueError.
+    The child ran a stranger's code, which may have written the message itself: nothing about it is
+    taken on trust, and what it caps is capped again. Raises MalformedError.
     """
     if not isinstance(message, Mapping):
         raise MalformedError("a cell's result is not an object")
     hooks = message.get("hooks")
     if not isinstance(hooks, list):
         raise MalformedError("a cell's hooks are not a list")
+    most = output_chars + _EXTRA_CHARS
+    if len(json.dumps(message.get("answer"))) > MAX_ANSWER_CHARS:
+        raise MalformedError("a cell's answer is too long")
     return CellResult(
         ok=_field(message, "ok", bool),
-        stdout=_text(_field(message, "stdout", str)),
-        stderr=_text(_field(message, "stderr", str)),
-        hooks=tuple(_hook(hook) for hook in hooks),
+        stdout=_text(_field(message, "stdout", str)[:most]),
+        stderr=_text(_field(message, "stderr", str)[:most]),
+        hooks=tuple(_hook(hook) for hook in hooks[:MAX_HOOKS]),
         submitted=_field(message, "submitted", bool),
         answer=_clean(message.get("answer")),
         seconds=seconds,

@@ -1,7 +1,9 @@
-"""Seccomp: a BPF program in the kernel that refuses the system calls of ``syscalls.DENIED``.
+"""Seccomp: BPF programs in the kernel that refuse the system calls of ``syscalls.DENIED``.
 
+Two programs, because a filter is never taken back: the server enters the outer one, which leaves it
+able to fork, and each child adds the inner one. A child so pays for the short program only.
 Refused calls fail with EPERM, so a cell sees an ordinary PermissionError. A call made in another
-architecture's convention ends the process.
+architecture's convention ends the process. README.md says why libseccomp is not used.
 """
 
 import ctypes
@@ -10,8 +12,11 @@ import platform
 import struct
 import sys
 from functools import cache
+from typing import Literal
 
 from datagen.sandbox import syscalls
+
+Stage = Literal["outer", "inner"]
 
 _ARCHITECTURES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
 _X32 = 0x40000000
@@ -28,23 +33,45 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("code", ctypes.c_char_p))
 
 
+class Filter:
+    """One of the two programs, made once, then entered by process after process."""
+
+    def __init__(self, stage: Stage) -> None:
+        code = program(platform.machine(), stage) if sys.platform.startswith("linux") else None
+        self._enter = ctypes.CDLL(None, use_errno=True).prctl
+        self._program = code and _Program(len(code) // 8, code)
+
+    def enter(self) -> bool:
+        """Install it for good; whether it is in force. ``no_new_privs`` must have been set."""
+        if not self._program:
+            return False
+        pointer = ctypes.byref(self._program)
+        return int(self._enter(_SET_SECCOMP, _MODE_FILTER, pointer, 0, 0)) == 0
+
+
 @cache
-def program(machine: str) -> bytes | None:
+def program(machine: str, stage: Stage) -> bytes | None:
     """Return the filter for ``machine`` (``platform.machine()``), or None where there is no table."""
     if machine not in _ARCHITECTURES:
         return None
     architecture, column = _ARCHITECTURES[machine]
-    denied = sorted(
-        number for numbers in syscalls.DENIED.values() if (number := numbers[column]) is not None
-    )
-    refuse = _step(_RETURN, _ERRNO | errno.EPERM)
-    allow = _step(_RETURN, _ALLOW)
-    absent = _step(_RETURN, _ERRNO | errno.ENOSYS)
     steps = [
         _step(_LOAD, _ARCHITECTURE),
         _step(_EQUAL, architecture, yes=1),
         _step(_RETURN, _KILL),
         _step(_LOAD, _NUMBER),
+        *(_newer_calls(column) if stage == "outer" else _threads_and_limits(column)),
+    ]
+    for name, numbers in sorted(syscalls.DENIED.items()):
+        number = numbers[column]
+        if number is not None and (name in syscalls.SERVER_NEEDS) == (stage == "inner"):
+            steps += [_step(_EQUAL, number, no=1), _REFUSE]
+    return b"".join([*steps, _PASS])
+
+
+def _newer_calls(column: int) -> list[bytes]:
+    absent = _step(_RETURN, _ERRNO | errno.ENOSYS)
+    return [
         _step(_AT_LEAST, _X32, no=1),
         _step(_RETURN, _KILL),
         _step(_AT_LEAST, syscalls.NEWEST + 1, no=1),
@@ -52,35 +79,31 @@ def program(machine: str) -> bytes | None:
         # glibc tries clone3 first; its flags lie in memory that a filter cannot read.
         _step(_EQUAL, syscalls.CLONE3[column], no=1),
         absent,
+    ]
+
+
+def _threads_and_limits(column: int) -> list[bytes]:
+    return [
         # A thread may be made, a process not.
         _step(_EQUAL, syscalls.CLONE[column], no=4),
         _step(_LOAD, _ARGUMENTS),
         _step(_ANY_BIT, _CLONE_THREAD, yes=1),
-        refuse,
-        allow,
+        _REFUSE,
+        _PASS,
         # Limits may be read, not set: the third argument is the new limit.
         _step(_EQUAL, syscalls.PRLIMIT[column], no=6),
         _step(_LOAD, _ARGUMENTS + 2 * 8),
         _step(_EQUAL, 0, no=2),
         _step(_LOAD, _ARGUMENTS + 2 * 8 + 4),
         _step(_EQUAL, 0, yes=1),
-        refuse,
-        allow,
+        _REFUSE,
+        _PASS,
     ]
-    for number in denied:
-        steps += [_step(_EQUAL, number, no=1), refuse]
-    return b"".join([*steps, allow])
-
-
-def apply() -> bool:
-    """Install the filter for good; whether it is in force. ``no_new_privs`` must have been set."""
-    code = program(platform.machine()) if sys.platform.startswith("linux") else None
-    if code is None:
-        return False
-    filter_ = _Program(len(code) // 8, code)
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-    return int(prctl(_SET_SECCOMP, _MODE_FILTER, ctypes.byref(filter_), 0, 0)) == 0
 
 
 def _step(code: int, value: int, *, yes: int = 0, no: int = 0) -> bytes:
     return struct.pack("=HBBI", code, yes, no, value)
+
+
+_REFUSE = _step(_RETURN, _ERRNO | errno.EPERM)
+_PASS = _step(_RETURN, _ALLOW)

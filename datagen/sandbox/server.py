@@ -1,41 +1,48 @@
 """The server of one set of tables: imports and reads once, then forks a child for each episode.
 
-Stays single-threaded, because only then is a fork a faithful copy. Requests and descriptors arrive
-on one Unix socket; each child talks to the client on a descriptor of its own, so that the server
-never reads what a child wrote. When the client goes away the server ends, and the children with it.
+Stays single-threaded, because only then is a fork a faithful copy. Each child talks to the client
+on a channel of its own, whose other end the server hands over unread: it never reads what a child
+wrote, and it takes no descriptor from anybody. When the client goes away the server ends, and the
+children with it.
 """
 
 import contextlib
-import gc
-import os
-import signal
 import socket
-from pathlib import Path
-from typing import Any
+import time
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 import pandas as pd
 
 from datagen.sandbox import child, limits, wire
-from datagen.sandbox.result import Level
+from datagen.sandbox.cell import Cells
+from datagen.sandbox.nursery import Nursery, ask_in_child
+from datagen.sandbox.warm import import_scipy, read_tables, warm_cells, warm_tables
+
+_SETUP_SECONDS = 30.0
+_DYING_SECONDS = 0.05
+
+Vet = Callable[[Any], Any]
 
 
-def run(control_fd: int) -> int:
-    """Serve the client at the other end of ``control_fd`` until it closes it; the exit code."""
-    control = socket.socket(fileno=control_fd)
+def run(control: socket.socket, vet: Vet = lambda setup: setup) -> int:
+    """Serve the client at the other end of ``control`` until it closes it; the exit code.
+
+    ``vet`` judges and changes what the client asks for; what it raises is told to the client.
+    """
     try:
-        setup = wire.read_frame(control_fd)
-        tables = _read_tables(setup["tables"])
-        _warm_up(tables)
-        gc.collect()
-        gc.freeze()
+        deadline = time.monotonic() + _SETUP_SECONDS
+        setup = vet(wire.read_frame(control.fileno(), deadline=deadline))
+        tables = read_tables(setup["tables"])
+        warm_tables(tables)
+        child.silence()
         server = _Server(control, tables, setup)
-        greeting = {"level": server.level}
-    except wire.BrokenWireError:
+    except (wire.BrokenWireError, TimeoutError):
         return 1
     except Exception as error:  # noqa: BLE001 - the client turns it into a fault
-        wire.write_frame(control_fd, _failure(error))
+        wire.write_frame(control.fileno(), _failure(error))
         return 1
-    wire.write_frame(control_fd, greeting)
+    wire.write_frame(control.fileno(), {"level": server.level, "layers": server.layers})
     server.serve()
     return 0
 
@@ -44,97 +51,67 @@ class _Server:
     def __init__(
         self, control: socket.socket, tables: dict[str, pd.DataFrame], setup: dict[str, Any]
     ) -> None:
+        """Restrict this process, then see what a child of it is denied."""
         self._control = control
-        self._tables = tables
-        self._output_chars = int(setup["output_chars"])
-        self._children: dict[int, int] = {}
-        self._plan = limits.Plan(
+        self._cells = warm_cells(Cells(tables, output_chars=int(setup["output_chars"])))
+        self._has_scipy = False
+        plan = limits.Plan(
             level=setup["level"],
-            address_space=limits.address_space() + int(setup["memory_bytes"]),
+            memory_bytes=int(setup["memory_bytes"]),
             cpu_seconds=int(setup["cpu_seconds"]),
-            readable=limits.readable_folders(),
         )
-        self.level: Level = limits.level_of(self._probe())
+        self._confinement = limits.Confinement(plan)
+        self._confinement.enter_server()
+        self.layers: list[str] = self._probe()
+        self.level = limits.level_of(self.layers)
+        self._nursery = Nursery(self._run_episode)
 
     def serve(self) -> None:
         with contextlib.suppress(wire.BrokenWireError):
             while True:
-                request, channel = wire.read_frame_with_fd(self._control)
-                if "open" in request and channel is not None:
-                    self._open(int(request["open"]), channel, seed=int(request["seed"]))
-                elif "close" in request:
-                    self._close(int(request["close"]))
-        for number in list(self._children):
-            self._close(number)
-        with contextlib.suppress(OSError):
-            Path.cwd().rmdir()  # when the client was killed, nobody else does
+                if wire.pending(self._control.fileno()) or not self._nursery.tend():
+                    self._wait_and_obey()
+        self._nursery.end_all()
 
-    def _open(self, number: int, channel: int, *, seed: int) -> None:
+    def _wait_and_obey(self) -> None:
+        seconds = _DYING_SECONDS if self._nursery.has_dying() else None
+        if not wire.pending(self._control.fileno(), seconds):
+            return
+        request = wire.read_frame(self._control.fileno())
+        if "open" in request:
+            self._open(int(request["open"]), scipy=bool(request.get("scipy")))
+        elif "close" in request:
+            self._nursery.end(int(request["close"]))
+
+    def _open(self, number: int, *, scipy: bool) -> None:
+        if scipy and not self._has_scipy:
+            self._has_scipy = True
+            self._nursery.drop_spares()
+            import_scipy()
+            self._confinement.measure()
         try:
-            pid = os.fork()
+            channel = self._nursery.take(number)
         except OSError as error:
-            with contextlib.suppress(wire.BrokenWireError):
-                wire.write_frame(
-                    channel, {"error": f"no process for the episode: {error.strerror}"}
-                )
-        else:
-            if pid == 0:
-                child.run_episode(
-                    channel,
-                    tables=self._tables,
-                    plan=self._plan,
-                    level=self.level,
-                    seed=seed,
-                    output_chars=self._output_chars,
-                )
-            self._children[number] = pid
-        finally:
-            os.close(channel)
+            told = {"error": f"no process for the episode: {error.strerror}"}
+            wire.write_frame(self._control.fileno(), told)
+            return
+        with channel:
+            wire.write_frame_with_fd(self._control, {"opened": number}, channel.fileno())
 
-    def _close(self, number: int) -> None:
-        pid = self._children.pop(number, None)
-        if pid is not None:
-            # Not reaped before this, so the number cannot have become another process's.
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
+    def _run_episode(self, channel: int) -> NoReturn:
+        child.run_episode(
+            channel,
+            cells=self._cells,
+            confinement=self._confinement,
+            level=self.level,
+        )
 
     def _probe(self) -> list[str]:
-        ours, theirs = socket.socketpair()
-        pid = os.fork()
-        if pid == 0:
-            child.probe(theirs.fileno(), self._plan)
-        theirs.close()
         try:
-            return list(wire.read_frame(ours.fileno())["layers"])
+            answer = ask_in_child(lambda channel: child.probe(channel, self._confinement))
         except wire.BrokenWireError:
             return []
-        finally:
-            ours.close()
-            os.waitpid(pid, 0)
-
-
-def _read_tables(tables: dict[str, dict[str, Any]]) -> dict[str, pd.DataFrame]:
-    from datagen.episode import Reading
-    from datagen.tables import read_table
-
-    return {
-        name: read_table(
-            Path(table["path"]), table["reading"] and Reading.model_validate(table["reading"])
-        )
-        for name, table in tables.items()
-    }
-
-
-def _warm_up(tables: dict[str, pd.DataFrame]) -> None:
-    """Make pandas load and compile what it does at first use, once instead of in each episode."""
-    for table in tables.values():
-        head = table.head(3)
-        with contextlib.suppress(Exception):  # an odd table is the cells' business
-            by = head.columns[0]
-            str(head.describe(include="all"))
-            str(head.groupby(by).mean(numeric_only=True))
-            str(head.groupby(by).size().sort_values())
-            head[head[by] == head[by]].sort_values(by)[by].value_counts()
+        return [str(layer) for layer in answer["layers"]]
 
 
 def _failure(error: Exception) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """The system calls an episode child may not make: name, then number on x86_64 and on aarch64.
 
-Numbers from the kernel's ``asm/unistd_64.h`` and ``asm-generic/unistd.h``; they never change. None:
+The server makes those of ``SERVER_NEEDS`` itself; the rest is denied to it as well. Numbers from the kernel's ``asm/unistd_64.h`` and ``asm-generic/unistd.h``; they never change. None:
 the architecture has no such call. Calls newer than ``NEWEST`` are denied unseen.
 """
 
@@ -10,6 +10,8 @@ NEWEST: Final = 469
 CLONE: Final = (56, 220)
 CLONE3: Final = (435, 435)
 PRLIMIT: Final = (302, 261)
+
+SERVER_NEEDS: Final = frozenset({"fork", "kill", "socketpair", "sendmsg", "prctl"})
 
 DENIED: Final[dict[str, tuple[int | None, int | None]]] = {
     # new processes and programs; threads stay possible, see the filter
@@ -22,6 +24,7 @@ DENIED: Final[dict[str, tuple[int | None, int | None]]] = {
     "process_vm_readv": (310, 270),
     "process_vm_writev": (311, 271),
     "process_madvise": (440, 440),
+    "process_mrelease": (448, 448),
     "kcmp": (312, 272),
     "kill": (62, 129),
     "tkill": (200, 130),
@@ -55,6 +58,7 @@ DENIED: Final[dict[str, tuple[int | None, int | None]]] = {
     "setfsuid": (122, 151),
     "setfsgid": (123, 152),
     "capset": (126, 91),
+    "lsm_set_self_attr": (460, 460),
     "personality": (135, 92),
     # sockets
     "socket": (41, 198),
@@ -89,7 +93,9 @@ DENIED: Final[dict[str, tuple[int | None, int | None]]] = {
     "swapoff": (168, 225),
     "name_to_handle_at": (303, 264),
     "open_by_handle_at": (304, 265),
-    # changes to the file system, also those that Landlock does not cover
+    "statmount": (457, 457),
+    "listmount": (458, 458),
+    # the file system, also what Landlock does not cover
     "creat": (85, None),
     "mkdir": (83, None),
     "mkdirat": (258, 34),
@@ -126,8 +132,19 @@ DENIED: Final[dict[str, tuple[int | None, int | None]]] = {
     "lremovexattr": (198, 15),
     "fremovexattr": (199, 16),
     "removexattrat": (466, 466),
+    "getxattr": (191, 8),
+    "lgetxattr": (192, 9),
+    "fgetxattr": (193, 10),
+    "getxattrat": (464, 464),
+    "listxattr": (194, 11),
+    "llistxattr": (195, 12),
+    "flistxattr": (196, 13),
+    "listxattrat": (465, 465),
+    "file_getattr": (468, 468),
     "file_setattr": (469, 469),
     "fallocate": (285, 47),
+    "sync": (162, 81),
+    "syncfs": (306, 267),
     # memory and queues that outlive a process or escape its limits
     "memfd_create": (319, 279),
     "memfd_secret": (447, 447),
@@ -161,6 +178,7 @@ DENIED: Final[dict[str, tuple[int | None, int | None]]] = {
     "fanotify_mark": (301, 263),
     "inotify_init": (253, None),
     "inotify_init1": (294, 26),
+    "inotify_add_watch": (254, 27),
     "copy_file_range": (326, 285),
     "sendfile": (40, 71),
     "splice": (275, 76),

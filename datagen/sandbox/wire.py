@@ -27,7 +27,7 @@ def write_frame(fd: int, message: object, *, deadline: float | None = None) -> N
         try:
             rest = rest[os.write(fd, rest) :]
         except BlockingIOError:
-            _wait(fd, select.POLLOUT, deadline)
+            wait(fd, select.POLLOUT, deadline)
         except OSError as error:
             raise BrokenWireError(str(error)) from None
 
@@ -45,21 +45,37 @@ def write_frame_with_fd(control: socket.socket, message: object, fd: int) -> Non
     except OSError as error:
         raise BrokenWireError(str(error)) from None
     if sent != len(data):
-        raise BrokenWireError("the server does not read its requests")
+        raise BrokenWireError("the other end does not read")
 
 
-def read_frame_with_fd(control: socket.socket) -> tuple[Any, int | None]:
-    """Read one frame and the descriptor that came with it, if any; raises BrokenWireError."""
+def read_frame_with_fd(
+    control: socket.socket, *, deadline: float | None = None
+) -> tuple[Any, int | None]:
+    """Read one frame and the descriptor that came with it, if any.
+
+    Raises BrokenWireError, or TimeoutError past ``deadline`` (``time.monotonic``).
+    """
     size = array.array("i").itemsize
-    header, ancillary, _, _ = control.recvmsg(HEADER.size, socket.CMSG_SPACE(size))
+    wait(control.fileno(), select.POLLIN, deadline)
+    try:
+        header, ancillary, _, _ = control.recvmsg(HEADER.size, socket.CMSG_SPACE(size))
+    except OSError as error:
+        raise BrokenWireError(str(error)) from None
     fd = None
     for level, kind, data in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS and len(data) >= size:
             fd = array.array("i", data[:size])[0]
-    header += _read(control.fileno(), HEADER.size - len(header), None) if header else b""
     if not header:
-        raise BrokenWireError("the client closed its end")
-    return _decode(_read(control.fileno(), _length(header), None)), fd
+        raise BrokenWireError("the other end is closed")
+    header += _read(control.fileno(), HEADER.size - len(header), deadline)
+    return _decode(_read(control.fileno(), _length(header), deadline)), fd
+
+
+def pending(fd: int, seconds: float | None = 0) -> bool:
+    """Whether something can be read, or the other end is gone; waits so long, None for ever."""
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(None if seconds is None else seconds * 1000))
 
 
 def _encode(message: object) -> bytes:
@@ -91,11 +107,11 @@ def _read(fd: int, size: int, deadline: float | None) -> bytes:
     parts: list[bytes] = []
     while size:
         if deadline is not None:
-            _wait(fd, select.POLLIN, deadline)
+            wait(fd, select.POLLIN, deadline)
         try:
             part = os.read(fd, min(size, 1 << 20))
         except BlockingIOError:
-            _wait(fd, select.POLLIN, deadline)
+            wait(fd, select.POLLIN, deadline)
             continue
         except OSError as error:
             raise BrokenWireError(str(error)) from None
@@ -106,7 +122,8 @@ def _read(fd: int, size: int, deadline: float | None) -> bytes:
     return b"".join(parts)
 
 
-def _wait(fd: int, event: int, deadline: float | None) -> None:
+def wait(fd: int, event: int, deadline: float | None) -> None:
+    """Wait for an event of ``select.poll``; raises TimeoutError past ``deadline``."""
     poll = select.poll()
     poll.register(fd, event)
     left = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000

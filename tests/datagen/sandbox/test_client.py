@@ -11,14 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from datagen.sandbox import Hook, Limits, Sandbox, process
+from datagen.sandbox import Hook, Limits, Sandbox, connection
+from datagen.sandbox.process import ServerProcess
 from trainer.contract.errors import BadData, NotFound, SandboxUnsafe
 
 ROOT = Path(__file__).parents[3]
 
 
 def server_pid(sandbox: Sandbox) -> int:
-    assert sandbox._server is not None
+    assert isinstance(sandbox._server, ServerProcess)
     return sandbox._server.pid
 
 
@@ -296,12 +297,10 @@ def test_processes_end_with_their_episode_and_sandbox(csv):
         server = server_pid(sandbox)
         with sandbox.episode() as episode:
             child = episode.run("import os\nsubmit(os.getpid())").answer
-            scratch = Path(f"/proc/{child}/cwd").readlink()
             assert not gone(child)
         assert wait_until(lambda: gone(child))
         assert not gone(server)
     assert gone(server)
-    assert not scratch.exists()
 
 
 def test_server_that_died_between_cells_is_replaced(csv):
@@ -332,7 +331,7 @@ def test_server_that_dies_during_a_cell_fails_that_cell_only(csv):
 
 
 def test_server_that_does_not_answer_is_replaced(csv, monkeypatch):
-    monkeypatch.setattr(process, "REQUEST_SECONDS", 0.3)
+    monkeypatch.setattr(connection, "REQUEST_SECONDS", 0.3)
     with Sandbox({"t": csv}) as sandbox, sandbox.episode() as episode:
         first = server_pid(sandbox)
         os.kill(first, signal.SIGSTOP)
@@ -366,15 +365,13 @@ def test_server_ends_when_its_client_is_killed(csv):
         f"s = Sandbox({{'t': Path({str(csv)!r})}})\n"
         "with s.episode() as e:\n"
         "    e.run('x = 1')\n"
-        "    print(s._server.pid, s._server._scratch, flush=True)\n"
+        "    print(s._server.pid, flush=True)\n"
         "    os.kill(os.getpid(), 9)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
     )
-    pid, scratch = done.stdout.split()
-    assert wait_until(lambda: gone(int(pid)))
-    assert not Path(scratch).exists()
+    assert wait_until(lambda: gone(int(done.stdout)))
 
 
 def test_unreadable_tables_are_faults(tmp_path):
@@ -402,18 +399,17 @@ def test_reduced_level_writes_no_byte(csv, tmp_path):
 
 def test_too_low_a_level_is_refused():
     with pytest.raises(SandboxUnsafe, match="no isolation"):
-        process._check_level(wanted=None, obtained="none")
+        connection.check_level(wanted=None, obtained="none")
     with pytest.raises(SandboxUnsafe, match="reaches level reduced here, not full"):
-        process._check_level(wanted="full", obtained="reduced")
+        connection.check_level(wanted="full", obtained="reduced")
 
 
 def test_child_that_is_less_restricted_than_promised_runs_no_code(csv, monkeypatch):
     """A server made to believe in "full" while its plan is "reduced" gets no cell run."""
     code = (
-        "import sys\nfrom datagen.sandbox import limits, server\n"
-        "limits.level_of, real = lambda layers: next(answers), limits.level_of\n"
-        "answers = iter(['full', *['reduced'] * 9])\n"
-        "raise SystemExit(server.run(int(sys.argv[1])))"
+        "import socket, sys\nfrom datagen.sandbox import child, server\n"
+        "child.level_of = lambda layers: 'reduced'\n"
+        "raise SystemExit(server.run(socket.socket(fileno=int(sys.argv[1]))))"
     )
     popen = subprocess.Popen
 

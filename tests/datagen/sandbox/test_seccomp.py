@@ -1,5 +1,7 @@
 """The filter, interpreted here for both architectures, whatever machine the test runs on."""
 
+import ctypes
+import ctypes.util
 import errno
 import struct
 
@@ -8,13 +10,20 @@ import pytest
 from datagen.sandbox import seccomp, syscalls
 
 ALLOW, EPERM, ENOSYS, KILL = 0x7FFF0000, 0x50000 | errno.EPERM, 0x50000 | errno.ENOSYS, 0x80000000
+STAGES: tuple[seccomp.Stage, ...] = ("outer", "inner")
 MACHINES = [("x86_64", 0xC000003E, 0), ("aarch64", 0xC00000B7, 1)]
 # read, write, mmap, munmap, futex, exit_group, openat, getrandom, rt_sigreturn, clock_nanosleep
 NEEDED = [(0, 63), (1, 64), (9, 222), (11, 215), (202, 98), (231, 94), (257, 56), (318, 278)]
 
 
 def verdict(machine: str, architecture: int, number: int, *arguments: int) -> int:
-    code = seccomp.program(machine)
+    """In a child, where both programs are in force: the stricter answer counts."""
+    answers = [one(stage, machine, architecture, number, *arguments) for stage in STAGES]
+    return min(answers, key=[KILL, EPERM, ENOSYS, ALLOW].index)
+
+
+def one(stage: seccomp.Stage, machine: str, architecture: int, number: int, *arguments) -> int:
+    code = seccomp.program(machine, stage)
     assert code is not None
     words = [*arguments, *[0] * (6 - len(arguments))]
     data = struct.pack("<IIQ6Q", number, architecture, 0, *words)
@@ -66,8 +75,37 @@ def test_unknown_calls_and_other_architectures_do_not_pass(machine, architecture
     assert verdict(machine, 0x40000003, 11) == KILL  # i386, where 11 is execve
 
 
+@pytest.mark.parametrize(("machine", "architecture", "column"), MACHINES)
+def test_server_may_fork_and_kill_and_hand_over_and_nothing_more(machine, architecture, column):
+    allowed = {
+        name
+        for name, numbers in syscalls.DENIED.items()
+        if (number := numbers[column]) is not None
+        and one("outer", machine, architecture, number) == ALLOW
+    }
+    assert allowed == syscalls.SERVER_NEEDS - ({"fork"} if column else set())
+    assert one("outer", machine, architecture, syscalls.CLONE[column], 0x11) == ALLOW
+    assert one("inner", machine, architecture, 0x40000000 | 57) == ALLOW  # the outer one kills
+
+
+def test_numbers_are_those_of_the_library():
+    """libseccomp's tables, where it is installed; it may be older than a call, never wrong."""
+    name = ctypes.util.find_library("seccomp")
+    if name is None:
+        pytest.skip("no libseccomp to compare system call numbers with")
+    resolve = ctypes.CDLL(name).seccomp_syscall_resolve_name_arch
+    found = 0
+    every = {**syscalls.DENIED, "clone": syscalls.CLONE, "clone3": syscalls.CLONE3}
+    for call, numbers in {**every, "prlimit64": syscalls.PRLIMIT}.items():
+        for (_, architecture, _), number in zip(MACHINES, numbers, strict=True):
+            known = resolve(architecture, call.encode())
+            assert known in {number, -1} or (number is None and known < 0), call
+            found += known >= 0
+    assert found > 250
+
+
 def test_machine_without_a_table_gets_no_filter():
-    assert seccomp.program("riscv64") is None
+    assert seccomp.program("riscv64", "outer") is None
 
 
 def test_no_number_is_listed_twice():

@@ -1,0 +1,153 @@
+"""The client's end of a server: asks for episodes over its control socket, wherever it runs."""
+
+import contextlib
+import math
+import socket
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from datagen.episode import Reading
+from datagen.sandbox import wire
+from datagen.sandbox.result import LEVELS, Level, Limits
+from trainer.contract.errors import BadData, Fault, NotFound, NotInstalled, SandboxUnsafe
+
+Table = Path | tuple[Path, Reading]
+START_SECONDS = 600.0
+REQUEST_SECONDS = 20.0
+
+# What the reader of tables and the service raise in the server, raised again here.
+_FAULTS: dict[str, type[Fault]] = {
+    "BadData": BadData,
+    "NotFound": NotFound,
+    "SandboxUnsafe": SandboxUnsafe,
+}
+
+
+class ServerGoneError(Exception):
+    """The server ended or stopped answering; another one is needed."""
+
+
+class Server(ABC):
+    """A server that has read its tables. ``level`` is what its children were seen to be denied."""
+
+    level: Level
+    layers: tuple[str, ...]
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        self._lock = threading.Lock()
+        self._control.setblocking(False)
+
+    @abstractmethod
+    def alive(self) -> bool:
+        """Whether it can still be asked."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """End it with all its children. Idempotent."""
+
+    def greet(self, tables: Mapping[str, Table], limits: Limits, level: Level | None) -> None:
+        """Say what is wanted and wait until the tables are read.
+
+        Raises NotFound and BadData (a table cannot be read), NotInstalled, SandboxUnsafe, and
+        BrokenWireError or TimeoutError when there is no answer.
+        """
+        setup = {
+            "tables": {name: _where(table) for name, table in tables.items()},
+            "level": level,
+            "memory_bytes": limits.memory_bytes,
+            "cpu_seconds": math.ceil(limits.episode_seconds) + 1,
+            "output_chars": limits.output_chars,
+        }
+        deadline = time.monotonic() + START_SECONDS
+        wire.write_frame(self._control.fileno(), setup, deadline=deadline)
+        answer = wire.read_frame(self._control.fileno(), deadline=deadline)
+        if "level" not in answer:
+            raise fault_of(answer["kind"], answer["cause"], answer["hint"])
+        self.level = next(known for known in LEVELS if known == answer["level"])
+        self.layers = tuple(str(layer) for layer in answer["layers"])
+        check_level(wanted=level, obtained=self.level)
+
+    def open(self, number: int, seed: int, *, scipy: bool = False) -> socket.socket:
+        """Our end of the channel to a fresh child, which is now episode ``number``.
+
+        ``scipy`` says that it will be imported, so that the server can do it once for all.
+        Raises ServerGoneError, or RuntimeError when the server is well and the child is not.
+        """
+        channel = self._ask({"open": number, "scipy": scipy})
+        try:
+            deadline = time.monotonic() + REQUEST_SECONDS
+            greeting = wire.read_frame(channel.fileno(), deadline=deadline)
+            if greeting != {"ready": True}:
+                raise RuntimeError(str(greeting["error"]))
+            wire.write_frame(channel.fileno(), {"seed": seed}, deadline=deadline)
+        except wire.BrokenWireError:
+            channel.close()
+            if not self._stays():
+                raise ServerGoneError("the server ended") from None
+            raise RuntimeError("the episode's process died before its first cell") from None
+        except TimeoutError:
+            channel.close()
+            raise ServerGoneError("the server does not answer") from None
+        except BaseException:
+            channel.close()
+            raise
+        return channel
+
+    def close(self, number: int) -> None:
+        """Have the child of episode ``number`` killed; nothing happens where it is gone already."""
+        with self._lock, contextlib.suppress(wire.BrokenWireError, TimeoutError, OSError):
+            deadline = time.monotonic() + REQUEST_SECONDS
+            wire.write_frame(self._control.fileno(), {"close": number}, deadline=deadline)
+
+    def _ask(self, request: Mapping[str, object]) -> socket.socket:
+        deadline = time.monotonic() + REQUEST_SECONDS
+        try:
+            with self._lock:
+                wire.write_frame(self._control.fileno(), request, deadline=deadline)
+                answer, fd = wire.read_frame_with_fd(self._control, deadline=deadline)
+        except (wire.BrokenWireError, TimeoutError, OSError, ValueError) as error:
+            raise ServerGoneError(str(error)) from None
+        if fd is None:
+            raise RuntimeError(str(answer.get("error", "the server gave no episode")))
+        channel = socket.socket(fileno=fd)
+        channel.setblocking(False)
+        return channel
+
+    def _stays(self) -> bool:
+        """Tell a dead child from a dead server, whose sockets close one after the other."""
+        time.sleep(0.2)
+        return self.alive()
+
+
+def _where(table: Table) -> dict[str, Any]:
+    path, reading = table if isinstance(table, tuple) else (table, None)
+    return {"path": str(path.resolve()), "reading": reading and reading.model_dump()}
+
+
+def fault_of(kind: str, cause: str, hint: str) -> Fault:
+    """What a server told of its failure, as the fault that a user sees."""
+    if kind == "ModuleNotFoundError":
+        return NotInstalled(
+            f"the sandbox cannot start: {cause}", "install it with: pip install '.[datagen]'"
+        )
+    if kind in _FAULTS:
+        return _FAULTS[kind](cause, hint)
+    return BadData(f"the sandbox cannot read its tables: {cause}", hint or "look at the file")
+
+
+def check_level(*, wanted: Level | None, obtained: Level) -> None:
+    if wanted is None and obtained == "none":
+        raise SandboxUnsafe(
+            "this machine gives the sandbox no isolation at all",
+            "use Linux or Docker, or ask for level none where every model is trusted",
+        )
+    if wanted is not None and obtained != wanted:
+        raise SandboxUnsafe(
+            f"the sandbox reaches level {obtained} here, not {wanted}",
+            "use a kernel with Landlock and seccomp, or accept the lower level",
+        )

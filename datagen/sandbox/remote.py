@@ -1,0 +1,70 @@
+"""A server that a sandbox service made for us, over the service's Unix socket."""
+
+import select
+import socket
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from datagen.sandbox import wire
+from datagen.sandbox.connection import Server, Table
+from datagen.sandbox.result import Level, Limits
+from trainer.contract.errors import SandboxUnsafe
+
+CONNECT_SECONDS = 60.0
+_PAUSE_SECONDS = 0.1
+
+
+class RemoteServer(Server):
+    """Alive as long as its connection is: the service ends it when we close, or are gone."""
+
+    def __init__(
+        self, path: Path, tables: Mapping[str, Table], limits: Limits, level: Level | None
+    ) -> None:
+        """Connect, waiting for a service that is just starting, and have the tables read.
+
+        Raises SandboxUnsafe (no service, or it fell silent), NotFound, BadData.
+        """
+        super().__init__(_connect(path))
+        try:
+            self.greet(tables, limits, level)
+        except (wire.BrokenWireError, TimeoutError):
+            self.stop()
+            raise SandboxUnsafe(
+                f"the sandbox service at {path} ended without an answer",
+                "look at its log; a table may need more memory than it has",
+            ) from None
+        except BaseException:
+            self.stop()
+            raise
+
+    def alive(self) -> bool:
+        if self._control.fileno() < 0:
+            return False
+        poll = select.poll()
+        poll.register(self._control, 0)
+        return not poll.poll(0)
+
+    def stop(self) -> None:
+        with self._lock:
+            self._control.close()
+
+
+def _connect(path: Path) -> socket.socket:
+    deadline = time.monotonic() + CONNECT_SECONDS
+    while True:
+        control = socket.socket(socket.AF_UNIX)
+        try:
+            control.connect(str(path))
+        except OSError as error:
+            control.close()
+            if time.monotonic() > deadline or not isinstance(
+                error, FileNotFoundError | ConnectionRefusedError | BlockingIOError
+            ):
+                raise SandboxUnsafe(
+                    f"no sandbox service at {path}: {error.strerror or error}",
+                    "start it: python -m datagen.sandbox serve, or docker compose up sandbox",
+                ) from None
+            time.sleep(_PAUSE_SECONDS)
+        else:
+            return control
