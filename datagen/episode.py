@@ -62,6 +62,7 @@ class Reading(_Record):
     missing (NA, null, nothing...) without those `kept`, those of `missing` in every column, and those
     of `sentinels` in one. `decimals` names columns whose decimal mark is not `decimal`; each character
     of `thousands` is a group mark. `skip_space`: blanks after a delimiter belong to it.
+    `units` tells the currency or % that stood beside a column's numbers; nothing is read by it.
     """
 
     encoding: str = "utf-8-sig"
@@ -75,6 +76,7 @@ class Reading(_Record):
     decimals: dict[str, str] = {}
     kinds: dict[str, str] = {}
     formats: dict[str, str] = {}
+    units: dict[str, str] = {}
 
 
 class TableRef(_Record):

@@ -4,44 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 from datagen.episode import Reading
+from datagen.profile import CATEGORY_LIMIT, ColumnProfile, profile_column
 from datagen.reading.infer import Given, infer, read_as
 
 if TYPE_CHECKING:
     import pandas as pd
 
+__all__ = ["CATEGORY_LIMIT", "ColumnProfile", "Given", "TableProfile", "bundled_tables"]
+__all__ += ["profile_table", "read_table"]
 BUNDLED = Path(__file__).parent / "tables"
-CATEGORY_LIMIT = 50
-Meaning = Literal["identifier", "category", "amount", "date", "text", "constant", "empty"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ColumnProfile:
-    """A column: `kind` is integer, number, boolean, date or text; `meaning` what it is good for.
-
-    `low`/`high` are only for numbers, `first`/`last` (ISO) only for dates, as is `format`, the strptime
-    format of the text in the file. `unit` is the currency or % that stood beside the numbers.
-    `examples` are the most frequent values as text, the smallest first among equals.
-    """
-
-    name: str
-    kind: str
-    meaning: Meaning = "text"
-    missing: int
-    distinct: int
-    low: float | None = None
-    high: float | None = None
-    first: str | None = None
-    last: str | None = None
-    format: str | None = None
-    unit: str | None = None
-    examples: tuple[str, ...] = ()
-
-    @property
-    def numeric(self) -> bool:
-        return self.kind in {"integer", "number"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,8 +44,10 @@ class TableProfile:
         ]
 
     def amounts(self) -> list[ColumnProfile]:
-        """Number columns with at least three values."""
-        return [c for c in self.columns if c.numeric and c.distinct > 2]
+        """Number columns with at least three values, identifiers left out."""
+        return [
+            c for c in self.columns if c.numeric and c.distinct > 2 and c.meaning != "identifier"
+        ]
 
 
 def bundled_tables() -> list[Path]:
@@ -100,34 +76,9 @@ def profile_table(
         path=path,
         sha256=table.sha256,
         rows=len(table.frame),
-        columns=[_profile_column(str(n), table.frame[n]) for n in table.frame.columns],
+        columns=[
+            profile_column(str(n), table.frame[n], table.reading) for n in table.frame.columns
+        ],
         reading=table.reading,
         notes=table.notes,
     )
-
-
-def _profile_column(name: str, column: pd.Series[Any]) -> ColumnProfile:
-    kind = _kind(column)
-    numeric = kind in {"integer", "number"}
-    return ColumnProfile(
-        name=name,
-        kind=kind,
-        missing=int(column.isna().sum()),
-        distinct=int(column.nunique()),
-        low=float(column.min()) if numeric else None,
-        high=float(column.max()) if numeric else None,
-    )
-
-
-def _kind(column: pd.Series[Any]) -> str:
-    """The kind by meaning: whole numbers with gaps are integers although pandas holds floats."""
-    import pandas as pd
-
-    values = column.dropna()
-    if pd.api.types.is_bool_dtype(column):
-        return "boolean"
-    if pd.api.types.is_numeric_dtype(column):
-        return "integer" if len(values) and bool((values % 1 == 0).all()) else "number"
-    if len(values) and values.astype(str).str.fullmatch(r"\d{4}[-/]\d{2}[-/]\d{2}").all():
-        return "date"
-    return "text"

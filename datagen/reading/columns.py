@@ -29,6 +29,7 @@ class Found:
     missing: tuple[str, ...] = ()
     style: Style | None = None
     groups: str = ""
+    unit: str | None = None
     formats: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -91,6 +92,7 @@ def _numbers(texts: Sequence[str], *, marks: str, thousands: str | None) -> Foun
             missing=tuple(sorted(missing)),
             style=style,
             groups=parsed.groups,
+            unit=parsed.unit,
             notes=_doubt(texts, parsed, mark) if len(marks) > 1 and thousands is None else (),
         )
     return None

@@ -1,8 +1,9 @@
 """Which encoding a CSV is written in: byte order marks, UTF-8 and UTF-16 are told for certain.
 
-Of the rest a guess is made by charset-normalizer, which is given only the words that are not ASCII
-(a table is mostly digits, and on those it guesses at random) and only encodings that tables come in.
-Its choice between the two Latin code pages is a coin toss for most words, so Western comes first.
+The rest is a guess. Latin words have few bytes that are not ASCII; of the two Latin code pages the one
+that puts fewer signs inside words is taken, Western where both do. Other scripts are told apart by
+charset-normalizer, which is given only words that are not ASCII: on whole tables, which are mostly
+digits, it guesses at random.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _NO_TEXT = {
     b"%PDF": "a PDF",
     b"SQLite format 3": "an SQLite database",
 }
-_CANDIDATES = "cp1252 cp1251 cp1253 cp1254 cp1255 cp1256 cp932 gb18030 big5 euc_kr koi8_r".split()
+_NOT_LATIN = "cp1251 cp1253 cp1255 cp1256 cp932 gb18030 big5 euc_kr koi8_r".split()
 
 
 def certain_encoding(path: object, head: bytes) -> str:
@@ -57,12 +58,16 @@ def guess_encoding(words: Iterable[bytes]) -> str:
     """The likeliest encoding of words that are not UTF-8; Western Latin where nothing tells."""
     from charset_normalizer import from_bytes
 
-    text = b" ".join(words)
-    best = from_bytes(text, cp_isolation=_CANDIDATES).best()
-    found = best.encoding if best else "cp1252"
-    if found == "cp1252" and _signs(text, "cp1250") < _signs(text, "cp1252"):
+    telling = [word for word in words if len(word) > 1]
+    text = b" ".join(telling)
+    high = sum(byte > 0x7F for byte in text)
+    if 2 * high > sum(map(len, telling)):
+        best = from_bytes(text, cp_isolation=_NOT_LATIN).best()
+        if best and _decodes(text, best.encoding):
+            return best.encoding
+    if _signs(text, "cp1250") < _signs(text, "cp1252"):
         return "cp1250"
-    return found if _decodes(text, found) else "latin-1"
+    return "cp1252" if _decodes(text, "cp1252") else "latin-1"
 
 
 def _signs(text: bytes, encoding: str) -> int:

@@ -145,6 +145,7 @@ def _columns(raw: pd.DataFrame, reading: Reading, given: Given) -> tuple[Reading
     kinds, formats = dict(reading.kinds), dict(reading.formats)
     sentinels: dict[str, list[str]] = {}
     decimals: dict[str, str] = {}
+    units: dict[str, str] = {}
     groups = ""
     unsure: dict[str, Found] = {}
     marks = given.decimal or reading.decimal + ("," if reading.decimal == "." else ".")
@@ -173,6 +174,8 @@ def _columns(raw: pd.DataFrame, reading: Reading, given: Given) -> tuple[Reading
         if found.kind == "number":
             kinds.setdefault(name, "number")
             groups += found.groups
+            if found.unit:
+                units[name] = found.unit
             if found.style and found.style.decimal != reading.decimal:
                 decimals[name] = found.style.decimal
         elif found.kind == "date":
@@ -196,6 +199,7 @@ def _columns(raw: pd.DataFrame, reading: Reading, given: Given) -> tuple[Reading
         "formats": formats,
         "sentinels": sentinels,
         "decimals": decimals,
+        "units": units,
         "thousands": thousands,
     }
     return reading.model_copy(update=changes), notes

@@ -1,4 +1,4 @@
-"""What is in CSV files: rows, columns, kinds, missing values."""
+"""What is in CSV files, and how they were read: kinds, meanings, ranges, missing values."""
 
 from __future__ import annotations
 
@@ -8,31 +8,86 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datagen.verbs.reading_flags import add_reading_flags, check_named, given_of
+
 if TYPE_CHECKING:
+    from datagen.episode import Reading
+    from datagen.tables import ColumnProfile, TableProfile
     from datagen.verbs.arguments import Verbs
+
+DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
+SHOWN = 24
 
 
 def add(verbs: Verbs) -> None:
     verb = verbs.add_parser(
-        "profile", help="what is in CSV files: rows, columns, kinds, missing values"
+        "profile", help="what is in CSV files, and how they are read: kinds, ranges, missing values"
     )
     verb.add_argument("csv", type=Path, nargs="+", metavar="CSV")
-    verb.add_argument("--json", action="store_true", help="print JSON")
+    verb.add_argument("--json", action="store_true", help="print JSON, a line for each file")
+    add_reading_flags(verb)
     verb.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     from datagen.tables import profile_table
 
-    found = [profile_table(path) for path in args.csv]
-    if args.json:
-        for table in found:
-            print(json.dumps(asdict(table), default=str))
-        return 0
+    given = given_of(args)
+    found = [profile_table(path, given=given) for path in args.csv]
+    check_named(given, found)
     for table in found:
-        columns = ", ".join(
-            f"{c.name} {c.kind}" + (f" ({c.missing} missing)" if c.missing else "")
-            for c in table.columns
-        )
-        print(f"{table.name}: {table.rows} rows: {columns}")
+        if args.json:
+            record = asdict(table) | {"reading": table.reading.model_dump()}
+            print(json.dumps(record, default=str, allow_nan=False))
+        else:
+            print("\n".join(_lines(table)))
     return 0
+
+
+def _lines(table: TableProfile) -> list[str]:
+    """The table, how it was read, what may be doubted, then a line for each column."""
+    cells = [(c.name, c.kind, c.meaning, *_details(c, table.reading)) for c in table.columns]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return [
+        f"{table.name}: {table.rows} rows, {len(table.columns)} columns; {_read(table.reading)}",
+        *(f"  note: {note}" for note in table.notes),
+        *(
+            "  "
+            + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in cells
+        ),
+    ]
+
+
+def _read(reading: Reading) -> str:
+    said = [
+        reading.encoding.removesuffix("-sig"),
+        DELIMITERS.get(reading.delimiter, repr(reading.delimiter)),
+        f"decimal {reading.decimal}",
+    ]
+    if reading.thousands:
+        said.append(f"groups {reading.thousands!r}")
+    if reading.missing:
+        said.append(f"missing: {', '.join(map(repr, reading.missing))}")
+    if reading.kept:
+        said.append(f"not missing: {', '.join(map(repr, reading.kept))}")
+    return ", ".join(said)
+
+
+def _details(column: ColumnProfile, reading: Reading) -> tuple[str, str, str]:
+    """Distinct and missing values, the range, and examples with what was taken for missing."""
+    stand_ins = reading.sentinels.get(column.name, [])
+    missing = f", {column.missing} missing" if column.missing else ""
+    taken = f" ({', '.join(map(repr, stand_ins))})" if stand_ins else ""
+    span = ""
+    if column.low is not None and column.high is not None:
+        span = f"{column.low:g} to {column.high:g} {column.unit or ''}".rstrip()
+    elif column.format:
+        span = f"{column.first} to {column.last} as {column.format}"
+    return f"{column.distinct} values{missing}{taken}", span, _examples(column)
+
+
+def _examples(column: ColumnProfile) -> str:
+    if column.numeric or column.kind == "date":
+        return ""
+    return ", ".join(e if len(e) <= SHOWN else e[: SHOWN - 1] + "…" for e in column.examples[:3])

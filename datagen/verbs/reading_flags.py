@@ -1,0 +1,102 @@
+"""The flags that say how a CSV is read, for every verb that takes CSV files."""
+
+from __future__ import annotations
+
+import argparse
+import codecs
+from typing import TYPE_CHECKING
+
+from trainer.contract.errors import Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from datagen.reading.infer import Given
+    from datagen.tables import TableProfile
+
+KINDS = ("integer", "number", "boolean", "date", "text")
+DELIMITERS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}
+
+
+def add_reading_flags(verb: argparse.ArgumentParser) -> None:
+    """Add the flags; what is not given is inferred for each file."""
+    group = verb.add_argument_group("how the CSV files are read (inferred where not given)")
+    group.add_argument("--delimiter", type=_delimiter, help="such as ';' or tab")
+    group.add_argument("--encoding", type=_encoding, help="such as utf-8, cp1252, utf-16")
+    group.add_argument("--decimal", choices=[".", ","], help="decimal mark")
+    group.add_argument("--thousands", metavar="MARKS", help="group marks, such as . or ' ")
+    group.add_argument(
+        "--missing", action="append", default=[], metavar="TEXT", help="also means missing"
+    )
+    group.add_argument(
+        "--not-missing", action="append", default=[], metavar="TEXT", help="is a value, such as NA"
+    )
+    group.add_argument(
+        "--kind",
+        action="append",
+        default=[],
+        type=_kind,
+        metavar="COL=KIND",
+        help=f"what a column holds: {', '.join(KINDS)}",
+    )
+    group.add_argument(
+        "--date-format",
+        action="append",
+        default=[],
+        type=_format,
+        metavar="COL=FORMAT",
+        help="how its dates are written, such as day=%%d/%%m/%%Y",
+    )
+
+
+def given_of(args: argparse.Namespace) -> Given:
+    """What the flags say."""
+    from datagen.reading.infer import Given
+
+    return Given(
+        encoding=args.encoding,
+        delimiter=args.delimiter,
+        decimal=args.decimal,
+        thousands=args.thousands,
+        missing=tuple(args.missing),
+        kept=tuple(args.not_missing),
+        kinds=dict(args.kind),
+        formats=dict(args.date_format),
+    )
+
+
+def check_named(given: Given, tables: Iterable[TableProfile]) -> None:
+    """Raise Usage when a flag names a column that no table has."""
+    names = {column.name for table in tables for column in table.columns}
+    for name in (*given.kinds, *given.formats):
+        if name not in names:
+            raise Usage(f"no column {name!r} in these files", f"there are: {', '.join(names)}")
+
+
+def _delimiter(text: str) -> str:
+    mark = DELIMITERS.get(text, text)
+    if len(mark) != 1 or not mark.isascii() or mark in '"\r\n\0':
+        raise argparse.ArgumentTypeError(f"{text!r} is not one ASCII character")
+    return mark
+
+
+def _encoding(text: str) -> str:
+    try:
+        name = codecs.lookup(text).name
+    except LookupError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no encoding Python knows") from None
+    return "utf-8-sig" if name == "utf-8" else name
+
+
+def _kind(text: str) -> tuple[str, str]:
+    name, _, kind = text.rpartition("=")
+    if not name or kind not in KINDS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not COL=KIND, KIND of {', '.join(KINDS)}")
+    return name, kind
+
+
+def _format(text: str) -> tuple[str, str]:
+    name, _, form = text.partition("=")
+    if not name or "%" not in form:
+        raise argparse.ArgumentTypeError(f"{text!r} is not COL=FORMAT with % codes in it")
+    return name, form
