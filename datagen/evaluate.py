@@ -26,11 +26,15 @@ FOLDER = "evaluation"
 def tasks_of(episodes: Sequence[Episode], folder: Path) -> list[Task]:
     """The distinct questions of an episode file in `folder`, with their tables checked by hash.
 
+    A question without known truth is asked where its episode was verified: the accepted answer is its
+    truth then. Each is asked with the style of prompt that its episode was made with.
     Raises BadData when a table is missing or is not the one the questions are about.
     """
     hashes: dict[Path, str] = {}
     tasks: dict[str, Task] = {}
     for episode in episodes:
+        if not (episode.question.known or episode.verdict.verified):
+            continue
         paths = [(folder / table.path).resolve() for table in episode.tables]
         for table, path in zip(episode.tables, paths, strict=True):
             if path not in hashes:
@@ -41,7 +45,12 @@ def tasks_of(episodes: Sequence[Episode], folder: Path) -> list[Task]:
                 )
         tasks.setdefault(
             episode.question.id,
-            Task(question=episode.question, tables=episode.tables, paths=paths),
+            Task(
+                question=episode.question.model_copy(update={"known": True}),
+                tables=episode.tables,
+                paths=paths,
+                style=episode.provenance.prompt,
+            ),
         )
     return [*tasks.values()]
 

@@ -1,67 +1,120 @@
-"""Many questions, one model: attempts in sandboxes, judged, as episodes. Teacher and evaluation alike.
+"""Many questions, one model: episodes stream into a journal as they end. Teacher and evaluation alike.
 
-Each finished episode is appended to a journal at once; a run that was cut off takes up its journal
-and asks only what is missing.
+A run that was cut off takes up its journal and asks only what is missing. What is held in memory does
+not grow with the episodes.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import platform
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from dataclasses import dataclass
-from importlib.metadata import version
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
-from datagen.agent import TURN_LIMIT, solve
-from datagen.episode import (
-    Column,
-    Episode,
-    Provenance,
-    Question,
-    TableRef,
-    Trace,
-    Verdict,
-    stable_id,
-)
-from datagen.prompts.render import prompt_hash
-from datagen.sandbox import Sandbox
-from datagen.verify import judge
+from datagen.attempts import How, Task, episode_id, first_of, make_episode
+from datagen.episode import Column, Episode, TableRef
+from datagen.journal import Journal, keeping
+from datagen.models import NoReply
+from datagen.tables import read_table
+from datagen.warm_tables import WarmTables, tables_of
+from trainer.contract.errors import TeacherUnavailable
 
 if TYPE_CHECKING:
     from datagen.models import Model
     from datagen.tables import TableProfile
 
-TABLES_AT_ONCE = 8
+__all__ = ["How", "Task", "attempt_all", "fill", "table_ref"]
+
 CONCURRENCY = 64
-
-
-@dataclass(frozen=True, kw_only=True)
-class Task:
-    """A question, the tables it is about (the first is `df`), and where they lie now, in that order."""
-
-    question: Question
-    tables: list[TableRef]
-    paths: list[Path]
+FIRST_ROWS = 4
+# Cells wait for their children in threads; one that runs into its time limit holds its thread.
+CELL_THREADS = max(8, 4 * (os.cpu_count() or 1))
 
 
 def table_ref(profile: TableProfile, relative_to: Path) -> TableRef:
-    """The table as an episode file in `relative_to` refers to it."""
+    """The table as an episode file in `relative_to` refers to it, and as prompts show it."""
+    head = read_table(profile.path, profile.reading).head(FIRST_ROWS)
     return TableRef(
         name=profile.name,
         path=os.path.relpath(profile.path, relative_to),
         sha256=profile.sha256,
         rows=profile.rows,
-        columns=[Column(name=c.name, kind=c.kind) for c in profile.columns],
+        columns=[
+            Column(
+                name=c.name,
+                kind=c.kind,
+                meaning=c.meaning,
+                missing=c.missing,
+                distinct=c.distinct,
+                low=c.low,
+                high=c.high,
+                first=c.first,
+                last=c.last,
+                unit=c.unit,
+                top=[*c.examples],
+            )
+            for c in profile.columns
+        ],
+        head=[
+            ["" if missing else str(cell) for cell, missing in zip(row, gaps, strict=True)]
+            for row, gaps in zip(
+                head.itertuples(index=False), head.isna().itertuples(index=False), strict=True
+            )
+        ],
         reading=profile.reading,
     )
+
+
+async def fill(
+    journal: Journal,
+    tasks: Iterable[Task],
+    model: Model,
+    how: How,
+    *,
+    kept: Callable[[Episode], None] = lambda _: None,
+    concurrency: int = CONCURRENCY,
+    auditor: Model | None = None,
+    warm: WarmTables | None = None,
+) -> int:
+    """Make the episodes of `tasks` that the journal lacks; return how many got no reply for now.
+
+    `kept` hears of each episode once it is on disk. Tasks about the same tables should follow one
+    another. Raises the first Fault of the models or the sandbox; what had ended by then is on disk.
+    """
+    warm = warm or WarmTables()
+    unanswered = 0
+    waiting = iter(tasks)
+    begun: set[str] = set()
+
+    async def work(keep: Callable[[Episode], Awaitable[None]]) -> None:
+        nonlocal unanswered
+        for task in waiting:
+            key = episode_id(task, model.name, how)
+            if key in journal or key in begun:
+                continue
+            begun.add(key)
+            try:
+                async with warm.over(task) as sandbox:
+                    episode = await make_episode(task, model, sandbox, how, auditor)
+            except NoReply:
+                unanswered += 1
+            else:
+                await keep(episode)
+            begun.discard(key)
+
+    threads = ThreadPoolExecutor(CELL_THREADS, thread_name_prefix="cell")
+    asyncio.get_running_loop().set_default_executor(threads)
+    try:
+        async with keeping(journal, kept) as keep, asyncio.TaskGroup() as group:
+            for _ in range(concurrency):
+                group.create_task(work(keep))
+    except BaseExceptionGroup as failures:
+        raise first_of(failures) from None
+    finally:
+        await warm.close()
+    return unanswered
 
 
 def attempt_all(
@@ -73,125 +126,27 @@ def attempt_all(
     done: Callable[[Episode], None] = lambda _: None,
     concurrency: int = CONCURRENCY,
 ) -> list[Episode]:
-    """One judged episode for each task, in the order of the tasks.
+    """One judged attempt for each task whose truth is known, in the order of the tasks.
 
-    `done` hears of each episode as it ends, those found in the journal first.
+    `done` hears of each episode as it ends, those found in the journal first. Raises
+    TeacherUnavailable where a task got no reply.
     """
-    found = {episode.id: episode for episode in _read_journal(journal)}
-    ids = [_id(task, model.name, seed) for task in tasks]
-    for key in ids:
-        if key in found:
-            done(found[key])
-    missing = [task for task, key in zip(tasks, ids, strict=True) if key not in found]
-    journal.parent.mkdir(parents=True, exist_ok=True)
-    with journal.open("a", encoding="utf-8") as file:
+    how = How(seed=seed)
+    ids = [episode_id(task, model.name, how) for task in tasks]
+    wanted = {*ids}
 
-        def keep(episode: Episode) -> None:
-            file.write(episode.model_dump_json() + "\n")
-            file.flush()
-            found[episode.id] = episode
+    def found(episode: Episode) -> None:
+        if episode.id in wanted:
             done(episode)
 
-        asyncio.run(_attempt(missing, model, seed=seed, keep=keep, concurrency=concurrency))
-    return [found[key] for key in ids]
-
-
-def _id(task: Task, model: str, seed: int) -> str:
-    """The same question, table, model, texts and seed always make the same id."""
-    contents = [table.sha256 for table in task.tables]
-    return stable_id(task.question.id, *contents, model, prompt_hash(), str(seed))
-
-
-async def _attempt(
-    tasks: Sequence[Task],
-    model: Model,
-    *,
-    seed: int,
-    keep: Callable[[Episode], None],
-    concurrency: int,
-) -> None:
-    gate = asyncio.Semaphore(concurrency)
-
-    async def one(task: Task, sandbox: Sandbox) -> None:
-        async with gate:
-            attempt = _id(task, model.name, seed)
-            trace = await solve(model, task.question, task.tables, sandbox, session=attempt)
-        keep(_episode(task, trace, model=model.name, seed=seed, level=sandbox.level))
-
-    for some in _by_tables(tasks):
-        with ExitStack() as stack:
-            sandboxes = _open_sandboxes(some, stack)
-            async with asyncio.TaskGroup() as group:
-                for task in some:
-                    group.create_task(one(task, sandboxes[_key(task)]))
-
-
-def _key(task: Task) -> tuple[Path, ...]:
-    """What tasks that share a sandbox server have in common."""
-    return tuple(task.paths)
-
-
-def _open_sandboxes(tasks: Sequence[Task], stack: ExitStack) -> dict[tuple[Path, ...], Sandbox]:
-    """One sandbox for each set of tables, started side by side and closed with `stack`."""
-    one_each = {_key(task): task for task in tasks}
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        sandboxes = pool.map(_sandbox, one_each.values())
-        return {key: stack.enter_context(box) for key, box in zip(one_each, sandboxes, strict=True)}
-
-
-def _sandbox(task: Task) -> Sandbox:
-    names = [table.name for table in task.tables]
-    return Sandbox(dict(zip(names, task.paths, strict=True)))
-
-
-def _by_tables(tasks: Sequence[Task]) -> Iterator[list[Task]]:
-    """The tasks in groups that need at most TABLES_AT_ONCE sandbox servers."""
-    order = {key: at for at, key in enumerate(dict.fromkeys(map(_key, tasks)))}
-    by_table = sorted(tasks, key=lambda task: order[_key(task)])
-    for _, some in groupby(by_table, key=lambda task: order[_key(task)] // TABLES_AT_ONCE):
-        yield [*some]
-
-
-def _episode(task: Task, trace: Trace, *, model: str, seed: int, level: str) -> Episode:
-    question = task.question
-    if trace.submitted:
-        judged = judge(trace.answer, question.truth, question.answer_type, question.decimals)
-        verdict = Verdict(verified=judged.correct, rule=judged.rule, detail=judged.detail)
-    else:
-        verdict = Verdict(
-            verified=False,
-            rule="not submitted",
-            detail=f"no answer in {len(trace.turns)} of {TURN_LIMIT} turns",
-        )
-    return Episode(
-        id=_id(task, model, seed),
-        question=question,
-        tables=task.tables,
-        traces=[trace],
-        verdict=verdict,
-        provenance=Provenance(
-            model=model,
-            prompt_sha256=prompt_hash(),
-            sandbox_level=level,
-            seed=seed,
-            versions={"python": platform.python_version()}
-            | {name: version(name) for name in ("pandas", "numpy")},
-        ),
-    )
-
-
-def _read_journal(path: Path) -> Iterator[Episode]:
-    """The whole lines of a journal; a torn last one is cut off, so that appending is safe."""
-    if not path.exists():
-        return
-    good = 0
-    lines = path.read_bytes().splitlines(keepends=True)
-    for line in lines:
-        try:
-            episode = Episode.model_validate_json(line)
-        except ValidationError:
-            break
-        good += len(line)
-        yield episode
-    with path.open("r+b") as file:
-        file.truncate(good)
+    by_tables = {key: at for at, key in enumerate(dict.fromkeys(map(tables_of, tasks)))}
+    ordered = sorted(tasks, key=lambda task: by_tables[tables_of(task)])
+    with Journal(journal, found) as book:
+        missing = asyncio.run(fill(book, ordered, model, how, kept=done, concurrency=concurrency))
+        if missing:
+            raise TeacherUnavailable(
+                f"{model.name}: {missing} of {len(tasks)} questions got no reply",
+                "run the same command again: it asks only these",
+            )
+        episodes = {e.id: e for e in book.episodes() if e.id in wanted}
+    return [episodes[key] for key in ids]

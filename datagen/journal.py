@@ -1,0 +1,174 @@
+"""The journal of finished episodes: append-only, fsynced, taken up again after a kill.
+
+It holds in memory where each episode lies and nothing of the episodes themselves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from pydantic import ValidationError
+
+from datagen.episode import Episode
+from trainer.contract.errors import BadData, Locked
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable
+
+
+class Journal:
+    """One open journal file; a torn last line is cut off, because its episode was not yet done.
+
+    `found` hears of each whole episode that is there already. Raises Locked while another process
+    writes it, BadData naming the line where something other than its end is no episode.
+    """
+
+    def __init__(self, path: Path, found: Callable[[Episode], None] = lambda _: None) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("a+b", buffering=0)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._file.close()
+            raise Locked(f"{path}: another process writes it", "wait until it has ended") from None
+        self._at: dict[str, int] = {}
+        try:
+            self._end = self._read(found)
+        except BaseException:
+            self._file.close()
+            raise
+        self._file.truncate(self._end)
+        _sync_folder(path.parent)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._at
+
+    def __len__(self) -> int:
+        return len(self._at)
+
+    def append(self, episodes: Sequence[Episode]) -> None:
+        """Write whole episodes; on return they are on disk, after an error none of them is."""
+        lines = [(episode.id, episode.model_dump_json().encode() + b"\n") for episode in episodes]
+        rest = memoryview(b"".join(line for _, line in lines))
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+            os.fsync(self._file.fileno())
+        except OSError:
+            self._file.truncate(self._end)
+            raise
+        for key, line in lines:
+            self._at[key] = self._end
+            self._end += len(line)
+
+    def episodes(self, order: Iterable[str] = ()) -> Iterator[Episode]:
+        """Every episode, one at a time: first those of `order` that are there, then all others."""
+        rest = dict.fromkeys(self._at)
+        for key in order:
+            if key in rest:
+                del rest[key]
+                yield self._get(key)
+        for key in rest:
+            yield self._get(key)
+
+    def _get(self, key: str) -> Episode:
+        with self.path.open("rb") as file:
+            file.seek(self._at[key])
+            return Episode.model_validate_json(file.readline())
+
+    def _read(self, found: Callable[[Episode], None]) -> int:
+        """Index the file; where its whole lines end."""
+        end = 0
+        broken: int | None = None
+        with self.path.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                if broken is not None:
+                    raise BadData(
+                        f"{self.path}:{broken}: no episode, and others follow it",
+                        "mend or remove that line; the lines after it are good",
+                    )
+                episode = _parse(line)
+                if episode is None:
+                    broken = number
+                    continue
+                self._at[episode.id] = end
+                end += len(line)
+                found(episode)
+        return end
+
+
+def _parse(line: bytes) -> Episode | None:
+    try:
+        return Episode.model_validate_json(line) if line.endswith(b"\n") else None
+    except ValidationError:
+        return None
+
+
+@asynccontextmanager
+async def keeping(
+    journal: Journal, kept: Callable[[Episode], None]
+) -> AsyncIterator[Callable[[Episode], Awaitable[None]]]:
+    """Give a function that returns once its episode is on disk and `kept` has heard of it.
+
+    Episodes that end while the disk is busy share the next write. On leaving, cancelled or not, what
+    was handed over is on disk.
+    """
+    waiting: list[tuple[Episode, asyncio.Future[None]]] = []
+    writer: asyncio.Task[None] | None = None
+
+    async def write() -> None:
+        while waiting:
+            batch = waiting.copy()
+            waiting.clear()
+            try:
+                await asyncio.to_thread(journal.append, [episode for episode, _ in batch])
+            except Exception as error:  # noqa: BLE001 - whoever waits has to hear of it
+                for _, future in batch:
+                    future.set_exception(error)
+                    future.exception()  # it may be that nobody waits any more
+                continue
+            for episode, future in batch:
+                kept(episode)
+                future.set_result(None)
+
+    async def keep(episode: Episode) -> None:
+        nonlocal writer
+        future = asyncio.get_running_loop().create_future()
+        waiting.append((episode, future))
+        if writer is None or writer.done():
+            writer = asyncio.create_task(write())
+        await asyncio.shield(future)
+
+    try:
+        yield keep
+    finally:
+        if writer is not None:
+            await writer
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the file's name itself survive a power cut."""
+    found = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(found)
+    finally:
+        os.close(found)

@@ -1,0 +1,92 @@
+"""Sandbox servers by the tables they hold: a few stay warm, the one unused longest gives way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from datagen.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from datagen.attempts import Task
+
+TABLES_AT_ONCE = 8
+Key = tuple[Path, ...]
+
+
+def tables_of(task: Task) -> Key:
+    """What tasks that share a sandbox server have in common."""
+    return tuple(task.paths)
+
+
+def start(task: Task) -> Sandbox:
+    """The sandbox over the task's tables, each read as its episode says."""
+    pairs = zip(task.tables, task.paths, strict=True)
+    return Sandbox({table.name: (path, table.reading) for table, path in pairs})
+
+
+@dataclass
+class _Held:
+    sandbox: asyncio.Task[Sandbox]
+    users: int = 0
+
+
+class WarmTables:
+    """At most `limit` sandboxes at a time; leave it with `close`, when nobody uses one."""
+
+    def __init__(
+        self, limit: int = TABLES_AT_ONCE, starter: Callable[[Task], Sandbox] = start
+    ) -> None:
+        self._limit = limit
+        self._starter = starter
+        self._held: dict[Key, _Held] = {}  # in the order of their last use
+        self._freed = asyncio.Condition()
+
+    @asynccontextmanager
+    async def over(self, task: Task) -> AsyncIterator[Sandbox]:
+        """The sandbox over the task's tables; waits for a place where all servers are in use.
+
+        Raises what starting one raises: NotFound, BadData, NotInstalled, SandboxUnsafe.
+        """
+        held = await self._take(task)
+        try:
+            yield await asyncio.shield(held.sandbox)
+        finally:
+            async with self._freed:
+                held.users -= 1
+                self._freed.notify_all()
+
+    async def close(self) -> None:
+        """End every server. Idempotent."""
+        for held in [*self._held.values()]:
+            await _end(held)
+        self._held.clear()
+
+    async def _take(self, task: Task) -> _Held:
+        key = tables_of(task)
+        async with self._freed:
+            while key not in self._held and len(self._held) >= self._limit:
+                idle = next((k for k, held in self._held.items() if not held.users), None)
+                if idle is None:
+                    await self._freed.wait()
+                else:
+                    await _end(self._held.pop(idle))
+            held = self._held.pop(key, None)
+            if held is None:
+                held = _Held(asyncio.create_task(asyncio.to_thread(self._starter, task)))
+            self._held[key] = held
+            held.users += 1
+            return held
+
+
+async def _end(held: _Held) -> None:
+    """End one server; one that never started is told of where it was wanted."""
+    try:
+        sandbox = await held.sandbox
+    except Exception:  # noqa: BLE001
+        return
+    await asyncio.to_thread(sandbox.close)
