@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Literal
 
 from datagen.episode import Question, stable_id
 from datagen.questions import basic_truth as truth
+from datagen.questions.cells import Cells
 from datagen.verify import AnswerType
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from datagen.tables import ColumnProfile, TableProfile
+    from datagen.profile import ColumnProfile
+    from datagen.tables import TableProfile
 
 METHODS = {"mean": "mean", "median": "median", "largest": "max", "smallest": "min", "total": "sum"}
 UNSAFE = set("\"'\\\n\r{}`")
@@ -37,7 +39,7 @@ class Family:
 
     wordings: tuple[str, ...]
     expression: str
-    truth: Callable[[truth.Cells, truth.Slots], truth.Truth | None]
+    truth: Callable[[Cells, truth.Slots], truth.Truth | None]
     answer: AnswerType
     decimals: int | None = None
     difficulty: Literal["easy", "medium", "hard"] = "easy"
@@ -145,7 +147,7 @@ FAMILIES: dict[str, Family] = {
 def ask(profile: TableProfile, *, count: int, seed: int) -> list[Question]:
     """Up to `count` distinct questions about one table, the families in turn; the seed decides them."""
     rng = random.Random(f"{seed}-{profile.sha256}")
-    cells = truth.Cells(profile.path)
+    cells = Cells.of(profile)
     asked: dict[str, Question] = {}
     for _ in range(-(-count // len(FAMILIES))):
         for name in FAMILIES:
@@ -166,9 +168,7 @@ def script(question: Question) -> str:
     return f"submit({rounded})"
 
 
-def _one(
-    name: str, profile: TableProfile, cells: truth.Cells, rng: random.Random
-) -> Question | None:
+def _one(name: str, profile: TableProfile, cells: Cells, rng: random.Random) -> Question | None:
     family = FAMILIES[name]
     slots = _bind(family.slots(), profile, cells, rng)
     if slots is None:
@@ -216,7 +216,7 @@ def _on_rounding_border(value: truth.Truth, decimals: int | None) -> bool:
 
 
 def _bind(
-    wanted: set[str], profile: TableProfile, cells: truth.Cells, rng: random.Random
+    wanted: set[str], profile: TableProfile, cells: Cells, rng: random.Random
 ) -> truth.Slots | None:
     """Draw a column or value for each slot; None when the table has nothing that fits."""
     amounts = [c for c in profile.amounts() if _safe(c.name)]
@@ -250,7 +250,7 @@ def _safe(text: str) -> bool:
     return bool(text) and not UNSAFE & set(text) and text == text.strip()
 
 
-def _threshold(column: ColumnProfile, cells: truth.Cells, rng: random.Random) -> str:
+def _threshold(column: ColumnProfile, cells: Cells, rng: random.Random) -> str:
     """A number between the column's 20th and 80th percentile, written as the column writes numbers."""
     values = sorted(x for x in cells.numbers(column.name) if x is not None)
     value = values[int(rng.uniform(0.2, 0.8) * len(values))]

@@ -1,4 +1,4 @@
-"""Ground truth of the template families, computed from the CSV's text without pandas.
+"""Ground truth of the basic families, computed from the CSV's text without pandas.
 
 The teacher's code runs pandas in the sandbox; this is the second, independent route that its answer
 has to agree with.
@@ -6,18 +6,17 @@ has to agree with.
 
 from __future__ import annotations
 
-import csv
 import statistics
 from collections import Counter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
+
+    from datagen.questions.cells import Cells
 
 Slots = dict[str, str]
 Truth = int | float | str
-MISSING = frozenset({"", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "n/a", "#N/A"})
 AGGREGATES: Mapping[str, Callable[[list[float]], float]] = {
     "mean": statistics.fmean,
     "median": statistics.median,
@@ -27,45 +26,31 @@ AGGREGATES: Mapping[str, Callable[[list[float]], float]] = {
 }
 
 
-class Cells:
-    """A CSV as text, by column; None where a value is missing."""
+def where(cells: Cells, slots: Slots) -> list[bool]:
+    """Which rows meet every condition the slots name: c = v, m > t (or n > t without an m)."""
+    keep = [True] * cells.rows
+    if "v" in slots:
+        keep = [cell == slots["v"] for cell in cells.text[slots["c"]]]
+    if "t" in slots:
+        column, limit = cells.numbers(slots.get("m", slots["n"])), float(slots["t"])
+        keep = [k and x is not None and x > limit for k, x in zip(keep, column, strict=True)]
+    return keep
 
-    def __init__(self, path: Path) -> None:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            header, *lines = csv.reader(file)
-        self.rows = len(lines)
-        self.text: dict[str, list[str | None]] = {
-            name: [None if line[at] in MISSING else line[at] for line in lines]
-            for at, name in enumerate(header)
-        }
 
-    def numbers(self, name: str) -> list[float | None]:
-        return [None if cell is None else float(cell) for cell in self.text[name]]
-
-    def where(self, slots: Slots) -> list[bool]:
-        """Which rows meet every condition the slots name: c = v, m > t (or n > t without an m)."""
-        keep = [True] * self.rows
-        if "v" in slots:
-            keep = [cell == slots["v"] for cell in self.text[slots["c"]]]
-        if "t" in slots:
-            column, limit = self.numbers(slots.get("m", slots["n"])), float(slots["t"])
-            keep = [k and x is not None and x > limit for k, x in zip(keep, column, strict=True)]
-        return keep
-
-    def selected(self, slots: Slots) -> list[float]:
-        """The values of n in the rows that meet the conditions, without missing ones."""
-        pairs = zip(self.numbers(slots["n"]), self.where(slots), strict=True)
-        return [x for x, keep in pairs if keep and x is not None]
+def selected(cells: Cells, slots: Slots) -> list[float]:
+    """The values of n in the rows that meet the conditions, without missing ones."""
+    pairs = zip(cells.numbers(slots["n"]), where(cells, slots), strict=True)
+    return [x for x, keep in pairs if keep and x is not None]
 
 
 def aggregate(cells: Cells, slots: Slots) -> Truth | None:
     """An aggregate of n; None when fewer than three rows are left to aggregate."""
-    values = cells.selected(slots)
+    values = selected(cells, slots)
     return AGGREGATES[slots["agg"]](values) if len(values) > 2 else None
 
 
 def count(cells: Cells, slots: Slots) -> Truth | None:
-    return sum(cells.where(slots)) or None
+    return sum(where(cells, slots)) or None
 
 
 def count_below(cells: Cells, slots: Slots) -> Truth | None:
@@ -101,9 +86,9 @@ def group_top(cells: Cells, slots: Slots) -> Truth | None:
 
 
 def share(cells: Cells, slots: Slots) -> Truth | None:
-    return sum(cells.where(slots)) / cells.rows or None
+    return sum(where(cells, slots)) / cells.rows or None
 
 
 def spread(cells: Cells, slots: Slots) -> Truth | None:
-    values = cells.selected(slots)
+    values = selected(cells, slots)
     return max(values) - min(values)

@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from datagen.questions.basic import FAMILIES, ask, script
-from datagen.questions.basic_truth import Cells, group_top, most_common
+from datagen.questions.basic_truth import group_top, most_common
+from datagen.questions.cells import Cells
 from datagen.tables import bundled_tables, profile_table
 from datagen.verify import judge
 

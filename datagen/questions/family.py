@@ -1,0 +1,90 @@
+"""What a template family declares: slots, wordings, a pandas solution, the truth, and the other readings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic import JsonValue
+
+from datagen.verify import AnswerType
+
+if TYPE_CHECKING:
+    from datagen.questions.cells import Cells
+    from datagen.questions.slots import Slot
+
+Slots = Mapping[str, Any]
+Truth = object
+Computation = Callable[["Cells", Slots], Truth]
+LOOK = "# look\n"  # in a solution: what comes before it is a first turn of its own
+
+
+class Unasked(Exception):  # noqa: N818 - not an error: a reason not to ask
+    """A question that has no single or no interesting answer; the text is the reason."""
+
+
+@dataclass(frozen=True)
+class Other:
+    """Another defensible reading of a question.
+
+    Where its answer differs, `clause` (slots as in a wording) goes into the question and rules it out;
+    without a clause the question is dropped.
+    """
+
+    name: str
+    truth: Computation
+    clause: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """One kind of question.
+
+    `code` computes `answer`; in it `{slot}` stands for a Python literal, in wordings and `plan` for text.
+    `answer` "value" takes the type of the column in slot `of`. A number that would show fewer than
+    three digits at `decimals` gets more of them if `scaled`; it is an integer where
+    column n is, if `whole` and no mean or median is taken. `form` replaces the standard sentence on
+    the answer's form; `units` stand behind the number.
+    """
+
+    name: str
+    slots: Mapping[str, Slot]
+    wordings: Sequence[str]
+    code: str
+    truth: Computation
+    plan: str
+    answer: AnswerType | str = "number"
+    of: str | None = None
+    decimals: int = 2
+    scaled: bool = False
+    units: str | None = None
+    form: str | None = None
+    others: Sequence[Other] = ()
+    whole: bool = False
+    tables: int = 1
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A filled slot: the value the truth uses, as text in a wording, as a literal in code.
+
+    `table` is the place of the table whose column this is.
+    """
+
+    value: JsonValue
+    text: str
+    literal: str
+    table: int = 0
+
+
+def column(name: str, table: int = 0) -> Bound:
+    return Bound(name, f'"{name}"', json.dumps(name, ensure_ascii=False), table)
+
+
+def cell(value: str | float | bool) -> Bound:
+    """A value of a column: text in quotes, all else bare."""
+    if isinstance(value, str):
+        return Bound(value, f'"{value}"', json.dumps(value, ensure_ascii=False))
+    return Bound(value, str(value), repr(value))

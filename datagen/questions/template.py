@@ -1,0 +1,190 @@
+"""Template questions: families filled from the tables' profiles, each answer found on two routes.
+
+The truth is plain Python over the CSV's text; the solution is pandas and runs in the sandbox, as the
+scripted teacher will submit it. A question is asked only where both agree, where no other reading of
+its text gives another answer, and where the answer says something.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+from datagen.episode import Question, stable_id
+from datagen.questions.asked import Asked
+from datagen.questions.cells import Cells
+from datagen.questions.difficulty import difficulty
+from datagen.questions.family import Family, Slots, Truth, Unasked
+from datagen.questions.form import Form, form_of, in_form, worth_asking
+from datagen.questions.slots import Draw
+from datagen.verify import judge
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
+
+    from datagen.sandbox import Sandbox
+    from datagen.tables import TableProfile
+
+TRIES = 6  # draws of slots for one question of a family before the next family has its turn
+DRY = 2  # turns without a question after which a family is left alone
+
+
+@dataclass(kw_only=True)
+class Tally:
+    """What became of each family's draws; `disagreements` show where the two routes differ."""
+
+    made: Counter[str] = field(default_factory=Counter)
+    dropped: Counter[tuple[str, str]] = field(default_factory=Counter)
+    disagreements: list[str] = field(default_factory=list)
+
+    def reasons(self) -> Counter[str]:
+        total: Counter[str] = Counter()
+        for (_, reason), times in self.dropped.items():
+            total[reason] += times
+        return total
+
+
+def ask(
+    profiles: Sequence[TableProfile],
+    *,
+    count: int,
+    seed: int,
+    families: Sequence[Family] | None = None,
+    tally: Tally | None = None,
+) -> Asked:
+    """Up to `count` different questions about these tables, the first of which is `df`.
+
+    About one table: the families of one table; about several: those that need as many. The families
+    take turns in an order that the seed and the tables decide. Raises what opening a Sandbox raises.
+    """
+    from datagen.questions.families import FAMILIES
+    from datagen.sandbox import Sandbox
+
+    tally = tally or Tally()
+    chosen = [f for f in (families or FAMILIES) if f.tables == len(profiles)]
+    key = "-".join([str(seed), *(p.sha256 for p in profiles)])
+    random.Random(key).shuffle(chosen)
+    cells = [Cells.of(profile) for profile in profiles]
+    cells[0].beside.update({p.name: one for p, one in zip(profiles, cells, strict=True)})
+    questions: dict[str, Question] = {}
+    with Sandbox({p.name: (p.path, p.reading) for p in profiles}) as sandbox:
+        sources = [
+            _Source(
+                family,
+                Draw(profiles, cells, random.Random(f"{key}-{family.name}")),
+                sandbox,
+                tally,
+            )
+            for family in chosen
+        ]
+        while sources and len(questions) < count:
+            for source in sources[: count - len(questions)]:
+                question = source.next(questions)
+                if question:
+                    questions[question.text] = question
+            sources = [source for source in sources if source.dry < DRY]
+    return Asked(questions=[*questions.values()], dropped=tally.reasons())
+
+
+@dataclass
+class _Source:
+    """One family's questions about one set of tables."""
+
+    family: Family
+    draw: Draw
+    sandbox: Sandbox
+    tally: Tally
+    dry: int = 0
+
+    def next(self, asked: Slots) -> Question | None:
+        """The next question that is not among those `asked`, or None after some tries."""
+        for _ in range(TRIES):
+            self.draw.bound.clear()
+            if not self._bind():
+                break
+            try:
+                question = self._question()
+            except (Unasked, ArithmeticError) as reason:
+                why = str(reason) if isinstance(reason, Unasked) else "not computable"
+                self.tally.dropped[self.family.name, why] += 1
+                continue
+            if question.text in asked:
+                continue
+            if self._solved(question):
+                self.dry = 0
+                self.tally.made[self.family.name] += 1
+                return question
+        self.dry += 1
+        return None
+
+    def _bind(self) -> bool:
+        """Fill the slots in their order; False when the tables have nothing that fits."""
+        for name, slot in self.family.slots.items():
+            bound = slot(self.draw)
+            if bound is None:
+                return False
+            self.draw.bound[name] = bound
+        return True
+
+    def _question(self) -> Question:
+        family, draw = self.family, self.draw
+        slots = draw.values()
+        found = family.truth(draw.cells, slots)
+        form = form_of(family, draw, found)
+        truth = in_form(found, form)
+        worth_asking(truth, form)
+        shown = {name: bound.text for name, bound in draw.bound.items()}
+        sentences = [
+            draw.rng.choice([*family.wordings]),
+            *dict.fromkeys(self._clauses(slots, truth, form)),
+        ]
+        text = " ".join(
+            [*(s.format_map(shown) for s in sentences), form.sentence.format_map(shown)]
+        )
+        literals = {name: bound.literal for name, bound in draw.bound.items()}
+        code = f"{family.code.strip().format_map(literals)}\nsubmit({form.submitted})"
+        return Question(
+            id=stable_id(*(p.sha256 for p in draw.profiles), text),
+            text=text,
+            answer_type=form.type,
+            decimals=form.decimals,
+            units=form.units,
+            source="template",
+            family=family.name,
+            params={**slots},
+            difficulty=difficulty(code, tables=family.tables),
+            hint=family.plan.format_map(shown),
+            code=code,
+            truth=cast("JsonValue", truth),
+        )
+
+    def _clauses(self, slots: Slots, truth: Truth, form: Form) -> Iterator[str]:
+        """What has to be said so that no other reading gives another answer."""
+        for other in self.family.others:
+            try:
+                answer = in_form(other.truth(self.draw.cells, slots), form)
+            except Unasked:
+                continue
+            if judge(answer, truth, form.type, form.decimals).correct:
+                continue
+            if other.clause is None:
+                raise Unasked(f"another reading: {other.name}")
+            yield other.clause
+
+    def _solved(self, question: Question) -> bool:
+        """Whether the pandas code submits the truth when it runs in the sandbox."""
+        with self.sandbox.episode() as session:
+            result = session.run(question.code or "")
+        if result.submitted:
+            judged = judge(result.answer, question.truth, question.answer_type, question.decimals)
+            if judged.correct:
+                return True
+        found = result.answer if result.submitted else result.stderr.strip()[-300:]
+        self.tally.dropped[self.family.name, "the two routes disagree"] += 1
+        self.tally.disagreements.append(
+            f"{self.family.name}: {question.text}\n  truth {question.truth!r}, code {found!r}"
+        )
+        return False
