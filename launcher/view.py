@@ -83,7 +83,7 @@ def line(event: events.Event) -> str:
             dropped = f" ({event.dropped_rows:,} dropped: too long)" * bool(event.dropped_rows)
             return (
                 f"plan: {event.device}, {event.precision}, {event.steps:,} steps of "
-                f"{event.micro_batch} x {event.accumulation} rows\n"
+                f"{event.passes:g} passes of up to {event.pass_tokens:,} tokens\n"
                 f"      {event.rows:,} rows{dropped}, {event.trained_tokens:,} of "
                 f"{event.tokens:,} tokens trained, {event.trainable_parameters:,} parameters learn"
             )

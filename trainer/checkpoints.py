@@ -33,7 +33,7 @@ class Mark(BaseModel):
     template_sha256: str
     precision: str
     device: str
-    micro_batch: int
+    pass_tokens: int
     tokens: int
     trained_tokens: int
 

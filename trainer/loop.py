@@ -1,23 +1,34 @@
-"""TRL's SFTTrainer, given our rows and our order: loop, loss, adapter and optimizer are its own."""
+"""TRL's SFTTrainer, given our rows, our order and our passes: loss, adapter and optimizer are its own.
 
-from collections.abc import Sequence
+A batch of the data loader is one optimizer step's rows. They are laid end to end in as few forward
+passes as the device has room for; when it has not, the step is taken again with smaller ones.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import torch
 from peft import LoraConfig
 from transformers import TrainerCallback, TrainerState
 from transformers.trainer_callback import PrinterCallback
 from trl import SFTConfig, SFTTrainer
+from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
-from trainer import checkpoints
+from trainer import attention, checkpoints
 from trainer.callbacks import Counts
+from trainer.contract.errors import TrainingFailed
 from trainer.contract.job import Job
+from trainer.masks import IGNORED
 from trainer.model import load_base
 from trainer.order import Sampler
+from trainer.packing import first_fit
 from trainer.plan import Plan
 from trainer.prepare import Prepared
 
 SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
+Rows = list[dict[str, list[int]]]
 
 
 def arguments(job: Job, plan: Plan, output: Path) -> SFTConfig:
@@ -25,9 +36,8 @@ def arguments(job: Job, plan: Plan, output: Path) -> SFTConfig:
     cuda = plan.device == "cuda"
     return SFTConfig(
         output_dir=str(output / checkpoints.FOLDER),
-        per_device_train_batch_size=plan.micro_batch,
-        per_device_eval_batch_size=plan.micro_batch,
-        gradient_accumulation_steps=plan.accumulation,
+        per_device_train_batch_size=job.batch_size,
+        gradient_accumulation_steps=1,
         max_steps=plan.steps,
         learning_rate=job.lr,
         lr_scheduler_type=SCHEDULES[job.schedule],
@@ -53,8 +63,13 @@ def arguments(job: Job, plan: Plan, output: Path) -> SFTConfig:
     )
 
 
+def step_rows(rows: Rows) -> dict[str, Rows]:
+    """Leave an optimizer step's rows as they are; they are joined when it is known how many fit."""
+    return {"rows": rows}
+
+
 class Loop(SFTTrainer):
-    """SFTTrainer with our order of rows and our count of tokens."""
+    """SFTTrainer with our order of rows, our passes and our count of tokens."""
 
     def __init__(
         self,
@@ -64,16 +79,25 @@ class Loop(SFTTrainer):
         *,
         counts: Counts,
         callbacks: Sequence[TrainerCallback],
+        warn: Callable[[str], None],
     ) -> None:
-        self._sampler = Sampler(prepared.examples.lengths, batch_size=job.batch_size, seed=job.seed)
+        self._sampler = Sampler(len(prepared.examples.lengths), seed=job.seed)
         self._counts = counts
+        self._warn = warn
+        self.pass_tokens = prepared.plan.pass_tokens
+        self._join = DataCollatorForLanguageModeling(
+            pad_token_id=prepared.tokenizer.pad_token_id, padding_free=True
+        )
         plan, held_out = prepared.plan, prepared.eval_examples
         super().__init__(
-            model=load_base(prepared.source, plan.precision, plan.device),
+            model=load_base(
+                prepared.source, plan.precision, plan.device, attention=attention.register()
+            ),
             args=arguments(job, plan, output),
             train_dataset=prepared.examples.dataset(),
             eval_dataset=held_out.dataset() if held_out else None,
             processing_class=prepared.tokenizer,
+            data_collator=step_rows,
             peft_config=LoraConfig(
                 r=job.lora.r,
                 lora_alpha=job.lora.alpha,
@@ -99,14 +123,86 @@ class Loop(SFTTrainer):
             self._load_from_checkpoint(str(checkpoint))
             self.state = state
 
+    def passes(self, rows: Rows) -> Iterator[dict[str, Any]]:
+        """Join rows into passes of at most ``pass_tokens``, each ready for the model."""
+        for group in first_fit([len(row["input_ids"]) for row in rows], self.pass_tokens):
+            yield self._join([rows[index] for index in group])
+
+    def training_step(
+        self, model: Any, inputs: dict[str, Rows], num_items_in_batch: Any = None
+    ) -> Any:
+        """Return the step's loss, its gradient summed over the passes; a full card makes it smaller."""
+        rows = inputs["rows"]
+        random_state = torch.get_rng_state()
+        while True:
+            try:
+                return self._all_passes(model, rows, num_items_in_batch)
+            except torch.OutOfMemoryError:
+                self._halve(rows)
+            model.zero_grad()
+            torch.set_rng_state(random_state)
+
+    def _all_passes(self, model: Any, rows: Rows, trained: Any) -> Any:
+        passes = list(self.passes(rows))
+        total = 0.0
+        for number, joined in enumerate(passes, 1):
+            last = number == len(passes)
+            with nullcontext() if last else self.accelerator.no_sync(model=model):
+                total += super().training_step(model, joined, trained)
+        return total
+
+    def _halve(self, rows: Rows) -> None:
+        """Make passes half as long as the longest that did not fit. Raises ``TrainingFailed``."""
+        groups = first_fit([len(row["input_ids"]) for row in rows], self.pass_tokens)
+        longest = max(len(row["input_ids"]) for row in rows)
+        if all(len(group) == 1 for group in groups):
+            raise TrainingFailed(
+                f"out of memory with one row of {longest} tokens",
+                "lower --set max_length=..., set precision=nf4, or take a larger card; then --resume",
+            )
+        used = max(sum(len(rows[i]["input_ids"]) for i in group) for group in groups)
+        self.pass_tokens = max(used // 2, longest)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        self._warn(
+            f"out of memory at step {self.state.global_step + 1}: passes of {self.pass_tokens} "
+            "tokens from here on; the rows of a step stay the same"
+        )
+
+    def evaluate(self, *_args: Any, **_kwargs: Any) -> dict[str, float]:
+        """Return the mean loss per trained token of the held-out rows."""
+        model, total, count = self.model, 0.0, 0
+        rows: Rows = list(self.eval_dataset)
+        model.eval()
+        with torch.no_grad():
+            for joined in self.passes(rows):
+                here = trained_tokens([{"labels": joined["labels"][0].tolist()}])
+                ready = self._prepare_inputs(joined)
+                total += float(self.compute_loss(model, ready, num_items_in_batch=1))
+                count += here
+        metrics = {"eval_loss": total / max(count, 1)}
+        self.log(metrics)
+        control: Any = self.control  # type: ignore[has-type]
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, control, metrics)
+        return metrics
+
     def _get_train_sampler(self, _dataset: Any = None) -> Sampler:
         return self._sampler
 
-    def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
-        batches, trained = super().get_batch_samples(*args, **kwargs)
+    def _get_num_items_in_batch(self, batch_samples: list[dict[str, Rows]], device: Any) -> Any:
+        """Count the trained tokens of the step, over all processes."""
+        rows = [row for batch in batch_samples for row in batch["rows"]]
+        trained = torch.tensor(trained_tokens(rows), device=device)
+        if self.args.world_size > 1:
+            trained = self.accelerator.gather(trained).sum()
         self._counts.seen_trained += int(trained)
-        self._counts.seen_tokens += sum(int(batch["attention_mask"].sum()) for batch in batches)
-        return batches, trained
+        self._counts.seen_tokens += sum(len(row["input_ids"]) for row in rows)
+        return trained
 
     def create_model_card(self, *_args: Any, **_kwargs: Any) -> None:
         """No card beside checkpoints: the adapter gets its own."""
+
+
+def trained_tokens(rows: Rows) -> int:
+    """Return the number of labels that the loss counts; a row's first token is predicted by nothing."""
+    return sum(len(row["labels"]) - 1 - row["labels"][1:].count(IGNORED) for row in rows)

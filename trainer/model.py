@@ -168,7 +168,7 @@ def count_parameters(source: Source) -> int:
         return int(AutoModelForCausalLM.from_config(config).num_parameters())
 
 
-def load_base(source: Source, precision: str, device: str) -> Any:
+def load_base(source: Source, precision: str, device: str, *, attention: str = "sdpa") -> Any:
     """Load the weights for ``precision`` (bf16, fp32, nf4) on ``device`` (cuda, cpu)."""
     import torch
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
@@ -190,6 +190,7 @@ def load_base(source: Source, precision: str, device: str) -> Any:
             trust_remote_code=False,
             dtype=dtype,
             quantization_config=quantization,
+            attn_implementation=attention,
             device_map={"": device} if device == "cuda" or quantization else None,
         )
     except (OSError, ValueError, KeyError) as error:

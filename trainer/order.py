@@ -1,36 +1,30 @@
-"""The order of the rows: rows of like length share a batch, and the batches come in random order.
+"""The order of the rows: a function of seed, epoch and their number alone.
 
-A function of seed, epoch and batch size alone: the same whatever the micro-batch, and after a resume.
+The same whatever the device and whatever rows share a pass, and after a resume.
 """
 
 import random
-from collections.abc import Iterator, Sequence
-
-# Batches within which rows are sorted by length: enough to save padding, few enough to keep it random.
-WINDOW = 32
+from collections.abc import Iterator
 
 
-def order(lengths: Sequence[int], *, batch_size: int, seed: int, epoch: int) -> list[int]:
-    """Return the indices of all rows; each run of ``batch_size`` of them is one optimizer step."""
-    generator = random.Random(f"{seed}/{epoch}")
-    indices = list(range(len(lengths)))
-    generator.shuffle(indices)
-    whole = len(indices) - len(indices) % batch_size
-    batches = []
-    window = WINDOW * batch_size
-    for start in range(0, whole, window):
-        near = sorted(indices[start : min(start + window, whole)], key=lambda i: lengths[i])
-        batches += [near[i : i + batch_size] for i in range(0, len(near), batch_size)]
-    generator.shuffle(batches)
-    return [index for batch in batches for index in batch] + indices[whole:]
+def order(rows: int, *, seed: int, epoch: int) -> list[int]:
+    """Return the indices of all rows, shuffled."""
+    indices = list(range(rows))
+    random.Random(f"{seed}/{epoch}").shuffle(indices)
+    return indices
+
+
+def batches(rows: int, *, batch_size: int, seed: int, epoch: int) -> list[list[int]]:
+    """Return the rows of each optimizer step; the last one may have fewer."""
+    indices = order(rows, seed=seed, epoch=epoch)
+    return [indices[start : start + batch_size] for start in range(0, rows, batch_size)]
 
 
 class Sampler:
     """``order`` as a sampler; the training loop tells it the epoch."""
 
-    def __init__(self, lengths: Sequence[int], *, batch_size: int, seed: int) -> None:
-        self._lengths = lengths
-        self._batch_size = batch_size
+    def __init__(self, rows: int, *, seed: int) -> None:
+        self._rows = rows
         self._seed = seed
         self._epoch = 0
 
@@ -38,9 +32,7 @@ class Sampler:
         self._epoch = epoch
 
     def __len__(self) -> int:
-        return len(self._lengths)
+        return self._rows
 
     def __iter__(self) -> Iterator[int]:
-        return iter(
-            order(self._lengths, batch_size=self._batch_size, seed=self._seed, epoch=self._epoch)
-        )
+        return iter(order(self._rows, seed=self._seed, epoch=self._epoch))

@@ -2,55 +2,47 @@
 
 import math
 from dataclasses import dataclass
+from statistics import fmean
 
-from trainer.contract.errors import BadJob
 from trainer.contract.job import Job
+from trainer.order import batches
+from trainer.packing import first_fit
 
-# Tokens of one forward and backward pass, padding included.
+# Tokens of one forward and backward pass.
 BUDGET = {"cpu": 16_384, "cuda": 8_192}
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """``accumulation`` passes of ``micro_batch`` rows make one optimizer step."""
+    """``passes`` forward and backward passes of at most ``pass_tokens`` make one optimizer step, on average.
+
+    A row longer than ``pass_tokens`` is a pass of its own.
+    """
 
     device: str
     device_name: str
     precision: str
-    micro_batch: int
-    accumulation: int
+    pass_tokens: int
+    passes: float
     steps: int
     epochs: float
-
-
-def check_micro_batch(job: Job) -> None:
-    """Raise ``BadJob`` when the micro-batch that was asked for does not divide the batch."""
-    size = job.plan.micro_batch
-    if size and job.batch_size % size:
-        raise BadJob(
-            f"plan.micro_batch {size} does not divide batch_size {job.batch_size}",
-            "choose a divisor",
-        )
 
 
 def make_plan(
     job: Job, lengths: list[int], *, device: str, device_name: str, precision: str
 ) -> Plan:
-    """Choose the largest micro-batch that divides the batch and keeps within the token budget."""
-    fitting = [
-        size
-        for size in range(1, job.batch_size + 1)
-        if job.batch_size % size == 0 and size * max(lengths) <= BUDGET[device]
-    ]
-    micro_batch = job.plan.micro_batch or max(fitting, default=1)
+    """Choose the tokens of a pass and count the passes of the first epoch."""
+    tokens = job.plan.tokens or BUDGET[device]
+    epoch = batches(len(lengths), batch_size=job.batch_size, seed=job.seed, epoch=0)
+    passes = fmean(len(first_fit([lengths[i] for i in batch], tokens)) for batch in epoch)
     per_epoch = math.ceil(len(lengths) / job.batch_size)
     steps = job.max_steps or math.ceil(job.epochs * per_epoch)
     return Plan(
         device=device,
         device_name=device_name,
         precision=precision,
-        micro_batch=micro_batch,
-        accumulation=job.batch_size // micro_batch,
+        pass_tokens=tokens,
+        passes=round(passes, 2),
         steps=steps,
         epochs=steps / per_epoch,
     )

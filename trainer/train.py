@@ -21,7 +21,6 @@ from trainer.contract.errors import (
 from trainer.contract.job import Job
 from trainer.contract.rows import Rows, read_rows
 from trainer.pipe import open_events
-from trainer.plan import check_micro_batch
 from trainer.reporting import Reporter, clock
 from trainer.signals import StopRequest
 
@@ -51,7 +50,6 @@ def train(job: Job, *, resume: bool, overwrite: bool, say: Callable[[str], None]
     """
     output = Path(job.output)
     try:
-        check_micro_batch(job)
         checkpoints.prepare(output, resume=resume, overwrite=overwrite)
         if resume and checkpoints.complete(output):
             _already_done(job, output, say)
@@ -150,7 +148,7 @@ def _run(
         template_sha256=prepared.template_sha256,
         precision=prepared.plan.precision,
         device=prepared.plan.device_name,
-        micro_batch=prepared.plan.micro_batch,
+        pass_tokens=prepared.plan.pass_tokens,
         tokens=mark.tokens if mark else 0,
         trained_tokens=mark.trained_tokens if mark else 0,
     )
@@ -204,15 +202,15 @@ def _train(
 
     plan, examples = prepared.plan, prepared.examples
     counts = Counts(mark)
-    if mark and (mark.device, mark.micro_batch) != (this_run.device, this_run.micro_batch):
+    if mark and (mark.device, mark.pass_tokens) != (this_run.device, this_run.pass_tokens):
         reporter.warn(
-            f"begun on {mark.device} with a micro-batch of {mark.micro_batch}, going on on "
-            f"{this_run.device} with {this_run.micro_batch}: not bit-exact from here"
+            f"begun on {mark.device} with passes of {mark.pass_tokens} tokens, going on on "
+            f"{this_run.device} with {this_run.pass_tokens}: not bit-exact from here"
         )
     callback = RunCallback(
         job=job, output=output, mark=this_run, counts=counts, reporter=reporter, stop=stop
     )
-    loop = Loop(job, prepared, output, counts=counts, callbacks=[callback])
+    loop = Loop(job, prepared, output, counts=counts, callbacks=[callback], warn=reporter.warn)
     _announce(job, prepared, loop, reporter)
     if mark:
         reporter.line(f"resuming after step {mark.step}")
@@ -252,8 +250,8 @@ def _announce(job: Job, prepared: "Prepared", loop: Any, reporter: Reporter) -> 
         events.Plan(
             device=plan.device_name,
             precision=plan.precision,
-            micro_batch=plan.micro_batch,
-            accumulation=plan.accumulation,
+            pass_tokens=plan.pass_tokens,
+            passes=plan.passes,
             rows=len(examples.lengths),
             dropped_rows=len(examples.dropped),
             tokens=examples.tokens,
@@ -265,7 +263,7 @@ def _announce(job: Job, prepared: "Prepared", loop: Any, reporter: Reporter) -> 
     )
     reporter.phase(
         "train",
-        f"{plan.steps} steps of {job.batch_size} rows ({plan.accumulation} x "
-        f"{plan.micro_batch}), {examples.tokens} tokens an epoch, {examples.trained_tokens} of "
+        f"{plan.steps} steps of {job.batch_size} rows (about {plan.passes:g} passes "
+        f"of up to {plan.pass_tokens} tokens), {examples.tokens} tokens an epoch, {examples.trained_tokens} of "
         f"them trained; {trainable} trainable parameters, {plan.precision} on {plan.device_name}",
     )

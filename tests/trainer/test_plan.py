@@ -2,9 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.contract.errors import BadJob
 from trainer.contract.job import from_sources
-from trainer.plan import BUDGET, check_micro_batch, make_plan
+from trainer.plan import BUDGET, make_plan
 
 
 def plan_of(settings, lengths, device="cpu"):
@@ -18,10 +17,11 @@ def plan_of(settings, lengths, device="cpu"):
     rows=st.integers(1, 500),
     device=st.sampled_from(sorted(BUDGET)),
 )
-def test_the_batch_stays_as_it_was_asked_for(batch, longest, rows, device):
+def test_passes_are_as_few_as_fit(batch, longest, rows, device):
     plan = plan_of([f"batch_size={batch}"], [longest] * rows, device)
-    assert plan.micro_batch * plan.accumulation == batch
-    assert plan.micro_batch == 1 or plan.micro_batch * longest <= BUDGET[device]
+    together = max(1, BUDGET[device] // longest)
+    assert plan.passes <= -(-batch // together)
+    assert plan.steps * batch >= rows * plan.epochs - 1e-6
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,6 @@ def test_steps(settings, rows, steps):
     assert plan.steps == steps
 
 
-def test_a_micro_batch_can_be_given_if_it_divides():
-    assert plan_of(["batch_size=8", "plan.micro_batch=2"], [10]).accumulation == 4
-    with pytest.raises(BadJob, match="3 does not divide batch_size 8"):
-        check_micro_batch(from_sources(None, ["batch_size=8", "plan.micro_batch=3"]))
+def test_the_tokens_of_a_pass_can_be_given():
+    plan = plan_of(["batch_size=8", "plan.tokens=20"], [10] * 16)
+    assert (plan.pass_tokens, plan.passes) == (20, 4)

@@ -61,7 +61,7 @@ def mark(step):
     folder = run / "checkpoints" / f"checkpoint-{step}"
     folder.mkdir(parents=True, exist_ok=True)
     values = dict(step=step, job={}, job_hash="", data_sha256="", template_sha256="",
-                  precision="", device="", micro_batch=1, tokens=0, trained_tokens=0)
+                  precision="", device="", pass_tokens=1, tokens=0, trained_tokens=0)
     (folder / "checkpoint.json").write_text(json.dumps(values))
     tell("checkpoint", step=step, path=f"checkpoints/{folder.name}")
 

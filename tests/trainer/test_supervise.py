@@ -204,7 +204,7 @@ def checkpoint(places, number):
     folder.mkdir(parents=True, exist_ok=True)
     mark = checkpoints.Mark(
         step=number, job={}, job_hash="j", data_sha256="d", template_sha256="t", precision="bf16",
-        device="gpu", micro_batch=1, tokens=1, trained_tokens=1,
+        device="gpu", pass_tokens=1, tokens=1, trained_tokens=1,
     )  # fmt: skip
     checkpoints.write_mark(folder, mark)
     return line("checkpoint", step=number, path=f"checkpoints/checkpoint-{number}")

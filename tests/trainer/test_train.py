@@ -10,7 +10,6 @@ import pytest
 from trainer.contract import events, manifest
 from trainer.contract.errors import (
     BadData,
-    BadJob,
     Interrupted,
     NoSpace,
     NotInstalled,
@@ -173,13 +172,14 @@ def test_the_loss_curve_is_the_committed_one(finished):
     assert expected[-1] < expected[0] - 0.4
 
 
-@pytest.mark.parametrize("micro_batch", [1, 4])
-def test_a_smaller_micro_batch_gives_the_same_adapter(finished, tmp_path, micro_batch):
+@pytest.mark.parametrize(("tokens", "passes"), [(1, 8.0), (90, None)])
+def test_smaller_passes_give_the_same_adapter(finished, tmp_path, tokens, passes):
+    """1 x 8 rows equals 8 x 1: with a token a pass each row has its own, so packed equals unpacked."""
     output, job, _ = finished
-    other = job_of(job.model, job.data, tmp_path / "run", f"plan.micro_batch={micro_batch}")
+    other = job_of(job.model, job.data, tmp_path / "run", f"plan.tokens={tokens}")
     run(other)
     (plan,) = events_of(other.output, events.Plan)
-    assert (plan.micro_batch, plan.accumulation) == (micro_batch, 8 // micro_batch)
+    assert plan.passes == passes or 1 < plan.passes < 8
     assert losses_of(other.output) == pytest.approx(losses_of(output), abs=2e-5)
     # Adam divides by the gradient's size: where that is near zero, rounding shows (7e-5 measured).
     assert largest_difference(other.output, output) < 5e-4
@@ -197,15 +197,13 @@ def test_the_rows_come_in_our_order_in_every_epoch(finished, tmp_path, monkeypat
     def watch(self, *args, **kwargs):
         batches, trained = fetch(self, *args, **kwargs)
         for batch in batches:
-            seen.extend(batch["attention_mask"].sum(1).tolist())
+            seen.extend(len(row["input_ids"]) for row in batch["rows"])
         return batches, trained
 
     monkeypatch.setattr(Loop, "get_batch_samples", watch)
     lengths = [len(row) for row in tokens_of(plain)]
     run(job_of(plain.model, plain.data, tmp_path / "run", "max_steps=6", "seed=3"))
-    expected = [
-        lengths[i] for epoch in (0, 1) for i in order(lengths, batch_size=8, seed=3, epoch=epoch)
-    ]
+    expected = [lengths[i] for epoch in (0, 1) for i in order(len(lengths), seed=3, epoch=epoch)]
     assert seen == expected
 
 
@@ -313,7 +311,7 @@ def test_a_changed_job_or_changed_data_is_not_resumed(finished, tmp_path):
     copy = tmp_path / "run"
     shutil.copytree(output, copy)
     (copy / manifest.NAME).unlink()
-    changed = job_of(plain.model, plain.data, copy, "lr=0.01", "lora.r=8", "plan.micro_batch=2")
+    changed = job_of(plain.model, plain.data, copy, "lr=0.01", "lora.r=8", "plan.tokens=20")
     with pytest.raises(ResumeRefused) as caught:
         run(changed, resume=True)
     assert caught.value.faults == ("lora.r: 4 -> 8", "lr: 0.02 -> 0.01")
@@ -549,11 +547,6 @@ def test_bad_data_makes_no_folder_and_tells_one_that_is_there(base_model, tmp_pa
     assert "no 'messages'" in failed.cause
 
 
-def test_a_micro_batch_must_divide_the_batch(base_model, data_file, tmp_path):
-    with pytest.raises(BadJob, match="does not divide"):
-        run(job_of(base_model, data_file, tmp_path / "run", "plan.micro_batch=3"))
-
-
 def test_an_output_that_is_a_file(base_model, data_file, tmp_path):
     (tmp_path / "run").write_text("x")
     with pytest.raises(OutputExists, match="is a file"):
@@ -571,3 +564,59 @@ def test_a_missing_extra_is_named_with_the_line_that_installs_it(
     assert str(caught.value) == (
         "training needs trl, peft: install it with: pip install '.[train]'"
     )
+
+
+class Card:
+    """A device with room for so many tokens."""
+
+    def __init__(self, monkeypatch, room):
+        from trl import SFTTrainer
+
+        self.room, self.refused = room, 0
+        plain = SFTTrainer.compute_loss
+
+        def compute_loss(trainer, model, inputs, *args, **kwargs):
+            if model.training and inputs["input_ids"].numel() > self.room:
+                self.refused += 1
+                import torch
+
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return plain(trainer, model, inputs, *args, **kwargs)
+
+        monkeypatch.setattr(SFTTrainer, "compute_loss", compute_loss)
+
+
+def test_a_full_card_makes_passes_smaller_and_changes_nothing_else(finished, tmp_path, monkeypatch):
+    output, plain, _ = finished
+    card = Card(monkeypatch, room=100)
+    job = job_of(plain.model, plain.data, tmp_path / "run")
+    run(job)
+    assert card.refused
+    assert losses_of(job.output) == pytest.approx(losses_of(output), abs=2e-5)
+    assert largest_difference(job.output, output) < 5e-4
+    warned = [event.message for event in events_of(job.output, events.Warning)]
+    assert any("out of memory at step 1: passes of" in message for message in warned)
+
+
+def test_a_row_that_does_not_fit_alone_ends_the_run_with_what_to_do(
+    finished, tmp_path, monkeypatch
+):
+    _, plain, _ = finished
+    Card(monkeypatch, room=10)
+    job = job_of(plain.model, plain.data, tmp_path / "run")
+    with pytest.raises(TrainingFailed, match="out of memory with one row of"):
+        run(job)
+
+
+def test_the_held_out_loss_is_the_mean_over_trained_tokens(finished, tmp_path):
+    """Whatever rows share a pass."""
+    _, plain, _ = finished
+    losses = []
+    for tokens in (1, 10_000):
+        job = job_of(
+            plain.model, plain.data, tmp_path / f"run{tokens}",
+            f"eval_data={plain.data}", "max_steps=1", f"plan.tokens={tokens}",
+        )  # fmt: skip
+        run(job)
+        losses.append([event.loss for event in events_of(job.output, events.Eval)])
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5)

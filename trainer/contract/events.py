@@ -45,8 +45,8 @@ class Plan(Event):
     type: Literal["plan"] = "plan"
     device: str
     precision: str
-    micro_batch: int
-    accumulation: int
+    pass_tokens: int
+    passes: float
     rows: int
     dropped_rows: int = 0
     tokens: int

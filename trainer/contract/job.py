@@ -49,8 +49,8 @@ class CheckpointEvery(_Options):
 class PlanOverrides(_Options):
     """What is otherwise planned from the device; changes speed and memory, not the result."""
 
-    micro_batch: int | None = Field(
-        None, ge=1, description="rows per forward pass; must divide the batch size"
+    tokens: int | None = Field(
+        None, ge=1, description="most tokens of a forward pass; a longer row has its own"
     )
 
 

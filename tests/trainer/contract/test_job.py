@@ -50,7 +50,7 @@ def test_later_sources_win(tmp_path):
     [
         (["lora.rank=3"], ["--set lora.rank=3", "no option 'lora.rank'"]),
         (["batchsize=3"], ["did you mean 'batch_size'?"]),
-        (["micro_batch=3"], ["did you mean 'plan.micro_batch'?"]),
+        (["token=3"], ["did you mean 'plan.tokens'?"]),
         (["lr=fast"], ["lr = 'fast'", "number"]),
         (["lr=-1"], ["lr = -1", "greater than 0"]),
         (["lr=nan"], ["lr", "finite"]),
@@ -121,7 +121,7 @@ def test_the_hash_tells_jobs_apart(job, other):
 
 def test_the_hash_leaves_out_place_and_plan():
     settings = ["output=x", "data=y", "eval_data=z", "evaluate=w"]
-    settings += ["plan.micro_batch=2", "checkpoint.minutes=9"]
+    settings += ["plan.tokens=2", "checkpoint.minutes=9"]
     assert from_sources(None, settings).hash() == Job().hash()
 
 
@@ -145,7 +145,7 @@ def test_every_other_option_counts_in_the_hash():
         "lora.alpha": 9,
         "lora.dropout": 0.9,
     }
-    plain = {"output", "data", "eval_data", "evaluate", "plan.micro_batch"}
+    plain = {"output", "data", "eval_data", "evaluate", "plan.tokens"}
     plain |= {name for name, _ in options() if name.startswith("checkpoint.")}
     assert {name for name, _ in options()} == set(other) | plain
     hashes = {from_sources(None, [], {name: value}).hash() for name, value in other.items()}

@@ -1,0 +1,19 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trainer.packing import first_fit
+
+
+@given(lengths=st.lists(st.integers(1, 50), max_size=60), tokens=st.integers(1, 100))
+def test_every_row_is_in_one_pass_that_is_not_too_long(lengths, tokens):
+    groups = first_fit(lengths, tokens)
+    assert sorted(index for group in groups for index in group) == list(range(len(lengths)))
+    for group in groups:
+        assert len(group) == 1 or sum(lengths[index] for index in group) <= tokens
+
+
+@given(lengths=st.lists(st.integers(1, 50), min_size=1, max_size=60))
+def test_no_two_passes_could_be_one(lengths):
+    groups = first_fit(lengths, 50)
+    sums = sorted(sum(lengths[index] for index in group) for group in groups)
+    assert len(sums) == 1 or sums[0] + sums[1] > 50
