@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from datagen.episode import Reading
-from datagen.reading.dates import PLAIN, find_format, reads
+from datagen.reading.dates import PLAIN, find_format, looks_like_date, reads
 from datagen.reading.missing import signs_in, stands_for_missing, words_in
 from datagen.reading.numbers import Parsed, Style, other, parse_numbers, style_of
 from trainer.contract.errors import BadData
@@ -61,7 +61,7 @@ def _booleans(texts: Sequence[str]) -> Found | None:
 
 def _dates(texts: Sequence[str]) -> Found | None:
     values = [text for text in texts if not stands_for_missing(text)]
-    if not values or not find_format(values[:1]).formats:
+    if not values or not looks_like_date(values[0]):
         return None
     missing = _others(texts, {text.strip().casefold() for text in values})
     formats = find_format(values).formats

@@ -70,6 +70,10 @@ def find_format(texts: Sequence[str]) -> Dates:
     return Dates(formats=())
 
 
+def looks_like_date(text: str) -> bool:
+    return any(shape.fullmatch(text) for shape, _ in _SHAPES)
+
+
 def reads(texts: Sequence[str], form: str) -> bool:
     """Whether the format reads each of the texts, all in the same time zone."""
     import pandas as pd

@@ -94,7 +94,7 @@ def infer(path: Path, given: Given | None = None) -> Table:
         formats={n: f for n, f in given.formats.items() if n in layout.names},
     )
     raw = parse(path, reading, layout.names, found.rows)
-    reading, notes = _columns(raw, reading, given)
+    reading, notes = _named(path, lambda: _columns(raw, reading, given))
     frame = _named(path, lambda: to_kinds(_without_stand_ins(raw, reading), reading))
     notes = [*layout.renamed, *_about_encoding(found, layout), *notes]
     return Table(frame=frame, reading=reading, sha256=found.sha256, notes=tuple(notes))

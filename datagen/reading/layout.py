@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datagen.reading.encoding import WIDE
+from datagen.reading.numbers import speaks_for
 from trainer.contract.errors import BadData
 
 DELIMITERS = (",", ";", "\t", "|")
@@ -112,6 +113,9 @@ def _find_delimiter(text: str, *, whole: bool) -> str:
         if named or (width > 1 and times > 0.9 * len(records[1:])):
             agreed = times / max(1, len(records) - 1) * (abs(len(records[0]) - width) <= 1)
             scores[delimiter] = (named, agreed, width)
+    lines = [line for line in text.splitlines()[1:JUDGED] if line.strip()]
+    if not any(named for named, _, _ in scores.values()) and speaks_for(lines) == ",":
+        scores.clear()  # one column of numbers with a decimal comma
     if scores:
         return max(scores, key=lambda delimiter: scores[delimiter])
     return next((d for d in DELIMITERS if d not in text), ",")
@@ -145,5 +149,6 @@ def _from_all_over(path: Path, encoding: str, delimiter: str) -> list[list[str]]
             file.seek(max(HEAD_BYTES, size * number // BLOCKS - BLOCK_BYTES))
             file.readline()
             text = file.read(BLOCK_BYTES).decode(encoding, "replace")
-            records += _records(text, delimiter, skip_space=False, whole=False, limit=None)
+            last = number == BLOCKS
+            records += _records(text, delimiter, skip_space=False, whole=last, limit=None)
     return records

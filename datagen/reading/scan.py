@@ -10,6 +10,7 @@ from __future__ import annotations
 import codecs
 import csv
 import hashlib
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ MANY_WORDS = 2000
 MANY_FAULTS = 1000
 QUOTE, LINE_FEED, RETURN = b'"\n\r'
 BLANKS = [*b" \t"]
+END = "\0the end\0"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,27 +160,30 @@ def _count_exactly(
     path: Path, encoding: str, delimiter: str, width: int, *, skip_space: bool
 ) -> int:
     faults: list[str] = []
-    rows = -1
+    rows, line, closed = -1, 1, False
     with path.open(encoding=encoding, newline="") as file:
-        reader = csv.reader(file, delimiter=delimiter, skipinitialspace=skip_space, strict=False)
-        line = 1
+        lines = itertools.chain(file, ["\n", END])
+        reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=skip_space)
         try:
             for record in reader:
-                if not is_blank(record):
+                closed = record == [END]
+                if not closed and not is_blank(record):
                     rows += 1
                     if len(record) != width and (rows or len(record) != width - 1):
                         faults.append(
                             f"{path}:{line}: {len(record)} fields, the header has {width}"
                         )
-                line = reader.line_num + 1
-                if len(faults) > MANY_FAULTS:
+                if len(faults) > MANY_FAULTS or (record and record[-1].endswith(END)):
                     break
+                line = reader.line_num + 1
         except csv.Error as error:
             raise BadData(
                 f"{path}:{line}: {error}", "look for a quote in this record that is never closed"
             ) from error
         except UnicodeDecodeError as error:
             raise _not_text(path, encoding, error) from error
+    if not closed and len(faults) <= MANY_FAULTS:
+        raise BadData(f"{path}:{line}: a quote opens here and never closes", "close it")
     if faults:
         raise BadData(
             faults[0]
