@@ -1,0 +1,73 @@
+"""Draws programs: a walk over the operators that fit what there is, those used least first."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from datagen.questions.procedural.conditions import CONDITIONS
+from datagen.questions.procedural.groups import GROUPS
+from datagen.questions.procedural.program import ROW_FINALS, ROW_STEPS, Program, assemble
+from datagen.questions.procedural.selections import Join
+from datagen.questions.procedural.series import SERIES_STEPS
+from datagen.questions.procedural.series_ends import SERIES_ENDS
+from datagen.questions.procedural.state import Answer, Refused, Rows, State
+from datagen.questions.procedural.step import Step
+
+ROW_STEP_COUNTS = (0, 1, 1, 1, 2, 2, 2, 3)
+SERIES_STEP_COUNTS = (0, 0, 0, 1, 1, 2)
+GROUPED_SHARE = 0.5
+SAME_OP = 2
+
+
+def draw(table: Rows, rng: random.Random, used: Counter[str]) -> tuple[Program, Answer]:
+    """A program and its answer by the plain route. Raises Refused where the walk ends nowhere.
+
+    `used` counts the operators of earlier programs and weighs against them.
+    """
+    walk = _Walk(table, rng, used)
+    if table.others:
+        walk.step((Join,))
+    grouped = rng.random() < GROUPED_SHARE
+    for _ in range(rng.choice(ROW_STEP_COUNTS if grouped else ROW_STEP_COUNTS[1:])):
+        walk.step(ROW_STEPS)
+    if grouped:
+        walk.step(GROUPS)
+        for _ in range(rng.choice(SERIES_STEP_COUNTS)):
+            walk.step(SERIES_STEPS, needed=False)
+        walk.step(SERIES_ENDS)
+    else:
+        walk.step(ROW_FINALS)
+    assert isinstance(walk.state, Answer)
+    return assemble(walk.steps), walk.state
+
+
+class _Walk:
+    def __init__(self, table: Rows, rng: random.Random, used: Counter[str]) -> None:
+        self.state: State = table
+        self.steps: list[Step] = []
+        self._rng = rng
+        self._used = used
+
+    def step(self, operators: Sequence[type[Any]], *, needed: bool = True) -> None:
+        """Take one of the operators; Refused when a needed one cannot be had."""
+        left = [op for op in operators if self._may_follow(op)]
+        while left:
+            weights = [1 / (1 + self._used[op.op]) for op in left]
+            operator = self._rng.choices(left, weights)[0]
+            drawn = operator.draw(self.state, self._rng)
+            if drawn is not None:
+                self.state = drawn.plain(self.state)
+                self.steps.append(drawn)
+                return
+            left.remove(operator)
+        if needed:
+            raise Refused("nothing fits the table")
+
+    def _may_follow(self, operator: type[Step]) -> bool:
+        before = [step.op for step in self.steps]
+        if operator in CONDITIONS:
+            return before.count(operator.op) < SAME_OP
+        return operator.op not in before
