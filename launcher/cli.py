@@ -236,13 +236,17 @@ def doctor_flags(parser: argparse.ArgumentParser) -> None:
         "--add-registry", metavar="NAME", help="store a pull-only token, read from stdin, at RunPod"
     )
     parser.add_argument("--username", help="whose token it is, with --add-registry")
+    parser.add_argument(
+        "--add-volume", metavar="NAME", help="make a network volume at RunPod, of --mount GB"
+    )
+    parser.add_argument("--data-center", metavar="ID", help="where, with --add-volume")
     _json_flag(parser)
     settings.add_flags(parser)
 
 
 def doctor(options: argparse.Namespace) -> int:
     from launcher import settings
-    from launcher.doctor import add_registry, examine, lines
+    from launcher.doctor import add_registry, add_volume, examine, lines
     from launcher.view import open_view
     from launcher.world import World
 
@@ -253,6 +257,9 @@ def doctor(options: argparse.Namespace) -> int:
             view.say(f"storing {options.add_registry} at RunPod; the pull-only token, then Enter:")
             token = sys.stdin.readline().strip()
             add_registry(options.add_registry, options.username, token, world=world)
+        if options.add_volume:
+            size = found.settings.mount
+            view.say(add_volume(options.add_volume, options.data_center, size, world=world))
         findings = examine(found, world=world)
         bad = sum(item.ok is False for item in findings)
         facts = {"findings": [item.facts() for item in findings], "sources": found.sources}

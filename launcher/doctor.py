@@ -141,6 +141,18 @@ def add_registry(name: str, username: str | None, token: str, *, world: World) -
         api.create_registry(name, username, token)
 
 
+def add_volume(name: str, data_center: str | None, size: int, *, world: World) -> str:
+    """Make a network volume of ``size`` GB at RunPod; what was made, as a line."""
+    if not data_center:
+        raise Usage(
+            "a network volume lies in one data centre",
+            "launch doctor --add-volume NAME --data-center US-KS-2 --mount 40",
+        )
+    with world.api(secrets.runpod(world).value) as api:
+        made = api.create_volume(name, size=size, data_center=data_center)
+    return f"volume {made.name} of {made.size} GB in {made.data_center}: billed until it is deleted"
+
+
 CHECKS: dict[str, Check] = {
     "key": _key,
     "hugging face": _hub,

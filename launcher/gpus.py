@@ -186,6 +186,23 @@ def reach(wanted: Wanted, catalog: Catalog, flavours: Iterable[str]) -> dict[str
     }
 
 
+def within(choice: Choice, centre: str, reason: str) -> Choice:
+    """Of a choice, what can be had in a data centre; a card of which that is not told stays."""
+    out = [
+        found.gpu.id
+        for found in choice.ranked
+        if found.gpu.data_centers and centre not in centres(found.gpu)
+    ]
+    kept = tuple(found for found in choice.ranked if found.gpu.id not in out)
+    return Choice(kept, (*choice.dropped, *((card, reason) for card in out)))
+
+
+def centres(gpu: Gpu) -> tuple[str, ...]:
+    """The data centres that have the card free now, the best stocked first."""
+    free = [centre for centre in gpu.data_centers if centre.availability in STOCK]
+    return tuple(c.id for c in sorted(free, key=lambda centre: STOCK[centre.availability]))
+
+
 def _against(gpu: Gpu, count: int, min_cuda: str) -> str:
     if not gpu.secure or gpu.secure_price <= 0:
         return "not offered on Secure Cloud"

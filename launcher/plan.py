@@ -54,7 +54,7 @@ class Size:
 
 @dataclass(frozen=True)
 class Quote:
-    """``rate`` is USD per hour with disks; ``likely`` figures are rough."""
+    """``rate`` is USD per hour with disks; ``likely`` figures are rough; ``spent`` is not in ``most``."""
 
     gpu: str
     count: int
@@ -69,6 +69,7 @@ class Quote:
     likely: float
     waiting: float
     stopped_day: float
+    spent: float = 0.0
 
     def facts(self) -> dict[str, Any]:
         return asdict(self)
@@ -88,17 +89,30 @@ def size(job: Job, data: Rows) -> Size:
 
 
 def quote(
-    candidate: Candidate, count: int, settings: Settings, what: Size, *, now: float, read_at: float
+    candidate: Candidate,
+    count: int,
+    settings: Settings,
+    what: Size,
+    *,
+    now: float,
+    read_at: float,
+    spent: float = 0.0,
 ) -> Quote:
-    """Turn the caps into instants at this candidate's rate. Raises ``OverBudget`` when too short."""
+    """Turn the caps into instants at this candidate's rate. Raises ``OverBudget`` when too short.
+
+    ``spent``: what of ``max_cost`` the run's earlier attempts have used up.
+    """
     disks = 0 if settings.volume else settings.mount
     rate = candidate.rate + (settings.disk + disks) * DISK
-    hours = min(settings.max_hours, settings.max_cost / rate)
+    left = max(0.0, settings.max_cost - spent)
+    hours = min(settings.max_hours, left / rate)
     if hours * 3600 < SHORTEST:
+        before = f" (${spent:.2f} of it went into earlier attempts)" * bool(spent)
         raise OverBudget(
-            f"${settings.max_cost:.2f} buy {clock(hours * 3600)} of {candidate.gpu.name or candidate.gpu.id} "
+            f"${settings.max_cost:.2f}{before} buy {clock(hours * 3600)} of {candidate.gpu.name or candidate.gpu.id} "
             f"at ${rate:.2f}/h: less than a start takes",
-            f"allow at least --max-cost {rate * SHORTEST / 3600 + 0.01:.2f} and --max-hours 0.2",
+            f"allow at least --max-cost {spent + rate * SHORTEST / 3600 + 0.01:.2f} "
+            "and --max-hours 0.2",
         )
     gone_by = now + hours * 3600 - SLACK
     finish_by = gone_by - min(RESERVE, hours * 900)
@@ -117,6 +131,7 @@ def quote(
         likely=likely * rate,
         waiting=settings.grace / 60 * rate,
         stopped_day=disks * STOPPED_DISK * 24,
+        spent=spent,
     )
 
 
@@ -142,9 +157,10 @@ def lines(offer: Quote, settings: Settings) -> list[str]:
         if settings.volume
         else "a host failure loses what was trained so far (--volume keeps it)"
     )
+    before = f" (${offer.spent:.2f} went into earlier attempts)" * bool(offer.spent)
     return [
         f"quote: {card}, ${offer.rate:.3f}/h with disks, read {at(offer.read_at)}",
-        f"  at most ${offer.most:.2f} = {offer.hours:.2f} h at ${offer.rate:.3f}/h; {likely}",
+        f"  at most ${offer.most:.2f} = {offer.hours:.2f} h at ${offer.rate:.3f}/h{before}; {likely}",
         f"  saves by {at(offer.finish_by)}, gone by {at(offer.gone_by)}",
         f"  finished and not fetched it waits {settings.grace:g} min (${offer.waiting:.2f}), {after}",
         f"  {kept}",

@@ -1,6 +1,6 @@
 """A pod at RunPod: rented for one run, fetched from, and let go."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,8 @@ from launcher import guard, plan
 from launcher.journal import Entry, of_this_run
 from launcher.machines.scene import Scene
 from launcher.rental import rent
-from launcher.rental.names import key_file, rented
+from launcher.rental.names import Rented, key_file, rented, spent
+from launcher.rental.offer import Offer, look, quotes
 from launcher.rental.pod import PodWork
 from launcher.rental.release import release
 from launcher.runpod_api import Api
@@ -39,7 +40,7 @@ class RunPod:
         self.scene = scene
         self._secret: Secret | None = None
         self._api: Api | None = None
-        self._offer: rent.Offer | None = None
+        self._offer: Offer | None = None
 
     @property
     def secret(self) -> Secret:
@@ -67,8 +68,9 @@ class RunPod:
         self._secret = runpod(self.scene.world)
 
     def offer(self, run: Run, job: Job, data: Rows, past: Sequence[Entry]) -> dict[str, Any]:
-        self._offer = rent.look(self.api, self.scene, plan.size(job, data))
-        deals = rent.quotes(self._offer, self.scene)
+        self._offer = look(self.api, self.scene, plan.size(job, data))
+        before = spent(past, self.scene.world.now())
+        deals = quotes(self._offer, self.scene, spent=before)
         for text in plan.lines(deals[0], self.scene.settings):
             self.scene.view.say(text)
         if len(deals) > 1:
@@ -100,9 +102,8 @@ class RunPod:
 
     def preview(self, run: Run, job: Job) -> list[dict[str, Any]]:
         assert self._offer is not None
-        fixed = rent.fix(self.api, self.scene)
         shown: list[dict[str, Any]] = []
-        for deal in rent.quotes(self._offer, self.scene):
+        for deal in quotes(self._offer, self.scene, spent=0.0):
             asked = rent.request(
                 run,
                 self.scene,
@@ -110,14 +111,25 @@ class RunPod:
                 attempt=1,
                 image=self.scene.settings.image or DIGEST,
                 public_key="the public key made for this run",
-                fixed=fixed,
+                fixed=self._offer.fixed,
             )
             shown.append({"request": "POST /v2/pods", "body": asked.body()})
         return shown
 
     def start(self, run: Run, job: Job, log: Log, *, resume: bool) -> PodWork:
-        assert self._offer is not None
         image = self._image(log)
+        tried: set[str] = set()
+
+        def another() -> Rented:
+            found = self._rent(run, log, image=image, without=tried)
+            tried.add(str(found.facts["gpu"]))
+            return found
+
+        return PodWork(run, another(), self.scene, self.api, log, another=another)
+
+    def _rent(self, run: Run, log: Log, *, image: str, without: Collection[str]) -> Rented:
+        """Rent a card, none of ``without``, with a new key, under a guard."""
+        assert self._offer is not None
         self._set_aside(run)
         key = key_file(run, self.scene.world)
         key.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -125,15 +137,16 @@ class RunPod:
         public = make_key(key)
         if self.scene.interrupts.count:
             raise Interrupted("interrupted before anything was rented")
+        search = rent.Renting(run, self.scene, self.api, log, self._offer, image, public)
         try:
-            rent.rent(run, self.scene, self.api, log, self._offer, image=image, public_key=public)
+            search.rent(without=without)
         except Fault:
             self._settle(run, log)
             raise
         what = rented(log.entries)
         assert what is not None
         self._guard(run, log)
-        return PodWork(run, what, self.scene, self.api, log)
+        return what
 
     def find(self, run: Run, log: Log) -> PodWork | None:
         what = rented(log.entries)

@@ -15,13 +15,23 @@ UNSEEN = 90.0  # seconds that a fresh pod may be unknown to the API
 MOST_BOOTS = 3
 RECENT = 1.0  # seconds of silence after which a log has been read to its end
 READING = 15.0
-FATAL = re.compile(
-    r"error pulling|failed to pull|pull access denied|manifest (unknown|.*not found)|unauthorized"
-    r"|no basic auth|toomanyrequests|no space left|exec format error|failed to register layer"
-    r"|unsatisfied condition|failed to create (task|shim)|errimagepull|imagepullbackoff",
+HUNG = 600.0  # seconds without a word in the log
+HOST = re.compile(
+    r"no space left|failed to register layer|unsatisfied condition|failed to create (task|shim)",
     re.IGNORECASE,
 )
+"""What another host may do better."""
+FATAL = re.compile(
+    r"error pulling|failed to pull|pull access denied|manifest (unknown|.*not found)|unauthorized"
+    r"|no basic auth|toomanyrequests|exec format error|errimagepull|imagepullbackoff",
+    re.IGNORECASE,
+)
+CUDA = re.compile(r"CUDA (?:\w+ )?Version: *(\d+\.\d+)")
 PULLED = re.compile(r"Downloading (\d+)B/(\d+)B")
+
+
+class BadHost(PodFailed):
+    """The pod's host does not bring it up; another may."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +46,11 @@ class Door:
 def wait(api: Api, pod_id: str, run_id: str, scene: Scene) -> Door:
     """Follow the pod's log until its host key is told and its port is open.
 
-    Raises ``PodFailed`` with the log's own words, ``Interrupted`` after Ctrl-C.
+    Raises ``PodFailed`` with the log's own words, ``BadHost`` where another host may do better,
+    ``Interrupted`` after Ctrl-C.
     """
     world = scene.world
-    begun = world.now()
+    begun = heard = world.now()
     looked = float("-inf")
     key: tuple[int, str] | None = None
     pod: Pod | None = None
@@ -49,6 +60,7 @@ def wait(api: Api, pod_id: str, run_id: str, scene: Scene) -> Door:
                 key = max(
                     filter(None, (key, border.parse_host_key(line.line, run_id))), default=None
                 )
+                heard = world.now()
                 show(line, scene)
             if scene.interrupts.count:
                 raise Interrupted("interrupted before training began")
@@ -60,16 +72,21 @@ def wait(api: Api, pod_id: str, run_id: str, scene: Scene) -> Door:
             if key is not None and pod is not None and pod.ssh is not None:
                 return Door(pod.ssh, key[1], key[0])
             if key is not None and key[0] > MOST_BOOTS:
-                raise PodFailed(
+                raise BadHost(
                     f"pod {pod_id} restarts over and over", "its log is in RunPod's console"
                 )
+            if key is None and now - heard > HUNG:
+                raise BadHost(
+                    f"pod {pod_id} has said nothing for {HUNG / 60:.0f} minutes: its pull hangs",
+                    "try again, or another card",
+                )
             if now - begun > PATIENCE:
-                raise PodFailed(
+                raise BadHost(
                     f"pod {pod_id} did not come up within {PATIENCE / 60:.0f} minutes",
                     "try again, or another card",
                 )
     except NotFound:
-        raise PodFailed(f"pod {pod_id} vanished while it was starting", "try again") from None
+        raise BadHost(f"pod {pod_id} vanished while it was starting", "try again") from None
     raise AssertionError
 
 
@@ -79,6 +96,8 @@ def show(line: LogLine, scene: Scene) -> None:
         return
     if found := PULLED.search(line.line):
         scene.view.progress("pull, MB", int(found[1]) >> 20, int(found[2]) >> 20)
+    elif HOST.search(line.line):
+        raise BadHost(f"the pod cannot start: {line.line}", "try again, or another card")
     elif FATAL.search(line.line):
         raise PodFailed(
             f"the pod cannot start: {line.line}",
@@ -91,9 +110,21 @@ def show(line: LogLine, scene: Scene) -> None:
 def _must_live(pod: Pod | None, pod_id: str, *, young: bool) -> None:
     if pod is None:
         if not young:
-            raise PodFailed(f"pod {pod_id} is gone before it came up", "try again")
+            raise BadHost(f"pod {pod_id} is gone before it came up", "try again")
     elif pod.status in {"EXITED", "ERROR", "TERMINATED"}:
-        raise PodFailed(f"pod {pod_id} is {pod.status} before it came up", "try again")
+        raise BadHost(f"pod {pod_id} is {pod.status} before it came up", "try again")
+
+
+def driver_too_old(told: str, needed: str) -> str | None:
+    """The CUDA version that ``nvidia-smi`` tells, when it is below what the image needs; else None."""
+    found = CUDA.search(told)
+    if found is None or _version(found[1]) >= _version(needed):
+        return None
+    return found[1]
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(map(int, text.split(".")))
 
 
 def newest_key(api: Api, pod_id: str, run_id: str, scene: Scene) -> tuple[int, str] | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from launcher.journal import Entry
+from launcher.journal import Entry, of_this_run
 from launcher.runs import Run
 from launcher.world import World
 
@@ -109,6 +109,32 @@ def rented(entries: Sequence[Entry]) -> Rented | None:
     if not names:
         return None
     return Rented(name, pod, facts, since, tuple(names), handed_over, fetched, released, up)
+
+
+def spent(entries: Sequence[Entry], now: float) -> float:
+    """What the run's pods have cost by the clock: each until its release, or its deadline at most."""
+    total = 0.0
+    open_: tuple[float, float, float] | None = None  # since, rate, gone_by
+    for entry in of_this_run(entries):
+        match entry.what, entry.stage:
+            case "rent", "intent":
+                total += _cost(open_, entry.time)
+                facts = entry.facts
+                open_ = entry.time, float(facts["rate"]), float(facts["gone_by"])
+            case "rent", "done" if open_ is not None:
+                rate = float(entry.facts.get("rate", open_[1]))
+                open_ = (open_[0], rate, open_[2]) if entry.facts.get("pod") else None
+            case ("release", "done") | ("gone", "fact"):
+                total += _cost(open_, entry.time)
+                open_ = None
+    return total + _cost(open_, now)
+
+
+def _cost(pod: tuple[float, float, float] | None, until: float) -> float:
+    if pod is None:
+        return 0.0
+    since, rate, gone_by = pod
+    return max(0.0, min(until, gone_by) - since) / 3600 * rate
 
 
 def key_file(run: Run, world: World) -> Path:

@@ -1,12 +1,14 @@
 """A rented pod at work: brought up, handed its job, followed, fetched from, let go."""
 
 import json
+from collections.abc import Callable
 
 from launcher import transfer
 from launcher.errors import ConnectionLost, NoCapacity, PodFailed, PodRefused
 from launcher.machines.scene import Scene
 from launcher.plan import at
 from launcher.rental import boot, checkpoint
+from launcher.rental.boot import BadHost
 from launcher.rental.hand_over import hand_over
 from launcher.rental.names import Rented, rented
 from launcher.rental.reach import Reach
@@ -29,7 +31,9 @@ STOP = (
 
 
 class PodWork:
-    """``stopped``: the pod was found stopped, with its results on its disk."""
+    """``stopped``: the pod was found stopped, with its results on its disk. ``another`` rents a pod in
+    the place of one whose host does not bring it up; it raises when none is left.
+    """
 
     pid: int | None = None
 
@@ -42,11 +46,11 @@ class PodWork:
         log: Log,
         *,
         stopped: bool = False,
+        another: Callable[[], Rented] | None = None,
     ) -> None:
-        assert pod.pod is not None
         self._run = run
-        self._pod = pod
-        self._pod_id = pod.pod
+        self._take(pod)
+        self._another = another
         self._scene = scene
         self._api = api
         self._log = log
@@ -58,6 +62,11 @@ class PodWork:
         self._taken = False
         self._evaluated = False
         self._lost_since: float | None = None
+
+    def _take(self, pod: Rented) -> None:
+        assert pod.pod is not None
+        self._pod = pod
+        self._pod_id = pod.pod
 
     # Up to the start of training
 
@@ -71,7 +80,7 @@ class PodWork:
         if self._pod.handed_over:
             return
         try:
-            self._bring_up()
+            self._come_up()
             self._must_be_guarded()
             hand_over(
                 self._run,
@@ -105,6 +114,31 @@ class PodWork:
                 f"{error}; and pod {self._pod_id} could not be released: {fault.cause}",
                 f"it is gone by {at(self._pod.gone_by)} at the latest; try: launch stop {self._run.id}",
             ) from None
+
+    def _come_up(self) -> None:
+        """Bring it up, or another in its place where its host is to blame."""
+        while True:
+            try:
+                self._bring_up()
+                self._must_have_a_driver()
+                return
+            except BadHost as fault:
+                if self._another is None:
+                    raise
+                self._scene.view.say(f"{fault.cause}: letting it go, trying another card")
+                self._reach.close()
+                release(self._run, self._scene, self._api, self._log, reason=fault.cause)
+                self._take(self._another())
+
+    def _must_have_a_driver(self) -> None:
+        """Raise ``BadHost`` where the host's driver is older than the API said."""
+        needed = self._scene.settings.cuda
+        told = self._reach.link.ask(lambda session: session.run("nvidia-smi"))
+        if old := boot.driver_too_old(told.stdout.decode(errors="replace"), needed):
+            raise BadHost(
+                f"pod {self._pod_id} has a driver for CUDA {old}, the image needs {needed}",
+                "try again, or another card",
+            )
 
     def _bring_up(self) -> None:
         door = boot.wait(self._api, self._pod_id, self._run.id, self._scene)

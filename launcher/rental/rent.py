@@ -1,7 +1,7 @@
 """Renting: along the cards that fit, cheapest first, each attempt in the journal before it is made."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field
 
 from launcher import gpus, plan
 from launcher.errors import (
@@ -13,78 +13,18 @@ from launcher.errors import (
     OverBudget,
     PaymentRequired,
 )
-from launcher.image import BASES
 from launcher.machines.scene import Scene
-from launcher.rental.names import Name, machine_id, rented
+from launcher.rental.names import Name, machine_id, rented, spent
+from launcher.rental.offer import Fixed, Offer, quote
 from launcher.runpod_api import Api, OutcomeUnknown, Pod, PodRequest
 from launcher.runs import Log, Run
 from trainer.contract import pod as border
-from trainer.contract.errors import Fault, Interrupted, Usage
+from trainer.contract.errors import Fault, Interrupted
 
 SETTLE = (0.0, 2.0, 4.0, 8.0, 16.0)  # a create that was cut short shows up within these
 COMMAND = "pod"
 DEARER = 1.02  # how much above the quoted rate a pod may be
-
-
-@dataclass(frozen=True)
-class Offer:
-    """What can be rented now: the cards in the order they are tried, and what is to be trained.
-
-    ``reach``: how many kinds of card each CUDA flavour of the image would have to choose from.
-    """
-
-    wanted: gpus.Wanted
-    choice: gpus.Choice
-    read_at: float
-    what: plan.Size
-    reach: Mapping[str, int]
-
-
-def look(api: Api, scene: Scene, what: plan.Size) -> Offer:
-    """Read the live catalog. Raises ``Usage`` for a name that is no card, ``NoCapacity`` for none free."""
-    settings = scene.settings
-    wanted = gpus.resolve(settings.gpu)
-    catalog = api.catalog(wanted.count)
-    wanted = gpus.resolve(settings.gpu, catalog.gpus)
-    choice = gpus.candidates(wanted, catalog, min_cuda=settings.cuda)
-    if wanted.note:
-        scene.view.say(wanted.note)
-    reach = gpus.reach(wanted, catalog, {settings.cuda, *BASES} - {"none"})
-    if not choice.ranked:
-        older = [cuda for cuda, count in reach.items() if count]
-        raise NoCapacity(
-            f"no card for --gpu {settings.gpu} can be had now",
-            f"an image for an older CUDA reaches some: --cuda {older[-1]}"
-            if older
-            else "try another card, or try later",
-            faults=[f"{card}: {reason}" for card, reason in choice.dropped],
-        )
-    return Offer(wanted, choice, catalog.read_at, what, reach)
-
-
-def quotes(offer: Offer, scene: Scene) -> list[plan.Quote]:
-    """A quote for each card that fits the caps. Raises ``OverBudget`` when none does."""
-    found: list[plan.Quote] = []
-    over: OverBudget | None = None
-    for candidate in offer.choice.ranked:
-        try:
-            found.append(quote(offer, candidate, scene))
-        except OverBudget as fault:
-            over = over or fault
-    if not found and over is not None:
-        raise over
-    return found
-
-
-def quote(offer: Offer, candidate: gpus.Candidate, scene: Scene) -> plan.Quote:
-    return plan.quote(
-        candidate,
-        offer.wanted.count,
-        scene.settings,
-        offer.what,
-        now=scene.world.now(),
-        read_at=offer.read_at,
-    )
+CENTRES = 4  # data centres tried by name for a card that was refused without naming one
 
 
 def request(
@@ -95,7 +35,7 @@ def request(
     attempt: int,
     image: str,
     public_key: str,
-    fixed: "Fixed",
+    fixed: Fixed,
 ) -> PodRequest:
     """The pod as it is asked for: its name and its environment carry the two instants."""
     settings = scene.settings
@@ -124,91 +64,104 @@ def request(
     )
 
 
-@dataclass(frozen=True)
-class Fixed:
-    """What the settings name that RunPod knows by an id."""
+@dataclass
+class Renting:
+    """One search for a pod. ``told`` has a line for each attempt that came to nothing."""
 
-    registry_id: str = ""
-    volume_id: str = ""
-    data_centers: tuple[str, ...] = ()
+    run: Run
+    scene: Scene
+    api: Api
+    log: Log
+    offer: Offer
+    image: str
+    public_key: str
+    told: list[str] = field(default_factory=list)
 
+    def rent(self, *, without: Collection[str] = ()) -> str:
+        """Rent the first card that can be had, none of ``without``; return the pod's id.
 
-def fix(api: Api, scene: Scene) -> Fixed:
-    """Look up registry credential and volume. Raises ``Usage`` listing those there are."""
-    settings = scene.settings
-    registry_id = volume_id = ""
-    centres: tuple[str, ...] = ()
-    if settings.registry:
-        known = {item.name: item for item in api.registries()}
-        if settings.registry not in known:
-            raise _unknown("registry credential", settings.registry, list(known))
-        registry_id = known[settings.registry].id
-    if settings.volume:
-        volumes = {item.name: item for item in api.volumes()}
-        if settings.volume not in volumes:
-            raise _unknown("network volume", settings.volume, list(volumes))
-        volume_id = volumes[settings.volume].id
-        centres = (volumes[settings.volume].data_center,)
-    return Fixed(registry_id, volume_id, centres)
+        Raises the last candidate's fault when none can be had, at once where no other would do better.
+        """
+        last: Fault = NoCapacity("no card is left to be tried", "try another card, or try later")
+        for candidate in self.offer.choice.ranked:
+            if candidate.gpu.id in without:
+                continue
+            for centre in ("", *self._centres(candidate)):
+                made = self._attempt(candidate, centre)
+                if isinstance(made, str):
+                    return made
+                last = made
+                if not goes_on(made):
+                    raise made
+                if not isinstance(made, NoCapacity):
+                    break  # the same elsewhere
+        told = self.told
+        raise type(last)(
+            last.cause if len(told) < 2 else f"none of {len(told)} attempts to rent succeeded",
+            last.hint,
+            faults=[*told, *(f"{card}: {reason}" for card, reason in self.offer.choice.dropped)],
+        )
 
+    def _centres(self, candidate: gpus.Candidate) -> tuple[str, ...]:
+        """Where to ask for a card that nobody could give who was free to choose the place."""
+        if self.offer.fixed.data_centers:
+            return ()
+        return gpus.centres(candidate.gpu)[:CENTRES]
 
-def _unknown(what: str, name: str, known: list[str]) -> Usage:
-    return Usage(
-        f"RunPod has no {what} {name!r}",
-        f"there are: {', '.join(known)}"
-        if known
-        else "there is none; make one in RunPod's console",
-    )
-
-
-def rent(
-    run: Run, scene: Scene, api: Api, log: Log, offer: Offer, *, image: str, public_key: str
-) -> str:
-    """Rent the first card that can be had; return the pod's id. A line for each attempt.
-
-    Raises the last candidate's fault when none can be had, at once where no other would do better.
-    """
-    view = scene.view
-    fixed = fix(api, scene)
-    told: list[str] = []
-    last: Fault = NoCapacity("no card could be rented", "try later")
-    for candidate in offer.choice.ranked:
-        label = candidate.gpu.id
+    def _attempt(self, candidate: gpus.Candidate, centre: str) -> str | Fault:
+        """The pod's id, or why there is none."""
+        scene, view = self.scene, self.scene.view
+        label = candidate.gpu.id + f" in {centre}" * bool(centre)
         if scene.interrupts.count:
             raise Interrupted("interrupted before anything was rented")
+        before = spent(self.log.entries, scene.world.now())
         try:
-            deal = quote(offer, candidate, scene)
+            deal = quote(self.offer, candidate, scene, spent=before)
         except OverBudget as fault:
-            told.append(f"{label}: {fault.cause}")
-            view.say(told[-1])
-            last = fault
-            continue
-        before = rented(log.entries)
+            return self._tell(label, fault)
+        view.say(f"renting {label} at ${deal.rate:.3f}/h")
+        made = self._create(deal, centre)
+        if isinstance(made, Pod) and made.rate * deal.hours > (
+            (scene.settings.max_cost - before) * DEARER
+        ):
+            made = self._too_dear(made, deal)
+        if isinstance(made, Fault):
+            return self._tell(label, made)
+        view.say(f"pod {made.id} is rented, gone by {plan.at(deal.gone_by)}")
+        return made.id
+
+    def _tell(self, label: str, fault: Fault) -> Fault:
+        self.told.append(f"{label}: {fault.cause}")
+        self.scene.view.say(self.told[-1])
+        return fault
+
+    def _create(self, deal: plan.Quote, centre: str) -> Pod | Fault:
+        before = rented(self.log.entries)
+        fixed = self.offer.fixed
+        if centre:
+            fixed = Fixed(fixed.registry_id, fixed.volume_id, (centre,))
         asked = request(
-            run,
-            scene,
+            self.run,
+            self.scene,
             deal,
             attempt=len(before.names) + 1 if before else 1,
-            image=image,
-            public_key=public_key,
+            image=self.image,
+            public_key=self.public_key,
             fixed=fixed,
         )
-        view.say(f"renting {label} at ${deal.rate:.3f}/h")
-        refused: Fault | None = None
-        made: Pod | None = None
-        with log.effect(
+        with self.log.effect(
             "rent",
             name=asked.name,
-            gpu=label,
+            gpu=deal.gpu,
             count=deal.count,
             rate=round(deal.rate, 5),
             finish_by=deal.finish_by,
             gone_by=deal.gone_by,
             most=round(deal.most, 4),
-            image=image,
+            image=self.image,
         ) as outcome:
             try:
-                made = api.create_pod(asked)
+                made = self.api.create_pod(asked)
             except OutcomeUnknown:
                 raise  # a pod may exist: the journal's last word stays "begun"
             except (
@@ -219,27 +172,19 @@ def rent(
                 KeyRejected,
                 ApiUnavailable,
             ) as fault:
-                refused = fault
                 outcome["refused"] = fault.cause
-            else:
-                outcome["pod"] = made.id
-                outcome["rate"] = round(max(deal.rate, made.rate), 5)
-        if made is not None:
-            if made.rate * deal.hours <= scene.settings.max_cost * DEARER:
-                view.say(f"pod {made.id} is rented, gone by {plan.at(deal.gone_by)}")
-                return made.id
-            refused = _too_dear(made.id, made.rate, deal, api, log)
-        assert refused is not None
-        told.append(f"{label}: {refused.cause}")
-        view.say(told[-1])
-        last = refused
-        if not goes_on(refused):
-            raise refused
-    raise type(last)(
-        last.cause if len(told) == 1 else f"none of {len(told)} cards could be rented",
-        last.hint,
-        faults=[*told, *(f"{card}: {reason}" for card, reason in offer.choice.dropped)],
-    )
+                return fault
+            outcome["pod"] = made.id
+            outcome["rate"] = round(max(deal.rate, made.rate), 5)
+        return made
+
+    def _too_dear(self, made: Pod, deal: plan.Quote) -> OverBudget:
+        with self.log.effect("release", pod=made.id, reason="dearer than quoted"):
+            self.api.release(made.id)
+        return OverBudget(
+            f"rented at ${made.rate:.2f}/h where the catalog said ${deal.rate:.2f}/h: released",
+            "allow more with --max-cost",
+        )
 
 
 def goes_on(refused: Fault) -> bool:
@@ -247,15 +192,6 @@ def goes_on(refused: Fault) -> bool:
     if isinstance(refused, BadRequest):
         return refused.status == 400
     return isinstance(refused, NoCapacity | KeyForbidden | OverBudget)
-
-
-def _too_dear(pod_id: str, rate: float, deal: plan.Quote, api: Api, log: Log) -> OverBudget:
-    with log.effect("release", pod=pod_id, reason="dearer than quoted"):
-        api.release(pod_id)
-    return OverBudget(
-        f"rented at ${rate:.2f}/h where the catalog said ${deal.rate:.2f}/h: released",
-        "allow more with --max-cost",
-    )
 
 
 def find_cut_short(name: str, scene: Scene, api: Api, log: Log) -> str | None:

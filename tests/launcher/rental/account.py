@@ -22,12 +22,14 @@ from launcher.errors import ConnectionLost, HostKeyChanged, PodRefused
 from launcher.runpod_api import (
     BillingRecord,
     Catalog,
+    DataCenter,
     Endpoint,
     Gpu,
     LogLine,
     Pod,
     PodRequest,
     Registry,
+    Volume,
 )
 from launcher.ssh import Ran
 from trainer.contract import events
@@ -136,6 +138,10 @@ class Account:
         self.calls: list[str] = []
         self.bills = True
         self.probed = border.MAY_ACT
+        self.bad_hosts: dict[str, list[str]] = {}  # by card: all that their system log says
+        self.centres: list[DataCenter] = []
+        self.stored: list[Volume] = []
+        self.smi = "CUDA Version: 13.0"
         self.answers: dict[str, Callable[[Session, str], Ran]] = {}  # to commands with these words
         self.plans: list[tuple[float, Callable[[], None]]] = []  # what happens when
         self.sleep: Callable[[float], None] = self.pass_time
@@ -156,7 +162,14 @@ class Account:
         return [Registry("reg1", "mine")]
 
     def volumes(self):
-        return []
+        return self.stored
+
+    def create_volume(self, name, *, size, data_center):
+        self.stored.append(Volume(f"vol-{name}", name, size, data_center))
+        return self.stored[-1]
+
+    def data_centers(self):
+        return self.centres
 
     def create_pod(self, request):
         self.created.append(request)
@@ -250,8 +263,11 @@ class Account:
 
     def boot(self, machine):
         run_id = machine.settings.run_id
-        for text in self.system:
+        bad = self.bad_hosts.get(machine.request.gpu_id)
+        for text in self.system if bad is None else bad:
             self.say(machine, "system", text)
+        if bad is not None:
+            return
         told = "ssh-ed25519 AAAA" if self.bad_key else machine.host_key
         line = border.host_key_line(run_id, machine.boots, told)
         self.say(machine, "container", line)
@@ -376,6 +392,8 @@ class Session:
         if re.search(r"kill -(TERM|KILL)", command):
             self.account.behaviour = "asked"
             return Ran(0, b"", b"")
+        if command == "nvidia-smi":
+            return Ran(0, self.account.smi.encode(), b"")
         for words, answer in self.account.answers.items():
             if words in command:
                 return answer(self, command)

@@ -1,0 +1,128 @@
+"""What can be rented now, and what it costs: live catalog, caps, and what the settings name."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from launcher import gpus, plan
+from launcher.errors import NoCapacity, OverBudget
+from launcher.image import BASES
+from launcher.machines.scene import Scene
+from launcher.runpod_api import Api
+from trainer.contract.errors import Usage
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """What the settings name that RunPod knows by an id."""
+
+    registry_id: str = ""
+    volume_id: str = ""
+    data_centers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Offer:
+    """The cards in the order they are tried, and what is to be trained.
+
+    ``reach``: how many kinds of card each CUDA flavour of the image would have to choose from.
+    """
+
+    wanted: gpus.Wanted
+    choice: gpus.Choice
+    read_at: float
+    what: plan.Size
+    reach: Mapping[str, int]
+    fixed: Fixed
+
+
+def look(api: Api, scene: Scene, what: plan.Size) -> Offer:
+    """Read the live catalog. Raises ``Usage`` for a name that is not known, ``NoCapacity`` for none free."""
+    settings = scene.settings
+    wanted = gpus.resolve(settings.gpu)
+    catalog = api.catalog(wanted.count)
+    wanted = gpus.resolve(settings.gpu, catalog.gpus)
+    choice = gpus.candidates(wanted, catalog, min_cuda=settings.cuda)
+    fixed = fix(api, scene, choice)
+    for centre in fixed.data_centers:
+        choice = gpus.within(choice, centre, f"not free in {centre}, where {settings.volume} is")
+    if wanted.note:
+        scene.view.say(wanted.note)
+    reach = gpus.reach(wanted, catalog, {settings.cuda, *BASES} - {"none"})
+    if not choice.ranked:
+        older = [cuda for cuda, count in reach.items() if count]
+        raise NoCapacity(
+            f"no card for --gpu {settings.gpu} can be had now",
+            f"an image for an older CUDA reaches some: --cuda {older[-1]}"
+            if older
+            else "try another card, or try later",
+            faults=[f"{card}: {reason}" for card, reason in choice.dropped],
+        )
+    return Offer(wanted, choice, catalog.read_at, what, reach, fixed)
+
+
+def quotes(offer: Offer, scene: Scene, *, spent: float) -> list[plan.Quote]:
+    """A quote for each card that fits the caps. Raises ``OverBudget`` when none does."""
+    found: list[plan.Quote] = []
+    over: OverBudget | None = None
+    for candidate in offer.choice.ranked:
+        try:
+            found.append(quote(offer, candidate, scene, spent=spent))
+        except OverBudget as fault:
+            over = over or fault
+    if not found and over is not None:
+        raise over
+    return found
+
+
+def quote(offer: Offer, candidate: gpus.Candidate, scene: Scene, *, spent: float) -> plan.Quote:
+    return plan.quote(
+        candidate,
+        offer.wanted.count,
+        scene.settings,
+        offer.what,
+        now=scene.world.now(),
+        read_at=offer.read_at,
+        spent=spent,
+    )
+
+
+def fix(api: Api, scene: Scene, choice: gpus.Choice) -> Fixed:
+    """Look up registry credential and volume. Raises ``Usage`` saying how to make what is not there."""
+    settings = scene.settings
+    registry_id = volume_id = ""
+    centres: tuple[str, ...] = ()
+    if settings.registry:
+        known = {item.name: item for item in api.registries()}
+        if settings.registry not in known:
+            raise Usage(
+                f"RunPod has no registry credential {settings.registry!r}",
+                f"{_there_are(known)}make it with: launch doctor --add-registry "
+                f"{settings.registry} --username USER < file-with-the-token",
+            )
+        registry_id = known[settings.registry].id
+    if settings.volume:
+        volumes = {item.name: item for item in api.volumes()}
+        if settings.volume not in volumes:
+            raise Usage(
+                f"RunPod has no network volume {settings.volume!r}",
+                f"{_there_are(volumes)}make it (billed until it is deleted) with: launch doctor "
+                f"--add-volume {settings.volume} --data-center {_centre_for(api, choice)} "
+                f"--mount {settings.mount}",
+            )
+        volume_id = volumes[settings.volume].id
+        centres = (volumes[settings.volume].data_center,)
+    return Fixed(registry_id, volume_id, centres)
+
+
+def _there_are(known: Mapping[str, object]) -> str:
+    return f"there are: {', '.join(known)}; or " if known else ""
+
+
+def _centre_for(api: Api, choice: gpus.Choice) -> str:
+    """A data centre with network volumes where one of the cards is, the first choice's if there is one."""
+    with_volumes = [centre.id for centre in api.data_centers() if centre.volume_types]
+    for candidate in choice.ranked:
+        for centre in gpus.centres(candidate.gpu):
+            if centre in with_volumes:
+                return centre
+    return with_volumes[0] if with_volumes else "DATA_CENTER"
