@@ -5,10 +5,20 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 
-from datagen.verbs import card, episodes, evaluate, export, inspect, profile, split, tables
+from datagen.verbs import (
+    card,
+    episodes,
+    evaluate,
+    export,
+    inspect,
+    profile,
+    questions,
+    split,
+    tables,
+)
 from trainer.contract.errors import NotInstalled, run_main
 
-VERBS = (tables, profile, episodes, split, export, card, inspect, evaluate)
+VERBS = (tables, profile, questions, episodes, split, export, card, inspect, evaluate)
 INSTALL = "install it with: pip install '.[datagen]'"
 
 

@@ -183,7 +183,7 @@ def _one(name: str, profile: TableProfile, cells: Cells, rng: random.Random) -> 
         value = round(float(value), decimals)
     stated = "" if decimals is None else f" ({decimals} decimals)"
     text = rng.choice(family.wordings).format_map({**slots, "p": stated})
-    return Question(
+    question = Question(
         id=stable_id(profile.sha256, text),
         text=text,
         answer_type=answer,
@@ -194,6 +194,7 @@ def _one(name: str, profile: TableProfile, cells: Cells, rng: random.Random) -> 
         difficulty=family.difficulty,
         truth=value,
     )
+    return question.model_copy(update={"code": script(question)})
 
 
 def _form(

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from datagen.tables import TableProfile
 
 TRIES = 6  # draws of slots for one question of a family before the next family has its turn
+MOST = 4  # questions of one family about one set of tables, or an eighth of all if that is more
 DRY = 2  # turns without a question after which a family is left alone
 
 
@@ -85,7 +86,8 @@ def ask(
                 question = source.next(questions)
                 if question:
                     questions[question.text] = question
-            sources = [source for source in sources if source.dry < DRY]
+            most = max(MOST, count // 8)
+            sources = [s for s in sources if s.dry < DRY and s.made < most]
     return Asked(questions=[*questions.values()], dropped=tally.reasons())
 
 
@@ -98,6 +100,7 @@ class _Source:
     sandbox: Sandbox
     tally: Tally
     dry: int = 0
+    made: int = 0
 
     def next(self, asked: Slots) -> Question | None:
         """The next question that is not among those `asked`, or None after some tries."""
@@ -115,6 +118,7 @@ class _Source:
                 continue
             if self._solved(question):
                 self.dry = 0
+                self.made += 1
                 self.tally.made[self.family.name] += 1
                 return question
         self.dry += 1

@@ -1,0 +1,107 @@
+"""Ask questions with known answers about CSV files, and say what was dropped and why."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from datagen.verbs.arguments import whole_count
+from trainer.contract.errors import OutputExists
+
+if TYPE_CHECKING:
+    from datagen.questions.sources import Batch
+    from datagen.verbs.arguments import Verbs
+
+SHOWN = 20
+
+
+def add(verbs: Verbs) -> None:
+    verb = verbs.add_parser(
+        "questions", help="ask questions with known answers about CSV files; no model is called"
+    )
+    verb.add_argument("csv", type=Path, nargs="+", metavar="CSV")
+    verb.add_argument("--out", type=Path, required=True, metavar="FILE", help="JSONL to write")
+    verb.add_argument("--source", choices=["template", "procedural", "all"], default="all")
+    verb.add_argument(
+        "--families",
+        choices=["basic", "all"],
+        default="all",
+        help="template families: all, or those of the demo (basic), which ask nothing else",
+    )
+    verb.add_argument(
+        "--per-table", type=whole_count, default=40, metavar="N", help="questions a table (40)"
+    )
+    verb.add_argument("--seed", type=int, default=0)
+    verb.add_argument("--json", action="store_true", help="print the counts as JSON")
+    verb.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from datagen.generate import table_ref
+    from datagen.questions.sources import gather
+    from datagen.tables import profile_table
+
+    if args.out.exists():
+        raise OutputExists(f"{args.out} is already there", "choose another --out, or remove it")
+    profiles = [profile_table(path) for path in args.csv]
+    refs = {p.path: table_ref(p, args.out.parent).model_dump() for p in profiles}
+    batches, lines = [], []
+    for batch in gather(
+        profiles,
+        count=args.per_table,
+        seed=args.seed,
+        source=args.source,
+        families=args.families,
+    ):
+        batches.append(batch)
+        tables = [refs[p.path] for p in batch.tables]
+        lines += [
+            json.dumps({"question": q.model_dump(), "tables": tables}) for q in batch.questions
+        ]
+        if not args.json:
+            names = " + ".join(p.name for p in batch.tables)
+            print(f"{names}: {len(batch.questions)} {batch.source} questions")
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    part = args.out.with_name(args.out.name + ".part")
+    part.write_text("".join(line + "\n" for line in lines), "utf-8")
+    part.replace(args.out)
+    counts = _counts(batches)
+    if args.json:
+        print(json.dumps({"questions": len(lines), "file": str(args.out), **counts}))
+        return 0
+    _print_counts(counts)
+    print(f"{len(lines)} questions: {args.out}")
+    return 0
+
+
+def _counts(batches: list[Batch]) -> dict[str, Any]:
+    made: Counter[str] = Counter()
+    dropped: dict[str, Counter[str]] = {}
+    for batch in batches:
+        programs = batch.source == "procedural"
+        made.update("programs" if programs else question.family for question in batch.questions)
+        for (family, reason), times in batch.dropped.items():
+            dropped.setdefault(family or "programs", Counter())[reason] += times
+    shown = [text for batch in batches for text in batch.disagreements]
+    return {
+        "made": {**made},
+        "dropped": {f: {**reasons} for f, reasons in dropped.items()},
+        "disagreements": shown,
+    }
+
+
+def _print_counts(counts: dict[str, Any]) -> None:
+    made, dropped = counts["made"], counts["dropped"]
+    for family in sorted({*made, *dropped}):
+        reasons = ", ".join(f"{n} {why}" for why, n in sorted(dropped.get(family, {}).items()))
+        print(
+            f"  {family:26} {made.get(family, 0):4}" + (f"   dropped: {reasons}" if reasons else "")
+        )
+    shown = counts["disagreements"]
+    for text in shown[:SHOWN]:
+        print(f"DISAGREE {text}")
+    if len(shown) > SHOWN:
+        print(f"... and {len(shown) - SHOWN} more disagreements")
