@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from launcher.journal import Entry, read
-from launcher.rental.names import Rented, rented
+from launcher.rental.names import Rented, rented, spent
 from launcher.runs import Run, is_locked, summary
 from launcher.world import fault_kind
 from trainer.contract import events
@@ -152,7 +152,7 @@ def look(run: Run, *, now: float | None = None) -> Status:
         folder=str(run.folder),
         pod=pod.pod if pod is not None and kept else None,
         gpu=str(pod.facts.get("gpu")) if pod is not None else None,
-        cost=round(_cost(pod, entries, now), 4) if pod is not None else None,
+        cost=round(spent(entries, now), 4) if pod is not None else None,
         gone_by=pod.gone_by if pod is not None and kept else None,
     )
 
@@ -164,11 +164,6 @@ def _on_pod(run: Run, pod: Rented, now: float) -> tuple[str, str]:
     if not pod.handed_over:
         return "starting", "" if is_locked(run.lock) else f"carry on with: launch attach {run.id}"
     return "running", "" if is_locked(run.lock) else f"watch it with: launch attach {run.id}"
-
-
-def _cost(pod: Rented, entries: Sequence[Entry], now: float) -> float:
-    ends = [e.time for e in entries if e.what == "release" and e.stage == "done"]
-    return pod.cost(ends[-1] if pod.released and ends else now)
 
 
 def _unnoted(run: Run, attempt: Sequence[events.Event]) -> tuple[str, str]:

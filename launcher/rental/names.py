@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -111,30 +111,50 @@ def rented(entries: Sequence[Entry]) -> Rented | None:
     return Rented(name, pod, facts, since, tuple(names), handed_over, fetched, released, up)
 
 
-def spent(entries: Sequence[Entry], now: float) -> float:
-    """What the run's pods have cost by the clock: each until its release, or its deadline at most."""
-    total = 0.0
-    open_: tuple[float, float, float] | None = None  # since, rate, gone_by
+@dataclass(frozen=True)
+class Span:
+    """One pod from its create to its release; ``until`` is None while it is not released."""
+
+    pod: str | None
+    since: float
+    rate: float
+    gone_by: float
+    until: float | None = None
+
+    def seconds(self, now: float) -> float:
+        """How long it was billed by ``now``: until its deadline at most."""
+        end = now if self.until is None else self.until
+        return max(0.0, min(end, self.gone_by) - self.since)
+
+    def cost(self, now: float) -> float:
+        return self.seconds(now) / 3600 * self.rate
+
+
+def spans(entries: Sequence[Entry]) -> list[Span]:
+    """The pods of a run, in order; one of which nobody knows whether it was made is among them."""
+    found: list[Span] = []
     for entry in of_this_run(entries):
+        facts = entry.facts
+        live = bool(found) and found[-1].until is None
         match entry.what, entry.stage:
             case "rent", "intent":
-                total += _cost(open_, entry.time)
-                facts = entry.facts
-                open_ = entry.time, float(facts["rate"]), float(facts["gone_by"])
-            case "rent", "done" if open_ is not None:
-                rate = float(entry.facts.get("rate", open_[1]))
-                open_ = (open_[0], rate, open_[2]) if entry.facts.get("pod") else None
-            case ("release", "done") | ("gone", "fact"):
-                total += _cost(open_, entry.time)
-                open_ = None
-    return total + _cost(open_, now)
+                if live:
+                    found[-1] = replace(found[-1], until=entry.time)
+                rate, gone_by = float(facts["rate"]), float(facts["gone_by"])
+                found.append(Span(None, entry.time, rate, gone_by))
+            case ("rent", "done") | ("found", "fact") if live:
+                last = found.pop()
+                if pod := facts.get("pod"):
+                    rate = float(facts.get("rate", last.rate))
+                    found.append(replace(last, pod=pod, rate=rate))
+            case ("release", "done") | ("gone", "fact") if live:
+                found[-1] = replace(found[-1], until=entry.time)
+    return found
 
 
-def _cost(pod: tuple[float, float, float] | None, until: float) -> float:
-    if pod is None:
-        return 0.0
-    since, rate, gone_by = pod
-    return max(0.0, min(until, gone_by) - since) / 3600 * rate
+def spent(entries: Sequence[Entry], now: float) -> float:
+    """What the run's pods have cost by the clock."""
+    return sum(span.cost(now) for span in spans(entries))
 
 
 def key_file(run: Run, world: World) -> Path:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from launcher.machines.scene import Scene
-from launcher.rental.names import Rented, key_file, rented
+from launcher.rental.names import Rented, key_file, rented, spans, spent
 from launcher.runpod_api import Api
 from launcher.runs import Log, Run
 from trainer.contract.errors import Fault, NotFound
@@ -37,24 +37,23 @@ def pods_of(what: Rented, api: Api) -> list[str]:
 
 
 def receipt(run: Run, scene: Scene, api: Api, log: Log, *, patience: float) -> dict[str, Any]:
-    """Ask for the bill until it is whole or ``patience`` seconds are over; write receipt.json.
+    """Ask for the bill of every pod of the run until it is whole or ``patience`` seconds are over.
 
-    ``settled`` is false where the bill lags: ``launch receipt`` asks again.
+    Writes receipt.json.     ``settled`` is false where the bill lags: ``launch receipt`` asks again.
     """
     world = scene.world
-    what = rented(log.entries)
-    if what is None:
+    what, pods = rented(log.entries), spans(log.entries)
+    if what is None or not pods:
         raise NotFound(f"run {run.id} has rented nothing", "there is no bill")
-    since = datetime.fromtimestamp(what.since - 3600, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    ended = next(
-        (e.time for e in reversed(log.entries) if e.what == "release" and e.stage == "done"),
-        world.now(),
-    )
+    since = datetime.fromtimestamp(pods[0].since - 3600, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     slept = any(e.what == "wake" for e in log.entries)  # no GPU was billed meanwhile
-    reckoned = max(0.0, ended - what.since) / 3600 * what.rate
+    reckoned = spent(log.entries, world.now())
+    earlier = sum(span.cost(world.now()) for span in pods[:-1])
     give_up = world.now() + patience
     while True:
-        records = api.bill(what.pod, since=since) if what.pod else []
+        records = [
+            record for span in pods if span.pod for record in api.bill(span.pod, since=since)
+        ]
         charged = sum(record.total for record in records)
         settled = charged > 0 and (slept or charged >= reckoned * SETTLED)
         if settled or world.now() >= give_up:
@@ -62,10 +61,11 @@ def receipt(run: Run, scene: Scene, api: Api, log: Log, *, patience: float) -> d
         world.sleep(ASK)
     facts = {
         "pod": what.pod,
+        "pods": [span.pod for span in pods],
         "gpu": what.facts.get("gpu"),
-        "seconds": round(max(0.0, ended - what.since)),
+        "seconds": round(sum(span.seconds(world.now()) for span in pods)),
         "quoted_rate": what.rate,
-        "quoted_most": what.facts.get("most"),
+        "quoted_most": round(float(what.facts.get("most", 0.0)) + earlier, 4),
         "reckoned": round(reckoned, 4),
         "charged": round(charged, 4),
         "charged_gpu": round(sum(record.gpu for record in records), 4),
@@ -92,7 +92,9 @@ def receipt_lines(run: Run, facts: dict[str, Any]) -> list[str]:
             f"about ${facts['reckoned']:.4f} by the clock; RunPod's bill says "
             f"${facts['charged']:.4f} so far, ask again with: launch receipt {run.id}"
         )
-    return [f"receipt  {paid} (quoted at most ${most:.2f}), {facts['seconds']} s of {facts['gpu']}"]
+    several = f" and others, {len(facts['pods'])} pods" * (len(facts["pods"]) > 1)
+    used = f"{facts['seconds']} s of {facts['gpu']}{several}"
+    return [f"receipt  {paid} (quoted at most ${most:.2f}), {used}"]
 
 
 def show_receipt(run: Run, scene: Scene, api: Api, log: Log, *, patience: float) -> None:

@@ -1,5 +1,6 @@
 """Which pods are asked for, in which order, and what a pod whose host fails costs and leads to."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -79,6 +80,12 @@ def test_a_host_that_fails_at_boot_is_let_go_and_the_next_card_is_tried(
     assert second.request.gpu_id == R3090
     assert any("trying another card" in line for line in view.lines)
     assert first.request.env["PUBLIC_KEY"] != second.request.env["PUBLIC_KEY"]
+    bill = json.loads((outcome.run.folder / "receipt.json").read_text())
+    assert bill["pods"] == ["pod1", "pod2"]
+    spans = [machine.ended - machine.born for machine in (first, second)]
+    assert bill["charged"] == pytest.approx(sum(spans) / 3600 * 0.2755, abs=1e-3)
+    assert bill["seconds"] == pytest.approx(sum(spans), abs=3)
+    assert any("2 pods" in line for line in view.lines if line.startswith("receipt"))
 
 
 def test_a_driver_older_than_the_catalog_said_is_a_host_that_fails(account, begin, view):
