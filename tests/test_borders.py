@@ -33,6 +33,8 @@ HEAVY = (
     "datasets",
     "trl",
     "peft",
+    "openai",
+    "aiohttp",
 )
 
 # The files that touch the outside. Adding one is a decision: add it here.
@@ -54,8 +56,13 @@ MAY_READ_ENVIRONMENT = {
     "trainer/supervise.py",  # the pod's settings
     "datagen/sandbox/place.py",  # SFT_SANDBOX
     "datagen/sandbox/process.py",  # what of it the sandbox may see
+    "datagen/teacher/settings.py",  # SFT_DATAGEN_*, the API's key
 }
-MAY_SPEAK_HTTP = {"launcher/runpod_api/http.py", "trainer/release.py"}
+MAY_SPEAK_HTTP = {
+    "launcher/runpod_api/http.py",
+    "trainer/release.py",
+    "datagen/teacher/client.py",  # models behind an OpenAI-compatible API
+}
 
 
 def name_of(path: Path) -> str:

@@ -1,0 +1,82 @@
+"""The budget: the worst case of a call is reserved before it is sent, the true cost settled after.
+
+spent + reserved never exceeds the limit, so the limit holds whatever is in flight, as long as no call
+costs more than its worst case. One event loop at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from trainer.contract.errors import BudgetSpent
+
+
+@dataclass
+class Budget:
+    """`limit` None: only counted. `uncertain` is the part of `spent` that no answer confirmed."""
+
+    limit: Decimal | None
+    spent: Decimal = Decimal(0)
+    uncertain: Decimal = Decimal(0)
+    reserved: Decimal = Decimal(0)
+    _queue: deque[tuple[Decimal, asyncio.Future[None]]] = field(default_factory=deque)
+
+    async def reserve(self, worst: Decimal) -> None:
+        """Wait until `worst` fits beside what is in flight, then hold it.
+
+        Raises BudgetSpent when it would not fit with nothing in flight.
+        """
+        self._refuse_the_hopeless(worst)
+        if not self._queue and self._fits(worst):
+            self.reserved += worst
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._queue.append((worst, turn))
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled() and turn.exception() is None:
+                self.reserved -= worst
+            self._admit()
+            raise
+
+    def settle(self, worst: Decimal, cost: Decimal, *, certain: bool = True) -> None:
+        """Give back a reservation; `cost` is what the call came to."""
+        self.reserved -= worst
+        self.spent += cost
+        if not certain:
+            self.uncertain += cost
+        self._admit()
+
+    def _admit(self) -> None:
+        """Let those who wait in, in their order, as far as there is room."""
+        while self._queue:
+            worst, turn = self._queue[0]
+            if turn.done():
+                self._queue.popleft()
+                continue
+            try:
+                self._refuse_the_hopeless(worst)
+            except BudgetSpent as fault:
+                self._queue.popleft()
+                turn.set_exception(fault)
+                continue
+            if not self._fits(worst):
+                return
+            self._queue.popleft()
+            self.reserved += worst
+            turn.set_result(None)
+
+    def _fits(self, worst: Decimal) -> bool:
+        return self.limit is None or self.spent + self.reserved + worst <= self.limit
+
+    def _refuse_the_hopeless(self, worst: Decimal) -> None:
+        if self.limit is not None and self.spent + worst > self.limit:
+            raise BudgetSpent(
+                f"${self.spent:.4f} of ${self.limit} is spent, and the next call may cost"
+                f" ${worst:.4f}",
+                "run the same command with a higher --max-cost: what is paid for is kept",
+            )

@@ -1,0 +1,79 @@
+"""How many calls to a model at once, and how long to wait before a try is repeated."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from dataclasses import dataclass, field
+
+FIRST_WAIT = 1.0
+LONGEST_WAIT = 60.0
+JITTER = 0.25
+
+
+@dataclass
+class Pace:
+    """Additive increase, multiplicative decrease: a success allows one more call, up to `most`.
+
+    A 429 or 503 halves what is allowed, once for all calls that were in flight together: the others
+    of them tell of the same moment. `halvings` numbers these moments.
+    """
+
+    most: int
+    in_flight: int = 0
+    allowed: float = 0
+    halvings: int = 0
+    _queue: deque[asyncio.Future[None]] = field(default_factory=deque)
+
+    def __post_init__(self) -> None:
+        self.allowed = float(self.most)
+
+    @property
+    def waiting(self) -> int:
+        return len(self._queue)
+
+    async def enter(self) -> int:
+        """Wait for a place. Returns the moment, to be handed to `leave`."""
+        if self._queue or self.in_flight >= int(self.allowed):
+            place = asyncio.get_running_loop().create_future()
+            self._queue.append(place)
+            try:
+                await place
+            except asyncio.CancelledError:
+                if place.done() and not place.cancelled():
+                    self.in_flight -= 1
+                    self._admit()
+                raise
+        else:
+            self.in_flight += 1
+        return self.halvings
+
+    def leave(self, moment: int, *, throttled: bool, answered: bool) -> None:
+        """Give the place back and learn from how the call ended."""
+        self.in_flight -= 1
+        if throttled and moment == self.halvings:
+            self.allowed = max(1.0, self.allowed / 2)
+            self.halvings += 1
+        elif answered:
+            self.allowed = min(float(self.most), self.allowed + 1)
+        self._admit()
+
+    def _admit(self) -> None:
+        while self._queue and self.in_flight < int(self.allowed):
+            place = self._queue.popleft()
+            if not place.done():
+                self.in_flight += 1
+                place.set_result(None)
+
+
+def wait_before(attempt: int, *, asked: float | None) -> float:
+    """Seconds to wait after try number `attempt` (from 1): twice as long each time, with jitter.
+
+    `asked` is what the API asked for; never less than that, and a little more, so that those who were
+    told the same do not come back together.
+    """
+    own = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** (attempt - 1)) * random.uniform(0.5, 1)
+    if asked is None:
+        return own
+    return asked + min(own, asked * JITTER + FIRST_WAIT * random.random())
