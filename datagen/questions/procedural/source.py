@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from datagen.sandbox import Sandbox
 
 MOST_ROWS = 200_000  # the plain route walks through every row in Python
-TRIES = 60  # programs drawn for each question wanted, before a table has no more to give
+DRY = 500  # programs in a row without a new question, after which a table has no more to give
 AT_ONCE = 4
 BATCH = 32
 SUBMITTED = {
@@ -63,31 +63,34 @@ def ask(
     if any(profile.rows > MOST_ROWS for profile in profiles):
         tally.dropped[f"a table of more than {MOST_ROWS} rows"] += count
         return Asked(questions=[], dropped=tally.dropped)
-    candidates = _candidates(profiles, seed=seed, count=count, tally=tally)
+    candidates = _candidates(profiles, seed=seed, tally=tally)
     questions: list[Question] = []
     with (
         Sandbox({p.name: (p.path, p.reading) for p in profiles}) as sandbox,
         ThreadPoolExecutor(AT_ONCE) as pool,
     ):
-        while len(questions) < count and (batch := list(islice(candidates, BATCH))):
+        while len(questions) < count:
+            batch = list(islice(candidates, min(BATCH, count - len(questions))))
+            if not batch:
+                break
             answers = pool.map(lambda question: _submitted(sandbox, question), batch)
             for question, (answer, error) in zip(batch, answers, strict=True):
-                if _agree(question, answer, error, tally) and len(questions) < count:
+                if _agree(question, answer, error, tally):
                     questions.append(question)
                     tally.shapes[question.family] += 1
     return Asked(questions=questions, dropped=tally.dropped)
 
 
-def _candidates(
-    profiles: Sequence[TableProfile], *, seed: int, count: int, tally: Tally
-) -> Iterator[Question]:
+def _candidates(profiles: Sequence[TableProfile], *, seed: int, tally: Tally) -> Iterator[Question]:
     """Questions solved on the plain route, each text once."""
     table = load(profiles)
     rng = random.Random("-".join(["procedural", str(seed), *(p.sha256 for p in profiles)]))
     used: Counter[str] = Counter()
     texts: set[str] = set()
-    for _ in range(TRIES * count):
+    dry = 0
+    while dry < DRY:
         tally.drawn += 1
+        dry += 1
         try:
             program, answer = draw(table, rng, used)
             check(program, table, answer)
@@ -99,6 +102,7 @@ def _candidates(
             tally.dropped["asked before"] += 1
             continue
         texts.add(question.text)
+        dry = 0
         used.update(step.op for step in program.steps)
         yield question
 

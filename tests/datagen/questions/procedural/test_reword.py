@@ -1,0 +1,95 @@
+import asyncio
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+from datagen.episode import Message, Question, stable_id
+from datagen.models import NoReply, Reply
+from datagen.questions.procedural.conditions import KeepCompared, KeepEqual
+from datagen.questions.procedural.derive import Arithmetic
+from datagen.questions.procedural.program import assemble, from_json
+from datagen.questions.procedural.reword import reword
+from datagen.questions.procedural.row_ends import Statistic
+from datagen.questions.procedural.source import as_question
+from datagen.questions.procedural.state import Answer
+
+PROGRAM = assemble(
+    [
+        KeepEqual("shop", "Ulm"),
+        Arithmetic("ratio", "price", "units"),
+        KeepCompared("ratio", ">=", 2.5),
+        Statistic("ratio", "mean"),
+    ]
+)
+QUESTION = as_question(PROGRAM, Answer(3.14159, "number"), [])
+GOOD = (
+    'For orders whose "shop" is "Ulm", work out "price" per one of "units", divided row by row. What is the '
+    "mean of these where they are 2.5 or more, to 2 decimals?"
+)
+
+
+class Scripted:
+    name = "scripted"
+
+    def __init__(self, replies: Mapping[str, str | Exception]) -> None:
+        self.replies = replies
+        self.asked: list[Sequence[Message]] = []
+
+    async def reply(self, messages: Sequence[Message], *, session: str) -> Reply:
+        self.asked.append(messages)
+        said = self.replies[messages[-1].content]
+        if isinstance(said, Exception):
+            raise said
+        return Reply(text=said)
+
+
+def reworded(said: str | Exception, question: Question = QUESTION):
+    return asyncio.run(reword([question], Scripted({question.text: said})))
+
+
+def test_a_faithful_rewording_is_taken_and_the_plain_one_kept_beside_it():
+    result = reworded(f"  {GOOD}\n")
+    (question,) = result.questions
+    assert question.text == GOOD
+    assert question.id == stable_id(QUESTION.id, GOOD) != QUESTION.id
+    assert question.params["plain"] == QUESTION.text
+    assert from_json(question.params) == PROGRAM
+    assert (question.truth, question.code, question.family) == (
+        QUESTION.truth,
+        QUESTION.code,
+        QUESTION.family,
+    )
+    assert not result.kept
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (GOOD.replace('"Ulm"', "that town"), "a name or value was lost"),
+        (GOOD.replace('"price"', '"Price"'), "a name or value was lost"),
+        (GOOD.replace("2.5", "25"), "a number was lost"),
+        (GOOD.replace("2 decimals", "two decimals"), "a number was lost"),
+        (GOOD + " Use the 3 best.", "a number was made up"),
+        (GOOD + ' Call it "mean".', "a name or value was made up"),
+        (GOOD.replace("2.5 or more", "more than 2.5"), "a meaning was lost"),
+        (GOOD.replace("mean", "middle"), "a meaning was lost"),
+        ("", "no question came back"),
+        (f"```{GOOD}```", "no question came back"),
+        (GOOD * 3, "no question came back"),
+        (NoReply("length", "cut at 20 tokens"), "no reply: length"),
+    ],
+)
+def test_where_something_is_lost_the_plain_wording_stays(said, reason):
+    result = reworded(said)
+    assert result.questions == [QUESTION]
+    assert result.kept == {reason: 1}
+
+
+def test_the_order_stays_and_each_question_is_asked_once():
+    other = as_question(assemble([Statistic("price", "mean")]), Answer(2.5, "number"), [])
+    better = 'How high is the mean "price", to 2 decimals?'
+    model = Scripted({QUESTION.text: "no", other.text: better})
+    result = asyncio.run(reword([QUESTION, other], model))
+    assert [q.text for q in result.questions] == [QUESTION.text, better]
+    assert len(model.asked) == 2
+    assert [m.role for m in model.asked[0]] == ["system", "user"]
