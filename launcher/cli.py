@@ -85,10 +85,11 @@ def train(options: argparse.Namespace) -> int:
     job = None
     if options.resume is None:
         job = from_sources(options.recipe, options.set, flags)
-    elif options.recipe or options.set or flags or wanted or options.run_id or options.on:
+    elif options.recipe or options.set or flags or options.run_id or options.on:
         raise Usage(
-            "a resumed run keeps its job, its id, its machine and its settings",
-            "drop the other flags, or start a new run without --resume",
+            "a resumed run keeps its job, its id and its machine",
+            "drop the other flags (settings such as --max-cost may change), or start a new run "
+            "without --resume",
         )
     world = World()
     request = Request(
@@ -98,6 +99,7 @@ def train(options: argparse.Namespace) -> int:
         where=options.on or ("runpod" if "gpu" in wanted else "here"),
         overwrite=options.overwrite,
         settings=settings.load(wanted, world=world),
+        changes=wanted,
     )
     if options.dry_run:
         return _dry_run(request, preview, as_json=options.json)

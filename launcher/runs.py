@@ -165,6 +165,8 @@ def summary(run: Run, entries: list[Entry]) -> dict[str, Any]:
     for entry in entries:
         if entry.what == "created":
             facts |= {"created": entry.time, **entry.facts}
+        elif entry.what == "settings":
+            facts |= entry.facts
         elif entry.what == "start" and entry.stage == "intent":
             facts = {k: v for k, v in facts.items() if k not in {"pid", "cause", "hint"}}
             facts |= {"state": "started", "started": entry.time, **entry.facts}

@@ -63,7 +63,10 @@ def _told(run: Run, event: events.Failed, seen: Sequence[events.Event]) -> Fault
         return _interrupted(run, seen)
     kind = fault_kind(event.exit_code)
     hint = event.hint
-    if kind in RESUMABLE:
+    if kind is NoSpace and rented(read(run.journal)) is not None:
+        # Nobody can free space in a pod that is gone.
+        hint = f"rent a larger disk: {resume_hint(run)} --mount GB"
+    elif kind in RESUMABLE:
         hint = f"{hint}{hint and '; '}then carry on with: {resume_hint(run)}"
     return kind(event.cause, hint)
 

@@ -6,6 +6,7 @@ carry on after any of them.
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,14 @@ from launcher.view import View
 from launcher.watch import note_end, watch
 from launcher.world import World
 from trainer.contract import episodes, events, manifest, rows
-from trainer.contract.errors import Fault, Locked, NotFound, OutputExists, ResultRejected
+from trainer.contract.errors import (
+    Fault,
+    Locked,
+    NotFound,
+    OutputExists,
+    ResultRejected,
+    Usage,
+)
 from trainer.contract.job import Job
 
 RESULTS = (
@@ -42,7 +50,8 @@ class Request:
 
     A new run lies in the job's output folder where one was set, else in ``runs/<id>``. ``attach``
     carries on with what was begun, but does not begin again what has ended; ``wake`` starts a pod that
-    has stopped, to fetch from it.
+    has stopped, to fetch from it. A run that is resumed keeps its settings but for the ``changes``,
+    which are valid ones.
     """
 
     job: Job | None = None
@@ -53,6 +62,7 @@ class Request:
     attach: bool = False
     wake: bool = False
     settings: Settings = field(default_factory=Settings)
+    changes: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -97,6 +107,13 @@ def train(request: Request, *, world: World, view: View) -> Outcome:
                     )
                 assert data is not None
                 record(plan, data, log, offer=offer, world=world, view=view)
+            elif request.changes:
+                if work is not None:
+                    raise Usage(
+                        f"run {run.id} is at work, and keeps its settings until it ends",
+                        f"drop the settings, or end it first with: launch stop {run.id}",
+                    )
+                log.fact("settings", settings=plan.settings.model_dump(mode="json"))
             if work is not None:
                 view.say(f"picking up run {run.id} where it is")
                 log.fact("adopted", pid=work.pid)
@@ -146,7 +163,7 @@ def resolve(request: Request, *, world: World) -> Plan:
         # A result that was fetched has brought its own job.json: the paths in it are the pod's.
         job = Job.resolve(kept["job"], source=str(run.journal)) if "job" in kept else None
         job = job or Job.from_json(run.job)
-        settings = Settings.model_validate(kept.get("settings", {}))
+        settings = Settings.model_validate({**kept.get("settings", {}), **request.changes})
         job = job.model_copy(update={"output": str(run.folder)})
         return Plan(run, job, str(kept.get("where", "here")), settings)
     job = request.job or Job()

@@ -300,5 +300,5 @@ def _late(step: int | None) -> TrainingFailed:
     where = "" if step is None else f" at step {step}"
     return TrainingFailed(
         f"the time is up{where}: finish_by has passed",
-        "what was trained is saved; go on with --resume and a larger --max-cost",
+        "what was trained is saved; give it more with --max-cost or --max-hours",
     )

@@ -158,7 +158,15 @@ def test_a_verb_on_an_unknown_run_says_so(launch, verb):
     assert "there is no run 'nothing'" in done.stderr
 
 
-def test_settings_cannot_change_on_resume(launch):
-    done = launch("train", "--resume", "a", "--max-cost", "3")
-    assert done.returncode == 2
-    assert "keeps its job" in done.stderr
+@pytest.mark.parametrize(
+    ("flags", "code", "words"),
+    [
+        (["--lr", "1"], 2, "keeps its job"),
+        (["--max-cost", "much"], 4, "--max-cost"),
+        (["--max-cost", "3"], 11, "there is no run 'a'"),
+    ],
+)
+def test_settings_may_change_on_resume_and_the_job_may_not(launch, flags, code, words):
+    done = launch("train", "--resume", "a", *flags)
+    assert done.returncode == code
+    assert words in done.stderr

@@ -18,12 +18,14 @@ from launcher.errors import (
 from launcher.journal import read
 from launcher.rental.names import Name
 from launcher.ssh import Ran
+from launcher.train import Request, train
 from tests.launcher.rental.account import COMPARISON, KEY, TOKEN
 from trainer.contract import events, manifest
 from trainer.contract import pod as border
 from trainer.contract.errors import (
     BadData,
     Interrupted,
+    NoSpace,
     NotFound,
     ResultRejected,
     TrainingFailed,
@@ -355,8 +357,6 @@ def test_attach_to_what_has_ended_verifies_or_refuses(account, begin, again):
 def test_resume_after_a_failure_rents_anew_and_keeps_the_old_events(
     project, account, begin, world, view
 ):
-    from launcher.train import Request, train
-
     account.behaviour = "fail"
     with pytest.raises(TrainingFailed):
         begin()
@@ -370,8 +370,6 @@ def test_resume_after_a_failure_rents_anew_and_keeps_the_old_events(
 def test_a_resumed_run_goes_on_from_the_checkpoint_that_came_home(
     project, account, begin, world, view
 ):
-    from launcher.train import Request, train
-
     def ask():
         if any(m.steps == 3 for m in account.machines.values()):
             account.behaviour = "asked"
@@ -415,7 +413,6 @@ def test_the_image_and_its_upload_stand_in_the_quote_and_are_not_made_twice(
     account, begin, view, world, monkeypatch
 ):
     from launcher import image
-    from launcher.train import Request, train
 
     found = image.Standing("repo:tag", None, built=False, upload=2_000_000)
     made: list[str] = []
@@ -490,3 +487,34 @@ def test_results_that_arrive_changed_do_not_cost_the_adapter(
     assert begin(job=evaluated).manifest.complete
     assert any("evaluation cannot be brought home" in line for line in view.lines)
     assert not account.alive()
+
+
+def test_a_resumed_run_may_have_more_money_and_more_disk(project, account, begin, world, view):
+    account.behaviour = "hang"
+    with pytest.raises(TrainingFailed, match="the time is up"):
+        begin(max_cost=0.1)
+    account.behaviour = "good"
+    changes = {"max_cost": "5", "mount": "80"}
+    assert train(Request(resume="a", changes=changes), world=world, view=view).manifest.complete
+    assert [request.volume_gb for request in account.created] == [40, 80]
+    kept = runs.summary(run_of(project), read(run_of(project).journal))["settings"]
+    assert (kept["max_cost"], kept["mount"]) == (5.0, 80)
+
+
+def test_a_run_at_work_keeps_its_settings(project, account, begin, world, view):
+    detach(account, world, begin)
+    with pytest.raises(Usage, match="keeps its settings"):
+        train(Request(resume="a", changes={"max_cost": 5}), world=world, view=view)
+    assert len(account.alive()) == 1
+
+
+def test_a_full_disk_in_training_says_to_rent_a_larger_one(project, account, begin, monkeypatch):
+    monkeypatch.setattr(account, "train", lambda machine, run: full(account, machine))
+    with pytest.raises(NoSpace) as caught:
+        begin()
+    assert caught.value.hint == "rent a larger disk: launch train --resume a --mount GB"
+
+
+def full(account, machine):
+    account.tell(machine, events.Failed(cause="the disk is full", hint="free some", exit_code=8))
+    account.get_ready(machine)
