@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig
+from peft.helpers import disable_input_dtype_casting
 from transformers import TrainerCallback, TrainerState
 from transformers.trainer_callback import PrinterCallback
 from trl import SFTConfig, SFTTrainer
@@ -50,7 +51,10 @@ def arguments(job: Job, plan: Plan, output: Path) -> SFTConfig:
         bf16=plan.precision == "bf16" or (cuda and plan.precision == "nf4"),
         use_cpu=not cuda,
         dataloader_pin_memory=cuda,
-        gradient_checkpointing=cuda,
+        gradient_checkpointing=plan.recompute_every > 0,
+        gradient_checkpointing_kwargs={"every_n_layers": plan.recompute_every}
+        if plan.recompute_every
+        else None,
         max_length=None,
         packing=False,
         dataset_kwargs={"skip_prepare_dataset": True},
@@ -111,7 +115,14 @@ class Loop(SFTTrainer):
         self.remove_callback(PrinterCallback)
 
     def run(self, checkpoint: Path | None) -> None:
-        """Train, from ``checkpoint`` on where given."""
+        """Train, from ``checkpoint`` on where given.
+
+        On a card, PEFT would copy every adapter's input to fp32; autocast needs no such copy.
+        """
+        with disable_input_dtype_casting(self.model, active=not self.args.use_cpu):
+            self._run(checkpoint)
+
+    def _run(self, checkpoint: Path | None) -> None:
         if checkpoint is None:
             self.train()
             return
@@ -174,7 +185,7 @@ class Loop(SFTTrainer):
         model, total, count = self.model, 0.0, 0
         rows: Rows = list(self.eval_dataset)
         model.eval()
-        with torch.no_grad():
+        with torch.no_grad(), self.compute_loss_context_manager():
             for joined in self.passes(rows):
                 here = trained_tokens([{"labels": joined["labels"][0].tolist()}])
                 ready = self._prepare_inputs(joined)

@@ -10,6 +10,7 @@ from typing import Any
 
 from trainer.contract.errors import ModelUnavailable
 from trainer.contract.job import Job
+from trainer.contract.sizing import Architecture, from_config
 
 BUNDLED = Path(__file__).resolve().parent
 # In this order; never the token that ends a turn, or the model would not learn to stop.
@@ -166,6 +167,11 @@ def count_parameters(source: Source) -> int:
     config = _config(source)
     with torch.device("meta"):
         return int(AutoModelForCausalLM.from_config(config).num_parameters())
+
+
+def architecture(source: Source) -> Architecture | None:
+    """The model's shape for sizing; None for a family that sizing does not know."""
+    return from_config(_config(source).get_text_config().to_dict())
 
 
 def load_base(source: Source, precision: str, device: str, *, attention: str = "sdpa") -> Any:

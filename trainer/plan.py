@@ -4,24 +4,37 @@ import math
 from dataclasses import dataclass
 from statistics import fmean
 
+from trainer.contract.fit import Fit
 from trainer.contract.job import Job
 from trainer.order import batches
 from trainer.packing import first_fit
 
-# Tokens of one forward and backward pass.
+# Tokens of one forward and backward pass where the model's shape does not tell how many fit.
 BUDGET = {"cpu": 16_384, "cuda": 8_192}
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """``kind`` is cpu or cuda; ``memory`` the card's bytes."""
+
+    kind: str
+    name: str
+    memory: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """``passes`` forward and backward passes of at most ``pass_tokens`` make one optimizer step, on average.
 
-    A row longer than ``pass_tokens`` is a pass of its own.
+    A row longer than ``pass_tokens`` is a pass of its own. ``recompute_every`` layers one is recomputed, none
+    when 0. ``predicted_bytes`` is the peak that sizing expects of the card's allocator.
     """
 
     device: str
     device_name: str
     precision: str
+    recompute_every: int
+    predicted_bytes: int | None
     pass_tokens: int
     passes: float
     steps: int
@@ -29,18 +42,24 @@ class Plan:
 
 
 def make_plan(
-    job: Job, lengths: list[int], *, device: str, device_name: str, precision: str
+    job: Job, lengths: list[int], *, device: Device, precision: str, fitted: Fit | None
 ) -> Plan:
-    """Choose the tokens of a pass and count the passes of the first epoch."""
-    tokens = job.plan.tokens or BUDGET[device]
+    """Choose the tokens of a pass and count the passes of the first epoch.
+
+    ``fitted`` is how the model fits the card, where its shape is known.
+    """
+    tokens = job.plan.tokens or (fitted.pass_tokens if fitted else BUDGET[device.kind])
     epoch = batches(len(lengths), batch_size=job.batch_size, seed=job.seed, epoch=0)
     passes = fmean(len(first_fit([lengths[i] for i in batch], tokens)) for batch in epoch)
     per_epoch = math.ceil(len(lengths) / job.batch_size)
     steps = job.max_steps or math.ceil(job.epochs * per_epoch)
+    every = fitted.every if fitted else int(device.kind == "cuda")
     return Plan(
-        device=device,
-        device_name=device_name,
+        device=device.kind,
+        device_name=device.name,
         precision=precision,
+        recompute_every=every if job.plan.recompute is None else job.plan.recompute,
+        predicted_bytes=fitted.need.total - fitted.need.context if fitted else None,
         pass_tokens=tokens,
         passes=round(passes, 2),
         steps=steps,

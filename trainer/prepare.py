@@ -8,10 +8,11 @@ from typing import Any
 
 from trainer import checkpoints, model, quiet
 from trainer.contract import libraries
+from trainer.contract.fit import Fit, fit
 from trainer.contract.job import Job
 from trainer.contract.rows import Rows, read_rows
 from trainer.data import Examples, encode_rows
-from trainer.plan import Plan, make_plan
+from trainer.plan import Device, Plan, make_plan
 from trainer.reporting import Reporter
 from trainer.templates import freeze, learn_format
 
@@ -38,8 +39,6 @@ def prepare(job: Job, rows: Rows, mark: checkpoints.Mark | None, reporter: Repor
 
     Raises ``ModelUnavailable``, ``BadData``, ``ResumeRefused``.
     """
-    import torch
-
     quiet.use_all_threads()
     libraries.import_bitsandbytes()
     source = model.pin(model.find(job))
@@ -47,13 +46,6 @@ def prepare(job: Job, rows: Rows, mark: checkpoints.Mark | None, reporter: Repor
     template_sha256 = hashlib.sha256(freeze(tokenizer).encode()).hexdigest()
     chat_format = learn_format(tokenizer)
     model.choose_pad(tokenizer, chat_format.stop_id)
-    card = torch.cuda.get_device_properties(0) if torch.cuda.is_available() else None
-    precision = model.choose_precision(
-        job.precision, source, card_bytes=card.total_memory if card else None
-    )
-    if mark is not None:
-        checkpoints.check_same_run(mark, template_sha256=template_sha256, precision=precision)
-
     max_length = min(job.max_length, source.context or job.max_length)
     if max_length < job.max_length:
         reporter.warn(
@@ -72,13 +64,16 @@ def prepare(job: Job, rows: Rows, mark: checkpoints.Mark | None, reporter: Repor
     eval_path = Path(job.eval_data) if job.eval_data else None
     eval_examples = encode(eval_path, read_rows(eval_path)) if eval_path else None
     reporter.note("first row, what is trained on in guillemets:\n" + examples.first)
-    plan = make_plan(
-        job,
-        examples.lengths,
-        device="cuda" if card else "cpu",
-        device_name=str(card.name) if card else f"cpu {platform.machine()}",
-        precision=precision,
+    device = this_device()
+    fitted = _fit(job, source, device, max(examples.lengths), reporter)
+    precision = (
+        fitted.precision
+        if fitted
+        else model.choose_precision(job.precision, source, card_bytes=device.memory)
     )
+    if mark is not None:
+        checkpoints.check_same_run(mark, template_sha256=template_sha256, precision=precision)
+    plan = make_plan(job, examples.lengths, device=device, precision=precision, fitted=fitted)
     return Prepared(
         source=source,
         tokenizer=tokenizer,
@@ -90,3 +85,31 @@ def prepare(job: Job, rows: Rows, mark: checkpoints.Mark | None, reporter: Repor
         plan=plan,
         proof_rows=examples.head(PROOF_ROWS),
     )
+
+
+def this_device() -> Device:
+    """The card of this process, or the CPU."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return Device("cpu", f"cpu {platform.machine()}")
+    card = torch.cuda.get_device_properties(0)
+    return Device("cuda", str(card.name), int(card.total_memory))
+
+
+def _fit(
+    job: Job, source: model.Source, device: Device, longest: int, reporter: Reporter
+) -> Fit | None:
+    """How the run fits the card; None on a CPU, and for a model whose shape sizing does not know."""
+    shape = model.architecture(source)
+    if device.memory is None or shape is None:
+        return None
+    asked = None if job.precision == "auto" else job.precision
+    found = fit(shape, card_bytes=device.memory, rank=job.lora.r, longest=longest, precision=asked)
+    if not found.fits:
+        reporter.warn(
+            f"{source.name} with rows of {longest} tokens is expected to need "
+            f"{found.need.total / 1e9:.1f} GB, and {device.name} has {device.memory / 1e9:.1f}: "
+            "it may run out of memory"
+        )
+    return found

@@ -197,7 +197,7 @@ def _train(
 ) -> tuple[list[dict[str, float]], dict[str, float | int | None], list[Any]]:
     """Train and save the adapter to ``new``; return history, metrics and the proof's logits."""
     from trainer import result
-    from trainer.callbacks import Counts, RunCallback
+    from trainer.callbacks import Counts, RunCallback, memory_bytes
     from trainer.loop import Loop
 
     plan, examples = prepared.plan, prepared.examples
@@ -230,6 +230,8 @@ def _train(
         "rows": len(examples.lengths),
         "rows_too_long": len(examples.dropped),
         "train_seconds": round(seconds, 2),
+        "memory_bytes": memory_bytes(),
+        "predicted_bytes": plan.predicted_bytes,
     }
     reporter.phase("save", f"the adapter, after {clock(seconds)}")
     result.save_adapter(loop.model, prepared.tokenizer, new)
@@ -252,6 +254,8 @@ def _announce(job: Job, prepared: "Prepared", loop: Any, reporter: Reporter) -> 
             precision=plan.precision,
             pass_tokens=plan.pass_tokens,
             passes=plan.passes,
+            recompute_every=plan.recompute_every,
+            predicted_bytes=plan.predicted_bytes,
             rows=len(examples.lengths),
             dropped_rows=len(examples.dropped),
             tokens=examples.tokens,

@@ -566,6 +566,17 @@ def test_a_missing_extra_is_named_with_the_line_that_installs_it(
     )
 
 
+@pytest.mark.parametrize("every", [1, 2])
+def test_recomputed_layers_change_nothing(finished, tmp_path, every):
+    output, plain, _ = finished
+    job = job_of(plain.model, plain.data, tmp_path / "run", f"plan.recompute={every}")
+    run(job)
+    (plan,) = events_of(job.output, events.Plan)
+    assert plan.recompute_every == every
+    assert losses_of(job.output) == pytest.approx(losses_of(output), abs=2e-5)
+    assert largest_difference(job.output, output) < 5e-4
+
+
 class Card:
     """A device with room for so many tokens."""
 

@@ -47,6 +47,8 @@ class Plan(Event):
     precision: str
     pass_tokens: int
     passes: float
+    recompute_every: int = 0
+    predicted_bytes: int | None = None
     rows: int
     dropped_rows: int = 0
     tokens: int

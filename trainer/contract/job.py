@@ -52,6 +52,9 @@ class PlanOverrides(_Options):
     tokens: int | None = Field(
         None, ge=1, description="most tokens of a forward pass; a longer row has its own"
     )
+    recompute: int | None = Field(
+        None, ge=0, description="run every n-th layer twice to save memory; 0: none, 1: all"
+    )
 
 
 class Job(_Options):

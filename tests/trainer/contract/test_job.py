@@ -145,7 +145,7 @@ def test_every_other_option_counts_in_the_hash():
         "lora.alpha": 9,
         "lora.dropout": 0.9,
     }
-    plain = {"output", "data", "eval_data", "evaluate", "plan.tokens"}
+    plain = {"output", "data", "eval_data", "evaluate", "plan.tokens", "plan.recompute"}
     plain |= {name for name, _ in options() if name.startswith("checkpoint.")}
     assert {name for name, _ in options()} == set(other) | plain
     hashes = {from_sources(None, [], {name: value}).hash() for name, value in other.items()}
