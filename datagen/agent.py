@@ -17,7 +17,7 @@ from datagen.models import NoReply
 from datagen.prompts.render import TURN_LIMIT, code_of, feedback, opening
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from datagen.episode import Message, PromptStyle, Question, TableRef
     from datagen.models import Model, Reply
@@ -59,8 +59,9 @@ async def work(
     style: PromptStyle,
     turn_limit: int,
     hinted: bool = False,
+    ended: Callable[[str], bool] = lambda _: False,
 ) -> Trace:
-    """The loop itself, from any opening messages."""
+    """The loop itself, from any opening messages; a reply that has `ended` it is not run."""
     began = time.monotonic()
     messages, failure = [*start], None
     turns: list[Turn] = []
@@ -70,15 +71,18 @@ async def work(
         for left in reversed(range(turn_limit)):
             try:
                 reply = await model.reply(messages, session=session)
-            except NoReply as ended:
-                if ended.kind == "unavailable":
+            except NoReply as none:
+                if none.kind == "unavailable":
                     raise
-                failure = ended.kind
-                if ended.reply is not None:
-                    replies.append(ended.reply)
-                    turns.append(Turn(reply=ended.reply.text, code=None, error=True))
+                failure = none.kind
+                if none.reply is not None:
+                    replies.append(none.reply)
+                    turns.append(Turn(reply=none.reply.text, code=None, error=True))
                 break
             replies.append(reply)
+            if ended(reply.text):
+                turns.append(Turn(reply=reply.text, code=None))
+                break
             turn = await asyncio.to_thread(_take_turn, reply, cells, style, left)
             turns.append(turn)
             messages += turn_messages(turn)

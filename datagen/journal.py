@@ -82,13 +82,26 @@ class Journal:
 
     def episodes(self, order: Iterable[str] = ()) -> Iterator[Episode]:
         """Every episode, one at a time: first those of `order` that are there, then all others."""
+        yield from map(self._get, self._in(order))
+
+    def copy_to(self, path: Path, order: Iterable[str] = ()) -> None:
+        """Write the episodes to a file, whole or not at all, in the order that `episodes` gives."""
+        part = path.with_name(path.name + ".part")
+        with self.path.open("rb") as lines, part.open("wb") as file:
+            for key in self._in(order):
+                lines.seek(self._at[key])
+                file.write(lines.readline())
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+
+    def _in(self, order: Iterable[str]) -> Iterator[str]:
         rest = dict.fromkeys(self._at)
         for key in order:
             if key in rest:
                 del rest[key]
-                yield self._get(key)
-        for key in rest:
-            yield self._get(key)
+                yield key
+        yield from rest
 
     def _get(self, key: str) -> Episode:
         with self.path.open("rb") as file:

@@ -1,29 +1,48 @@
-"""Progress of long work: a bar on a terminal, a plain line every few seconds elsewhere."""
+"""Progress of long work: a bar with lines under it on a terminal, a plain line now and then elsewhere."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
+from rich.text import Text
 
 PLAIN_SECONDS = 5.0
+PLAIN_MOST_SECONDS = 60.0  # a plain line is due even if nothing has ended
+LIVE_SECONDS = 0.2
 
 
 class Progress:
-    """Counts up to `total`; shows rate, time left and a note that the caller keeps current."""
+    """Counts up to `total`; shows rate, time left and a note that the caller keeps current.
 
-    def __init__(self, label: str, total: int, console: Console | None = None) -> None:
+    `details` gives further lines, asked for whenever something is shown; only the caller's thread
+    shows anything, so `refresh` has to be called now and then where nothing ends for long. `done` of
+    the total were there before and do not count in the rate.
+    """
+
+    def __init__(
+        self,
+        label: str,
+        total: int,
+        console: Console | None = None,
+        *,
+        done: int = 0,
+        details: Callable[[], Sequence[str]] = list,
+    ) -> None:
         self.console = console or Console(stderr=True)
         self.label = label
         self.total = total
-        self.count = 0
+        self.before = self.count = done
         self.note = ""
+        self.details = details
         self.started = time.monotonic()
-        self.first = self.shown = 0.0
+        self.first = self.shown = self.started
         self.bar = Bar(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -32,13 +51,13 @@ class Progress:
             TimeRemainingColumn(),
             TextColumn("{task.fields[note]}"),
             console=self.console,
-            disable=not self.console.is_terminal,
-            transient=True,
         )
-        self.task = self.bar.add_task(label, total=total, rate="", note="")
+        self.task = self.bar.add_task(label, total=total, completed=done, rate="", note="")
+        self.live = Live(console=self.console, auto_refresh=False, transient=True)
 
     def __enter__(self) -> Self:
-        self.bar.start()
+        if self.console.is_terminal:
+            self.live.start()
         return self
 
     def __exit__(
@@ -47,25 +66,42 @@ class Progress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.bar.stop()
+        self.live.stop()
         if kind is None:
             seconds = time.monotonic() - self.started
-            self.console.print(
-                f"{self.label}: {self.count} in {seconds:.1f} s {self.note}".rstrip()
-            )
+            self._print(f"{self.label}: {self.count} in {seconds:.1f} s {self.note}")
 
     def advance(self, note: str = "") -> None:
         """One more is done."""
-        now = time.monotonic()
-        if not self.count:
-            self.first = self.shown = now
+        if self.count == self.before:
+            self.first = time.monotonic()
         self.count += 1
         self.note = note
-        rate = self.count / max(now - self.first, 1e-9)
-        self.bar.update(self.task, advance=1, rate=f"{rate:.1f}/s", note=note)
-        if not self.console.is_terminal and now - self.shown >= PLAIN_SECONDS:
-            self.shown = now
-            left = (self.total - self.count) / rate
-            self.console.print(
-                f"{self.label}: {self.count}/{self.total}, {rate:.1f}/s, {left:.0f} s left {note}".rstrip()
-            )
+        self.bar.update(self.task, advance=1, rate=f"{self._rate():.1f}/s", note=note)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show where things stand, unless that was done a moment ago."""
+        quiet = time.monotonic() - self.shown
+        if self.console.is_terminal:
+            if quiet >= LIVE_SECONDS:
+                lines = [Text(line) for line in self.details()]
+                self.live.update(Group(self.bar.get_renderable(), *lines), refresh=True)
+                self.shown = time.monotonic()
+        elif quiet >= (PLAIN_SECONDS if self.count > self._told else PLAIN_MOST_SECONDS):
+            self._told = self.count
+            self.shown = time.monotonic()
+            rate = self._rate()
+            left = f", {(self.total - self.count) / rate:.0f} s left" if rate else ""
+            said = "; ".join([self.note, *self.details()]).removeprefix("; ")
+            self._print(f"{self.label}: {self.count}/{self.total}, {rate:.1f}/s{left} {said}")
+
+    _told = 0
+
+    def _rate(self) -> float:
+        """Of those that ended after the first one: starting up is no part of it."""
+        since = self.count - self.before - 1
+        return since / (time.monotonic() - self.first) if since > 0 else 0.0
+
+    def _print(self, line: str) -> None:
+        self.console.print(line.rstrip(), highlight=False, soft_wrap=True, markup=False)

@@ -7,23 +7,33 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from datagen.sandbox import Sandbox
 
 if TYPE_CHECKING:
-    from datagen.attempts import Task
+    from datagen.episode import TableRef
 
 TABLES_AT_ONCE = 8
 Key = tuple[Path, ...]
 
 
-def tables_of(task: Task) -> Key:
+class Placed(Protocol):
+    """Tables, the first of which is `df`, and where they lie, in that order."""
+
+    @property
+    def tables(self) -> list[TableRef]: ...
+
+    @property
+    def paths(self) -> list[Path]: ...
+
+
+def tables_of(task: Placed) -> Key:
     """What tasks that share a sandbox server have in common."""
     return tuple(task.paths)
 
 
-def start(task: Task) -> Sandbox:
+def start(task: Placed) -> Sandbox:
     """The sandbox over the task's tables, each read as its episode says."""
     pairs = zip(task.tables, task.paths, strict=True)
     return Sandbox({table.name: (path, table.reading) for table, path in pairs})
@@ -39,7 +49,7 @@ class WarmTables:
     """At most `limit` sandboxes at a time; leave it with `close`, when nobody uses one."""
 
     def __init__(
-        self, limit: int = TABLES_AT_ONCE, starter: Callable[[Task], Sandbox] = start
+        self, limit: int = TABLES_AT_ONCE, starter: Callable[[Placed], Sandbox] = start
     ) -> None:
         self._limit = limit
         self._starter = starter
@@ -47,7 +57,7 @@ class WarmTables:
         self._freed = asyncio.Condition()
 
     @asynccontextmanager
-    async def over(self, task: Task) -> AsyncIterator[Sandbox]:
+    async def over(self, task: Placed) -> AsyncIterator[Sandbox]:
         """The sandbox over the task's tables; waits for a place where all servers are in use.
 
         Raises what starting one raises: NotFound, BadData, NotInstalled, SandboxUnsafe.
@@ -66,7 +76,7 @@ class WarmTables:
             await _end(held)
         self._held.clear()
 
-    async def _take(self, task: Task) -> _Held:
+    async def _take(self, task: Placed) -> _Held:
         key = tables_of(task)
         async with self._freed:
             while key not in self._held and len(self._held) >= self._limit:

@@ -25,6 +25,8 @@ ASKED = 240
 MAX_LENGTH = 160
 BUNDLED = ("airlines", "penguins", "planes", "seattle_weather")
 HELD_OUT = ("penguins", "seattle_weather")
+# What the tiny model was made for, answered without a key.
+TINY = ("--families", "basic", "--prompt", "brief", "--teacher", "scripted")
 PROMISED_DIFFERENCE = 0.40
 PROMISED_P = 0.001
 
@@ -48,7 +50,9 @@ def run(*, out: Path | None, seed: int, world: World, view: View) -> int:
     view.say(
         "2/5 episodes: template questions, answered by code that runs in the sandbox, verified"
     )
-    story.datagen("episodes", *tables, "--out", data, "--per-table", PER_TABLE, "--seed", seed)
+    story.datagen(
+        "episodes", *tables, "--out", data, *TINY, "--per-table", PER_TABLE, "--seed", seed
+    )
     held_out = [part for name in HELD_OUT for part in ("--hold-out", name)]
     story.datagen("split", data / "episodes.jsonl", *held_out, "--seed", seed)
     rows = data / "train_openai.jsonl"

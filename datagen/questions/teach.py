@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from datagen.models import Reply, ScriptedTeacher
 from datagen.prompts.render import as_reply, opening
 from datagen.questions.basic import script
+from datagen.questions.family import LOOK
 
 if TYPE_CHECKING:
     from datagen.episode import Message, Question
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 SLIP = "submit(answer)"  # before anything was computed: a NameError
 SLIP_SHARE = 0.1
-LOOK = "# look\n"  # in a solution: what comes before it is a turn of its own
 
 
 def scripted_teacher(tasks: Sequence[Task], *, seed: int) -> ScriptedTeacher:

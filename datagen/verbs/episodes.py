@@ -1,63 +1,156 @@
-"""Ask questions about CSV files and keep the verified answers."""
+"""Ask questions about CSV files, have them answered, and keep the answers that are verified."""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datagen.verbs.arguments import whole_count
-from datagen.verbs.watch import watched
-from trainer.contract.errors import OutputExists
+from datagen.verbs.arguments import share, whole_count
+from datagen.verbs.reading_flags import add_reading_flags, check_named, given_of
+from datagen.verbs.teachers import account_of, add_teacher_flags
+from trainer.contract.errors import BadData, OutputExists, TeacherUnavailable, Usage
 
 if TYPE_CHECKING:
+    from datagen.attempts import How
+    from datagen.making import Making
     from datagen.verbs.arguments import Verbs
+
+LEDGER = "calls.jsonl"
 
 
 def add(verbs: Verbs) -> None:
     verb = verbs.add_parser(
         "episodes", help="ask questions about CSV files and keep the verified answers"
     )
-    verb.add_argument("csv", type=Path, nargs="+", metavar="CSV")
+    verb.add_argument("csv", type=Path, nargs="*", metavar="CSV")
     verb.add_argument("--out", type=Path, required=True, help="folder to write episodes.jsonl to")
     verb.add_argument(
-        "--per-table",
-        type=whole_count,
-        default=40,
-        metavar="N",
-        help="questions for each table (40)",
+        "--questions", type=Path, metavar="FILE", help="ask these, of datagen questions"
     )
-    verb.add_argument("--teacher", choices=["scripted"], default="scripted")
+    verb.add_argument(
+        "--source",
+        choices=["template", "procedural", "proposed", "all"],
+        default="all",
+        help="where questions come from (all; proposed ones need a model)",
+    )
+    verb.add_argument(
+        "--families", choices=["basic", "all"], default="all", help="template families (all)"
+    )
+    verb.add_argument(
+        "--per-table", type=whole_count, default=40, metavar="N", help="questions a table (40)"
+    )
+    verb.add_argument("--reword", action="store_true", help="have the model word the programs")
+    verb.add_argument("--prompt", choices=["brief", "full"], default="full")
+    verb.add_argument(
+        "--attempts",
+        type=whole_count,
+        default=3,
+        metavar="N",
+        help="most attempts at a question whose answer is known (3)",
+    )
+    verb.add_argument(
+        "--traces",
+        type=whole_count,
+        default=1,
+        metavar="N",
+        help="different right attempts to collect of such a question (1)",
+    )
+    verb.add_argument(
+        "--rule",
+        choices=["majority", "strict"],
+        default="majority",
+        help="where the answer is not known: three of five agree with gold, or a sequential test",
+    )
+    verb.add_argument(
+        "--audit",
+        type=share,
+        default=0.05,
+        metavar="SHARE",
+        help="verified episodes that --audit-model, if given, solves again (0.05)",
+    )
     verb.add_argument("--seed", type=int, default=0)
+    verb.add_argument("--json", action="store_true", help="print the counts as JSON")
+    add_teacher_flags(verb)
+    add_reading_flags(verb)
     verb.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    from datagen.episode import write_episodes
-    from datagen.generate import Task, attempt_all, table_ref
-    from datagen.questions.basic import ask
-    from datagen.questions.teach import scripted_teacher
+    from datagen.journal import Journal
+    from datagen.making import Making
+
+    target, journal = args.out / "episodes.jsonl", args.out / "episodes.journal.jsonl"
+    if target.exists() and not journal.exists():
+        raise OutputExists(f"{target} is already there", "choose another --out, or remove it")
+    if bool(args.csv) == bool(args.questions):
+        raise Usage("no CSV and no --questions, or both", "give one of them")
+    if args.teacher == "scripted" and (args.source == "proposed" or args.reword):
+        raise Usage("the scripted teacher proposes and words no questions", "choose a model")
+    making = Making(args.out, style=args.prompt, seed=args.seed)
+    with account_of(args, args.out / LEDGER) as account:
+        making.account = account
+        _gather(args, making)
+        with Journal(journal, making.tally.add) as book:
+            try:
+                asyncio.run(making.make(book, _how(args, making)))
+            finally:  # also of a run that was stopped: what is there can be used, the journal goes on
+                book.copy_to(target, making.order)
+                _report(args, making, target)
+    if making.unanswered:
+        raise TeacherUnavailable(
+            f"{making.unanswered} questions got no answer for now",
+            "run the same command again: it asks only these",
+        )
+    journal.unlink()
+    return 0
+
+
+def _gather(args: argparse.Namespace, making: Making) -> None:
     from datagen.tables import profile_table
 
-    target = args.out / "episodes.jsonl"
-    if target.exists():
-        raise OutputExists(f"{target} is already there", "choose another --out, or remove it")
-    tasks = []
-    for path in args.csv:
-        found = profile_table(path)
-        questions = ask(found, count=args.per_table, seed=args.seed)
-        tasks += [
-            Task(question=q, tables=[table_ref(found, args.out)], paths=[path.resolve()])
-            for q in questions
-        ]
-    teacher = scripted_teacher(tasks, seed=args.seed)
-    journal = args.out / "episodes.journal.jsonl"
-    with watched("answering", len(tasks)) as count:
-        done = attempt_all(tasks, teacher, seed=args.seed, journal=journal, done=count)
-    write_episodes(target, done)
-    journal.unlink()
-    verified = sum(e.verdict.verified for e in done)
-    print(
-        f"{verified} of {len(done)} episodes verified, sandbox {done[0].provenance.sandbox_level}: {target}"
+    if args.questions is not None:
+        making.read(args.questions)
+    else:
+        given = given_of(args)
+        profiles = [profile_table(path, given=given) for path in args.csv]
+        check_named(given, profiles)
+        making.ask(profiles, source=args.source, families=args.families, count=args.per_table)
+    making.reword = args.reword
+    if not making.tasks and not making.proposals:
+        raise BadData("these tables give no question", "look at them with: datagen profile")
+
+
+def _how(args: argparse.Namespace, making: Making) -> How:
+    from datagen.attempts import How
+
+    account = making.account
+    return How(
+        seed=args.seed,
+        attempts=args.attempts,
+        traces=args.traces,
+        rule=args.rule,
+        audit=args.audit,
+        sampling=account.sampling if account else {},
+        licence=account.licence(account.teacher.name) if account else None,
     )
-    return 0
+
+
+def _report(args: argparse.Namespace, making: Making, target: Path) -> None:
+    from datagen.tally import money
+
+    tally, account = making.tally, making.account
+    status = account.status() if account else None
+    if args.json:
+        print(json.dumps(making.counts() | {"file": str(target)}))
+        return
+    for line in tally.table():
+        print(line)
+    if status is not None:
+        print(money(status, tally.asked.total(), len(making.order)))
+    for reason, times in making.dropped.most_common():
+        print(f"proposals dropped: {times} {reason}")
+    level = ", ".join(sorted(tally.levels)) or "not used"
+    print(f"{tally.right} of {tally.asked.total()} episodes verified, sandbox {level}: {target}")

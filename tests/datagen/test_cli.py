@@ -3,6 +3,8 @@ from pathlib import Path
 
 from datagen.cli import main
 
+DEMO = ["--families", "basic", "--prompt", "brief", "--teacher", "scripted"]
+
 
 def test_tables_to_rows(tmp_path: Path, capsys):
     tables, out = tmp_path / "tables", tmp_path / "episodes"
@@ -11,7 +13,7 @@ def test_tables_to_rows(tmp_path: Path, capsys):
     assert len(csvs) == 6
     assert main(["profile", "--json", *csvs]) == 0
     capsys.readouterr()
-    assert main(["episodes", *csvs, "--out", str(out), "--per-table", "5"]) == 0
+    assert main(["episodes", *csvs, "--out", str(out), "--per-table", "5", *DEMO]) == 0
     assert "25 of 25 episodes verified" in capsys.readouterr().out
     assert main(["split", str(out / "episodes.jsonl"), "--hold-out", "penguins"]) == 0
     rows = tmp_path / "rows.jsonl"
@@ -22,7 +24,7 @@ def test_tables_to_rows(tmp_path: Path, capsys):
 def test_existing_episodes_are_not_replaced(tmp_path: Path, shop: Path, capsys):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "episodes.jsonl").write_text("precious")
-    assert main(["episodes", str(shop), "--out", str(tmp_path / "out")]) == 5
+    assert main(["episodes", str(shop), "--out", str(tmp_path / "out"), *DEMO]) == 5
     assert (tmp_path / "out" / "episodes.jsonl").read_text() == "precious"
     assert "already there" in capsys.readouterr().err
 

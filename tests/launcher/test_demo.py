@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from datagen.cli import main as datagen
-from launcher.demo import MAX_LENGTH, _shortened, options
+from launcher.demo import MAX_LENGTH, TINY, _shortened, options
 from trainer.contract.job import from_sources
 from trainer.contract.rows import read_rows
 from trainer.data import encode_rows
@@ -14,7 +14,8 @@ from trainer.templates import freeze, learn_format
 def test_rows_have_at_most_160_tokens_and_few_are_dropped(tmp_path: Path):
     assert datagen(["tables", "--out", str(tmp_path / "t"), "--invent", "8", "--seed", "3"]) == 0
     csvs = [str(path) for path in sorted((tmp_path / "t").glob("*.csv"))]
-    assert datagen(["episodes", *csvs, "--out", str(tmp_path), "--per-table", "26"]) == 0
+    questions = ["--per-table", "26", *TINY]
+    assert datagen(["episodes", *csvs, "--out", str(tmp_path), *questions]) == 0
     rows = tmp_path / "rows.jsonl"
     assert datagen(["export", str(tmp_path / "episodes.jsonl"), "--out", str(rows)]) == 0
 

@@ -1,0 +1,65 @@
+import io
+import itertools
+
+import pytest
+from rich.console import Console
+
+from datagen.progress import Progress
+
+
+@pytest.fixture
+def seconds(monkeypatch):
+    """A clock that the test moves."""
+    now = [100.0]
+    monkeypatch.setattr("datagen.progress.time.monotonic", lambda: now[0])
+    return now
+
+
+def plain() -> Console:
+    return Console(file=io.StringIO(), force_terminal=False, width=60)
+
+
+def shown(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_plain_lines_come_every_few_seconds_with_rate_and_details(seconds):
+    console = plain()
+    with Progress("episodes", 100, console, done=40, details=lambda: ["spent: $1"]) as progress:
+        for _ in range(20):
+            seconds[0] += 0.5
+            progress.advance("7 verified")
+    assert shown(console).splitlines() == [
+        "episodes: 50/100, 2.0/s, 25 s left 7 verified; spent: $1",
+        "episodes: 60/100, 2.0/s, 20 s left 7 verified; spent: $1",
+        "episodes: 60 in 10.0 s 7 verified",
+    ]
+
+
+def test_a_plain_line_is_due_in_a_minute_though_nothing_ends(seconds):
+    console, calls = plain(), itertools.count()
+    with Progress("asking", 9, console, details=lambda: [f"in flight {next(calls)}"]) as progress:
+        for _ in range(130):
+            seconds[0] += 1
+            progress.refresh()
+    assert [line for line in shown(console).splitlines() if "0/9" in line] == [
+        "asking: 0/9, 0.0/s in flight 0",
+        "asking: 0/9, 0.0/s in flight 1",
+    ]
+
+
+def test_a_terminal_shows_the_bar_and_the_lines_under_it(seconds):
+    console = Console(file=io.StringIO(), force_terminal=True, width=100)
+    with Progress("episodes", 4, console, details=lambda: ["yield: [all] 50%"]) as progress:
+        seconds[0] += 1
+        progress.advance("1 verified")
+    assert "1/4" in shown(console)
+    assert "yield: [all] 50%" in shown(console)
+
+
+def test_nothing_is_said_at_the_end_of_work_that_failed(seconds):
+    console = plain()
+    with pytest.raises(ValueError, match="x"), Progress("w", 1, console):
+        raise ValueError("x")
+    assert shown(console) == ""
