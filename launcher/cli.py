@@ -114,7 +114,7 @@ def _dry_run(
 ) -> int:
     import json
 
-    from launcher.view import open_view
+    from launcher.screen import open_view
     from launcher.world import World
 
     world = World()
@@ -127,8 +127,9 @@ def _dry_run(
 
 def _story(request: "Request", *, as_json: bool) -> int:
     """The story of ``train``, from wherever the run is, and its outcome."""
+    from launcher.screen import open_view
     from launcher.train import train
-    from launcher.view import clock, compared_lines, open_view
+    from launcher.view import clock, compared_lines
     from launcher.world import World
 
     world = World()
@@ -183,8 +184,8 @@ def stop_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def stop(options: argparse.Namespace) -> int:
+    from launcher.screen import open_view
     from launcher.stop import stop
-    from launcher.view import open_view
     from launcher.world import World
 
     world = World()
@@ -204,7 +205,7 @@ def stop(options: argparse.Namespace) -> int:
 
 def receipt(options: argparse.Namespace) -> int:
     from launcher.rental.verbs import ask_receipt
-    from launcher.view import open_view
+    from launcher.screen import open_view
     from launcher.world import World
 
     world = World()
@@ -221,7 +222,7 @@ def reap_flags(parser: argparse.ArgumentParser) -> None:
 
 def reap(options: argparse.Namespace) -> int:
     from launcher.rental.verbs import reap
-    from launcher.view import open_view
+    from launcher.screen import open_view
     from launcher.world import World
 
     world = World()
@@ -249,7 +250,7 @@ def doctor_flags(parser: argparse.ArgumentParser) -> None:
 def doctor(options: argparse.Namespace) -> int:
     from launcher import settings
     from launcher.doctor import add_registry, add_volume, examine, lines
-    from launcher.view import open_view
+    from launcher.screen import open_view
     from launcher.world import World
 
     world = World()
@@ -284,7 +285,7 @@ def image(options: argparse.Namespace) -> int:
     from launcher import settings
     from launcher.image import publish
     from launcher.machines.scene import Scene
-    from launcher.view import open_view
+    from launcher.screen import open_view
     from launcher.world import World
 
     world = World()
@@ -303,7 +304,7 @@ def guard_flags(parser: argparse.ArgumentParser) -> None:
 
 def guard(options: argparse.Namespace) -> int:
     from launcher.guard import watch
-    from launcher.view import open_view
+    from launcher.screen import open_view
     from launcher.world import World
 
     world = World()
@@ -359,7 +360,7 @@ def demo_flags(parser: argparse.ArgumentParser) -> None:
 
 def demo(options: argparse.Namespace) -> int:
     from launcher.demo import run
-    from launcher.view import open_view
+    from launcher.screen import open_view
     from launcher.world import World
 
     world = World()

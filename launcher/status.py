@@ -1,5 +1,6 @@
 """What became of a run: from its journal, its events and its locks."""
 
+import os
 import signal
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -20,6 +21,7 @@ from trainer.contract.errors import (
     TrainingFailed,
 )
 
+TAIL = 16 * 1024
 # What may work another time with the same job and data, once its cause is gone.
 RESUMABLE = {NoSpace, NotInstalled, TrainingFailed}
 
@@ -119,6 +121,26 @@ def attempt_offset(entries: Sequence[Entry]) -> int:
     return int(starts[-1].facts.get("offset", 0)) if starts else 0
 
 
+def last_step(path: Path) -> events.Step | None:
+    """The newest step in an events file, read from its end: a long run has written megabytes."""
+    back = TAIL
+    while True:
+        try:
+            with path.open("rb") as file:
+                size = file.seek(0, os.SEEK_END)
+                begun = max(0, size - back)
+                file.seek(begun)
+                lines = file.read(size - begun).split(b"\n")
+        except OSError:
+            return None
+        for line in reversed(lines[bool(begun) : -1]):
+            if isinstance(event := events.parse(line), events.Step):
+                return event
+        if not begun:
+            return None
+        back *= 4
+
+
 def look(run: Run, *, now: float | None = None) -> Status:
     """Read a run's state from its folder; takes no lock and changes nothing.
 
@@ -127,12 +149,7 @@ def look(run: Run, *, now: float | None = None) -> Status:
     entries = read(run.journal)
     facts = summary(run, entries)
     now = now or (entries[-1].time if entries else 0.0)
-    try:
-        seen, _ = events.read(run.events)
-        attempt, _ = events.read(run.events, min(attempt_offset(entries), _size(run)))
-    except Fault:
-        seen, attempt = [], []
-    steps = [event for event in seen if isinstance(event, events.Step)]
+    step = last_step(run.events)
     state, reason = str(facts["state"]), str(facts.get("cause", ""))
     pod = rented(entries)
     kept = pod is not None and not pod.released
@@ -141,13 +158,13 @@ def look(run: Run, *, now: float | None = None) -> Status:
     elif pod is not None and kept:
         state, reason = _on_pod(run, pod, now)
     elif state == "started":
-        state, reason = _unnoted(run, attempt)
+        state, reason = _unnoted(run, entries)
     return Status(
         id=run.id,
         state=state,
-        step=steps[-1].step if steps else None,
-        steps=steps[-1].steps if steps else None,
-        loss=steps[-1].loss if steps else None,
+        step=step.step if step else None,
+        steps=step.steps if step else None,
+        loss=step.loss if step else None,
         where=facts.get("where"),
         model=facts.get("model"),
         created=facts.get("created"),
@@ -169,8 +186,12 @@ def _on_pod(run: Run, pod: Rented, now: float) -> tuple[str, str]:
     return "running", "" if is_locked(run.lock) else f"watch it with: launch attach {run.id}"
 
 
-def _unnoted(run: Run, attempt: Sequence[events.Event]) -> tuple[str, str]:
+def _unnoted(run: Run, entries: Sequence[Entry]) -> tuple[str, str]:
     """State and reason of an attempt whose end no launcher saw."""
+    try:
+        attempt, _ = events.read(run.events, min(attempt_offset(entries), _size(run)))
+    except Fault:
+        attempt = []
     fault = fault_of(run, attempt, exit_code=None)
     if fault is None:
         return "finished", ""

@@ -1,11 +1,9 @@
 """What a person, or a program, sees of a story while it runs.
 
-``open_view`` chooses: a live picture on a terminal, plain lines elsewhere, JSON lines on request.
-Stories only speak to the ``View`` protocol.
+Stories only speak to the ``View`` protocol; ``launcher.screen`` chooses the view.
 """
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import IO, Any, Protocol, Self
@@ -247,14 +245,3 @@ class Stage:
             rate = (done - self._first) / seconds
             text += f"  {rate:.3g}/s  {clock((total - done) / rate)} left"
         return text
-
-
-def open_view(*, world: World, as_json: bool = False) -> View:
-    """Choose the view that suits stdout."""
-    if as_json:
-        return JsonView(sys.stdout, world=world)
-    if not sys.stdout.isatty():
-        return PlainView(sys.stdout, world=world)
-    from launcher.live import live_view
-
-    return live_view(world=world)

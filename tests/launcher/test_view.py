@@ -5,7 +5,6 @@ import re
 import pytest
 from rich.console import Console
 
-from launcher import view
 from launcher.live import LiveView
 from launcher.view import JsonView, Pace, PlainView, clock, compared_lines, line
 from launcher.world import World
@@ -163,11 +162,6 @@ def test_other_commands_may_print_between_two_pictures():
         assert out.getvalue() == before
         live.progress("asking", 1, 1)
     assert out.getvalue().count("\x1b[?25h") == 2  # the cursor comes back each time
-
-
-def test_a_pipe_gets_plain_lines(capsys):
-    assert type(view.open_view(world=World())) is PlainView
-    assert type(view.open_view(world=World(), as_json=True)) is JsonView
 
 
 def test_base_against_adapter_is_one_line_also_when_it_got_worse():
