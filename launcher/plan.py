@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from launcher.errors import OverBudget
@@ -41,6 +42,7 @@ SPEED = {
 USUAL = 60
 USED = 0.3  # share of that speed that training reaches
 BYTES_PER_TOKEN = 4
+BYTES_PER_PARAMETER = 2
 UNNAMED = 3.0  # billion parameters, when the model's name does not tell
 
 
@@ -81,6 +83,9 @@ def size(job: Job, data: Rows) -> Size:
     parameters = float(named[1]) if named else UNNAMED
     if job.model == "bundled:tiny":
         parameters = 0.001
+    elif Path(job.model).is_dir():
+        weights = Path(job.model).glob("*.safetensors")
+        parameters = sum(path.stat().st_size for path in weights) / BYTES_PER_PARAMETER / 1e9
     letters = sum(len(str(row.messages)) for row in data.rows)
     epochs = job.epochs
     if job.max_steps is not None:

@@ -1,5 +1,7 @@
 """The job's arrival: what was uploaded is what its names say, or the job is turned down."""
 
+import shutil
+import tarfile
 from pathlib import Path
 
 from trainer.contract.episodes import lay_out, tables_of
@@ -12,18 +14,20 @@ from trainer.contract.pod import (
     JOB_REJECTED,
     RUN,
     upload_name,
+    uploaded_model,
     uploaded_sha256,
 )
 
 EPISODES = "episodes"
+MODEL = "model"
 
 
 def pick_up(root: Path) -> Job | None:
     """Take the job from the inbox: ``None`` when there is none yet.
 
     Every file there must have the content that its name says; one that has not is deleted, so that it
-    is uploaded anew. The job accepted is written to ``root / job.json``, with ``run`` as its output and
-    its episodes laid out with their tables.
+    is uploaded anew. The job accepted is written to ``root / job.json``, with ``run`` as its output, its
+    episodes laid out with their tables, and a model that was uploaded at its path at home.
     Raises ``BadJob`` after renaming the job file.
     """
     inbox = root / INBOX
@@ -37,7 +41,13 @@ def pick_up(root: Path) -> Job | None:
         faults = ["; ".join([str(fault), *fault.faults])]
     else:
         if not faults:
-            job = job.model_copy(update={"output": RUN, "evaluate": _lay_out(job, root)})
+            job = job.model_copy(
+                update={
+                    "output": RUN,
+                    "evaluate": _lay_out(job, root),
+                    "model": _unpack(job, root),
+                }
+            )
             new = root / f".{JOB}.new"
             new.write_text(job.to_json(), encoding="utf-8")
             new.replace(root / JOB)
@@ -64,6 +74,12 @@ def _faults(job: Job, root: Path) -> list[str]:
             faults.append(
                 f"{path.name[:12]}... has the content of {found[:12]}...: upload it again"
             )
+    if (uploaded := uploaded_model(job.model)) is not None:
+        sha256, place = uploaded[0], Path(uploaded[1])
+        if not (root / upload_name(sha256)).is_file():
+            faults.append(f"model: {upload_name(sha256)} was not uploaded")
+        elif place.exists() and place.resolve() != (root / MODEL).resolve():
+            faults.append(f"model: the pod has a {place} of its own: give the folder another name")
     if job.evaluate is not None and not faults:
         faults = [
             f"evaluate: table {name} ({sha256[:12]}...) was not uploaded"
@@ -71,6 +87,32 @@ def _faults(job: Job, root: Path) -> list[str]:
             if not (root / upload_name(sha256)).is_file()
         ]
     return faults
+
+
+def restore(root: Path) -> None:
+    """Let an uploaded model be where the job says, also on the new disk of a container that restarted.
+
+    Raises ``OSError`` where it cannot be there.
+    """
+    if not (root / MODEL).is_dir():
+        return
+    place = Path(Job.from_json(root / JOB).model)
+    if place.is_absolute() and not place.exists():
+        place.unlink(missing_ok=True)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(root / MODEL)
+
+
+def _unpack(job: Job, root: Path) -> str:
+    """The model as the trainer is to name it."""
+    uploaded = uploaded_model(job.model)
+    if uploaded is None:
+        return job.model
+    sha256, path = uploaded
+    shutil.rmtree(root / MODEL, ignore_errors=True)
+    with tarfile.open(root / upload_name(sha256)) as archive:
+        archive.extractall(root / MODEL, filter="data")
+    return path
 
 
 def _lay_out(job: Job, root: Path) -> str | None:

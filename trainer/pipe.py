@@ -41,8 +41,8 @@ class PipeWriter:
 
 
 def is_supervised() -> bool:
-    """Whether a supervisor started this process, and decides what comes next."""
-    return EVENTS_FD in os.environ
+    """Whether another process decides what comes next: a supervisor, or of several ranks the first."""
+    return EVENTS_FD in os.environ or os.environ.get("RANK", "0") != "0"
 
 
 def open_events(path: Path) -> Writer | PipeWriter:

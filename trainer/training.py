@@ -10,7 +10,7 @@ from trainer.contract.errors import BadJob, Fault, Interrupted, NoSpace, Trainin
 from trainer.contract.job import Job
 from trainer.keeper import Keeper
 from trainer.outside import Child
-from trainer.pickup import pick_up
+from trainer.pickup import pick_up, restore
 from trainer.stall import Watch
 
 POLL = 0.2
@@ -153,6 +153,10 @@ class Training:
         )
 
     def _start(self, argv: Sequence[str], *, events: bool) -> Child:
+        try:
+            restore(self._places.root)
+        except OSError as error:
+            self._keeper.warn(f"the model cannot be put where it was: {error}")
         env = self._keeper.environment | {"HF_HOME": str(self._places.hf)}
         for name in pod.SECRET_NAMES:
             # A path, so that the secret itself is in no process's environment.

@@ -7,7 +7,7 @@ from typing import Any
 from launcher import guard, plan
 from launcher.journal import Entry, of_this_run
 from launcher.machines.scene import Scene
-from launcher.rental import rent
+from launcher.rental import model, rent
 from launcher.rental.names import Rented, key_file, rented, spent
 from launcher.rental.offer import Offer, look, quotes
 from launcher.rental.pod import PodWork
@@ -60,14 +60,11 @@ class RunPod:
                 "say where to push it, as --image-repo ghcr.io/me/sft-launch (or image_repo in "
                 "launch.toml), or name one that exists with --image",
             )
-        if Path(job.model).is_dir():
-            raise Usage(
-                f"{job.model} is a folder here: a pod cannot load it",
-                "name a model of the Hugging Face hub, or bundled:tiny",
-            )
         self._secret = runpod(self.scene.world)
 
     def offer(self, run: Run, job: Job, data: Rows, past: Sequence[Entry]) -> dict[str, Any]:
+        if Path(job.model).is_absolute():
+            model.check(Path(job.model))
         self._offer = look(self.api, self.scene, plan.size(job, data))
         before = spent(past, self.scene.world.now())
         deals = quotes(self._offer, self.scene, spent=before)

@@ -1,10 +1,11 @@
 """What goes into the pod: data by hash, secrets into memory, the job last of all."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from launcher.machines.scene import Scene
-from launcher.rental import checkpoint
+from launcher.rental import checkpoint, model
 from launcher.rental.reach import Reach
 from launcher.runs import Log, Run
 from launcher.secrets import find
@@ -14,6 +15,8 @@ from trainer.contract import pod as border
 from trainer.contract.errors import Interrupted
 from trainer.contract.job import Job
 
+ARCHIVE = ".model.tar"
+
 
 def hand_over(
     run: Run, job: Job, reach: Reach, log: Log, scene: Scene, *, offset: int, resume: bool
@@ -22,7 +25,8 @@ def hand_over(
 
     Each is fit to be repeated: what is there already is not sent again.
     """
-    names = send_files(run, files_of(job), reach, log, scene)
+    with packed(run, job) as archive:
+        names = send_files(run, [*files_of(job), *archive], reach, log, scene)
     _stay(scene)
     send_secrets(reach, log, scene)
     _stay(scene)
@@ -36,12 +40,33 @@ def hand_over(
             "eval_data": names[job.eval_data] if job.eval_data else None,
             "evaluate": names[job.evaluate] if job.evaluate else None,
             "output": border.RUN,
+            "model": _model(job, names),
         }
     )
     with log.effect("start", offset=offset, resume=resume):
         if not accepted(run, offset):
             target = f"{border.inbox(run.id)}/{border.JOB}"
             reach.link.ask(lambda session: session.put(target, told.to_json().encode()))
+
+
+@contextmanager
+def packed(run: Run, job: Job) -> Iterator[list[str]]:
+    """The archive of a model that is a folder here, while it is needed; none for another model."""
+    if not Path(job.model).is_absolute():
+        yield []
+        return
+    archive = run.folder / ARCHIVE
+    try:
+        model.pack(Path(job.model), archive)
+        yield [str(archive)]
+    finally:
+        archive.unlink(missing_ok=True)
+
+
+def _model(job: Job, names: Mapping[str, str]) -> str:
+    archive = next((names[path] for path in names if Path(path).name == ARCHIVE), None)
+    sha256 = border.uploaded_sha256(archive) if archive else None
+    return border.model_name(sha256, job.model) if sha256 else job.model
 
 
 def files_of(job: Job) -> list[str]:

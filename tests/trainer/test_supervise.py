@@ -1,10 +1,12 @@
 """The supervisor in virtual time: a world whose clock moves when it waits, and a scripted trainer."""
 
 import hashlib
+import io
 import itertools
 import json
 import os
 import signal
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -881,3 +883,50 @@ def test_episodes_without_their_tables_are_turned_down(places):
     keep(world)
     assert "table ../tables/t.csv" in only(places, events.Warning)[0].message
     assert (places.root / "inbox" / "job.rejected.json").exists()
+
+
+def upload_model(places, home):
+    """A job whose model is the folder ``home`` of another machine."""
+    block = io.BytesIO()
+    with tarfile.open(fileobj=block, mode="w") as tar:
+        entry = tarfile.TarInfo("sub/config.json")
+        entry.size = 2
+        tar.addfile(entry, io.BytesIO(b"{}"))
+    digest = hashlib.sha256(block.getvalue()).hexdigest()
+    inbox = places.root / "inbox"
+    inbox.mkdir(parents=True, exist_ok=True)
+    (inbox / digest).write_bytes(block.getvalue())
+    upload(places, model=pod.model_name(digest, str(home)))
+
+
+def test_an_uploaded_model_is_at_its_path_also_after_a_restart(places, tmp_path):
+    home, seen = tmp_path / "home" / "me" / "model", []
+
+    def look(world, argv):
+        seen.append((home / "sub" / "config.json").read_text())
+        return endless(world, argv) if len(seen) == 1 else good(world, argv)
+
+    world = World(places, trainers=[look, look])
+    upload_model(places, home)
+    world.at(400, world.stop)
+    keep(world)
+    home.unlink()  # the container's disk is a new one
+    (places.root / "released").unlink()
+    keep(world)
+    assert seen == ["{}", "{}"]
+    assert Job.from_json(places.root / "job.json").model == str(home)
+
+
+def test_a_model_that_would_hide_a_folder_of_the_pod_is_turned_down(places, tmp_path):
+    world = World(places)
+    upload_model(places, tmp_path)
+    keep(world)
+    assert "of its own" in only(places, events.Warning)[0].message
+    assert not (places.root / "job.json").exists()
+
+
+def test_a_model_that_was_not_uploaded_is_turned_down(places):
+    world = World(places)
+    upload(places, model=pod.model_name("0" * 64, "/home/me/model"))
+    keep(world)
+    assert "was not uploaded" in only(places, events.Warning)[0].message

@@ -9,7 +9,8 @@ How a run goes, seen from the laptop:
 2. each file is uploaded to ``inbox/<sha256 of its content>`` (first as ``<sha256>.part``, renamed when
    whole), secrets to ``SECRETS/<NAME>`` (a folder that is there, 0700), and the job, whose ``data``,
    ``eval_data`` and ``evaluate`` are ``inbox/<sha256>``, to ``inbox/job.json.part``; the tables that the
-   episodes of ``evaluate`` name are uploaded like any file;
+   episodes of ``evaluate`` name are uploaded like any file, and a model that is a folder at home as an
+   archive of it, ``model_name``: it will be found at the same path in the pod;
 3. ``inbox/job.json.part`` is renamed to ``inbox/job.json``, last of all: the start signal. Accepted:
    ``Phase("accepted")``. Refused: a ``Warning`` with the reason, and the file is now
    ``inbox/job.rejected.json``; the pod waits on for another;
@@ -93,6 +94,18 @@ def uploaded_sha256(name: str) -> str | None:
     """Return the hash in a name that ``upload_name`` made, ``None`` for any other name."""
     folder, _, digest = name.partition("/")
     return digest if folder == INBOX and _HEX.fullmatch(digest) else None
+
+
+def model_name(sha256: str, path: str) -> str:
+    """Return how an uploaded job names a model that is the folder ``path`` at home, here an archive."""
+    return f"{upload_name(sha256)}:{path}"
+
+
+def uploaded_model(name: str) -> tuple[str, str] | None:
+    """Return (hash, path) of a name that ``model_name`` made, ``None`` for any other name."""
+    upload, _, path = name.partition(":")
+    sha256 = uploaded_sha256(upload)
+    return (sha256, path) if sha256 is not None and path.startswith("/") else None
 
 
 class Limits(BaseModel):

@@ -10,7 +10,7 @@ from launcher.journal import read
 from launcher.rental import verbs
 from launcher.rental.names import Name, machine_id, rented
 from launcher.stop import stop
-from launcher.train import Request, preview, train
+from launcher.train import Request, preview
 from tests.launcher.rental.account import KEY
 from trainer.contract import manifest
 from trainer.contract import pod as border
@@ -202,13 +202,6 @@ def test_an_unknown_volume_is_told_before_renting(begin, account):
     with pytest.raises(Usage, match="no network volume 'big'"):
         begin(volume="big")
     assert not account.created
-
-
-def test_a_model_folder_cannot_go_to_a_pod(project, world, view, settings, account):
-    (project / "model").mkdir()
-    job = Job(data="data.jsonl", model="model")
-    with pytest.raises(Usage, match="a pod cannot load it"):
-        train(Request(job=job, where="runpod", settings=settings), world=world, view=view)
 
 
 def test_without_a_key_the_remedy_is_named(begin, world):
