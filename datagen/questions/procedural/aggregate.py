@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from datagen.questions.procedural.state import Refused
+from datagen.questions.procedural.state import NEAR, Refused
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,10 @@ AGGREGATES: Mapping[str, Aggregate] = {
 
 
 def aggregate(name: str, values: Sequence[float]) -> float:
-    """One aggregate. Raises Refused when there is nothing to aggregate."""
+    """One aggregate. Raises Refused when there is nothing to aggregate, or only rounding is left of it."""
     if not values:
         raise Refused("no value")
-    return AGGREGATES[name].plain(values)
+    found = AGGREGATES[name].plain(values)
+    if found != 0 and abs(found) < NEAR * max(abs(x) for x in values):
+        raise Refused("a sum that cancels out")
+    return found

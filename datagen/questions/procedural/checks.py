@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from datagen.questions.procedural.derive import AgainstOwnGroup
 from datagen.questions.procedural.groups import GroupAggregate, GroupSize
 from datagen.questions.procedural.program import Program
 from datagen.questions.procedural.selections import Join
@@ -35,7 +36,7 @@ def check(program: Program, table: Rows, answer: Answer) -> None:
     _says_something(answer)
     _uses_what_it_joins(program, table)
     decimals = decimals_of(answer)
-    for kind, simpler in simpler_programs(program):
+    for kind, simpler in simpler_programs(program, table):
         try:
             other = simpler.run(table)
         except Refused:
@@ -82,7 +83,7 @@ def _says_something(answer: Answer) -> None:
                 raise Refused("a rounding border")
 
 
-def simpler_programs(program: Program) -> Iterator[tuple[str, Program]]:
+def simpler_programs(program: Program, table: Rows) -> Iterator[tuple[str, Program]]:
     """What the program becomes without a step, or with a step made neutral, with the reason to give."""
     for at, step in enumerate(program.rows):
         rest = (*program.rows[:at], *program.rows[at + 1 :])
@@ -90,6 +91,10 @@ def simpler_programs(program: Program) -> Iterator[tuple[str, Program]]:
         yield "a dead step", _renamed(replace(program, rows=rest), stand_in, at)
         if len(program.rows) > 1:
             yield "a dead step", replace(program, rows=(step,))
+        if isinstance(step, AgainstOwnGroup):
+            for other in _others(step, table):
+                rows = (*program.rows[:at], other, *program.rows[at + 1 :])
+                yield "a column that does not matter", replace(program, rows=rows)
     if program.rows:
         yield "the answer of the whole table", replace(program, rows=())
     for at, _ in enumerate(program.series):
@@ -100,6 +105,12 @@ def simpler_programs(program: Program) -> Iterator[tuple[str, Program]]:
     if isinstance(program.group, GroupAggregate):
         size = GroupSize(program.group.by)
         yield "the answer of the groups' sizes", replace(program, group=size)
+
+
+def _others(step: AgainstOwnGroup, table: Rows) -> list[AgainstOwnGroup]:
+    """The step over another column: its average share is the same for all of them."""
+    names = [column.name for column in table.having("amount") if column.name != step.column]
+    return [replace(step, column=name) for name in names[:2]]
 
 
 def _renamed(program: Program, names: dict[str, str], start: int) -> Program:

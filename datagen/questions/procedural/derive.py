@@ -105,7 +105,7 @@ class LogOnePlus(RowStep):
         if any(x is not None and x <= -1 for x in values):
             raise Refused("a logarithm of nothing")
         logs = [None if x is None else math.log1p(x) for x in values]
-        return rows.add("log", "number", {"amount"}, logs)
+        return rows.ignoring(self.column).add("log", "number", {"amount"}, logs)
 
     def makes(self) -> tuple[str, ...]:
         return ("log",)
@@ -179,7 +179,8 @@ class Length(RowStep):
 
     def plain(self, rows: Rows) -> Rows:
         lengths = [None if x is None else len(x) for x in rows.values(self.column)]
-        return rows.add("length", "integer", {"amount", "label"}, lengths)
+        noted = rows.ignoring(self.column)
+        return noted.add("length", "integer", {"amount", "label"}, lengths)
 
     def makes(self) -> tuple[str, ...]:
         return ("length",)

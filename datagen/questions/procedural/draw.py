@@ -14,7 +14,7 @@ from datagen.questions.procedural.selections import Join
 from datagen.questions.procedural.series import SERIES_STEPS
 from datagen.questions.procedural.series_ends import SERIES_ENDS
 from datagen.questions.procedural.state import Answer, Refused, Rows, State
-from datagen.questions.procedural.step import Step
+from datagen.questions.procedural.step import Condition, Step
 
 ROW_STEP_COUNTS = (0, 1, 1, 1, 2, 2, 2, 3)
 SERIES_STEP_COUNTS = (0, 0, 0, 1, 1, 2)
@@ -58,7 +58,7 @@ class _Walk:
             weights = [1 / (1 + self._used[op.op]) for op in left]
             operator = self._rng.choices(left, weights)[0]
             drawn = operator.draw(self.state, self._rng)
-            if drawn is not None:
+            if drawn is not None and not self._conditioned(drawn):
                 self.state = drawn.plain(self.state)
                 self.steps.append(drawn)
                 return
@@ -66,8 +66,19 @@ class _Walk:
         if needed:
             raise Refused("nothing fits the table")
 
+    def _conditioned(self, step: Step) -> bool:
+        """Whether the step has a condition on a column that an earlier one was about."""
+        columns = [found.column for earlier in (*self.steps, step) for found in conditions(earlier)]
+        return len(set(columns)) < len(columns)
+
     def _may_follow(self, operator: type[Step]) -> bool:
         before = [step.op for step in self.steps]
         if operator in CONDITIONS:
             return before.count(operator.op) < SAME_OP
         return operator.op not in before
+
+
+def conditions(step: Step) -> list[Condition]:
+    """The step, if it is a condition, or the one inside it."""
+    inner = getattr(step, "condition", step)
+    return [inner] if isinstance(inner, Condition) else []

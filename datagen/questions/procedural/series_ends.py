@@ -121,7 +121,9 @@ class ExtremeValue(SeriesEnd):
         return f"groups.{'max' if self.highest else 'min'}()"
 
     def question(self, by: str, measure: str) -> str:
-        return f'what is the {"highest" if self.highest else "lowest"} {measure} of any "{by}"?'
+        return (
+            f'what is the {"highest" if self.highest else "lowest"} {measure} of any "{by}" group?'
+        )
 
 
 @dataclass(frozen=True)
@@ -215,7 +217,7 @@ class HowManyGroups(SeriesEnd):
 
     def question(self, by: str, measure: str) -> str:
         side = "greater" if self.above else "less"
-        return f'for how many values of "{by}" is the {measure} {side} than {words(self.limit)}?'
+        return f'for how many "{by}" groups is the {measure} {side} than {words(self.limit)}?'
 
 
 @dataclass(frozen=True)

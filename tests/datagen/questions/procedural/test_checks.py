@@ -1,8 +1,9 @@
 import pytest
+from scipy.stats import spearmanr
 
 from datagen.questions.procedural.checks import check, decimals_of
 from datagen.questions.procedural.conditions import KeepCompared, KeepEqual, KeepOther
-from datagen.questions.procedural.derive import Arithmetic, LogOnePlus
+from datagen.questions.procedural.derive import AgainstOwnGroup, Arithmetic, LogOnePlus
 from datagen.questions.procedural.groups import GroupAggregate, GroupSize
 from datagen.questions.procedural.program import assemble
 from datagen.questions.procedural.relation import Correlation
@@ -99,6 +100,31 @@ def test_two_steps_that_undo_each_other_are_refused():
         Statistic("price", "median"),
     )
     with pytest.raises(Refused, match="whole table"):
+        judged(*steps, rows=rows)
+
+
+def test_what_is_left_of_a_mean_by_rounding_alone_is_refused():
+    prices = [0.1, 0.2, 0.3, -0.6 + 1e-16, 0.4, -0.4, 7.0, -7.0]
+    with pytest.raises(Refused, match="cancels out"):
+        judged(Statistic("price", "mean"), rows=rows_of(prices))
+
+
+def test_equal_values_share_their_mean_rank():
+    columns = [
+        column("x", "integer", [1, 1, 1, 2, 2, 3, 3, 3, 3, 9], "amount"),
+        column("y", "integer", [5, 3, 3, 3, 8, 8, 1, 9, 9, 9], "amount"),
+    ]
+    rows = Rows(columns={c.name: c for c in columns}, index=range(10))
+    found = Correlation("x", "y", "spearman").plain(rows).value
+    expected = spearmanr(columns[0].values, columns[1].values).statistic
+    assert found == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_share_that_is_the_same_for_every_column_is_refused():
+    columns = [*rows_of().columns.values(), column("cost", "integer", PRICES[::-1], "amount")]
+    rows = Rows(columns={c.name: c for c in columns}, index=range(10))
+    steps = AgainstOwnGroup("share", "price", "kind"), Statistic("share", "mean")
+    with pytest.raises(Refused, match="does not matter"):
         judged(*steps, rows=rows)
 
 

@@ -2,7 +2,7 @@ import json
 import random
 from collections import Counter
 
-from datagen.questions.procedural.draw import draw
+from datagen.questions.procedural.draw import conditions, draw
 from datagen.questions.procedural.program import Program, from_json, to_json
 from datagen.questions.procedural.state import Refused, Rows
 
@@ -29,6 +29,12 @@ def test_shapes_name_operators_and_not_their_parameters(alone):
     shapes = {program.shape for program in programs}
     assert len(shapes) > 90
     assert all(shape.replace("_", "").replace(".", "").isalpha() for shape in shapes)
+
+
+def test_no_column_has_two_conditions(alone):
+    for program in some(alone, 200, seed=3):
+        columns = [found.column for step in program.steps for found in conditions(step)]
+        assert len(columns) == len(set(columns))
 
 
 def test_every_program_of_several_tables_joins_them(table):

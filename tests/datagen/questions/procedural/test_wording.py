@@ -117,6 +117,10 @@ def test_a_question_ends_as_a_question_and_states_the_form(alone):
     ("steps", "text"),
     [
         (
+            [KeepTop("price", 9, highest=False), Statistic("units", "median")],
+            'Take the 9 rows with the lowest "price". Among these rows, what is the median "units"?',
+        ),
+        (
             [KeepEqual("shop", "Ulm"), KeepCompared("price", ">=", 2.5), Count()],
             'How many rows are there where "shop" is "Ulm" and "price" is at least 2.5?',
         ),
