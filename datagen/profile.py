@@ -114,8 +114,9 @@ def _meaning(name: str, values: pd.Series[Any], kind: str, distinct: int, *, row
     if kind == "text":
         if 2 <= distinct <= CATEGORY_LIMIT and 2 * distinct <= rows:
             return "category"
-        digits = bool(values.str.fullmatch(r"\+?\d+").all())
-        single = unique and not values.str.contains(r"\s").any()
+        head = values.head(COUNTED)
+        digits = bool(head.str.fullmatch(r"\+?\d+").all())
+        single = unique and not head.str.contains(r"\s").any()
         return "identifier" if digits or single or (named and unique) else "text"
     counted = unique and values.min() in {0, 1} and values.max() - values.min() + 1 == rows
     return "identifier" if kind == "integer" and (named or counted) else "amount"

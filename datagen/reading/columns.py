@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from datagen.episode import Reading
 from datagen.reading.dates import PLAIN, find_format, looks_like_date, reads
-from datagen.reading.missing import signs_in, stands_for_missing, words_in
+from datagen.reading.missing import among_words, stands_for_missing
 from datagen.reading.numbers import Parsed, Style, other, parse_numbers, style_of
 from trainer.contract.errors import BadData
 
@@ -34,25 +34,50 @@ class Found:
     notes: tuple[str, ...] = ()
 
 
-def find(texts: Sequence[str], *, marks: str, thousands: str | None) -> Found:
-    """What a column of these texts is (distinct, none of them missing).
+def find(column: pd.Series[Any], *, marks: str, thousands: str | None) -> Found:
+    """What a text column is.
 
     `marks` are the decimal marks to try, the table's first; `thousands` None tries all group marks.
     """
-    if not texts:
-        return Found()
-    for attempt in (_booleans, _dates):
-        if found := attempt(texts):
+    values = column.dropna()
+    if _may_be_typed(distinct(values.head(PROBED)), marks, thousands):
+        texts = distinct(values)
+        for attempt in (_booleans, _dates):
+            if found := attempt(texts):
+                return found
+        if found := _numbers(texts, marks=marks, thousands=thousands):
             return found
-    if found := _numbers(texts, marks=marks, thousands=thousands):
-        return found
-    words = words_in(texts) if len(texts) > 1 else []
+    if not len(values):
+        return Found()
+    signs, words = among_words(values.astype("str"))
     notes = [f"{text!r} is a value, not missing (--missing {text!r})" for text in words]
-    return Found(missing=tuple(signs_in(texts)), notes=tuple(notes))
+    return Found(missing=tuple(signs), notes=tuple(notes))
+
+
+def distinct(column: pd.Series[Any]) -> list[str]:
+    """The distinct values as text, none missing."""
+    return [str(text) for text in column.dropna().unique().tolist()]
+
+
+def _may_be_typed(texts: Sequence[str], marks: str, thousands: str | None) -> bool:
+    """Whether at least half of the first values are numbers, dates, booleans or stand for missing."""
+    typed = sum(
+        stands_for_missing(text)
+        or text.strip().casefold() in BOOLEANS
+        or looks_like_date(text)
+        or any(
+            parse_numbers([text], style_of(mark, thousands)).numbers[0] is not None
+            for mark in marks
+        )
+        for text in texts[:PROBED]
+    )
+    return 2 * typed >= len(texts[:PROBED]) > 0
 
 
 def _booleans(texts: Sequence[str]) -> Found | None:
-    plain = {text.strip().casefold(): text for text in texts}
+    if len(texts) > PROBED:
+        return None
+    plain = {text.strip().casefold() for text in texts}
     values = {text for text in plain if not stands_for_missing(text)}
     if values in _PAIRS or values in ({"true"}, {"false"}):
         return Found(kind="boolean", missing=_others(texts, values))
@@ -60,6 +85,8 @@ def _booleans(texts: Sequence[str]) -> Found | None:
 
 
 def _dates(texts: Sequence[str]) -> Found | None:
+    if not any(map(looks_like_date, texts[:PROBED])):
+        return None
     values = [text for text in texts if not stands_for_missing(text)]
     if not values or not looks_like_date(values[0]):
         return None

@@ -16,7 +16,8 @@ from trainer.contract.errors import BadData
 
 UTF8 = "utf-8-sig"
 WIDE = {"utf-16-le", "utf-16-be", "utf-16", "utf-32"}
-WORD = re.compile(rb'[^\x00-\x20,;|"]*[\x80-\xff][^\x00-\x20,;|"]*')
+_APART = bytes(0x20 if byte <= 0x20 or byte in b',;|"' else byte for byte in range(256))
+ENOUGH = 6
 _MARKS = (  # the longer mark first: UTF-32's begins with UTF-16's
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -54,6 +55,11 @@ def certain_encoding(path: object, head: bytes) -> str:
     return UTF8
 
 
+def foreign_words(data: bytes) -> set[bytes]:
+    """The words that are not ASCII."""
+    return {word for word in data.translate(_APART).split() if not word.isascii()}
+
+
 def guess_encoding(words: Iterable[bytes]) -> str:
     """The likeliest encoding of words that are not UTF-8; Western Latin where nothing tells."""
     from charset_normalizer import from_bytes
@@ -61,7 +67,7 @@ def guess_encoding(words: Iterable[bytes]) -> str:
     telling = [word for word in words if len(word) > 1]
     text = b" ".join(telling)
     high = sum(byte > 0x7F for byte in text)
-    if 2 * high > sum(map(len, telling)):
+    if ENOUGH <= sum(map(len, telling)) < 2 * high:
         best = from_bytes(text, cp_isolation=_NOT_LATIN).best()
         if best and _decodes(text, best.encoding):
             return best.encoding

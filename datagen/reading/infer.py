@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datagen.episode import Reading
-from datagen.reading.columns import Found, find, plain_dates
+from datagen.reading.columns import Found, distinct, find, plain_dates
 from datagen.reading.encoding import certain_encoding
 from datagen.reading.frame import parse, to_kinds
 from datagen.reading.layout import Layout, find_layout
@@ -164,7 +164,7 @@ def _columns(raw: pd.DataFrame, reading: Reading, given: Given) -> tuple[Reading
             continue
         if raw[name].dtype.kind == "b" and name not in kinds:
             continue
-        found = find(_distinct(column), marks=marks, thousands=given.thousands)
+        found = find(column, marks=marks, thousands=given.thousands)
         notes += [f"{name}: {note}" for note in found.notes]
         missing = [text for text in found.missing if text not in reading.kept]
         if missing and len(missing) == len(found.missing):
@@ -226,8 +226,8 @@ def _formats(
     return chosen, notes
 
 
-def _distinct(column: pd.Series[Any], without: Sequence[str] = ()) -> list[str]:
-    return [text for text in map(str, column.dropna().unique()) if text not in without]
+def _distinct(column: pd.Series[Any], without: Sequence[str]) -> list[str]:
+    return [text for text in distinct(column) if text not in without]
 
 
 def _without_stand_ins(raw: pd.DataFrame, reading: Reading) -> pd.DataFrame:

@@ -14,8 +14,8 @@ from datagen.reading.numbers import speaks_for
 from trainer.contract.errors import BadData
 
 DELIMITERS = (",", ";", "\t", "|")
-HEAD_BYTES = 1 << 20
-BLOCKS, BLOCK_BYTES = 8, 1 << 16
+HEAD_BYTES = 1 << 18
+BLOCKS, BLOCK_BYTES = 16, 1 << 15
 JUDGED = 500
 
 

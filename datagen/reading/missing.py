@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from datagen.episode import Reading
@@ -28,6 +27,12 @@ WORDS = frozenset(
         "0000-00-00,00.00.0000,00/00/0000,0000-00-00 00:00:00"
     ).split(",")
 )
+_SPELLED = [
+    spelled
+    for text in SIGNS | WORDS
+    for spelled in {text, text.upper(), text.title(), text.capitalize()}
+]
+PROBED = 1000
 STAND_INS = (-99, -999, -9999, -99999, -999999)
 SUSPECTS = (999, 9999, 99999, 999999)
 
@@ -46,15 +51,17 @@ def stands_for_missing(text: str) -> bool:
     return text.strip().casefold() in SIGNS | WORDS
 
 
-def signs_in(texts: Collection[str]) -> list[str]:
-    """The signs among the texts of a column of words; none where words are signs too (+ and -)."""
-    if not any(character.isalpha() for text in texts for character in text):
-        return []
-    return sorted(text for text in texts if text.strip().casefold() in SIGNS)
+def among_words(column: pd.Series[Any]) -> tuple[list[str], list[str]]:
+    """The signs in a column of words, and the words in it that may mean missing as well.
 
-
-def words_in(texts: Collection[str]) -> list[str]:
-    return sorted(text for text in texts if text.strip().casefold() in WORDS)
+    No signs where there is nothing but signs (+ and -), no words where there is nothing else.
+    """
+    texts = column[column.isin(_SPELLED)].unique().tolist()
+    signs = [text for text in texts if text.casefold() in SIGNS]
+    rest = column[~column.isin([*texts])]
+    if not rest.head(PROBED).str.contains(r"[^\W\d_]").any():
+        signs = []
+    return sorted(signs), sorted(set(texts) - set(signs) - SIGNS) if len(rest) else []
 
 
 def number_stand_in(column: pd.Series[Any]) -> int | None:

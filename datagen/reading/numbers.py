@@ -64,32 +64,34 @@ def parse_numbers(texts: Iterable[str], style: Style) -> Parsed:
     match, drop = _pattern(style).fullmatch, str.maketrans("", "", style.thousands)
     values: list[int | float | None] = []
     units: set[str] = set()
-    bare, groups = False, set()
+    bare = False
+    groups: set[str] = set()
     for text in texts:
         found = match(text)
-        if found is None or _contradicts(found):
+        if found is None:
             values.append(None)
             continue
-        number = found["n"].translate(drop).replace(style.decimal, ".")
-        value = float(number + (found["e"] or "")) if "." in number or found["e"] else int(number)
-        negative = found["open"] or found["s3"] or {found["s1"], found["s2"]} & {"-", MINUS}
-        values.append(-value if negative else value)
-        unit = found["u1"] or found["u2"]
+        number, power, before, after = found.group("n", "e", "u1", "u2")
+        signs = found.group("s1", "s2", "s3", "open", "close")
+        if (any(signs) and _contradict(signs)) or (before and after):
+            values.append(None)
+            continue
+        if style.thousands:
+            groups.add(found["g"] or "")
+        number = number.translate(drop).replace(style.decimal, ".")
+        value = float(number + (power or "")) if "." in number or power else int(number)
+        values.append(-value if any(signs) and not {*signs} <= {None, "+"} else value)
+        unit = before or after
         bare |= unit is None and value != 0
         if unit:
             units.add(unit)
-        if style.thousands and found["g"]:
-            groups.add(found["g"])
     return Parsed(numbers=values, units=units, bare=bare, groups="".join(sorted(groups)))
 
 
-def _contradicts(found: re.Match[str]) -> bool:
-    signs = [found["s1"], found["s2"], found["s3"], found["open"]]
-    return (
-        sum(sign is not None for sign in signs) > 1
-        or (found["open"] is None) != (found["close"] is None)
-        or (found["u1"] is not None and found["u2"] is not None)
-    )
+def _contradict(signs: Sequence[str | None]) -> bool:
+    """Whether more than one sign is there, or half a pair of brackets."""
+    *single, opened, closed = signs
+    return sum(map(bool, [*single, opened])) > 1 or bool(opened) != bool(closed)
 
 
 def other(decimal: str) -> str:

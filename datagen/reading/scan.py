@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datagen.reading.encoding import UTF8, WIDE, WORD, guess_encoding
+from datagen.reading.encoding import UTF8, WIDE, foreign_words, guess_encoding
 from datagen.reading.layout import is_blank
 from trainer.contract.errors import BadData
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 CHUNK = 1 << 22
 LONGEST_RECORD = 1 << 26
-MANY_WORDS = 2000
+CHUNKS_HEARD = 2  # for words to guess the encoding from
 MANY_FAULTS = 1000
 QUOTE, LINE_FEED, RETURN = b'"\n\r'
 BLANKS = [*b" \t"]
@@ -55,7 +55,8 @@ def scan(
     a quote that is never closed.
     """
     digest = hashlib.sha256()
-    words: dict[bytes, None] = {}
+    words: set[bytes] = set()
+    heard = CHUNKS_HEARD
     check = codecs.getincrementaldecoder(encoding)()
     valid, odd, rows, rest = True, False, -1, b""
     for chunk, last in _chunks(path):
@@ -68,8 +69,9 @@ def scan(
                 if fixed or encoding != UTF8:
                     raise _not_text(path, encoding, error) from error
                 valid = False
-        if len(words) < MANY_WORDS and not chunk.isascii():
-            words.update(dict.fromkeys(WORD.findall(chunk)))
+        if not valid and heard:
+            words |= foreign_words(chunk)
+            heard -= 1
         if odd:
             continue
         rest += text.encode("utf-8", "replace") if encoding in WIDE else chunk
@@ -81,7 +83,7 @@ def scan(
         except _OddError:
             odd, rest = True, b""
     guessed = not valid
-    found = guess_encoding(words) if guessed else encoding
+    found = guess_encoding(sorted(words)) if guessed else encoding
     if odd:
         rows = _count_exactly(path, found, delimiter, width, skip_space=skip_space)
     return Scan(sha256=digest.hexdigest(), encoding=found, guessed=guessed, rows=max(rows, 0))
