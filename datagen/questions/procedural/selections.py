@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Self
 from datagen.questions.procedural.aggregate import quantile
 from datagen.questions.procedural.state import NEAR, Refused, Rows, apart, border, clear_of
 from datagen.questions.procedural.step import RowStep, literal, pick_use
+from datagen.questions.procedural.table import joined_uses
 
 FEWEST_LABELS = 3
 
@@ -230,8 +231,8 @@ class Join(RowStep):
         at = [place[key] for key in kept.values(self.key)]
         for column in other.columns.values():
             if column.name != self.key:
-                uses = set(column.uses) - {"key"}
                 values = [column.values[i] for i in at]
+                uses = joined_uses(column, values)
                 kept = kept.add(column.name, column.kind, uses, values, like=column)
         return replace(kept, others={})
 

@@ -51,6 +51,22 @@ def _column(profile: ColumnProfile, cells: Cells) -> Column:
     )
 
 
+def joined_uses(column: Column, values: Sequence[Any]) -> set[Use]:
+    """What a column is good for once its values are repeated by a join."""
+    present = [value for value in values if value is not None]
+    distinct = set(present)
+    often = len(distinct) > 1 and len(present) >= ROWS_A_LABEL * len(distinct)
+    if column.kind == "text":
+        return _text_uses(distinct, often=often)
+    uses = set(column.uses) - {"key", "label"}
+    if often and (
+        column.kind == "boolean"
+        or (column.kind == "integer" and len(distinct) <= MOST_NUMBER_LABELS)
+    ):
+        uses.add("label")
+    return uses
+
+
 def _uses(profile: ColumnProfile, values: list[Any], cells: Cells) -> set[Use]:
     present = [value for value in values if value is not None]
     distinct = set(present)

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from datagen.questions.procedural.selections import Join
 from datagen.questions.procedural.state import Rows
 from datagen.questions.procedural.table import load
 from datagen.tables import profile_table
@@ -48,6 +49,13 @@ def test_a_column_whose_name_cannot_be_quoted_is_left_out(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text('"a ""b""",c\n' + "1,2\n3,5\n4,7\n", "utf-8")
     assert {*load([profile_table(path)]).columns} == {"c"}
+
+
+def test_a_join_makes_labels_of_what_it_repeats(table):
+    joined = Join("shops", "shop").plain(table)
+    assert joined.columns["region"].uses == {"label"}
+    assert joined.columns["area"].uses == {"amount"}
+    assert table.others["shops"].columns["region"].uses <= {"key"}
 
 
 def test_the_others_can_be_joined_by_a_key(table):
