@@ -13,12 +13,13 @@ from datagen.verbs import (
     inspect,
     profile,
     questions,
+    sandbox,
     split,
     tables,
 )
 from trainer.contract.errors import NotInstalled, run_main
 
-VERBS = (tables, profile, questions, episodes, split, export, card, inspect, evaluate)
+VERBS = (tables, profile, questions, episodes, split, export, card, inspect, sandbox, evaluate)
 INSTALL = "install it with: pip install '.[datagen]'"
 
 

@@ -26,6 +26,7 @@ def run_episode(
     """
     try:
         obtained = level_of(confinement.enter_child())
+        silence()
         keep_only(channel)
         if obtained != level:
             wire.write_frame(_CHANNEL, {"error": f"the sandbox fell from {level} to {obtained}"})
@@ -63,11 +64,11 @@ def keep_only(channel: int) -> None:
 
 
 def silence() -> None:
-    """Make stdin, stdout and stderr the null device; whatever is forked later inherits that."""
+    """Make stdin, stdout and stderr the null device, opened anew: an open file has flags to write to."""
     null = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
         os.dup2(null, standard)
-    if null > 2:
+    if null > 2:  # else it took the place of one that was closed
         os.close(null)
 
 

@@ -14,7 +14,8 @@ _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # the same on x86_64
 _GET_ABI = 1
 _PATH_BENEATH = 1
 
-_READ = (1 << 2) | (1 << 3)  # READ_FILE, READ_DIR
+_READ_BELOW = (1 << 2) | (1 << 3)  # READ_FILE, READ_DIR
+_READ_WRITE = (1 << 2) | (1 << 1)  # READ_FILE, WRITE_FILE
 _FILE_RIGHTS = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 5: (1 << 16) - 1}
 _NET_RIGHTS = 0b11  # bind and connect TCP, from ABI 4
 _SCOPES = 0b11  # abstract Unix sockets and signals, from ABI 6
@@ -24,7 +25,7 @@ _LIBC.syscall.restype = ctypes.c_long
 
 
 class Ruleset:
-    """Reading below ``readable`` and nothing else: built once, then entered by process after process.
+    """Reading below ``readable``, the null device, nothing else: built once, entered by many processes.
 
     Each process that enters is in a domain of its own: it cannot trace the others, nor signal them
     or reach their abstract sockets where the kernel knows these scopes.
@@ -51,19 +52,20 @@ def _build(readable: Iterable[str]) -> int:
     ruleset = _syscall(_CREATE_RULESET, attributes, len(attributes), 0)
     if ruleset >= 0:
         for path in readable:
-            _allow_reading(ruleset, path)
+            _allow(ruleset, path, _READ_BELOW)
+        _allow(ruleset, os.devnull, _READ_WRITE)
     return ruleset
 
 
-def _allow_reading(ruleset: int, path: str) -> None:
+def _allow(ruleset: int, path: str, rights: int) -> None:
     try:
-        folder = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        place = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError:
         return  # not there: nothing to allow
     try:
-        _syscall(_ADD_RULE, ruleset, _PATH_BENEATH, struct.pack("=Qi", _READ, folder), 0)
+        _syscall(_ADD_RULE, ruleset, _PATH_BENEATH, struct.pack("=Qi", rights, place), 0)
     finally:
-        os.close(folder)
+        os.close(place)
 
 
 def _syscall(number: int, *arguments: int | bytes | None) -> int:

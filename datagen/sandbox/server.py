@@ -31,12 +31,7 @@ def run(control: socket.socket, vet: Vet = lambda setup: setup) -> int:
     ``vet`` judges and changes what the client asks for; what it raises is told to the client.
     """
     try:
-        deadline = time.monotonic() + _SETUP_SECONDS
-        setup = vet(wire.read_frame(control.fileno(), deadline=deadline))
-        tables = read_tables(setup["tables"])
-        warm_tables(tables)
-        child.silence()
-        server = _Server(control, tables, setup)
+        server = _start(control, vet)
     except (wire.BrokenWireError, TimeoutError):
         return 1
     except Exception as error:  # noqa: BLE001 - the client turns it into a fault
@@ -45,6 +40,16 @@ def run(control: socket.socket, vet: Vet = lambda setup: setup) -> int:
     wire.write_frame(control.fileno(), {"level": server.level, "layers": server.layers})
     server.serve()
     return 0
+
+
+def _start(control: socket.socket, vet: Vet) -> "_Server":
+    """On its own, so that no frame below a cell knows what the client asked for."""
+    deadline = time.monotonic() + _SETUP_SECONDS
+    setup = vet(wire.read_frame(control.fileno(), deadline=deadline))
+    tables = read_tables(setup["tables"])
+    warm_tables(tables)
+    child.silence()
+    return _Server(control, tables, setup)
 
 
 class _Server:

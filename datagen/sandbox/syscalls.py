@@ -143,6 +143,7 @@ DENIED: Final[dict[str, tuple[int | None, int | None]]] = {
     "file_getattr": (468, 468),
     "file_setattr": (469, 469),
     "fallocate": (285, 47),
+    "flock": (73, 32),
     "sync": (162, 81),
     "syncfs": (306, 267),
     # memory and queues that outlive a process or escape its limits

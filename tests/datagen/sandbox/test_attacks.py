@@ -1,228 +1,307 @@
-"""Attacks on level "full", each judged by what did not happen and not by a message."""
+"""The attacks of attacks.txt at every level, each judged by what happened and not by a message.
 
+An attack that gets through at a lower level shows that it is a real one: what stops it at the level
+above is the sandbox and not a slip in its code.
+"""
+
+import contextlib
+import ctypes
 import os
+import select
+import signal
 import socket
-import stat
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from datagen.sandbox import Limits, Sandbox
+from datagen.sandbox import LEVELS, CellResult, Limits, Sandbox, Session
+from datagen.sandbox.process import ServerProcess
+from tests.datagen.sandbox.attack_list import Attack, attacks, table
+from trainer.contract.errors import SandboxUnsafe
 
+ROOT = Path(__file__).parents[3]
 SECRET = "canary-7291"
+LIMITS = Limits(cell_seconds=1.5, episode_seconds=60, memory_bytes=2**29, output_chars=2000)
+PRELUDE = "import ctypes, os, signal, socket, subprocess, threading, time\nC = ctypes.CDLL(None)\n"
+MARK = Path("/tmp/sandbox-attack-mark")
+ATTACKS = attacks()
+
+
+class Listeners:
+    """A TCP, a UDP, an abstract and a named Unix socket, and whether anybody came."""
+
+    def __init__(self, folder: Path) -> None:
+        self.tcp = socket.create_server(("127.0.0.1", 0))
+        self.port = self.tcp.getsockname()[1]
+        self.udp = socket.socket(type=socket.SOCK_DGRAM)
+        self.udp.bind(("127.0.0.1", self.port))
+        self.name = f"sandbox-{os.getpid()}"
+        self.path = str(folder / "listener")
+        unix = [socket.socket(socket.AF_UNIX) for _ in range(2)]
+        for one, address in zip(unix, ("\0" + self.name, self.path), strict=True):
+            one.bind(address)
+            one.listen()
+        self.streams = [self.tcp, *unix]
+
+    def heard(self) -> bool:
+        found = select.select([*self.streams, self.udp], [], [], 0.05)[0]
+        for one in found:
+            if one is self.udp:
+                one.recv(99)
+            else:
+                one.accept()[0].close()
+        return bool(found)
+
+    def close(self) -> None:
+        for one in (*self.streams, self.udp):
+            one.close()
+
+
+@dataclass
+class Scene:
+    """What an attack finds, and what it may have changed."""
+
+    box: Sandbox
+    canary: Path
+    listeners: Listeners
+    victim: subprocess.Popen[bytes]
+    neighbour: Session
+    neighbour_pid: int
+    address: int
+    table: Path
+    before: object = None
+    server: int = 0
+
+    def names(self) -> str:
+        found: dict[str, Any] = {
+            "PATH": str(self.canary),
+            "FOLDER": str(self.canary.parent),
+            "PORT": self.listeners.port,
+            "NAME": self.listeners.name,
+            "UNIX": self.listeners.path,
+            "SERVER": self.server,
+            "NEIGHBOUR": self.neighbour_pid,
+            "ADDRESS": self.address,
+            "VICTIM": self.victim.pid,
+            "TABLE": str(self.table),
+            "ROOT": str(ROOT),
+        }
+        return "".join(f"{name} = {value!r}\n" for name, value in found.items())
+
+    def traces(self) -> object:
+        folder = self.canary.parent
+        found = {}
+        for path in sorted(folder.iterdir()):
+            info = path.lstat()
+            extra = os.listxattr(path) if path.is_file() else []
+            found[path.name] = (info.st_mode, info.st_uid, info.st_size, info.st_mtime, extra)
+        return found, os.path.ismount(folder)
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    return tmp_path_factory.mktemp("place")
+def listeners(tmp_path_factory) -> Iterator[Listeners]:
+    found = Listeners(tmp_path_factory.mktemp("l"))
+    yield found
+    found.close()
 
 
-@pytest.fixture(scope="module")
-def box(csv):
-    with Sandbox({"t": csv}, Limits(cell_seconds=5)) as sandbox:
-        if sandbox.level != "full":
-            pytest.skip(f"this kernel gives the sandbox level {sandbox.level}")
-        yield sandbox
+@pytest.fixture(scope="module", params=LEVELS)
+def box(request, csv) -> Iterator[Sandbox]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OPENROUTER_API_KEY", SECRET)
+        try:
+            sandbox = Sandbox({"shops": csv}, LIMITS, request.param)
+        except SandboxUnsafe as fault:
+            pytest.skip(str(fault))
+        with sandbox:
+            yield sandbox
 
 
 @pytest.fixture
-def canary(place):
-    for entry in place.iterdir():
-        entry.unlink()
-    path = place / "canary.csv"
-    path.write_text(f"key\n{SECRET}\n", encoding="utf-8")
-    path.chmod(0o600)
-    os.utime(path, (1_000_000, 1_000_000))
-    return path
+def scene(box, csv, listeners, tmp_path) -> Iterator[Scene]:
+    canary = tmp_path / "own" / "canary.csv"
+    canary.parent.mkdir()
+    canary.write_text(f"key\n{SECRET}\n", encoding="utf-8")
+    canary.chmod(0o600)
+    with contextlib.suppress(OSError):
+        os.setxattr(canary, "user.s", SECRET.encode())
+    os.utime(canary, (1_000_000, 1_000_000))
+    with tempfile.TemporaryFile() as held, box.episode() as neighbour:
+        held.write(SECRET.encode())
+        held.flush()
+        victim = subprocess.Popen(["sleep", "60"], stdin=held, env={"KEY": SECRET, **os.environ})
+        secret = f"import ctypes, os\nb = ctypes.create_string_buffer(b'{SECRET}')\nl = [b.value]\n"
+        pid, address = neighbour.run(secret + "submit([os.getpid(), ctypes.addressof(b)])").answer
+        found = Scene(box, canary, listeners, victim, neighbour, pid, address, csv)
+        assert isinstance(box._server, ServerProcess)
+        found.server = box._server.pid
+        found.before = found.traces()
+        yield found
+        victim.kill()
+        victim.wait()
+    if os.path.ismount(canary.parent):
+        subprocess.run(["umount", canary.parent], check=True)
+    MARK.unlink(missing_ok=True)
 
 
-def traces(canary: Path) -> object:
-    info = canary.stat()
-    return (
-        sorted(entry.name for entry in canary.parent.iterdir()),
-        canary.read_text(encoding="utf-8"),
-        (stat.S_IMODE(info.st_mode), info.st_mtime, info.st_uid),
-        sorted(os.listxattr(canary)),
-    )
+def told(scene: Scene, result: CellResult, episode: Session) -> bool:
+    text = f"{result.answer} {result.stdout} {result.stderr}".replace(str(scene.canary), "")
+    return SECRET in text or scene.canary.name in text
 
 
-READS = {
-    "open": "submit(open(PATH).read())",
-    "pandas": "submit(pd.read_csv(PATH)['key'])",
-    "pandas internals": "submit(pd.io.common.os.popen('cat ' + PATH).read())",
-    "numpy": "submit(np.fromfile(PATH, dtype='u1').tobytes().decode())",
-    "memory map": "submit(bytes(np.memmap(PATH, dtype='u1', mode='r')).decode())",
-    "path only descriptor": "import os\nf = os.open(PATH, os.O_PATH)\n"
-    "submit(open(f'/proc/self/fd/{f}').read())",
-    "libc": "import ctypes\nc = ctypes.CDLL(None)\nb = ctypes.create_string_buffer(99)\n"
-    "c.read(c.open(PATH.encode(), 0), b, 99)\nsubmit(b.value.decode())",
-    "openat2": "import ctypes, struct\nc = ctypes.CDLL(None)\nb = ctypes.create_string_buffer(99)\n"
-    "c.read(c.syscall(437, -100, PATH.encode(), struct.pack('QQQ', 0, 0, 0), 24), b, 99)\n"
-    "submit(b.value.decode())",
-    "subprocess": "import subprocess\nsubmit(subprocess.check_output(['cat', PATH]).decode())",
-    "hard link": "import os\nos.link(PATH, 'link')\nsubmit(open('link').read())",
-    "symlink": "import os\nos.symlink(PATH, 'symlink')\nsubmit(open('symlink').read())",
-    "rename": "import os\nos.rename(PATH, 'rename')\nsubmit(open('rename').read())",
-    "listing": "import os\nfrom pathlib import Path\nsubmit(os.listdir(Path(PATH).parent))",
-    "chroot": "import os\nos.chroot('/')\nsubmit(open(PATH).read())",
+def changed(scene: Scene, result: CellResult, episode: Session) -> bool:
+    return scene.traces() != scene.before or SECRET not in scene.canary.read_text("utf-8")
+
+
+def reached(scene: Scene, result: CellResult, episode: Session) -> bool:
+    return scene.listeners.heard()
+
+
+def claimed(scene: Scene, result: CellResult, episode: Session) -> bool:
+    return result.answer == "through"
+
+
+def left(scene: Scene, result: CellResult, episode: Session) -> bool:
+    episode.close()
+    pid = result.answer
+    if not isinstance(pid, int) or pid <= 0:
+        return False
+    through = not ends(pid)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    return through
+
+
+def ends(pid: int) -> bool:
+    deadline = time.monotonic() + 1
+    while time.monotonic() < deadline:
+        try:
+            stat = Path(f"/proc/{pid}/stat").read_text("utf-8")
+        except OSError:
+            return True
+        if stat.rpartition(")")[2].split()[0] in "ZX":
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def killed(scene: Scene, result: CellResult, episode: Session) -> bool:
+    answer = scene.neighbour.run("submit(l[0].decode())").answer
+    server = scene.box._server
+    assert isinstance(server, ServerProcess)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        scene.victim.wait(0.1)
+    gone = server.pid != scene.server or not server.alive()
+    return bool(gone or answer != SECRET or scene.victim.poll() is not None)
+
+
+def stays(scene: Scene, result: CellResult, episode: Session) -> bool:
+    """And removes it."""
+    episode.close()
+    libc = ctypes.CDLL(None)
+    answer = result.answer
+    if isinstance(answer, list) and answer[0] in {"-m", "-s", "-q"}:
+        remove = {"-m": libc.shmctl, "-q": libc.msgctl}.get(answer[0])
+        if remove is None:
+            return bool(libc.semctl(answer[1], 0, 0) == 0)
+        return bool(remove(answer[1], 0, None) == 0)
+    if isinstance(answer, str) and answer.startswith("/dev/shm"):
+        with contextlib.suppress(FileNotFoundError):
+            Path(answer).unlink()
+            return True
+        return False
+    if answer == "mq":
+        return bool(libc.mq_unlink(b"/sandbox-attack") == 0)
+    return answer is not None
+
+
+AFTER = (
+    "import builtins, fcntl, os, sys, io\n"
+    "f = open(os.__file__) if LOCK else None\n"
+    "try: free = f is None or fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB) is None\n"
+    "except BlockingIOError: free = False\n"
+    "except PermissionError: free = True\n"
+    "flags = [fcntl.fcntl(f, fcntl.F_GETFL) & os.O_NONBLOCK for f in range(3)]\n"
+    "submit([df.to_csv(), int(df['sales'].sum()), len(df), pd.options.display.max_rows, flags, free,\n"
+    "        'MARK' in os.environ, sys.modules['pandas'] is pd, os.path.exists('mark'),\n"
+    "        os.path.exists('/tmp/sandbox-attack-mark')])"
+)
+
+
+def is_next(scene: Scene, result: CellResult, episode: Session) -> bool:
+    """The attacker's episode still runs; this is another."""
+    with scene.box.episode() as other:
+        found = other.run(f"LOCK = True\n{AFTER}").answer
+    table = ",city,sales,open\n0,Bern,3,True\n1,Basel,5,False\n2,Bern,4,True\n"
+    return bool(found != [table, 12, 3, 60, [0, 0, 0], True, False, True, False, False])
+
+
+def flooded(scene: Scene, result: CellResult, episode: Session) -> bool:
+    most = LIMITS.output_chars + 1000
+    longest = max(len(result.stdout), len(result.stderr), len(str(result.answer)) // 400)
+    return longest > most or len(result.hooks) > 200
+
+
+def endless(scene: Scene, result: CellResult, episode: Session) -> bool:
+    return not result.timed_out or result.seconds > LIMITS.cell_seconds + 5
+
+
+def spoiled(scene: Scene, result: CellResult, episode: Session) -> bool:
+    second, third = episode.run("x = 1"), episode.run("submit(7)")
+    forged = second.submitted or bool(second.hooks) or bool(third.hooks)
+    return forged or third.answer != 7
+
+
+OUTCOMES = {
+    "told": told,
+    "changed": changed,
+    "reached": reached,
+    "claimed": claimed,
+    "left": left,
+    "killed": killed,
+    "stays": stays,
+    "next": is_next,
+    "flooded": flooded,
+    "endless": endless,
+    "spoiled": spoiled,
 }
-WRITES = {
-    "open": "open(PATH, 'w').write('x')",
-    "append": "open(PATH, 'a').write('x')",
-    "to_csv beside it": "df.to_csv(PATH + '.new')",
-    "to_pickle": "df.to_pickle(PATH + '.new')",
-    "truncate": "import os\nos.truncate(PATH, 0)",
-    "remove": "import os\nos.remove(PATH)",
-    "mode": "import os\nos.chmod(PATH, 0o777)",
-    "mode, new call": "import ctypes\nctypes.CDLL(None).syscall(452, -100, PATH.encode(), 0o777, 0)",
-    "owner": "import os\nos.chown(PATH, 1234, 1234)",
-    "times": "import os\nos.utime(PATH)",
-    "attribute": "import os\nos.setxattr(PATH, 'user.x', b'y')",
-    "shell": "import os\nos.system('echo x >> ' + PATH)",
-    "folder": "import os\nos.mkdir(PATH + '.d')",
-    "node": "import os\nos.mkfifo(PATH + '.f')",
-    "sqlite": "import sqlite3\nsqlite3.connect(PATH + '.db').execute('create table a (b)')",
-    "raw unlink": "import ctypes\nctypes.CDLL(None).unlink(PATH.encode())",
-    "unix socket": "import socket\ns = socket.socket(socket.AF_UNIX)\ns.bind(PATH + '.s')",
-}
 
 
-@pytest.mark.parametrize("attack", READS)
-def test_no_file_is_read(box, canary, attack):
-    with box.episode() as episode:
-        result = episode.run(f"PATH = {str(canary)!r}\n{READS[attack]}")
-    told = f"{result.answer} {result.stdout} {result.stderr.replace(str(canary), '')}"
-    assert SECRET not in told
-    assert canary.name not in told
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.id)
+def test_attack(scene: Scene, attack: Attack):
+    with scene.box.episode() as episode:
+        assert episode.run(PRELUDE + scene.names()).ok
+        result = episode.run(attack.code)
+        through = OUTCOMES[attack.outcome](scene, result, episode)
+    print("through" if through else "stopped", result)
+    expected = attack.at[scene.box.level]
+    if expected != "depends":
+        assert through == (expected == "through"), result
+    with scene.box.episode() as episode:
+        assert episode.run("submit(len(df))").answer == 3
 
 
-@pytest.mark.parametrize("attack", WRITES)
-def test_no_file_is_changed(box, canary, attack):
-    before = traces(canary)
-    with box.episode() as episode:
-        episode.run(f"PATH = {str(canary)!r}\n{WRITES[attack]}")
-    assert traces(canary) == before
+def test_the_level_full_stops_all_but_what_is_known():
+    assert len(ATTACKS) > 100
+    through = [attack for attack in ATTACKS if attack.at["full"] != "stopped"]
+    assert {attack.kind for attack in through} == {"Known to get through"}
+    assert len(through) == 2
 
 
-@pytest.mark.parametrize(
-    "path",
-    ["/etc/passwd", "/proc/self/environ", "/proc/1/cmdline", str(Path(__file__)), "/dev/zero", "."],
-)
-def test_no_file_of_the_machine_is_opened(box, path):
-    with box.episode() as episode:
-        result = episode.run(f"import os\nf = os.open({path!r}, os.O_RDONLY)\nsubmit('escaped')")
-    assert not result.submitted
+def test_the_readme_shows_this_table():
+    """To write it anew: python -m tests.datagen.sandbox.attack_list."""
+    text = (ROOT / "datagen" / "sandbox" / "README.md").read_text("utf-8")
+    assert table(ATTACKS) in text
 
 
-@pytest.mark.parametrize(
-    "attack",
-    [
-        "import socket\nsocket.create_connection(('127.0.0.1', PORT))",
-        "import urllib.request\nurllib.request.urlopen(f'http://127.0.0.1:{PORT}')",
-        "pd.read_csv(f'http://127.0.0.1:{PORT}/a.csv')",
-        (
-            "import ctypes, struct\nc = ctypes.CDLL(None)\ns = c.socket(2, 1, 0)\n"
-            "c.connect(s, struct.pack('=H', 2) + struct.pack('>H', PORT) + bytes([127, 0, 0, 1]) + bytes(8), 16)"
-        ),
-    ],
-)
-def test_no_connection_is_made(box, attack):
-    with socket.create_server(("127.0.0.1", 0)) as listener, box.episode() as episode:
-        episode.run(f"PORT = {listener.getsockname()[1]}\n{attack}")
-        listener.settimeout(0.05)
-        with pytest.raises(TimeoutError):
-            listener.accept()
-
-
-def children_of(pid: int) -> str:
-    return Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8")
-
-
-def session_of(pid: int) -> list[int]:
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                fields = (entry / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-            except OSError:
-                continue
-            if int(fields[3]) == pid:
-                found.append(int(entry.name))
-    return found
-
-
-@pytest.mark.parametrize(
-    "attack",
-    [
-        "import os\nfor _ in range(64):\n    if os.fork() == 0: import time; time.sleep(5); os._exit(0)",
-        "import os, subprocess\nfor _ in range(9): subprocess.Popen(['sleep', '5'])",
-        "import os\nos.posix_spawn('/bin/sleep', ['sleep', '5'], {})",
-        "import ctypes, os, time\nif ctypes.CDLL(None).fork() == 0: time.sleep(5); os._exit(0)",
-        "import ctypes, os, time\nif ctypes.CDLL(None).syscall(435, bytes(88), 88) == 0: time.sleep(5); os._exit(0)",
-        "import multiprocessing as m\nm.get_context('fork').Process(target=print).start()",
-        "import os\nos.execv('/bin/sleep', ['sleep', '5'])",
-        "import os\nos.setsid()",
-        "import os\nos.setpgid(0, 0)",
-    ],
-)
-def test_no_process_is_made_or_leaves_the_group(box, attack):
-    server = box._server.pid
-    with box.episode() as episode:
-        child = episode.run("import os\nsubmit(os.getpid())").answer
-        before = session_of(server)
-        assert set(before) >= {server, child}
-        episode.run(attack)
-        assert not children_of(child)
-        assert os.getpgid(child) == server
-        assert Path(f"/proc/{child}/exe").readlink() == Path(f"/proc/{server}/exe").readlink()
-
-
-@pytest.mark.parametrize(
-    "attack",
-    [
-        "os.kill(os.getppid(), 9)",
-        "os.kill(os.getppid(), 19)",
-        "os.killpg(os.getpgrp(), 9)",
-        "os.kill(-1, 0)\nsubmit('escaped')",
-        "import signal\nsignal.pidfd_send_signal(os.pidfd_open(os.getppid()), 9)",
-        "import ctypes\nif ctypes.CDLL(None).ptrace(16, os.getppid(), 0, 0) == 0: submit('escaped')",
-        "import ctypes\nif ctypes.CDLL(None).syscall(310, os.getppid(), 0, 0, 0, 0, 0) == 0: submit('escaped')",
-        "open(f'/proc/{os.getppid()}/mem', 'rb')\nsubmit('escaped')",
-        "open(f'/proc/{os.getppid()}/environ', 'rb')\nsubmit('escaped')",
-    ],
-)
-def test_server_is_out_of_reach(box, attack):
-    server = box._server.pid
-    with box.episode() as episode:
-        assert not episode.run(f"import os\n{attack}").submitted
-    with box.episode() as episode:
-        assert episode.run("submit(1)").answer == 1
-    assert box._server.pid == server
-
-
-@pytest.mark.parametrize(
-    "attack",
-    [
-        "import resource as r\nr.setrlimit(r.RLIMIT_AS, (r.RLIM_INFINITY, r.RLIM_INFINITY))",
-        "import resource as r\nr.setrlimit(r.RLIMIT_FSIZE, (99, 99))",
-        "import resource as r\nr.prlimit(0, r.RLIMIT_NOFILE, (9999, 9999))",
-        "import os\nos.setuid(1234)",
-        "import os\nos.memfd_create('x')",
-        "import ctypes\nc = ctypes.CDLL(None)\ni = c.shmget(0, 4096, 0o1600)\nassert i >= 0\nc.shmctl(i, 0, 0)",
-        "import ctypes\nassert ctypes.CDLL(None).syscall(425, 8, bytes(120)) >= 0",
-        "import ctypes\nassert ctypes.CDLL(None).prctl(1, 0, 0, 0, 0) == 0",
-        "import socket\nsocket.socketpair()",
-        "import os\nos.listdir('/proc/self/fd')",
-    ],
-)
-def test_restrictions_are_not_undone(box, attack):
-    with box.episode() as episode:
-        result = episode.run(f"{attack}\nsubmit('escaped')")
-    assert not result.submitted
-
-
-def test_ordinary_work_goes_on_in_spite_of_it_all(box):
-    with box.episode() as episode:
+def test_ordinary_work_goes_on_in_spite_of_it_all(csv):
+    with Sandbox({"t": csv}) as box, box.episode() as episode:
         result = episode.run(
             "from concurrent.futures import ThreadPoolExecutor\nfrom dataclasses import dataclass\n"
             "from scipy import stats\n@dataclass\nclass P:\n    x: float\n"

@@ -1,0 +1,60 @@
+"""Which isolation cells get, and what it consists of."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+from typing import TYPE_CHECKING
+
+from datagen.sandbox.place import SETTING
+
+if TYPE_CHECKING:
+    from datagen.verbs.arguments import Verbs
+
+LAYERS = {
+    "landlock": "files: Python's libraries can be read, nothing else; nothing can be changed",
+    "seccomp": "no sockets, programs, processes, signals, namespaces, nor what else a cell never needs",
+    "rlimits": "memory, processor time and open files are bounded; no byte goes to a file",
+}
+ALWAYS = "a fresh fork for each episode, killed at its end; time, output and environment bounded"
+OPEN = {
+    "reduced": "a cell can read your files, empty them, and reach the network",
+    "none": "a cell can do whatever you can",
+}
+
+
+def add(verbs: Verbs) -> None:
+    verb = verbs.add_parser(
+        "sandbox", help="which isolation model-written code gets here, and what it consists of"
+    )
+    verb.add_argument(
+        "--sandbox",
+        metavar="WHERE",
+        help=f"unix:PATH of a service, or a level: full, reduced, none (${SETTING}, else the strongest)",
+    )
+    verb.add_argument("--json", action="store_true", help="print JSON")
+    verb.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from datagen.sandbox import Sandbox
+    from datagen.sandbox.place import from_setting
+    from datagen.tables import bundled_tables
+
+    smallest = min(bundled_tables(), key=lambda path: path.stat().st_size)
+    place = from_setting(args.sandbox)
+    with Sandbox({smallest.stem: smallest}, place=args.sandbox) as box:
+        level, layers = box.level, box.layers
+    service = str(place.socket) if place.socket else None
+    if args.json:
+        print(json.dumps({"level": level, "layers": layers, "service": service}))
+        return 0
+    where = f"at {service}" if service else f"on {platform.system()} {platform.machine()}"
+    print(f"sandbox {level}, {where}")
+    for layer in layers:
+        print(f"  {layer:9} {LAYERS[layer]}")
+    print(f"  {'always':9} {ALWAYS}")
+    if level in OPEN:
+        print(f"not stopped: {OPEN[level]}; docker compose gives level full")
+    return 0
