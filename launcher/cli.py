@@ -313,6 +313,40 @@ def guard(options: argparse.Namespace) -> int:
     return 0
 
 
+def plan_flags(parser: argparse.ArgumentParser) -> None:
+    from launcher import settings
+    from trainer.contract.job import add_flags
+
+    _json_flag(parser)
+    parser.add_argument("--cards", type=int, default=1, metavar="N", help="cards in the pod (1)")
+    add_flags(parser)
+    settings.add_flags(parser, only=("disk", "mount", "volume"))
+
+
+def plan(options: argparse.Namespace) -> int:
+    from launcher import catalog, settings
+    from launcher.comparison import compare, table
+    from launcher.estimate import work
+    from launcher.plan import at_day
+    from launcher.screen import open_view
+    from launcher.world import World
+    from trainer.contract.job import from_sources, given_flags
+    from trainer.contract.rows import read_rows
+
+    world = World()
+    wanted = settings.load(settings.given(options), world=world)
+    job = from_sources(options.recipe, options.set, given_flags(options))
+    what = work(job, read_rows(Path(job.data)), world=world)
+    with open_view(world=world, as_json=options.json) as view:
+        found, stale = catalog.read(world, count=options.cards)
+        lines = compare(what, found, wanted, count=options.cards)
+        if stale:
+            view.say(f"prices of {at_day(found.read_at)}: {stale}")
+        facts = {"read_at": found.read_at, "live": not stale, "cards": [c.facts() for c in lines]}
+        view.result({"state": "planned", "exit_code": 0, **facts}, table(lines, what))
+    return 0
+
+
 def ps_flags(parser: argparse.ArgumentParser) -> None:
     _json_flag(parser)
 
@@ -371,6 +405,7 @@ def demo(options: argparse.Namespace) -> int:
 VERBS = {
     "train": Verb("train an adapter, and follow it", train_flags, train),
     "demo": Verb("the whole story on this machine, in a few minutes", demo_flags, demo),
+    "plan": Verb("what a run would take on each card: fit, time, money", plan_flags, plan),
     "ps": Verb("list your runs", ps_flags, ps),
     "logs": Verb("show what a run said", logs_flags, logs),
     "attach": Verb("carry on with a run whose launcher ended", run_flags, attach),

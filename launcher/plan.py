@@ -1,22 +1,19 @@
 """How much a run may cost, until when that lasts, and roughly what it will come to.
 
-Rates are read live; only what the API does not tell (disk prices, speeds) stands here. Money in USD,
+Rates are read live; only what the API does not tell (disk prices) stands here. Money in USD,
 sizes in GB, instants are unix seconds.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from launcher.errors import OverBudget
+from launcher.estimate import Work, estimate
 from launcher.gpus import Candidate
 from launcher.settings import Settings
 from launcher.view import clock
-from trainer.contract.job import Job
-from trainer.contract.rows import Rows
 
 MONTH = 730.0  # hours
 DISK = 0.10 / MONTH  # per GB and hour while a pod runs
@@ -24,34 +21,6 @@ STOPPED_DISK = 0.20 / MONTH  # per GB and hour of the mount while it is stopped
 RESERVE = 900.0  # seconds between saving and being gone
 SLACK = 60.0  # seconds that a stop may take
 SHORTEST = 600.0  # seconds: less is not even enough to pull the image
-PULL = 180.0
-LINK = 100e6  # bytes a second, for the base weights
-# Dense bf16 TFLOPS, for the rough figure only; a card that is not here counts as USUAL.
-SPEED = {
-    "NVIDIA RTX A5000": 55,
-    "NVIDIA GeForce RTX 3090": 71,
-    "NVIDIA GeForce RTX 4090": 165,
-    "NVIDIA L4": 60,
-    "NVIDIA A40": 75,
-    "NVIDIA L40S": 181,
-    "NVIDIA A100 80GB PCIe": 312,
-    "NVIDIA A100-SXM4-80GB": 312,
-    "NVIDIA H100 PCIe": 378,
-    "NVIDIA H100 80GB HBM3": 494,
-}
-USUAL = 60
-USED = 0.3  # share of that speed that training reaches
-BYTES_PER_TOKEN = 4
-BYTES_PER_PARAMETER = 2
-UNNAMED = 3.0  # billion parameters, when the model's name does not tell
-
-
-@dataclass(frozen=True)
-class Size:
-    """What is to be trained: billions of parameters, tokens over all epochs."""
-
-    parameters: float
-    tokens: int
 
 
 @dataclass(frozen=True)
@@ -77,27 +46,11 @@ class Quote:
         return asdict(self)
 
 
-def size(job: Job, data: Rows) -> Size:
-    """Estimate from the model's name and the length of the rows' text."""
-    named = re.search(r"(\d+(?:\.\d+)?)b\b", job.model.lower())
-    parameters = float(named[1]) if named else UNNAMED
-    if job.model == "bundled:tiny":
-        parameters = 0.001
-    elif Path(job.model).is_dir():
-        weights = Path(job.model).glob("*.safetensors")
-        parameters = sum(path.stat().st_size for path in weights) / BYTES_PER_PARAMETER / 1e9
-    letters = sum(len(str(row.messages)) for row in data.rows)
-    epochs = job.epochs
-    if job.max_steps is not None:
-        epochs = job.max_steps * job.batch_size / max(1, len(data.rows))
-    return Size(parameters, int(letters / BYTES_PER_TOKEN * epochs))
-
-
 def quote(
     candidate: Candidate,
     count: int,
     settings: Settings,
-    what: Size,
+    what: Work,
     *,
     now: float,
     read_at: float,
@@ -121,7 +74,8 @@ def quote(
         )
     gone_by = now + hours * 3600 - SLACK
     finish_by = gone_by - min(RESERVE, hours * 900)
-    likely = min(hours, likely_seconds(candidate.gpu.id, count, what) / 3600)
+    guess = estimate(what, candidate.gpu.id, memory=candidate.gpu.memory, count=count)
+    likely = min(hours, guess.seconds["likely"] / 3600)
     return Quote(
         gpu=candidate.gpu.id,
         count=count,
@@ -138,13 +92,6 @@ def quote(
         stopped_day=disks * STOPPED_DISK * 24,
         spent=spent,
     )
-
-
-def likely_seconds(gpu: str, count: int, what: Size) -> float:
-    """Pull, weights, and six operations per parameter and token."""
-    weights = what.parameters * 2e9 / LINK
-    speed = SPEED.get(gpu, USUAL) * 1e12 * USED * count
-    return PULL + 2 * weights + 6 * what.parameters * 1e9 * what.tokens / speed
 
 
 def lines(offer: Quote, settings: Settings) -> list[str]:
@@ -184,3 +131,8 @@ def reach_line(reach: Mapping[str, int], wanted: int, cuda: str) -> str:
 def at(instant: float) -> str:
     """An instant as local time of day."""
     return f"{datetime.fromtimestamp(instant).astimezone():%H:%M:%S}"
+
+
+def at_day(instant: float) -> str:
+    """An instant as local date and time."""
+    return f"{datetime.fromtimestamp(instant).astimezone():%Y-%m-%d %H:%M}"

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from launcher import guard, plan
+from launcher.estimate import work
 from launcher.journal import Entry, of_this_run
 from launcher.machines.scene import Scene
 from launcher.rental import model, rent
@@ -65,7 +66,7 @@ class RunPod:
     def offer(self, run: Run, job: Job, data: Rows, past: Sequence[Entry]) -> dict[str, Any]:
         if Path(job.model).is_absolute():
             model.check(Path(job.model))
-        self._offer = look(self.api, self.scene, plan.size(job, data))
+        self._offer = look(self.api, self.scene, work(job, data, world=self.scene.world))
         before = spent(past, self.scene.world.now())
         deals = quotes(self._offer, self.scene, spent=before)
         for text in plan.lines(deals[0], self.scene.settings):

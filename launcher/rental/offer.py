@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from launcher import gpus, plan
+from launcher.catalog import keep
 from launcher.errors import NoCapacity, OverBudget
+from launcher.estimate import Work
 from launcher.image import BASES
 from launcher.machines.scene import Scene
 from launcher.runpod_api import Api
@@ -30,16 +32,17 @@ class Offer:
     wanted: gpus.Wanted
     choice: gpus.Choice
     read_at: float
-    what: plan.Size
+    what: Work
     reach: Mapping[str, int]
     fixed: Fixed
 
 
-def look(api: Api, scene: Scene, what: plan.Size) -> Offer:
+def look(api: Api, scene: Scene, what: Work) -> Offer:
     """Read the live catalog. Raises ``Usage`` for a name that is not known, ``NoCapacity`` for none free."""
     settings = scene.settings
     wanted = gpus.resolve(settings.gpu)
     catalog = api.catalog(wanted.count)
+    keep(catalog, scene.world)
     wanted = gpus.resolve(settings.gpu, catalog.gpus)
     choice = gpus.candidates(wanted, catalog, min_cuda=settings.cuda)
     fixed = fix(api, scene, choice)

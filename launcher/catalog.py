@@ -1,0 +1,51 @@
+"""RunPod's cards and prices: read live, else as they were read last. What was read is kept."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from launcher.errors import ApiUnavailable, KeyRejected
+from launcher.runpod_api.answers import Catalog, Gpu, Stock
+from launcher.secrets import runpod
+from launcher.world import World
+
+
+def read(world: World, *, count: int = 1) -> tuple[Catalog, str]:
+    """The catalog, and why it is not a live one; empty when it is.
+
+    Raises ``KeyRejected`` or ``ApiUnavailable`` when there is no earlier one either.
+    """
+    try:
+        found = world.api(runpod(world).value).catalog(count)
+    except (KeyRejected, ApiUnavailable) as fault:
+        kept = _load(_path(world))
+        if kept is None:
+            raise
+        return kept, fault.cause
+    keep(found, world)
+    return found, ""
+
+
+def keep(catalog: Catalog, world: World) -> None:
+    """Remember it for a time without network or key."""
+    path = _path(world)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(asdict(catalog)), "utf-8")
+    part.replace(path)
+
+
+def _path(world: World) -> Path:
+    return world.state_folder() / "catalog.json"
+
+
+def _load(path: Path) -> Catalog | None:
+    try:
+        data = json.loads(path.read_text("utf-8"))
+        gpus = tuple(
+            Gpu(**{**gpu, "data_centers": tuple(Stock(**s) for s in gpu["data_centers"])})
+            for gpu in data["gpus"]
+        )
+        return Catalog(read_at=float(data["read_at"]), count=int(data["count"]), gpus=gpus)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,190 @@
+"""How long a run takes on a card, and whether it fits: from shapes and lengths, before anything is rented.
+
+Rough on purpose and said to be: three figures for each, low, likely and high. What training reaches of
+a card's peak is taken from published runs of like work, since none of our own has met a card yet.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from launcher.world import World
+from trainer.contract.fit import Fit, fit, recomputed
+from trainer.contract.job import Job
+from trainer.contract.rows import Row, Rows
+from trainer.contract.sizing import KNOWN, Architecture, Precision, flops_per_token, from_config
+
+# Dense bf16 TFLOPS with fp32 accumulation, from NVIDIA's data sheets; L4 throttles below its 121.
+# A card that is not here counts as USUAL.
+PEAK = {
+    "NVIDIA RTX A4000": 77,
+    "NVIDIA RTX A4500": 95,
+    "NVIDIA RTX A5000": 111,
+    "NVIDIA GeForce RTX 3090": 71,
+    "NVIDIA GeForce RTX 3090 Ti": 80,
+    "NVIDIA GeForce RTX 4080": 98,
+    "NVIDIA GeForce RTX 4090": 165,
+    "NVIDIA GeForce RTX 5090": 210,
+    "NVIDIA L4": 80,
+    "NVIDIA A30": 165,
+    "NVIDIA A40": 150,
+    "NVIDIA RTX A6000": 155,
+    "NVIDIA L40": 181,
+    "NVIDIA L40S": 362,
+    "NVIDIA RTX 6000 Ada Generation": 364,
+    "NVIDIA A100 80GB PCIe": 312,
+    "NVIDIA A100-SXM4-80GB": 312,
+    "NVIDIA H100 PCIe": 756,
+    "NVIDIA H100 80GB HBM3": 989,
+    "NVIDIA H100 NVL": 835,
+    "NVIDIA H200": 989,
+    "NVIDIA B200": 2250,
+}
+USUAL = 70
+# Share of that peak: torchtune's README, Llama-3.2-3B LoRA on an A100, 0.57; NVIDIA NeMo, Qwen2.5-7B
+# LoRA on an H100, 0.43. Short rows and slow hosts reach less.
+REACHED = {"low": 0.55, "likely": 0.40, "high": 0.25}
+NF4_SLOWER = 1.15  # torchtune: 2% (3B, A100) to 22% (8B, RTX 4090)
+PULL = {"low": 60.0, "likely": 180.0, "high": 480.0}  # seconds for 3.3 GB
+START = 60.0  # seconds from the image to the first step, without the weights
+LINK = {"low": 300e6, "likely": 100e6, "high": 40e6}  # bytes a second, for the base weights
+HOME = 5e6  # bytes a second, for the adapter
+ANSWERED = {"low": 2.0, "likely": 1.0, "high": 0.4}  # questions a second, base and adapter each
+LETTERS = 4  # a token's
+UNNAMED = 3.0  # billion parameters, when the model's name does not tell
+PARTS = ("low", "likely", "high")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What is to be trained. `tokens` over all epochs; lengths in tokens, estimated from letters.
+
+    `model` is None where the shape is not known; `parameters` then comes from the name.
+    """
+
+    model: Architecture | None
+    parameters: float
+    tokens: int
+    longest: int
+    context: float
+    scored: float
+    rank: int
+    precision: Precision | None
+    questions: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """For one card: how the run fits, tokens a second, seconds low, likely and high, all in."""
+
+    fit: Fit | None
+    tokens_per_second: float
+    seconds: dict[str, float]
+
+    @property
+    def fits(self) -> bool:
+        return self.fit is None or self.fit.fits
+
+
+def work(job: Job, data: Rows, *, world: World, questions: int = 0) -> Work:
+    """Look at the job and at the length of its rows."""
+    lengths, scored = _lengths(data.rows)
+    total = sum(lengths)
+    epochs = job.epochs
+    if job.max_steps is not None:
+        epochs = job.max_steps * job.batch_size / max(1, len(data.rows))
+    shape = architecture(job.model, world=world)
+    asked = None if job.precision == "auto" else job.precision
+    return Work(
+        model=shape,
+        parameters=shape.parameters if shape else _named(job.model) * 1e9,
+        tokens=int(total * epochs),
+        longest=min(max(lengths, default=1), job.max_length),
+        context=sum(length**2 for length in lengths) / max(total, 1),
+        scored=scored / max(total, 1),
+        rank=job.lora.r,
+        precision=asked,
+        questions=questions,
+    )
+
+
+def estimate(what: Work, card: str, *, memory: int, count: int = 1) -> Estimate:
+    """Size the work for `count` cards of `memory` GB each."""
+    fitted = None
+    per_token = 6 * what.parameters
+    if what.model is not None:
+        fitted = fit(
+            what.model,
+            card_bytes=memory * 10**9,
+            rank=what.rank,
+            longest=what.longest,
+            precision=what.precision,
+        )
+        per_token = flops_per_token(
+            what.model,
+            rank=what.rank,
+            context=what.context,
+            scored=what.scored,
+            recomputed=recomputed(what.model, fitted.every),
+        )
+        per_token *= NF4_SLOWER if fitted.precision == "nf4" else 1
+    rate = {
+        part: PEAK.get(card, USUAL) * 1e12 * count * REACHED[part] / per_token for part in PARTS
+    }
+    seconds = {part: _seconds(what, part, rate[part]) for part in PARTS}
+    return Estimate(fit=fitted, tokens_per_second=rate["likely"], seconds=seconds)
+
+
+def _seconds(what: Work, part: str, rate: float) -> float:
+    """Pull, weights (once for training, once for the proof's clean base, from disk), training, way home."""
+    adapter = what.model.adapter(what.rank) * 4 if what.model else what.parameters * 0.08
+    return (
+        PULL[part]
+        + START
+        + what.parameters * 2 / LINK[part]
+        + what.tokens / rate
+        + what.questions / ANSWERED[part]
+        + adapter / HOME
+    )
+
+
+def architecture(model: str, *, world: World) -> Architecture | None:
+    """The model's shape: a known one, a local folder's, or one that the hub's cache holds."""
+    if model in KNOWN:
+        return KNOWN[model]
+    cached = world.hub_folder() / "hub" / f"models--{model.replace('/', '--')}" / "snapshots"
+    for path in (Path(model) / "config.json", *cached.glob("*/config.json")):
+        try:
+            return from_config(json.loads(path.read_text("utf-8")))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return None
+
+
+def _named(model: str) -> float:
+    """Billions of parameters, as the weights' size or the model's name tells."""
+    if model == "bundled:tiny":
+        return 0.001
+    if Path(model).is_dir():
+        weights = Path(model).glob("*.safetensors")
+        return sum(path.stat().st_size for path in weights) / 2 / 1e9
+    found = re.search(r"(\d+(?:\.\d+)?)b\b", model.lower())
+    return float(found[1]) if found else UNNAMED
+
+
+def _lengths(rows: Sequence[Row]) -> tuple[list[int], int]:
+    """Each row's tokens, and how many of all are trained on."""
+    lengths, trained = [], 0
+    for row in rows:
+        letters = 0
+        for message in row.messages:
+            said = len(str(message.get("content") or "")) + len(
+                str(message.get("tool_calls") or "")
+            )
+            letters += said
+            if message["role"] == "assistant" and message.get("weight", 1) == 1:
+                trained += said // LETTERS + 1
+        lengths.append(letters // LETTERS + 4 * len(row.messages))
+    return lengths, trained
