@@ -1,0 +1,38 @@
+"""`launch plan`: a job and its rows, sized for every card that RunPod has."""
+
+import argparse
+from pathlib import Path
+
+
+def add_plan_flags(parser: argparse.ArgumentParser) -> None:
+    from launcher import settings
+    from trainer.contract.job import add_flags
+
+    parser.add_argument("--json", action="store_true", help="print JSON lines")
+    parser.add_argument("--cards", type=int, default=1, metavar="N", help="cards in the pod (1)")
+    add_flags(parser)
+    settings.add_flags(parser, only=("disk", "mount", "volume"))
+
+
+def show_plan(options: argparse.Namespace) -> int:
+    from launcher import catalog, settings
+    from launcher.comparison import compare, table
+    from launcher.estimate import work
+    from launcher.plan import at_day
+    from launcher.screen import open_view
+    from launcher.world import World
+    from trainer.contract.job import from_sources, given_flags
+    from trainer.contract.rows import read_rows
+
+    world = World()
+    wanted = settings.load(settings.given(options), world=world)
+    job = from_sources(options.recipe, options.set, given_flags(options))
+    what = work(job, read_rows(Path(job.data)), world=world)
+    with open_view(world=world, as_json=options.json) as view:
+        found, stale = catalog.read(world, count=options.cards)
+        lines = compare(what, found, wanted, count=options.cards)
+        if stale:
+            view.say(f"prices of {at_day(found.read_at)}: {stale}")
+        facts = {"read_at": found.read_at, "live": not stale, "cards": [c.facts() for c in lines]}
+        view.result({"state": "planned", "exit_code": 0, **facts}, table(lines, what))
+    return 0
