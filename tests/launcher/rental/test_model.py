@@ -5,8 +5,9 @@ import tarfile
 
 import pytest
 
-from launcher import plan
+from launcher.estimate import work
 from launcher.rental import model
+from launcher.world import World
 from tests.launcher.rental.conftest import JOB
 from trainer.contract import pod as border
 from trainer.contract.errors import NotFound, Usage
@@ -70,7 +71,8 @@ def test_a_folder_without_a_model_is_refused(folder, account, begin):
 
 def test_the_quote_knows_the_size_of_a_folder(folder, project):
     job = JOB.model_copy(update={"model": str(folder)})
-    assert plan.size(job, read_rows(project / "data.jsonl")).parameters == 2000 / 1e9
+    found = work(job, read_rows(project / "data.jsonl"), world=World())
+    assert found.parameters == 2000
 
 
 @pytest.mark.parametrize("name", ["bundled:tiny", "inbox/00:/x", "a/b", f"inbox/{'0' * 64}"])
