@@ -17,7 +17,7 @@ from datagen.reading.columns import Found, distinct, find, plain_dates
 from datagen.reading.encoding import certain_encoding
 from datagen.reading.frame import parse, to_kinds
 from datagen.reading.layout import Layout, find_layout
-from datagen.reading.missing import number_stand_in, suspect
+from datagen.reading.missing import number_stand_in, stands_for_missing, suspect
 from datagen.reading.numbers import speaks_for
 from datagen.reading.scan import Scan, scan
 from trainer.contract.errors import BadData, NotFound
@@ -25,6 +25,7 @@ from trainer.contract.errors import BadData, NotFound
 if TYPE_CHECKING:
     import pandas as pd
 
+VOTING = 200
 NOT_A_NUMBER = re.compile(r"-?0\d+|\+\d{7,}|-?\d{19,}", re.ASCII)
 
 
@@ -127,7 +128,10 @@ def _named(path: Path, make: Any) -> Any:
 
 def _decimal(layout: Layout) -> str:
     """The decimal mark of most columns that can have only one."""
-    votes = [speaks_for([v for v in column if v][:200]) for column in layout.columns]
+    votes = [
+        speaks_for([text for text in column if text and not stands_for_missing(text)][:VOTING])
+        for column in layout.columns
+    ]
     return "," if votes.count(",") > votes.count(".") else "."
 
 

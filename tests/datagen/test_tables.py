@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from datagen.tables import bundled_tables, profile_table, read_table
+from datagen.sandbox import Sandbox
+from datagen.tables import Given, bundled_tables, profile_table, read_table
 from trainer.contract.errors import BadData, NotFound
 
 
@@ -56,3 +57,66 @@ def test_byte_order_mark_is_not_part_of_the_first_name(tmp_path: Path):
     path = tmp_path / "bom.csv"
     path.write_bytes(b"\xef\xbb\xbfa,b\n1,2\n")
     assert [*read_table(path).columns] == ["a", "b"]
+
+
+MEANINGS = """\
+customer_id;order;city;spent;note;day;member;firm;gone;zip
+7;1;Ulm;1.234,50 €;came by train;13.02.2024;yes;ACME;;01234
+7;2;Bonn;12,00 €;came by car;01.03.2024;no;ACME;;20095
+9;3;Ulm;7,25 €;on foot;02.03.2024;yes;ACME;;04109
+9;4;Bonn;99,00 €;?;?;;ACME;;01234
+"""
+
+
+def test_profile_tells_what_columns_are_good_for(tmp_path: Path):
+    path = tmp_path / "t.csv"
+    path.write_text(MEANINGS, "utf-8")
+    profile = profile_table(path)
+    found = {c.name: (c.kind, c.meaning) for c in profile.columns}
+    assert found == {
+        "customer_id": ("integer", "identifier"),
+        "order": ("integer", "identifier"),
+        "city": ("text", "category"),
+        "spent": ("number", "amount"),
+        "note": ("text", "text"),
+        "day": ("date", "date"),
+        "member": ("boolean", "category"),
+        "firm": ("text", "constant"),
+        "gone": ("number", "empty"),
+        "zip": ("text", "identifier"),
+    }
+    columns = {c.name: c for c in profile.columns}
+    assert [c.name for c in profile.amounts()] == ["spent"]
+    assert (columns["spent"].low, columns["spent"].high, columns["spent"].unit) == (
+        7.25,
+        1234.5,
+        "€",
+    )
+    assert (columns["day"].first, columns["day"].last, columns["day"].format) == (
+        "2024-02-13T00:00:00",
+        "2024-03-02T00:00:00",
+        "%d.%m.%Y",
+    )
+    assert columns["city"].examples == ("Bonn", "Ulm")
+    assert (columns["gone"].low, columns["gone"].missing, columns["note"].missing) == (None, 4, 1)
+    again = profile_table(path, profile.reading)
+    assert again.columns == profile.columns
+
+
+def test_one_row_and_one_column(tmp_path: Path):
+    path = tmp_path / "t.csv"
+    path.write_text("a\n5\n", "utf-8")
+    profile = profile_table(path)
+    assert (profile.rows, [c.meaning for c in profile.columns]) == (1, ["amount"])
+
+
+def test_the_sandbox_sees_what_the_profile_saw(tmp_path: Path):
+    path = tmp_path / "t.csv"
+    path.write_text(MEANINGS, "cp1252")
+    reading = profile_table(path, given=Given(kinds={"order": "text"})).reading
+    expected = ["str", 1352.75, "2024-03-02T00:00:00", 2, 3]
+    code = "submit([str(df['order'].dtype), round(df.spent.sum(), 2), df.day.max(), int(df.member.sum()), int(df.zip.nunique())])"
+    with Sandbox({"t": (path, reading)}) as sandbox, sandbox.episode() as session:
+        assert session.run(code).answer == expected
+    with Sandbox({"t": path}) as sandbox, sandbox.episode() as session:
+        assert session.run(code).answer == ["int64", *expected[1:]]

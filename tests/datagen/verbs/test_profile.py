@@ -1,0 +1,79 @@
+"""datagen profile: what it prints, and the flags that say how a CSV is read."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from datagen.cli import main
+
+CONTENT = """\
+name;price;day;n
+Ann;"1.234,50 €";01/02/2024;-999
+Bob;"2,00 €";03/04/2024;5
+Cid;?;03/04/2024;-999
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "t.csv"
+    path.write_text(CONTENT, "utf-8")
+    return path
+
+
+def printed(capsys, *words: str) -> str:
+    assert main(["profile", *words]) == 0
+    return " ".join(capsys.readouterr().out.split())
+
+
+def test_what_was_inferred_is_printed(path, capsys):
+    out = printed(capsys, str(path))
+    assert "t: 3 rows, 4 columns; utf-8, semicolon, decimal ,, groups '.'" in out
+    assert "price number amount 2 values, 1 missing ('?') 2 to 1234.5 €" in out
+    assert "n integer constant 1 values, 2 missing ('-999')" in out
+    assert "note: day: left as text: it may be %d/%m/%Y or %m/%d/%Y" in out
+
+
+def test_flags_are_kept_to(path, capsys):
+    words = ["--date-format", "day=%d/%m/%Y", "--not-missing", "-999", "--missing", "Bob"]
+    out = printed(capsys, str(path), *words, "--kind", "price=text")
+    assert "note" not in out
+    assert "day date date 2 values 2024-02-01T00:00:00 to 2024-04-03T00:00:00 as %d/%m/%Y" in out
+    assert "n integer amount 2 values -999 to 5" in out
+    assert "name text identifier 2 values, 1 missing" in out or "name text text 2 values" in out
+    assert "price text" in out
+
+
+def test_json_is_json(path, capsys):
+    record = json.loads(printed(capsys, "--json", str(path)))
+    assert record["reading"]["delimiter"] == ";"
+    assert record["columns"][1]["unit"] == "€"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--delimiter", ";;"], "not one ASCII character"),
+        (["--encoding", "nonsense"], "no encoding Python knows"),
+        (["--kind", "n=money"], "not COL=KIND"),
+        (["--date-format", "day=iso"], "not COL=FORMAT"),
+    ],
+)
+def test_wrong_flags(path, words, said, capsys):
+    with pytest.raises(SystemExit) as found:
+        main(["profile", str(path), *words])
+    assert found.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_column_that_is_not_there(path, capsys):
+    assert main(["profile", str(path), "--kind", "nn=text"]) == 2
+    assert "no column 'nn'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["--delimiter", "tab"], ["--encoding", "latin-1"]])
+def test_delimiter_and_encoding(tmp_path, words, capsys):
+    path = tmp_path / "t.csv"
+    path.write_bytes("ä\tb\n1\t2\n".encode("latin-1"))
+    assert "2 columns; " in printed(capsys, str(path), *words)
