@@ -14,7 +14,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
@@ -72,7 +72,7 @@ class Ledger:
         """Record that `call` is about to be sent; returns its number."""
         self.calls += 1
         number = self.calls
-        await self._append({"stage": "intent", "call": number, **asdict(call)})
+        await self._append({"stage": "intent", "call": number, **vars(call)})
         return number
 
     async def conclude(
@@ -90,7 +90,7 @@ class Ledger:
         if cause:
             line["cause"] = cause
         if reply is not None:
-            line |= {"key": call.key, "reply": asdict(reply)}
+            line |= {"key": call.key, "reply": vars(reply)}
         at = await self._append(line)
         if reply is not None:
             self._positions[bytes.fromhex(call.key)] = at

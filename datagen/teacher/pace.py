@@ -7,7 +7,7 @@ import random
 from collections import deque
 from dataclasses import dataclass, field
 
-FIRST_WAIT = 1.0
+FIRST_WAIT = 0.5
 LONGEST_WAIT = 60.0
 JITTER = 0.25
 

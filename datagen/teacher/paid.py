@@ -62,7 +62,8 @@ class PaidModel:
 
         Who is cancelled while waiting takes back what has not been sent; what has been is recorded.
         """
-        key, turn = request.key(self.settings, self.name, messages, session)
+        body = request.body(self.settings, self.name, messages, session)
+        key, turn = request.key(self.settings.base_url, session, body)
         if (recorded := self.ledger.answer(key)) is not None:
             self.tally.replayed += 1
             return _usable(recorded)
@@ -73,7 +74,7 @@ class PaidModel:
             )
         asking = self.under_way.get(key)
         if asking is None or asking.withdrawn:
-            asking = self._begin(key, session, turn, messages)
+            asking = self._begin(key, session, turn, messages, body)
         asking.listeners += 1
         try:
             return _usable(await asyncio.shield(asking.task))
@@ -83,10 +84,18 @@ class PaidModel:
                 asking.withdrawn = True
                 asking.task.cancel()
 
-    def _begin(self, key: str, session: str, turn: int, messages: Sequence[Message]) -> Asking:
+    def _begin(
+        self,
+        key: str,
+        session: str,
+        turn: int,
+        messages: Sequence[Message],
+        body: dict[str, Any],
+    ) -> Asking:
         worst = self.price.worst(messages, self.settings.max_tokens) if self.price else Decimal(0)
         call = Call(key=key, session=session, turn=turn, model=self.name, attempt=1, worst=worst)
-        body = request.body(self.settings, self.name, messages, session, price=self.price)
+        if self.price and self.settings.at_openrouter:
+            body = request.at_most(body, self.price)
         asking = Asking(call=call, body=body)
         asking.task = asyncio.create_task(self._ask(asking))
         asking.task.add_done_callback(lambda _: self._forget(asking))

@@ -47,48 +47,36 @@ def _routing(settings: TeacherSettings) -> dict[str, Any]:
 
 
 def body(
-    settings: TeacherSettings,
-    model: str,
-    messages: Sequence[Message],
-    session: str,
-    *,
-    price: Price | None,
+    settings: TeacherSettings, model: str, messages: Sequence[Message], session: str
 ) -> dict[str, Any]:
-    """The JSON body of the request.
-
-    `price` is the highest that the budget reckons with: dearer providers are kept out.
-    """
+    """The JSON body of the request."""
     found = {
         "model": model,
-        "messages": [message.model_dump() for message in messages],
+        "messages": [{"role": m.role, "content": m.content} for m in messages],
         **sampling(settings),
     }
     if settings.at_openrouter:
         found["session_id"] = _short(session)
-        if price is not None:
-            ceiling = {
-                "prompt": float(price.prompt * MILLION),
-                "completion": float(price.completion * MILLION),
-            }
-            found["provider"] = found["provider"] | {"max_price": ceiling}
     return found
 
 
-def key(
-    settings: TeacherSettings, model: str, messages: Sequence[Message], session: str
-) -> tuple[str, int]:
+def at_most(body: dict[str, Any], price: Price) -> dict[str, Any]:
+    """The same request, to be answered by no provider dearer than the budget reckons with."""
+    ceiling = {
+        "prompt": float(price.prompt * MILLION),
+        "completion": float(price.completion * MILLION),
+    }
+    return body | {"provider": body["provider"] | {"max_price": ceiling}}
+
+
+def key(base_url: str, session: str, body: dict[str, Any]) -> tuple[str, int]:
     """(SHA-256 over all that changes an answer, number of the turn from 0).
 
     Prices and limits are left out: they change from day to day and the answers stay paid for.
     """
-    turn = sum(message.role == "assistant" for message in messages)
-    parts = {
-        "base_url": settings.base_url,
-        "session": session,
-        "turn": turn,
-        **body(settings, model, messages, session, price=None),
-    }
-    text = json.dumps(parts, sort_keys=True, ensure_ascii=True)
+    turn = sum(message["role"] == "assistant" for message in body["messages"])
+    parts = {"base_url": base_url, "session": session, "turn": turn, **body}
+    text = json.dumps(parts, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest(), turn
 
 
