@@ -101,7 +101,7 @@ def _chunks(path: Path) -> Iterator[tuple[bytes, bool]]:
 def _whole_records(data: bytes) -> tuple[bytes, bytes]:
     """Cut after the last line feed that ends a record."""
     end = data.rfind(b"\n") + 1
-    quotes = data.count(b'"', 0, end)
+    quotes = data.count(b'"', 0, end) if b'"' in data else 0
     while end and quotes % 2:
         before = data.rfind(b"\n", 0, end - 1) + 1
         quotes -= data.count(b'"', before, end)
@@ -117,7 +117,7 @@ def _count(block: bytes, delimiter: bytes, width: int, *, first: bool) -> int:
     """How many records the block has; raises _OddError when one is not `width` fields wide."""
     import numpy as np
 
-    if block.count(b"\r") != block.count(b"\r\n"):
+    if b"\r" in block and block.count(b"\r") != block.count(b"\r\n"):
         raise _OddError
     if not block:
         return 0
