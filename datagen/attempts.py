@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from pydantic import JsonValue
 
 from datagen.agent import solve
-from datagen.answer import as_truth
 from datagen.episode import (
     Audit,
     Episode,
@@ -24,13 +23,12 @@ from datagen.episode import (
     Question,
     TableRef,
     Trace,
-    Verdict,
     stable_id,
 )
 from datagen.prompts.render import TURN_LIMIT, prompt_hash
 from datagen.shape import trace_shape
-from datagen.triangulate import Rule, category, decided, failure, least_more
-from datagen.verify import Judgement, judge
+from datagen.triangulate import Rule, least_more
+from datagen.verdict import against_gold, against_truth, judged, with_answer_of
 
 if TYPE_CHECKING:
     from datagen.models import Model
@@ -97,14 +95,16 @@ async def make_episode(
             hinted=hinted,
         )
 
-    question = task.question
+    question, limit = task.question, TURN_LIMIT[task.style]
     if question.known:
-        traces, verdict = await _against_truth(ask, task, how)
+        made = await _against_truth(ask, question, how)
+        traces, verdict = against_truth(question, made, limit=limit)
     else:
-        question, traces, verdict = await _against_gold(ask, task, how)
+        made = await _against_gold(ask, question, how, limit)
+        question, traces, verdict = against_gold(question, made, how.rule, limit=limit)
     audit = None
     if auditor is not None and verdict.verified and _drawn(key, how.audit):
-        trace = _judged(await ask("audit", by=auditor), question)
+        trace = judged(await ask("audit", by=auditor), question)
         audit = Audit(model=auditor.name, trace=trace, agrees=bool(trace.agrees))
     return Episode(
         id=key,
@@ -118,72 +118,33 @@ async def make_episode(
 
 
 async def _against_truth(
-    ask: Callable[[object], Awaitable[Trace]], task: Task, how: How
-) -> tuple[list[Trace], Verdict]:
+    ask: Callable[[object], Awaitable[Trace]], question: Question, how: How
+) -> list[Trace]:
+    """Attempts until enough different ones are right."""
     traces: list[Trace] = []
     right: set[str] = set()
-    agreed = 0
     while len(traces) < how.attempts and len(right) < how.traces:
-        traces.append(_judged(await ask(len(traces)), task.question))
+        traces.append(judged(await ask(len(traces)), question))
         if traces[-1].agrees:
-            agreed += 1
             right.add(trace_shape(traces[-1]))
-    decisive = next((trace for trace in traces if trace.agrees), traces[-1])
-    rule, detail = "not submitted", ""
-    if decisive.submitted:
-        judged = _judgement(decisive, task.question)
-        rule, detail = judged.rule, judged.detail
-    else:
-        detail = _silence(decisive, TURN_LIMIT[task.style])
-    return traces, Verdict(
-        verified=agreed > 0,
-        rule=rule,
-        detail=detail,
-        agreed=agreed,
-        attempts=len(traces),
-        category=None if agreed else failure(decisive),
-    )
+    return traces
 
 
 async def _against_gold(
-    ask: Callable[..., Coroutine[Any, Any, Trace]], task: Task, how: How
-) -> tuple[Question, list[Trace], Verdict]:
-    """The question with its accepted answer as truth, the gold attempt and the others, the verdict."""
+    ask: Callable[..., Coroutine[Any, Any, Trace]], question: Question, how: How, limit: int
+) -> list[Trace]:
+    """The gold attempt, then the others in waves, until they decide; none where gold has no answer."""
     gold = await ask(0, hinted=True)
-    question = task.question
     try:
-        if not gold.submitted:
-            raise ValueError(_silence(gold, TURN_LIMIT[task.style]))
-        form = (question.answer_type, question.decimals, question.significant)
-        truth: Any = as_truth(gold.answer, *form)
-    except ValueError as error:
-        detail = f"gold: {error}"
-        return (
-            question,
-            [gold],
-            Verdict(verified=False, rule=how.rule, detail=detail, category=failure(gold)),
-        )
-    gold = gold.model_copy(update={"agrees": True})
-    answered = question.model_copy(update={"truth": truth})
+        answered = with_answer_of(question, gold, limit)
+    except ValueError:
+        return [gold]
     runs: list[Trace] = []
     while more := least_more([bool(run.agrees) for run in runs], how.rule):
         names = range(len(runs) + 1, len(runs) + 1 + more)
         found = await _together([ask(name) for name in names])
-        runs += [_judged(trace, answered) for trace in found]
-    votes = [bool(run.agrees) for run in runs]
-    accepted = bool(decided(votes, how.rule))
-    return (
-        answered if accepted else question,
-        [gold, *runs],
-        Verdict(
-            verified=accepted,
-            rule=how.rule,
-            detail="" if accepted else f"{sum(votes)} of {len(votes)} agree with gold",
-            agreed=sum(votes),
-            attempts=len(votes),
-            category=None if accepted else category(runs, answered),
-        ),
-    )
+        runs += [judged(trace, answered) for trace in found]
+    return [gold, *runs]
 
 
 async def _together(asked: list[Coroutine[Any, Any, Trace]]) -> list[Trace]:
@@ -200,22 +161,6 @@ def first_of(failures: BaseExceptionGroup[BaseException]) -> BaseException:
     """The first failure of a task group, out of groups within groups."""
     found = failures.exceptions[0]
     return first_of(found) if isinstance(found, BaseExceptionGroup) else found
-
-
-def _judged(trace: Trace, question: Question) -> Trace:
-    agrees = trace.submitted and _judgement(trace, question).correct
-    return trace.model_copy(update={"agrees": agrees})
-
-
-def _judgement(trace: Trace, question: Question) -> Judgement:
-    form = (question.answer_type, question.decimals, question.significant)
-    return judge(trace.answer, question.truth, *form)
-
-
-def _silence(trace: Trace, limit: int) -> str:
-    if trace.failure is not None:
-        return f"no reply: {trace.failure}"
-    return f"no answer in {len(trace.turns)} of {limit} turns"
 
 
 def _drawn(key: str, share: float) -> bool:

@@ -14,12 +14,25 @@ from datagen.verbs import (
     profile,
     questions,
     sandbox,
+    score,
     split,
     tables,
 )
 from trainer.contract.errors import NotInstalled, run_main
 
-VERBS = (tables, profile, questions, episodes, split, export, card, inspect, sandbox, evaluate)
+VERBS = (
+    tables,
+    profile,
+    questions,
+    episodes,
+    score,
+    split,
+    export,
+    card,
+    inspect,
+    sandbox,
+    evaluate,
+)
 INSTALL = "install it with: pip install '.[datagen]'"
 
 

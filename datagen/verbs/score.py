@@ -1,0 +1,64 @@
+"""Judge saved episodes again, with no model call, and say what changed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trainer.contract.errors import OutputExists
+
+if TYPE_CHECKING:
+    from datagen.verbs.arguments import Verbs
+
+SHOWN = 20
+
+
+def add(verbs: Verbs) -> None:
+    verb = verbs.add_parser(
+        "score", help="judge saved episodes again, with no model call, and say what changed"
+    )
+    verb.add_argument("episodes", type=Path, metavar="EPISODES")
+    verb.add_argument("--out", type=Path, metavar="FILE", help="write them with the new verdicts")
+    verb.add_argument(
+        "--rule",
+        choices=["majority", "strict"],
+        help="where the answer was not known (the rule that decided each)",
+    )
+    verb.add_argument("--json", action="store_true", help="print JSON")
+    verb.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from datagen.episode import read_episodes, write_episodes
+    from datagen.score import Score, moved, score
+
+    if args.out is not None and args.out.exists():
+        raise OutputExists(f"{args.out} is already there", "choose another --out, or remove it")
+    tally = Score()
+    judged = score(read_episodes(args.episodes), tally, rule=args.rule)
+    if args.out is None:
+        for _ in judged:
+            pass
+    else:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        folders = (args.episodes.parent.resolve(), args.out.parent.resolve())
+        write_episodes(args.out, (moved(episode, *folders) for episode in judged))
+    if args.json:
+        print(json.dumps(tally.counts()))
+        return 0
+    for line in tally.changes[:SHOWN]:
+        print(line)
+    if len(tally.changes) > SHOWN:
+        print(f"... and {len(tally.changes) - SHOWN} more")
+    if tally.rejected:
+        reasons = ", ".join(f"{name} {count}" for name, count in tally.rejected.most_common())
+        print(f"rejected: {reasons}")
+    if tally.left:
+        print(f"left as they are: {tally.left} without a known truth or a gold attempt")
+    print(
+        f"{tally.now} of {tally.episodes} episodes verified, {tally.before} before; "
+        f"{len(tally.changes)} verdicts and {tally.attempts_changed} attempts changed"
+    )
+    return 0
