@@ -9,8 +9,8 @@ from typing import Any
 
 from datagen.questions.procedural.derive import AgainstOwnGroup
 from datagen.questions.procedural.groups import GroupAggregate, GroupSize
+from datagen.questions.procedural.join import Join
 from datagen.questions.procedural.program import Program
-from datagen.questions.procedural.selections import Join
 from datagen.questions.procedural.state import Answer, Refused, Rows
 from datagen.questions.procedural.step import Step
 from datagen.verify import judge

@@ -9,10 +9,15 @@ from typing import Any
 
 from datagen.questions.procedural.conditions import CONDITIONS
 from datagen.questions.procedural.groups import GROUPS
-from datagen.questions.procedural.program import ROW_FINALS, ROW_STEPS, Program, assemble
-from datagen.questions.procedural.selections import Join
+from datagen.questions.procedural.join import Join
+from datagen.questions.procedural.program import (
+    ROW_FINALS,
+    ROW_STEPS,
+    SERIES_ENDS,
+    Program,
+    assemble,
+)
 from datagen.questions.procedural.series import SERIES_STEPS
-from datagen.questions.procedural.series_ends import SERIES_ENDS
 from datagen.questions.procedural.state import Answer, Refused, Rows, State
 from datagen.questions.procedural.step import Condition, Step
 

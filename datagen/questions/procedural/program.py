@@ -9,13 +9,17 @@ from typing import Any, cast
 
 from datagen.questions.procedural.conditions import CONDITIONS
 from datagen.questions.procedural.derive import DERIVATIONS
+from datagen.questions.procedural.derive_parts import PARTS
 from datagen.questions.procedural.groups import GROUPS
+from datagen.questions.procedural.join import Join
 from datagen.questions.procedural.relation import RELATIONS
 from datagen.questions.procedural.row_ends import ROW_ENDS
+from datagen.questions.procedural.row_parts import ROW_PARTS
 from datagen.questions.procedural.selections import SELECTIONS
 from datagen.questions.procedural.sequence import InOrder
 from datagen.questions.procedural.series import SERIES_STEPS
-from datagen.questions.procedural.series_ends import SERIES_ENDS
+from datagen.questions.procedural.series_ends import LABEL_ENDS
+from datagen.questions.procedural.series_values import VALUE_ENDS
 from datagen.questions.procedural.state import Answer, Rows
 from datagen.questions.procedural.step import (
     GroupStep,
@@ -26,8 +30,16 @@ from datagen.questions.procedural.step import (
     Step,
 )
 
-ROW_STEPS: tuple[type[RowStep], ...] = (*CONDITIONS, *SELECTIONS, *DERIVATIONS, InOrder)
-ROW_FINALS: tuple[type[RowEnd], ...] = (*ROW_ENDS, *RELATIONS)
+ROW_STEPS: tuple[type[RowStep], ...] = (
+    *CONDITIONS,
+    *SELECTIONS,
+    Join,
+    *DERIVATIONS,
+    *PARTS,
+    InOrder,
+)
+ROW_FINALS: tuple[type[RowEnd], ...] = (*ROW_ENDS, *ROW_PARTS, *RELATIONS)
+SERIES_ENDS: tuple[type[SeriesEnd], ...] = (*LABEL_ENDS, *VALUE_ENDS)
 OPERATORS: Mapping[str, type[Step]] = {
     step.op: step for step in (*ROW_STEPS, *GROUPS, *SERIES_STEPS, *ROW_FINALS, *SERIES_ENDS)
 }

@@ -17,7 +17,7 @@ FEWEST = 3
 
 @dataclass(frozen=True)
 class Step(ABC):
-    """One operator with its parameters. `op` names it; `title` is never shown to a model."""
+    """One operator with its parameters. `op` names it in shapes and in JSON."""
 
     op: ClassVar[str]
 

@@ -5,7 +5,8 @@ import pytest
 
 from datagen.episode import Message, Question, stable_id
 from datagen.models import NoReply, Reply
-from datagen.questions.procedural.conditions import KeepCompared, KeepEqual
+from datagen.questions.procedural.comparisons import KeepCompared
+from datagen.questions.procedural.conditions import KeepEqual
 from datagen.questions.procedural.derive import Arithmetic
 from datagen.questions.procedural.program import assemble, from_json
 from datagen.questions.procedural.reword import reword

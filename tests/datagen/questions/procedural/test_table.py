@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from datagen.questions.procedural.selections import Join
+from datagen.questions.procedural.join import Join
 from datagen.questions.procedural.state import Rows
 from datagen.questions.procedural.table import load
 from datagen.tables import profile_table
