@@ -17,6 +17,7 @@ from datagen.verify import judge
 
 MOST_DIGITS = 6
 PRECISE = 2
+FEWEST_UNITS = 100  # of the last decimal: three digits show
 LARGEST = 1e12
 COLUMN_FIELDS = {"column", "first", "second", "x", "y", "weight", "by", "wanted", "day"}
 
@@ -26,7 +27,7 @@ def decimals_of(answer: Answer) -> int | None:
     if answer.type != "number":
         return None
     decimals = PRECISE
-    while abs(answer.value) * 10**decimals < 100 and decimals < MOST_DIGITS:
+    while abs(answer.value) * 10**decimals < FEWEST_UNITS and decimals < MOST_DIGITS:
         decimals += 1
     return decimals
 
@@ -69,18 +70,20 @@ def _names(step: Step) -> Iterator[str]:
 
 def _says_something(answer: Answer) -> None:
     value = answer.value
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        if value == 0 or value == 1:  # noqa: PLR1714
-            raise Refused("the answer is 0 or 1")
-        if abs(value) > LARGEST:
-            raise Refused("a number beyond what floats add exactly")
-        decimals = decimals_of(answer)
-        if decimals is not None:
-            if abs(value) * 10**decimals < 100:
-                raise Refused("a number too small to state")
-            scaled = abs(value) * 10**decimals
-            if abs(scaled % 1 - 0.5) < max(1e-6, scaled * 1e-11):
-                raise Refused("a rounding border")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return
+    decimals = decimals_of(answer)
+    if round(value, decimals) in {0, 1}:
+        raise Refused("the answer is 0 or 1")
+    if abs(value) > LARGEST:
+        raise Refused("a number beyond what floats add exactly")
+    if decimals is None:
+        return
+    scaled = abs(value) * 10**decimals
+    if scaled < FEWEST_UNITS:
+        raise Refused("a number too small to state")
+    if abs(scaled % 1 - 0.5) < max(1e-6, scaled * 1e-11):
+        raise Refused("a rounding border")
 
 
 def simpler_programs(program: Program, table: Rows) -> Iterator[tuple[str, Program]]:

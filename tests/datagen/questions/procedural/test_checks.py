@@ -170,7 +170,7 @@ def test_small_numbers_are_asked_for_with_three_digits(value, decimals):
     assert decimals_of(Answer(value, "number")) == decimals
 
 
-@pytest.mark.parametrize("value", [12.345, 0.0, 1.0, 1e15, 1e-7])
+@pytest.mark.parametrize("value", [12.345, 0.0, 1.0, 1.004, 0.9996, 1e15, 1e-7])
 def test_numbers_that_cannot_be_asked_for(value):
     rows = rows_of([value] * 10)
     with pytest.raises(Refused):
