@@ -35,12 +35,20 @@ class Laptop:
     def launch(self, *words: str, altered: Mapping[str, Any] | None = None) -> "Command":
         """Starts ``launch words...``; with ``altered`` as ``tests.system.altered`` describes it."""
         entry = ["launcher"] if altered is None else ["tests.system.altered", json.dumps(altered)]
-        begun = Command(
-            [sys.executable, "-m", *entry, *words],
-            self.folder,
-            self._variables,
-            said=self.folder / f"said-{len(self._begun)}.txt",
-        )
+        return self._begin([sys.executable, "-m", *entry, *words], self._variables)
+
+    def shell(self, script: str) -> "Command":
+        """Starts bash on lines as a user types them; the first that fails ends it."""
+        launch = self.folder / "bin" / "launch"
+        launch.parent.mkdir(exist_ok=True)
+        launch.write_text(f'#!/bin/sh\nexec {sys.executable} -m launcher "$@"\n')
+        launch.chmod(0o755)
+        path = f"{launch.parent}:{self._variables.get('PATH', os.defpath)}"
+        return self._begin(["bash", "-ec", script], {**self._variables, "PATH": path})
+
+    def _begin(self, command: list[str], variables: Mapping[str, str]) -> "Command":
+        said = self.folder / f"said-{len(self._begun)}.txt"
+        begun = Command(command, self.folder, variables, said=said)
         self._begun.append(begun)
         return begun
 
@@ -118,7 +126,7 @@ class Command:
     def running(self) -> bool:
         return self._process.poll() is None
 
-    def ended(self, *, seconds: float = 120.0) -> int:
+    def ended(self, *, seconds: float = 300.0) -> int:
         """Waits for the end; the exit code."""
         until(lambda: not self.running(), seconds=seconds)
         return self._process.wait()

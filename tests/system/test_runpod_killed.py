@@ -27,10 +27,10 @@ def test_whatever_is_written_last_attach_carries_on(story, laptop):
         line, when = place
         run = f"{when}-{line}"
         work = story.train(run=run, steps=STEPS, altered={"kill": place})
-        assert work.ended(seconds=180) == -signal.SIGKILL, work.said
+        assert work.ended() == -signal.SIGKILL, work.said
         assert len(laptop.journal(run)) == (line if when == "after" else line - 1), work.said
         again = laptop.launch("attach", run)
-        again.ended(seconds=180)
+        again.ended()
         return run, again
 
     places = [(line, when) for line in range(1, LINES + 1) for when in ("before", "after")]

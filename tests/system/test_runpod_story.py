@@ -61,10 +61,10 @@ def test_a_link_that_is_cut_loses_no_byte_and_no_event(story, runpod, laptop, cu
             until(lambda: not link._writers)
 
     cut(1)
-    until(lambda: laptop.steps("r1"), seconds=60)
+    until(lambda: laptop.steps("r1"), seconds=180)
     runpod.strike(pod, faults.SlowLink(rtt=0.3))
     cut(2)
-    until(lambda: laptop.journalled("r1", "fetch", "intent"), seconds=60)
+    until(lambda: laptop.journalled("r1", "fetch", "intent"), seconds=180)
     cut(2)
     assert not laptop.journalled("r1", "fetch", "done")
     assert work.ended() == 0, work.said
@@ -96,7 +96,7 @@ def test_another_machine_on_the_port_is_shown_nothing(story, runpod, laptop):
     """Takes as long as the launcher thinks that it may be a port of yesterday."""
     runpod.script(faults.Impostor())
     work = story.train()
-    work.ended(seconds=180)
+    work.ended()
     story.ledger(work, code=HostKeyChanged.exit_code, says=["another host key"], adapter="none")
     assert not laptop.journalled("r1", "upload", "intent")
 

@@ -2,6 +2,7 @@
 
 import argparse
 import signal
+import socket
 import sys
 
 from tests.system.emulator.server import Emulator
@@ -20,6 +21,9 @@ def main() -> int:
         print(f"error: {fault}", file=sys.stderr)
         return 1
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if wanted.port and taken(wanted.port):
+        print(f"error: port {wanted.port} is in use; --port 0 takes a free one", file=sys.stderr)
+        return 1
     with Emulator(
         engine, port=wanted.port, billing_lag=wanted.billing_lag, grace=wanted.grace
     ) as runpod:
@@ -30,6 +34,11 @@ def main() -> int:
         except KeyboardInterrupt:
             print("removing pods", file=sys.stderr)
     return 0
+
+
+def taken(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 if __name__ == "__main__":
