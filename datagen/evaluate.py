@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import random
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from datagen.comparison import compared
 from datagen.episode import Episode
 from datagen.generate import Task, attempt_all
-from datagen.stats import compare
 from datagen.tables import profile_table
 from trainer.contract.errors import BadData
 
@@ -90,26 +88,9 @@ def evaluate(
         for task, b, a in zip(tasks, answers["base"], answers["adapter"], strict=True)
     ]
     _write(folder / "questions.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
-    comparison = compared(rows) | {
-        "families": _by(rows, "family"),
-        "tables": _by(rows, "table"),
-        "models": {"base": base.name, "adapter": adapter.name},
-    }
+    comparison = compared(answers["base"], answers["adapter"])
     _write(output / "comparison.json", json.dumps(comparison, indent=2) + "\n")
     return comparison
-
-
-def compared(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """n, both accuracies as fractions, their difference, the exact McNemar p, wins and losses."""
-    pairs = [[row[f"{label}_correct"] for row in rows] for label in ("base", "adapter")]
-    return asdict(compare(*pairs))
-
-
-def _by(rows: Iterable[dict[str, Any]], key: str) -> dict[str, dict[str, Any]]:
-    groups = defaultdict(list)
-    for row in rows:
-        groups[row[key]].append(row)
-    return {name: compared(groups[name]) for name in sorted(groups)}
 
 
 def _row(task: Task, base: Episode, adapter: Episode) -> dict[str, Any]:

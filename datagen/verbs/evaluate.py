@@ -6,7 +6,7 @@ import argparse
 import json
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from datagen.verbs.arguments import whole_count
 from datagen.verbs.watch import watched
@@ -31,6 +31,7 @@ def add(verbs: Verbs) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from datagen.comparison import text
     from datagen.episode import read_episodes
     from datagen.evaluate import FOLDER, sample, tasks_of
     from datagen.evaluate import evaluate as ask_both
@@ -56,22 +57,7 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
         watch=watched,
     )
-    print(json.dumps(found) if args.json else _comparison_text(found))
+    print(json.dumps(found) if args.json else "\n".join(text(found)))
     if not args.json:
         print(f"written: {output / 'comparison.json'}, {output / FOLDER / 'questions.jsonl'}")
     return 0
-
-
-def _comparison_text(found: dict[str, Any]) -> str:
-    lines = [f"{'':24}{'n':>5}{'base':>8}{'adapter':>9}{'difference':>12}"]
-    for heading in ("families", "tables"):
-        lines += [_comparison_line(name, row) for name, row in found[heading].items()] + [""]
-    lines.append(_comparison_line("all", found))
-    lines.append(
-        f"wins {found['wins']}, losses {found['losses']}, exact McNemar p = {found['mcnemar_p']:.2g}"
-    )
-    return "\n".join(lines)
-
-
-def _comparison_line(name: str, row: dict[str, Any]) -> str:
-    return f"{name:24}{row['n']:>5}{row['base']:>8.3f}{row['adapter']:>9.3f}{row['difference']:>+12.3f}"
