@@ -30,6 +30,7 @@ WINDOW = 1 << 24
 CHUNK = 1 << 20
 SIGNATURES = {"ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256")}
 MISSING, SHORTER = 66, 67
+FULL = "No space left on device"
 
 
 def make_key(path: Path) -> str:
@@ -229,7 +230,9 @@ class Session:
     ) -> Ran:
         done = self.run(command, stdin=stdin, timeout=timeout)
         if done.code != 0:
-            raise PodRefused(f"the pod cannot {what}: {_text(done.stderr)}")
+            said = _text(done.stderr)
+            hint = "its disk is full: rent a larger one with --mount" if FULL in said else ""
+            raise PodRefused(f"the pod cannot {what}: {said}", hint)
         return done
 
     @contextmanager

@@ -159,10 +159,12 @@ def test_put_is_whole_or_nothing_and_private(session, tmp_path):
 
 
 def test_the_pods_reason_is_passed_on(session):
-    with pytest.raises(PodRefused, match="No space left on device"):
+    with pytest.raises(PodRefused, match="No space left on device") as full:
         session.send("/dev/full", [b"x" * 100_000])
-    with pytest.raises(PodRefused, match="cannot rename"):
+    assert "--mount" in full.value.hint
+    with pytest.raises(PodRefused, match="cannot rename") as other:
         session.rename("/nowhere/a", "/nowhere/b")
+    assert other.value.hint == ""
 
 
 def test_several_threads_share_a_session(session):
