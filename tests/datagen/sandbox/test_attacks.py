@@ -164,7 +164,7 @@ def reached(scene: Scene, result: CellResult, episode: Session) -> bool:
 
 
 def claimed(scene: Scene, result: CellResult, episode: Session) -> bool:
-    return result.answer == "through"
+    return bool(result.answer == "through")
 
 
 def left(scene: Scene, result: CellResult, episode: Session) -> bool:
