@@ -10,20 +10,25 @@ from dataclasses import dataclass, field
 FIRST_WAIT = 0.5
 LONGEST_WAIT = 60.0
 JITTER = 0.25
+TOLERATED = 0.1
 
 
 @dataclass
 class Pace:
     """Additive increase, multiplicative decrease: a success allows one more call, up to `most`.
 
-    A 429 or 503 halves what is allowed, once for all calls that were in flight together: the others
-    of them tell of the same moment. `halvings` numbers these moments.
+    429s and 503s halve what is allowed when they are more than a tenth of a round (as many answers as
+    calls are allowed at once); with fewer than ten at once the first one does. A stray one is no sign
+    of overload: halving at each made a run with 5 % errors take 2.7 times as long as it had to. Calls
+    that were sent before a halving tell of the moment before it; `halvings` numbers these moments.
     """
 
     most: int
     in_flight: int = 0
     allowed: float = 0
     halvings: int = 0
+    _throttled: int = 0
+    _answered: int = 0
     _queue: deque[asyncio.Future[None]] = field(default_factory=deque)
 
     def __post_init__(self) -> None:
@@ -53,10 +58,16 @@ class Pace:
         """Give the place back and learn from how the call ended."""
         self.in_flight -= 1
         if throttled and moment == self.halvings:
-            self.allowed = max(1.0, self.allowed / 2)
-            self.halvings += 1
+            self._throttled += 1
+            if self._throttled > TOLERATED * self.allowed:
+                self.allowed = max(1.0, self.allowed / 2)
+                self.halvings += 1
+                self._throttled = self._answered = 0
         elif answered:
             self.allowed = min(float(self.most), self.allowed + 1)
+            self._answered += 1
+            if self._answered >= self.allowed:
+                self._throttled = self._answered = 0
         self._admit()
 
     def _admit(self) -> None:

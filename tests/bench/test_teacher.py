@@ -17,7 +17,7 @@ from datagen.teacher.settings import TeacherSettings
 from tests.openrouter.server import KEY
 
 pytestmark = pytest.mark.bench
-CALLS = 20_000
+CALLS = 10_000
 AT_ONCE = 500
 LATENCY = 1.0
 SHARES = (

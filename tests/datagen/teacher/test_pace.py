@@ -35,6 +35,24 @@ def test_halve_once_for_a_moment_and_creep_up_by_one():
     asyncio.run(run())
 
 
+def test_a_stray_429_among_many_answers_changes_nothing():
+    async def run():
+        pace = Pace(most=100)
+        for n in range(1000):
+            throttled = n % 20 == 0
+            pace.leave(await pace.enter(), throttled=throttled, answered=not throttled)
+            assert pace.allowed == 100
+        pace = Pace(most=100)
+        moments = [await pace.enter() for _ in range(100)]
+        for moment in moments[:10]:
+            pace.leave(moment, throttled=True, answered=False)
+        assert pace.allowed == 100
+        pace.leave(moments[10], throttled=True, answered=False)
+        assert pace.allowed == 50
+
+    asyncio.run(run())
+
+
 def test_one_is_always_allowed_and_nobody_is_forgotten():
     async def run():
         pace = Pace(most=2)
