@@ -19,6 +19,7 @@ MONTH = 730.0  # hours
 DISK = 0.10 / MONTH  # per GB and hour while a pod runs
 STOPPED_DISK = 0.20 / MONTH  # per GB and hour of the mount while it is stopped
 RESERVE = 900.0  # seconds between saving and being gone
+RESERVED = 0.25  # of a short run, at most this share
 SLACK = 60.0  # seconds that a stop may take
 SHORTEST = 600.0  # seconds: less is not even enough to pull the image
 
@@ -73,7 +74,7 @@ def quote(
             "and --max-hours 0.2",
         )
     gone_by = now + hours * 3600 - SLACK
-    finish_by = gone_by - min(RESERVE, hours * 900)
+    finish_by = gone_by - min(RESERVE, hours * 3600 * RESERVED)
     guess = estimate(what, candidate.gpu.id, memory=candidate.gpu.memory, count=count)
     likely = min(hours, guess.seconds["likely"] / 3600)
     return Quote(
