@@ -37,23 +37,24 @@ def pick_up(root: Path) -> Job | None:
     try:
         job = Job.from_json(path)
         faults = _faults(job, root)
+        if not faults:
+            return _accept(job, root)
     except Fault as fault:
         faults = ["; ".join([str(fault), *fault.faults])]
-    else:
-        if not faults:
-            job = job.model_copy(
-                update={
-                    "output": RUN,
-                    "evaluate": _lay_out(job, root),
-                    "model": _unpack(job, root),
-                }
-            )
-            new = root / f".{JOB}.new"
-            new.write_text(job.to_json(), encoding="utf-8")
-            new.replace(root / JOB)
-            return job
+    except tarfile.TarError as error:
+        faults = [f"model: its archive cannot be read: {error}"]
     path.replace(inbox / JOB_REJECTED)
     raise BadJob("; ".join(faults), "upload what is missing, then the job again")
+
+
+def _accept(job: Job, root: Path) -> Job:
+    """Put everything where the trainer is to find it, and the job last."""
+    places = {"output": RUN, "evaluate": _lay_out(job, root), "model": _unpack(job, root)}
+    job = job.model_copy(update=places)
+    new = root / f".{JOB}.new"
+    new.write_text(job.to_json(), encoding="utf-8")
+    new.replace(root / JOB)
+    return job
 
 
 def _faults(job: Job, root: Path) -> list[str]:
@@ -109,9 +110,18 @@ def _unpack(job: Job, root: Path) -> str:
     if uploaded is None:
         return job.model
     sha256, path = uploaded
-    shutil.rmtree(root / MODEL, ignore_errors=True)
+    folder = root / MODEL
+    shutil.rmtree(folder, ignore_errors=True)
+    # Not extractall: its filter came with Python 3.11.4, and a base image may have an older one.
     with tarfile.open(root / upload_name(sha256)) as archive:
-        archive.extractall(root / MODEL, filter="data")
+        for entry in archive:
+            place = folder / entry.name
+            content = archive.extractfile(entry) if entry.isreg() else None
+            if content is None or ".." in place.parts or not place.is_relative_to(folder):
+                raise BadJob(f"model: {entry.name} in its archive is no file of a folder", "")
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with place.open("wb") as file:
+                shutil.copyfileobj(content, file)
     return path
 
 

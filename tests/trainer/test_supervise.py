@@ -885,17 +885,22 @@ def test_episodes_without_their_tables_are_turned_down(places):
     assert (places.root / "inbox" / "job.rejected.json").exists()
 
 
-def upload_model(places, home):
-    """A job whose model is the folder ``home`` of another machine."""
+def archive(name="sub/config.json", kind=tarfile.REGTYPE):
     block = io.BytesIO()
     with tarfile.open(fileobj=block, mode="w") as tar:
-        entry = tarfile.TarInfo("sub/config.json")
-        entry.size = 2
+        entry = tarfile.TarInfo(name)
+        entry.type, entry.size = kind, 2
         tar.addfile(entry, io.BytesIO(b"{}"))
-    digest = hashlib.sha256(block.getvalue()).hexdigest()
+    return block.getvalue()
+
+
+def upload_model(places, home, packed=None):
+    """A job whose model is the folder ``home`` of another machine."""
+    packed = archive() if packed is None else packed
+    digest = hashlib.sha256(packed).hexdigest()
     inbox = places.root / "inbox"
     inbox.mkdir(parents=True, exist_ok=True)
-    (inbox / digest).write_bytes(block.getvalue())
+    (inbox / digest).write_bytes(packed)
     upload(places, model=pod.model_name(digest, str(home)))
 
 
@@ -930,3 +935,22 @@ def test_a_model_that_was_not_uploaded_is_turned_down(places):
     upload(places, model=pod.model_name("0" * 64, "/home/me/model"))
     keep(world)
     assert "was not uploaded" in only(places, events.Warning)[0].message
+
+
+@pytest.mark.parametrize(
+    "packed",
+    [
+        b"no archive",
+        archive("../outside"),
+        archive("/outside"),
+        archive("sub/../../outside"),
+        archive("link", tarfile.SYMTYPE),
+    ],
+)
+def test_an_archive_that_is_no_folder_of_files_is_turned_down(places, tmp_path, packed):
+    world = World(places)
+    upload_model(places, tmp_path / "home", packed)
+    keep(world)
+    assert "archive" in only(places, events.Warning)[0].message
+    assert not list(tmp_path.rglob("outside"))
+    assert not (places.root / "job.json").exists()
