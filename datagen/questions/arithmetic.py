@@ -133,7 +133,7 @@ def top(scores: Mapping[K, float], count: int = 1, *, lowest: bool = False) -> l
     ranked = sorted(scores, key=lambda key: scores[key], reverse=not lowest)
     if len(ranked) <= count:
         raise Unasked("too few groups")
-    if any(close(scores[a], scores[b]) for a, b in itertools.pairwise(ranked)):
+    if any(close(scores[a], scores[b]) for a, b in itertools.pairwise(ranked[: count + 1])):
         raise Unasked("tie")
     return ranked[:count]
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
@@ -25,11 +26,12 @@ from datagen.verify import judge
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
-    from datagen.sandbox import Sandbox
+    from datagen.sandbox import CellResult, Sandbox
     from datagen.tables import TableProfile
 
 TRIES = 6  # draws of slots for one question of a family before the next family has its turn
 MOST = 4  # questions of one family about one set of tables, or an eighth of all if that is more
+AT_ONCE = 4  # solutions in the sandbox
 DRY = 2  # turns without a question after which a family is left alone
 
 
@@ -70,21 +72,24 @@ def ask(
     random.Random(key).shuffle(chosen)
     cells = [Cells.of(profile) for profile in profiles]
     cells[0].beside.update({p.name: one for p, one in zip(profiles, cells, strict=True)})
+    sources = [
+        Source(family, Draw(profiles, cells, random.Random(f"{key}-{family.name}")), tally)
+        for family in chosen
+    ]
     questions: dict[str, Question] = {}
-    with Sandbox({p.name: (p.path, p.reading) for p in profiles}) as sandbox:
-        sources = [
-            _Source(
-                family,
-                Draw(profiles, cells, random.Random(f"{key}-{family.name}")),
-                sandbox,
-                tally,
-            )
-            for family in chosen
-        ]
+    with (
+        Sandbox({p.name: (p.path, p.reading) for p in profiles}) as sandbox,
+        ThreadPoolExecutor(AT_ONCE) as pool,
+    ):
         while sources and len(questions) < count:
-            for source in sources[: count - len(questions)]:
-                question = source.next(questions)
-                if question:
+            turn = sources[: count - len(questions)]
+            futures = [
+                (source, question, pool.submit(_run, sandbox, question))
+                for source in turn
+                if (question := source.propose(questions))
+            ]
+            for source, question, future in futures:
+                if source.accepts(question, future.result()):
                     questions[question.text] = question
             most = max(MOST, count // 8)
             sources = [s for s in sources if s.dry < DRY and s.made < most]
@@ -92,37 +97,51 @@ def ask(
 
 
 @dataclass
-class _Source:
+class Source:
     """One family's questions about one set of tables."""
 
     family: Family
     draw: Draw
-    sandbox: Sandbox
     tally: Tally
     dry: int = 0
     made: int = 0
 
-    def next(self, asked: Slots) -> Question | None:
+    def propose(self, asked: Slots) -> Question | None:
         """The next question that is not among those `asked`, or None after some tries."""
         for _ in range(TRIES):
             self.draw.bound.clear()
             if not self._bind():
-                break
+                continue
             try:
                 question = self._question()
             except (Unasked, ArithmeticError) as reason:
                 why = str(reason) if isinstance(reason, Unasked) else "not computable"
                 self.tally.dropped[self.family.name, why] += 1
                 continue
-            if question.text in asked:
-                continue
-            if self._solved(question):
-                self.dry = 0
-                self.made += 1
-                self.tally.made[self.family.name] += 1
+            if question.text not in asked:
                 return question
         self.dry += 1
         return None
+
+    def accepts(self, question: Question, result: CellResult) -> bool:
+        """Whether the code submitted the truth."""
+        agree = (
+            result.submitted
+            and judge(
+                result.answer, question.truth, question.answer_type, question.decimals
+            ).correct
+        )
+        if agree:
+            self.made += 1
+            self.tally.made[self.family.name] += 1
+        else:
+            found = result.answer if result.submitted else result.stderr.strip()[-300:]
+            self.dry += 1
+            self.tally.dropped[self.family.name, "the two routes disagree"] += 1
+            self.tally.disagreements.append(
+                f"{self.family.name}: {question.text}\n  truth {question.truth!r}, code {found!r}"
+            )
+        return agree
 
     def _bind(self) -> bool:
         """Fill the slots in their order; False when the tables have nothing that fits."""
@@ -178,17 +197,7 @@ class _Source:
                 raise Unasked(f"another reading: {other.name}")
             yield other.clause
 
-    def _solved(self, question: Question) -> bool:
-        """Whether the pandas code submits the truth when it runs in the sandbox."""
-        with self.sandbox.episode() as session:
-            result = session.run(question.code or "")
-        if result.submitted:
-            judged = judge(result.answer, question.truth, question.answer_type, question.decimals)
-            if judged.correct:
-                return True
-        found = result.answer if result.submitted else result.stderr.strip()[-300:]
-        self.tally.dropped[self.family.name, "the two routes disagree"] += 1
-        self.tally.disagreements.append(
-            f"{self.family.name}: {question.text}\n  truth {question.truth!r}, code {found!r}"
-        )
-        return False
+
+def _run(sandbox: Sandbox, question: Question) -> CellResult:
+    with sandbox.episode() as session:
+        return session.run(question.code or "")

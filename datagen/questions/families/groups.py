@@ -81,8 +81,9 @@ def _pair(t: Cells, s: Slots) -> Truth:
 def _above_own(t: Cells, s: Slots) -> Truth:
     total = 0
     for values in grouped(t, s["c"], s["n"]).values():
-        border(values, mean(values))
-        total += sum(x > mean(values) for x in values)
+        own = mean(values)
+        border(values, own)
+        total += sum(x > own for x in values)
     return total
 
 

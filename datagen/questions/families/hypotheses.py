@@ -82,8 +82,9 @@ def _mann_whitney(t: Cells, s: Slots) -> Truth:
 def _anova_of(groups: Sequence[Sequence[float]]) -> tuple[float, float]:
     values = [x for xs in groups for x in xs]
     middle = mean(values)
-    between = math.fsum(len(xs) * (mean(xs) - middle) ** 2 for xs in groups)
-    within = math.fsum((x - mean(xs)) ** 2 for xs in map(list, groups) for x in xs)
+    own = [(xs, mean(xs)) for xs in groups]
+    between = math.fsum(len(xs) * (level - middle) ** 2 for xs, level in own)
+    within = math.fsum((x - level) ** 2 for xs, level in own for x in xs)
     above, below = len(groups) - 1, len(values) - len(groups)
     if not within:
         raise Unasked("no variation")

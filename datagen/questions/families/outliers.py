@@ -78,10 +78,10 @@ def _peeled(t: Cells, s: Slots, ddof: int = 1) -> Truth:
 
 def _highest_score(t: Cells, s: Slots, ddof: int = 1) -> Truth:
     values = known(t.numbers(s["n"]), LEAST)
-    spread = deviation(values, ddof)
+    middle, spread = mean(values), deviation(values, ddof)
     if not spread:
         raise Unasked("no variation")
-    return max(abs(x - mean_) for x in values for mean_ in [mean(values)]) / spread
+    return max(abs(x - middle) for x in values) / spread
 
 
 SAMPLE = "Use the sample standard deviation (divide by n - 1)."

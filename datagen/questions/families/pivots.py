@@ -143,9 +143,12 @@ FAMILIES = (
                 " occur together in no row?"
             ),
         ),
-        code="table = pd.crosstab(df[{c}], df[{e}])\nanswer = (table == 0).sum().sum()",
+        code=(
+            "pairs = df[[{c}, {e}]].dropna().drop_duplicates()\n"
+            "answer = df[{c}].nunique() * df[{e}].nunique() - len(pairs)"
+        ),
         truth=_empty,
-        plan="I cross {c} with {e} and count the empty cells.",
+        plan="I subtract the combinations of {c} and {e} that occur from all that could.",
         answer="integer",
         others=(missing_group(_empty), missing_group(_empty, "e")),
     ),
