@@ -33,6 +33,7 @@ VERBS = (
     sandbox,
     evaluate,
 )
+RUN_CODE = ("questions", "episodes", "evaluate", "sandbox")
 INSTALL = "install it with: pip install '.[datagen]'"
 
 
@@ -46,6 +47,10 @@ def _main(argv: Sequence[str] | None) -> int:
         import pandas  # noqa: F401, ICN001
     except ImportError as error:
         raise NotInstalled(f"{error.name} is not installed", INSTALL) from error
+    if getattr(args, "sandbox", None):
+        from datagen.sandbox.place import use
+
+        use(args.sandbox)
     run: Callable[[argparse.Namespace], int] = args.run
     return run(args)
 
@@ -57,4 +62,10 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
     for verb in VERBS:
         verb.add(verbs)
+    for name in RUN_CODE:
+        verbs.choices[name].add_argument(
+            "--sandbox",
+            metavar="WHERE",
+            help="unix:PATH of a service, or a level: full, reduced, none ($SFT_SANDBOX, else the strongest)",
+        )
     return parser

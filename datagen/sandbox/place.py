@@ -34,3 +34,9 @@ def from_setting(text: str | None = None) -> Place:
     raise Usage(
         f"no sandbox {text!r}", f"use unix:PATH of a service, or a level: {', '.join(LEVELS)}"
     )
+
+
+def use(text: str) -> None:
+    """Make this the setting of every sandbox from now on. Raises Usage."""
+    from_setting(text)
+    os.environ[SETTING] = text

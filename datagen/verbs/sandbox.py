@@ -7,8 +7,6 @@ import json
 import platform
 from typing import TYPE_CHECKING
 
-from datagen.sandbox.place import SETTING
-
 if TYPE_CHECKING:
     from datagen.verbs.arguments import Verbs
 
@@ -28,11 +26,6 @@ def add(verbs: Verbs) -> None:
     verb = verbs.add_parser(
         "sandbox", help="which isolation model-written code gets here, and what it consists of"
     )
-    verb.add_argument(
-        "--sandbox",
-        metavar="WHERE",
-        help=f"unix:PATH of a service, or a level: full, reduced, none (${SETTING}, else the strongest)",
-    )
     verb.add_argument("--json", action="store_true", help="print JSON")
     verb.set_defaults(run=run)
 
@@ -43,8 +36,8 @@ def run(args: argparse.Namespace) -> int:
     from datagen.tables import bundled_tables
 
     smallest = min(bundled_tables(), key=lambda path: path.stat().st_size)
-    place = from_setting(args.sandbox)
-    with Sandbox({smallest.stem: smallest}, place=args.sandbox) as box:
+    place = from_setting()
+    with Sandbox({smallest.stem: smallest}) as box:
         level, layers = box.level, box.layers
     service = str(place.socket) if place.socket else None
     if args.json:
