@@ -11,6 +11,7 @@ from datagen.questions.procedural.derive import AgainstOwnGroup
 from datagen.questions.procedural.groups import GroupAggregate, GroupSize
 from datagen.questions.procedural.join import Join
 from datagen.questions.procedural.program import Program
+from datagen.questions.procedural.relation import Correlation, Slope, WeightedMean
 from datagen.questions.procedural.state import Answer, Refused, Rows
 from datagen.questions.procedural.step import Step
 from datagen.verify import judge
@@ -36,6 +37,7 @@ def check(program: Program, table: Rows, answer: Answer) -> None:
     """Raise Refused when the answer is trivial or a step could go without changing it."""
     _says_something(answer)
     _uses_what_it_joins(program, table)
+    _relates_two_things(program)
     decimals = decimals_of(answer)
     for kind, simpler in simpler_programs(program, table):
         try:
@@ -56,6 +58,15 @@ def _uses_what_it_joins(program: Program, table: Rows) -> None:
             joined = set(table.others[step.table].columns) - {step.key}
             if not joined & {name for later in program.steps[at + 1 :] for name in _names(later)}:
                 raise Refused("a joined table that is not used")
+
+
+def _relates_two_things(program: Program) -> None:
+    """Refuse to relate a column that the program made to one that it was made from."""
+    if isinstance(program.end, Correlation | Slope | WeightedMean):
+        related = {*_names(program.end)}
+        for step in program.rows:
+            if related & {*step.makes()} and related & {*_names(step)}:
+                raise Refused("a column related to itself")
 
 
 def _names(step: Step) -> Iterator[str]:

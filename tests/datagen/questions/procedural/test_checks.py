@@ -8,7 +8,7 @@ from datagen.questions.procedural.derive import AgainstOwnGroup, Arithmetic, Log
 from datagen.questions.procedural.groups import GroupAggregate, GroupSize
 from datagen.questions.procedural.join import Join
 from datagen.questions.procedural.program import assemble
-from datagen.questions.procedural.relation import Correlation
+from datagen.questions.procedural.relation import Correlation, Slope, WeightedMean
 from datagen.questions.procedural.row_ends import Count, Statistic
 from datagen.questions.procedural.row_parts import Lookup
 from datagen.questions.procedural.selections import KeepTop
@@ -130,6 +130,15 @@ def test_a_share_that_is_the_same_for_every_column_is_refused():
     steps = AgainstOwnGroup("share", "price", "kind"), Statistic("share", "mean")
     with pytest.raises(Refused, match="does not matter"):
         judged(*steps, rows=rows)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [Correlation("log", "price", "pearson"), Slope("price", "log"), WeightedMean("log", "price")],
+)
+def test_what_a_column_was_made_from_is_not_related_to_it(end):
+    with pytest.raises(Refused, match="related to itself"):
+        judged(LogOnePlus("price"), end)
 
 
 def test_ties_at_the_border_of_a_top_n_are_refused():
