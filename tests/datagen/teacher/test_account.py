@@ -285,6 +285,7 @@ def test_cancelling_takes_back_what_is_not_sent_and_records_what_is(fake, settin
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.sleep(0.5)  # there is room now, and nobody who asks
 
     with open_account(settings(concurrency=2), ledger=ledger) as account:
         asyncio.run(work(account))

@@ -38,6 +38,12 @@ def test_the_highest_of_all_that_are_listed():
         assert Price.listed([unknown]) is None
 
 
+def test_every_byte_of_the_text_may_be_a_token():
+    price = Price(prompt=Decimal(1), completion=Decimal(1000), request=Decimal(7))
+    messages = [Message(role="user", content="ü" * 1000)] * 2
+    assert price.worst(messages, 3) == 256 + 2 * (16 + 2000) + 3000 + 7
+
+
 @given(st.lists(st.text(max_size=200), min_size=1, max_size=4), st.integers(1, 60))
 def test_no_call_costs_more_than_its_worst_case(texts, max_tokens):
     messages = [Message(role="user", content=text) for text in texts]

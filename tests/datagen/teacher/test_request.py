@@ -59,6 +59,7 @@ def test_what_does_not(changes):
 
 
 def test_turns_and_sessions():
+    assert key(openrouter=False)[0] != key(openrouter=False, session="e/2")[0]
     assert key()[1] == 0
     assert key(messages=NEXT)[1] == 1
     first, second = (
