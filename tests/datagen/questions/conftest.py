@@ -19,7 +19,8 @@ def write(path: Path, header: list[str], rows: list[list[object]]) -> Path:
 @pytest.fixture(scope="session")
 def repairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """240 repairs: a date each, groups, amounts with gaps, outliers and a stand-in, remarks."""
-    rng, day, rows = random.Random(3), dt.date(2021, 1, 4), []
+    rng, day = random.Random(3), dt.date(2021, 1, 4)
+    rows: list[list[object]] = []
     remarks = ["Pump leaks badly", "belt worn, pump dirty", "Belt snapped at night", "Fuse"]
     for at in range(240):
         day += dt.timedelta(days=rng.choice([1, 1, 1, 1, 3, 9]))

@@ -5,6 +5,7 @@ import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,7 +36,7 @@ ROWS = Family(
 )
 
 
-def asked(family: Family, path: Path, **other: object) -> tuple[list, Tally]:
+def asked(family: Family, path: Path, **other: Any) -> tuple[list[Question], Tally]:
     tally = Tally()
     changed = replace(family, **other)
     questions = ask(

@@ -1,0 +1,40 @@
+import json
+from pathlib import Path
+
+from datagen.cli import main
+from datagen.episode import Question, TableRef
+
+SHOP = "city,amount,units\n" + "".join(
+    f"{'Ulm Bonn Jena'.split()[at * at % 3]},{at * 7 % 50 + at / 8},{at % 6}\n" for at in range(60)
+)
+
+
+def test_questions_are_written_and_counted(tmp_path: Path, capsys):
+    (tmp_path / "shop.csv").write_text(SHOP, "utf-8")
+    out = tmp_path / "out" / "questions.jsonl"
+    arguments = ["questions", str(tmp_path / "shop.csv"), "--out", str(out), "--per-table", "6"]
+    assert main(arguments) == 0
+    rows = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
+    questions = [Question.model_validate(row["question"]) for row in rows]
+    assert len(questions) == 6
+    assert {q.source for q in questions} == {"template", "procedural"}
+    for row in rows:
+        (ref,) = (TableRef.model_validate(table) for table in row["tables"])
+        assert (out.parent / ref.path).resolve() == tmp_path / "shop.csv"
+    printed = capsys.readouterr().out
+    assert "shop: 3 template questions" in printed
+    assert f"6 questions: {out}" in printed
+    assert "DISAGREE" not in printed
+    assert main(arguments) != 0
+    assert "already there" in capsys.readouterr().err
+
+
+def test_basic_families_are_those_of_the_demo(tmp_path: Path, capsys):
+    (tmp_path / "shop.csv").write_text(SHOP, "utf-8")
+    out = tmp_path / "questions.jsonl"
+    flags = ["--families", "basic", "--per-table", "13", "--json"]
+    assert main(["questions", str(tmp_path / "shop.csv"), "--out", str(out), *flags]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["questions"] == len(out.read_text("utf-8").splitlines())
+    assert {"aggregate", "count_where", "group_top"} <= {*told["made"]}
+    assert told["disagreements"] == []
