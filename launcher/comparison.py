@@ -94,7 +94,7 @@ def _marked(lines: Sequence[Line]) -> list[Line]:
 def table(lines: Sequence[Line], what: Work) -> list[str]:
     """The comparison as text."""
     shape = "" if what.model else " (the model's shape is not known: by its name alone)"
-    heading = f"{'card':<26}{'GB':>4}{'$/h':>7}{'tokens/s':>10}{'likely':>9}"
+    heading = f"{'card':<26}{'GB':>4}{'$/h':>7}{'tokens/s':>10}{'time':>9}"
     heading += "".join(f"{part:>8}" for part in PARTS) + "  how"
     said = [
         f"{what.tokens:,} tokens to train on, longest row about {what.longest:,}{shape}",

@@ -2,6 +2,7 @@
 
 import argparse
 import re
+from importlib import import_module
 from pathlib import Path
 
 from datagen.cli import _parser
@@ -48,7 +49,8 @@ def test_every_command_is_one_that_exists():
                 pass
             case ["launch", verb, *rest]:
                 parser = argparse.ArgumentParser()
-                VERBS[verb].flags(parser)
+                assert verb in VERBS
+                import_module(f"launcher.verbs.{verb}").add_flags(parser)
                 parser.parse_args(rest)
             case ["datagen", *rest]:
                 csvs = [word.replace("*", "x") for word in rest]

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 
-def add_plan_flags(parser: argparse.ArgumentParser) -> None:
+def add_flags(parser: argparse.ArgumentParser) -> None:
     from launcher import settings
     from trainer.contract.job import add_flags
 
@@ -14,7 +14,7 @@ def add_plan_flags(parser: argparse.ArgumentParser) -> None:
     settings.add_flags(parser, only=("disk", "mount", "volume"))
 
 
-def show_plan(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
     from launcher import catalog, settings
     from launcher.comparison import compare, table
     from launcher.estimate import work

@@ -1,0 +1,14 @@
+"""`launch attach`: carry on with a run whose launcher ended."""
+
+import argparse
+
+from launcher.verbs.arguments import run_flags as add_flags
+from launcher.verbs.story import story
+
+__all__ = ["add_flags", "run"]
+
+
+def run(options: argparse.Namespace) -> int:
+    from launcher.train import Request
+
+    return story(Request(resume=options.run, attach=True), as_json=options.json)

@@ -1,0 +1,14 @@
+"""`launch fetch`: bring a result home, from a stopped pod too, and let the pod go."""
+
+import argparse
+
+from launcher.verbs.arguments import run_flags as add_flags
+from launcher.verbs.story import story
+
+__all__ = ["add_flags", "run"]
+
+
+def run(options: argparse.Namespace) -> int:
+    from launcher.train import Request
+
+    return story(Request(resume=options.run, attach=True, wake=True), as_json=options.json)

@@ -1,0 +1,19 @@
+"""`launch guard`: the guard of a rented pod, started by the launcher itself."""
+
+import argparse
+from pathlib import Path
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path)
+
+
+def run(options: argparse.Namespace) -> int:
+    from launcher.guard import watch
+    from launcher.screen import open_view
+    from launcher.world import World
+
+    world = World()
+    with open_view(world=world) as view:
+        watch(options.folder, world=world, view=view)
+    return 0

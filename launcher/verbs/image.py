@@ -1,0 +1,32 @@
+"""`launch image`: build and push the image that pods run."""
+
+import argparse
+
+from launcher.verbs.arguments import json_flag
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    from launcher import settings
+
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what would be built and pushed, and do nothing"
+    )
+    settings.add_flags(parser, only=("cuda", "image_repo", "build_args"))
+    json_flag(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    from launcher import settings
+    from launcher.image import publish
+    from launcher.machines.scene import Scene
+    from launcher.screen import open_view
+    from launcher.world import World
+
+    world = World()
+    wanted = settings.load(settings.given(options), world=world)
+    with open_view(world=world, as_json=options.json) as view:
+        scene = Scene(world, view, wanted)
+        with world.interrupts(scene.interrupts):
+            facts = publish(scene, dry_run=options.dry_run)
+        view.result({"exit_code": 0, **facts}, [str(facts["image"])])
+    return 0

@@ -1,0 +1,23 @@
+"""`launch logs`: show what a run said."""
+
+import argparse
+
+from launcher.verbs.arguments import json_flag
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="id, the beginning of one, or a run folder")
+    parser.add_argument("-f", "--follow", action="store_true", help="go on until the run ends")
+    json_flag(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    from launcher.logs import lines
+    from launcher.runs import find
+    from launcher.world import World
+
+    world = World()
+    run = find(options.run, world=world)
+    for text in lines(run, follow=options.follow, as_json=options.json, world=world):
+        print(text, flush=options.follow)
+    return 0

@@ -1,0 +1,26 @@
+"""`launch ps`: list your runs."""
+
+import argparse
+
+from launcher.verbs.arguments import json_flag
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    json_flag(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    import json
+
+    from launcher.runs import index
+    from launcher.status import look, ps_lines
+    from launcher.world import World
+
+    world = World()
+    found = [look(run, now=world.now()) for run in index(world=world)]
+    if options.json:
+        for status in found:
+            print(json.dumps(status.facts(), ensure_ascii=False))
+    else:
+        print("\n".join(ps_lines(found)))
+    return 0

@@ -1,0 +1,31 @@
+"""`launch stop`: end a run now, keeping what it has trained."""
+
+import argparse
+
+from launcher.verbs.arguments import run_flags
+from trainer.contract.errors import Interrupted
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--now", action="store_true", help="save nothing; a pod is deleted")
+    run_flags(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    from launcher.screen import open_view
+    from launcher.stop import stop
+    from launcher.world import World
+
+    world = World()
+    with open_view(world=world, as_json=options.json) as view:
+        try:
+            outcome = stop(options.run, at_once=options.now, world=world, view=view)
+        except Interrupted as done:
+            facts = {"state": "stopped", "exit_code": 0, "cause": done.cause}
+            view.result(facts, [done.cause, f"  -> {done.hint}"])
+            return 0
+        view.result(
+            {"state": "finished", "exit_code": 0, "adapter": str(outcome.run.adapter)},
+            [f"it had just finished: {outcome.run.adapter}"],
+        )
+    return 0

@@ -1,0 +1,42 @@
+"""The story of ``train``, told to whoever started it."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from launcher.train import Request
+
+
+def story(request: "Request", *, as_json: bool) -> int:
+    """The story of ``train``, from wherever the run is, and its outcome."""
+    from launcher.screen import open_view
+    from launcher.train import train
+    from launcher.view import clock, compared_lines
+    from launcher.world import World
+
+    world = World()
+    begun = world.now()
+    with open_view(world=world, as_json=as_json) as view:
+        outcome = train(request, world=world, view=view)
+        run, steps = outcome.run, outcome.steps
+        lines = [f"adapter  {run.adapter}"]
+        if steps:
+            lines.append(
+                f"loss     {steps[0].loss:.4f} -> {steps[-1].loss:.4f}, {len(steps)} steps"
+            )
+            lines.append(f"time     {clock(world.now() - begun)}")
+        comparison = outcome.comparison
+        if comparison is not None:
+            lines += compared_lines(comparison)
+        view.result(
+            {
+                "state": "finished",
+                "exit_code": 0,
+                "id": run.id,
+                "folder": str(run.folder),
+                "adapter": str(run.adapter),
+                "metrics": outcome.manifest.metrics,
+                "comparison": comparison,
+            },
+            lines,
+        )
+    return 0

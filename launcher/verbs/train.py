@@ -1,0 +1,82 @@
+"""`launch train`: train an adapter, and follow it."""
+
+import argparse
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from launcher.verbs.arguments import json_flag
+from launcher.verbs.story import story
+from trainer.contract.errors import Usage
+
+if TYPE_CHECKING:
+    from launcher.train import Request
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    from launcher import settings
+    from launcher.machines import MACHINES
+    from trainer.contract.job import add_flags
+
+    parser.add_argument(
+        "--on", choices=sorted(MACHINES), help="where to run (default: here; runpod with --gpu)"
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="show quote, requests and commands; send nothing"
+    )
+    parser.add_argument("--run-id", metavar="ID", help="name the run (default: from the time)")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--resume", metavar="RUN", help="carry on with a run: its id or folder")
+    how.add_argument("--overwrite", action="store_true", help="replace what the folder holds")
+    json_flag(parser)
+    add_flags(parser)
+    settings.add_flags(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    from launcher import settings
+    from launcher.train import Request, preview
+    from launcher.world import World
+    from trainer.contract.job import from_sources, given_flags
+
+    flags, wanted = given_flags(options), settings.given(options)
+    job = None
+    if options.resume is None:
+        job = from_sources(options.recipe, options.set, flags)
+    elif options.recipe or options.set or flags or options.run_id or options.on:
+        raise Usage(
+            "a resumed run keeps its job, its id and its machine",
+            "drop the other flags (settings such as --max-cost may change), or start a new run "
+            "without --resume",
+        )
+    world = World()
+    request = Request(
+        job=job,
+        resume=options.resume,
+        run_id=options.run_id,
+        where=options.on or ("runpod" if "gpu" in wanted else "here"),
+        overwrite=options.overwrite,
+        settings=settings.load(wanted, world=world),
+        changes=wanted,
+    )
+    if options.dry_run:
+        return _dry_run(request, preview, as_json=options.json)
+    return story(request, as_json=options.json)
+
+
+def _dry_run(
+    request: "Request",
+    preview: "Callable[..., list[dict[str, Any]]]",
+    *,
+    as_json: bool,
+) -> int:
+    import json
+
+    from launcher.screen import open_view
+    from launcher.world import World
+
+    world = World()
+    with open_view(world=world, as_json=as_json) as view:
+        sent = preview(request, world=world, view=view)
+        lines = [json.dumps(item, indent=2, ensure_ascii=False) for item in sent]
+        view.result({"state": "dry-run", "exit_code": 0, "would_send": sent}, lines)
+    return 0
