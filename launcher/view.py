@@ -85,6 +85,8 @@ def line(event: events.Event) -> str:
                 f"      {event.rows:,} rows{dropped}, {event.trained_tokens:,} of "
                 f"{event.tokens:,} tokens trained, {event.trainable_parameters:,} parameters learn"
             )
+        case events.Data():
+            return ""
         case events.Step():
             return (
                 f"step {event.step}/{event.steps}  loss {event.loss:.4f}  lr {event.lr:.2e}  "

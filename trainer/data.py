@@ -4,6 +4,7 @@ No row is ever cut: a longer one is dropped, split where a user speaks, or refus
 """
 
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
@@ -12,11 +13,13 @@ from typing import Any, Literal
 
 from trainer.contract.errors import BadData
 from trainer.contract.rows import Row, Rows
-from trainer.masks import Encoded, join, pieces, preview, trained_spans
+from trainer.masks import Encoded, join, pieces, trained_spans
 from trainer.templates import ChatFormat, control_texts, render
 
 BATCH = 512  # rows tokenised in one call
 SHOWN_LINES = 10
+SHOWN_ROWS = 3
+BINS = 20
 
 
 @dataclass(slots=True)
@@ -30,7 +33,7 @@ class Examples:
     dropped: list[int] = field(default_factory=list)
     split: list[int] = field(default_factory=list)
     lost_turns: int = 0
-    first: str = ""
+    shown: list[list[tuple[str, bool]]] = field(default_factory=list)
 
     @property
     def tokens(self) -> int:
@@ -61,6 +64,12 @@ class Examples:
             for name, values in (("input_ids", self.input_ids), ("labels", self.labels))
         }
         return Dataset(pa.table(columns))
+
+    def histogram(self) -> list[tuple[int, int]]:
+        """Return (longest length, rows) of at most BINS bins of one width, the shortest first."""
+        width = -(-max(self.lengths) // BINS)
+        counts = Counter(-(-length // width) for length in self.lengths)
+        return [(at * width, counts[at]) for at in range(min(counts), max(counts) + 1)]
 
     def warnings(self, rows: int, max_length: int) -> list[str]:
         """Return what to tell the user about rows that were too long."""
@@ -100,9 +109,9 @@ def encode_rows(
     examples = Examples()
     faults: list[str] = []
     for row, encoded in _encode(rows.rows, chat_format, faults, path):
-        if not examples.first:
-            text = _render(chat_format, row.messages, row.tools)
-            examples.first = preview(text, trained_spans(chat_format, text, row.messages))
+        if len(examples.shown) < SHOWN_ROWS:
+            texts = _cut(chat_format, row.messages, row.tools)
+            examples.shown.append([(text, bool(at % 2)) for at, text in enumerate(texts) if text])
         if len(encoded.input_ids) <= max_length:
             examples.add(encoded)
         elif overlong == "error":

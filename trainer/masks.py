@@ -4,6 +4,7 @@ A trained span starts after the generation prompt and ends with the turn's stop 
 learns to write exactly what it is asked to write when it answers, and to stop.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -81,8 +82,6 @@ def join(tokenised: list[list[int]]) -> Encoded:
     return Encoded(ids, labels)
 
 
-def preview(text: str, spans: list[tuple[int, int]]) -> str:
-    """Return ``text`` with what is trained on between guillemets."""
-    return "".join(
-        f"«{part}»" if index % 2 else part for index, part in enumerate(pieces(text, spans))
-    )
+def preview(parts: Iterable[tuple[str, bool]]) -> str:
+    """Return the text of ``parts`` with what is trained on between guillemets."""
+    return "".join(f"«{text}»" if trained else text for text, trained in parts)

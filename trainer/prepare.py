@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from trainer import checkpoints, model, quiet
-from trainer.contract import libraries
+from trainer.contract import events, libraries
 from trainer.contract.fit import Fit, fit
 from trainer.contract.job import Job
 from trainer.contract.rows import Rows, read_rows
 from trainer.data import Examples, encode_rows
+from trainer.masks import preview
 from trainer.plan import Device, Plan, make_plan
 from trainer.reporting import Reporter
 from trainer.templates import freeze, learn_format
@@ -63,7 +64,8 @@ def prepare(job: Job, rows: Rows, mark: checkpoints.Mark | None, reporter: Repor
     examples = encode(Path(job.data), rows)
     eval_path = Path(job.eval_data) if job.eval_data else None
     eval_examples = encode(eval_path, read_rows(eval_path)) if eval_path else None
-    reporter.note("first row, what is trained on in guillemets:\n" + examples.first)
+    reporter.note("first row, what is trained on in guillemets:\n" + preview(examples.shown[0]))
+    reporter.emit(events.Data(lengths=examples.histogram(), shown=examples.shown))
     device = this_device()
     fitted = _fit(job, source, device, max(examples.lengths), reporter)
     precision = (

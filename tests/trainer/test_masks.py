@@ -6,7 +6,7 @@ import pytest
 from trainer.contract.errors import BadData, ModelUnavailable
 from trainer.contract.rows import Rows, read_rows
 from trainer.data import encode_rows
-from trainer.masks import IGNORED, preview, trained_spans
+from trainer.masks import IGNORED, pieces, preview, trained_spans
 from trainer.templates import freeze, learn_format, render
 
 FAMILIES = ["qwen2_5", "llama3_2", "qwen3", "chatml"]
@@ -304,7 +304,8 @@ def test_nothing_left_is_bad_data(tmp_path, chat_format, overlong):
 def test_the_preview_marks_what_is_trained(chat_format):
     chat = [QUESTION, FIRST]
     text = render(chat_format.tokenizer, chat)
-    shown = preview(text, trained_spans(chat_format, text, chat))
+    parts = pieces(text, trained_spans(chat_format, text, chat))
+    shown = preview((part, bool(at % 2)) for at, part in enumerate(parts))
     assert FIRST["content"] + chat_format.stop + "»" in shown
     assert shown.count("«") == 1
     assert shown.replace("«", "").replace("»", "") == text

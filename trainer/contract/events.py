@@ -58,6 +58,17 @@ class Plan(Event):
     trainable_parameters: int
 
 
+class Data(Event):
+    """What is trained on. ``lengths``: (longest in the bin, rows), in tokens, over all rows.
+
+    ``shown`` holds a few rows, each as (text, whether it is trained on), end to end.
+    """
+
+    type: Literal["data"] = "data"
+    lengths: list[tuple[int, int]]
+    shown: list[list[tuple[str, bool]]]
+
+
 class Step(Event):
     """One optimizer step. ``tokens`` and ``trained_tokens`` are cumulative over the whole run."""
 
@@ -149,6 +160,7 @@ KINDS: dict[str, type[Event]] = {
     for kind in (
         Phase,
         Plan,
+        Data,
         Step,
         Eval,
         Sample,
