@@ -8,7 +8,7 @@ started it.
 import hashlib
 import os
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,17 @@ from launcher import engine, image
 from launcher.journal import Entry
 from launcher.machines.scene import Scene
 from launcher.runs import Log, Run, is_locked
+from launcher.secrets import HUGGING_FACE, find
 from trainer.contract import episodes, events
 from trainer.contract.errors import Locked
 from trainer.contract.job import Job
 from trainer.contract.rows import Rows
+from trainer.contract.secrets import Secret
 
 FOLDER = "sft.run.folder"
 SHARED_MEMORY = "1g"
+SECRETS = "/run/sft-secrets"
+TOKEN = f"{SECRETS}/{HUGGING_FACE}"
 SIGNALLED = 128
 INTERRUPTED = 130  # the trainer's own, not a signal's
 
@@ -138,6 +142,7 @@ class Docker:
                 handle = self.client.containers.create(reference, **how)
                 try:
                     handle.start()
+                    self._bring_token(handle, job)
                 except BaseException:
                     handle.remove(force=True)
                     raise
@@ -158,6 +163,35 @@ class Docker:
                 work.handle.remove(force=True)
                 return None
         return work if work.alive() else None
+
+    def _token(self, job: Job) -> Secret | None:
+        """What a model of the hub may need."""
+        hub = not Path(job.model).is_absolute() and ":" not in job.model
+        return find(HUGGING_FACE, self.scene.world) if hub else None
+
+    def _bring_token(self, handle: Any, job: Job) -> None:
+        """Write the token into the container's memory, over a pipe: ``docker inspect`` shows all else."""
+        import docker.errors
+
+        token = self._token(job)
+        if token is None:
+            return
+        value = token.value.encode()
+        part = f"{TOKEN}.part"
+        command = f"umask 077; head -c {len(value)} >{part} && mv {part} {TOKEN}"
+        api = self.client.api
+        try:
+            made = api.exec_create(handle.id, ["sh", "-c", command], stdin=True)
+            pipe = api.exec_start(made["Id"], socket=True)
+            wire = getattr(pipe, "_sock", pipe)
+            # The package's file object leaves the socket under it open.
+            with closing(pipe), closing(wire):
+                wire.sendall(value)
+                while wire.recv(1024):
+                    pass
+        except (docker.errors.APIError, OSError) as error:
+            # It has ended already, and its log says why; or it goes on without.
+            self.scene.view.say(f"the Hugging Face token did not reach the container: {error}")
 
     def _recipe(self) -> image.Recipe:
         cpu = None if engine.has_nvidia(self.client) else "none"
@@ -186,11 +220,18 @@ class Docker:
             weights.mkdir(parents=True, exist_ok=True)
             kept[weights] = "rw"
             variables["HF_HOME"] = str(weights)
+        # A rootless engine's root is the user; any other number is a stranger.
+        rootless = engine.is_rootless(self.client)
+        user, group = (0, 0) if rootless else (os.geteuid(), os.getegid())
+        memory = {}
+        if self._token(job) is not None:
+            variables |= {"HF_TOKEN_PATH": TOKEN, "SFT_AWAIT": TOKEN}
+            memory[SECRETS] = f"size=64k,mode=0700,uid={user},gid={group}"
         return {
             "name": name_of(run),
             "command": ["train", str(run.job), *["--resume"] * resume],
-            # A rootless engine's root is the user; any other number is a stranger.
-            "user": "0:0" if engine.is_rootless(self.client) else f"{os.geteuid()}:{os.getegid()}",
+            "user": f"{user}:{group}",
+            "tmpfs": memory,
             "working_dir": str(run.folder),
             "environment": variables,
             "volumes": [f"{path}:{path}:{mode}" for path, mode in kept.items()],

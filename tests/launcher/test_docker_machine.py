@@ -17,6 +17,8 @@ from trainer.contract.errors import BadJob
 from trainer.contract.job import Job
 from trainer.contract.manifest import hash_file
 
+CANARY = "hf_CANARY9876543210"
+
 
 class Engine:
     """Answers as the docker package does, for one container that can be started."""
@@ -27,6 +29,25 @@ class Engine:
         self.attrs = {"State": {"Status": "running", "Pid": 77, "ExitCode": 0}}
         self.created: dict[str, Any] = {}
         self.removed = False
+        self.api, self.id = self, "container"
+        self.executed: list[Any] = []
+        self.piped = b""
+
+    def exec_create(self, container: str, command: list[str], *, stdin: bool) -> dict[str, str]:
+        self.executed.append(command)
+        return {"Id": "e"}
+
+    def exec_start(self, exec_id: str, *, socket: bool) -> "Engine":
+        return self
+
+    def sendall(self, value: bytes) -> None:
+        self.piped += value
+
+    def recv(self, size: int) -> bytes:
+        return b""
+
+    def close(self) -> None:
+        pass
 
     def info(self) -> dict[str, Any]:
         return self.facts
@@ -118,6 +139,31 @@ def test_weights_of_the_hub_are_kept_and_a_local_model_is_only_read(
     assert (tmp_path / "hf").is_dir()
     started(machine(engine), run, JOB.model_copy(update={"model": "/models/mine"}))
     assert "/models/mine:/models/mine:ro" in engine.created["volumes"]
+
+
+def test_the_token_comes_over_a_pipe_into_memory(machine, run, monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    monkeypatch.setenv("HF_TOKEN", CANARY)
+    monkeypatch.setattr("os.geteuid", lambda: 1234)
+    monkeypatch.setattr("os.getegid", lambda: 5678)
+    engine = Engine()
+    started(machine(engine), run, JOB.model_copy(update={"model": "meta-llama/Llama-3.2-3B"}))
+    assert engine.created["tmpfs"] == {"/run/sft-secrets": "size=64k,mode=0700,uid=1234,gid=5678"}
+    assert engine.created["environment"]["HF_TOKEN_PATH"] == "/run/sft-secrets/HF_TOKEN"
+    assert engine.created["environment"]["SFT_AWAIT"] == "/run/sft-secrets/HF_TOKEN"
+    assert engine.piped == CANARY.encode()
+    assert CANARY not in repr((engine.created, engine.executed))
+    kept = [path for path in run.folder.rglob("*") if path.is_file()]
+    assert all(CANARY not in path.read_text() for path in kept)
+
+
+@pytest.mark.parametrize("model", ["bundled:tiny", "/models/mine"])
+def test_a_model_that_is_here_needs_no_token(machine, run, monkeypatch, model):
+    monkeypatch.setenv("HF_TOKEN", CANARY)
+    engine = Engine()
+    started(machine(engine), run, JOB.model_copy(update={"model": model}))
+    assert engine.piped == b""
+    assert engine.created["tmpfs"] == {}
 
 
 def test_gpus_and_users_are_as_the_engine_has_them(machine, run, heard, monkeypatch):
