@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from datagen.verbs import (
     card,
+    compare,
     episodes,
     evaluate,
     export,
@@ -32,6 +33,7 @@ VERBS = (
     inspect,
     sandbox,
     evaluate,
+    compare,
 )
 RUN_CODE = ("questions", "episodes", "evaluate", "sandbox")
 INSTALL = "install it with: pip install '.[datagen]'"

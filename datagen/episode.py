@@ -272,7 +272,12 @@ def read_episodes(path: Path) -> list[Episode]:
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
-            faults.append(f"{path}:{number}: {where}: {first['msg']}")
+            what = (
+                f"version {first['input']!r}, this datagen reads 1"
+                if where == "v"
+                else first["msg"]
+            )
+            faults.append(f"{path}:{number}: {where}: {what}")
     if faults:
         raise BadData(
             f"{path}: {len(faults)} lines are no episodes",

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 from datagen.comparison import compared
 from datagen.episode import Episode
 from datagen.generate import Task, attempt_all
+from datagen.results import FOLDER, write_whole
 from datagen.tables import profile_table
 from trainer.contract.errors import BadData
 
 if TYPE_CHECKING:
     from datagen.models import Model
-
-FOLDER = "evaluation"
 
 
 def tasks_of(episodes: Sequence[Episode], folder: Path) -> list[Task]:
@@ -87,9 +86,9 @@ def evaluate(
         _row(task, b, a)
         for task, b, a in zip(tasks, answers["base"], answers["adapter"], strict=True)
     ]
-    _write(folder / "questions.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    write_whole(folder / "questions.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
     comparison = compared(answers["base"], answers["adapter"])
-    _write(output / "comparison.json", json.dumps(comparison, indent=2) + "\n")
+    write_whole(output / "comparison.json", json.dumps(comparison, indent=2) + "\n")
     return comparison
 
 
@@ -109,9 +108,3 @@ def _row(task: Task, base: Episode, adapter: Episode) -> dict[str, Any]:
         "adapter_correct": adapter.verdict.verified,
         "adapter_rule": adapter.verdict.rule,
     }
-
-
-def _write(path: Path, text: str) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, "utf-8")
-    part.replace(path)

@@ -31,11 +31,12 @@ def add(verbs: Verbs) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from datagen.comparison import text
+    from datagen.comparison_text import text
     from datagen.episode import read_episodes
-    from datagen.evaluate import FOLDER, sample, tasks_of
     from datagen.evaluate import evaluate as ask_both
+    from datagen.evaluate import sample, tasks_of
     from datagen.local_model import Engine, adapter_folder
+    from datagen.results import FOLDER
 
     tasks = tasks_of(read_episodes(args.episodes), args.episodes.parent)
     if args.limit is not None:

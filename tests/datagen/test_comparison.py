@@ -1,46 +1,10 @@
 import pytest
 
-from datagen.comparison import compared, effort, text, verdict
-from datagen.episode import (
-    Episode,
-    Message,
-    Provenance,
-    Question,
-    TableRef,
-    Trace,
-    Turn,
-    Verdict,
-)
+from datagen.comparison import compared, effort, measured
+from datagen.comparison_text import text, text_of_one
+from datagen.conclusion import verdict
+from tests.datagen.answered import both, episode
 from trainer.contract.errors import BadData
-
-
-def episode(number: int, *, right: bool, table: int = 0, slip: bool = False) -> Episode:
-    turns = [Turn(reply="x", code="x", error=True, feedback="no")] if slip else []
-    turns.append(Turn(reply="y", code="y", submitted=True, answer=1))
-    return Episode(
-        id=f"e{number}{right}",
-        question=Question(
-            id=f"q{number}", text="?", answer_type="integer", source="template",
-            family=f"f{number % 2}", difficulty="easy", truth=1,
-        ),
-        tables=[
-            TableRef(name=f"t{table}", path="t.csv", sha256=f"{table:064}", rows=1, columns=[])
-        ],
-        traces=[
-            Trace(opening=[Message(role="user", content="?")], turns=turns, cost=0.5, seconds=2.0)
-        ],
-        verdict=Verdict(verified=right, rule="r"),
-        provenance=Provenance(
-            model="m", prompt_sha256="p", sandbox_level="full", seed=0, versions={}
-        ),
-    )  # fmt: skip
-
-
-def both(wins: int, losses: int, ties: int, tables: int) -> tuple[list[Episode], list[Episode]]:
-    outcomes = [(False, True)] * wins + [(True, False)] * losses + [(True, True)] * ties
-    base = [episode(n, right=b, table=n % tables) for n, (b, _) in enumerate(outcomes)]
-    adapter = [episode(n, right=a, table=n % tables) for n, (_, a) in enumerate(outcomes)]
-    return base, adapter
 
 
 def test_a_gain_and_a_regression_are_said_equally_loudly():
@@ -50,14 +14,14 @@ def test_a_gain_and_a_regression_are_said_equally_loudly():
     assert verdict(loss) == "the adapter is WORSE than the base by -0.389"
     assert gain["low"] < gain["difference"] < gain["high"]
     assert (gain["clusters"], gain["reliable"]) == (12, True)
-    assert text(gain)[-1] == verdict(gain)
+    assert text(gain)[-1] == gain["verdict"] == verdict(gain)
 
 
 def test_too_few_questions_are_said_to_be_too_few():
     found = compared(*both(2, 1, 3, tables=3))
     assert "no difference can be told from chance (+0.167)" in verdict(found)
     assert "too few" in verdict(found)
-    assert any("over only 3 tables: too narrow" in line for line in text(found))
+    assert any("over only 3 tables: the interval is too narrow" in line for line in text(found))
 
 
 def test_groups_add_up_and_order_does_not_matter():
@@ -88,3 +52,41 @@ def test_effort():
     assert found["turns"] == 1.5
     assert found["cost_per_correct"] == pytest.approx(2.0 / 3)
     assert effort([episode(1, right=False)])["cost_per_correct"] is None
+
+
+def test_one_class_of_question_and_other_prompts_are_said():
+    base = [episode(n, right=n > 3, table=n, family="f") for n in range(12)]
+    adapter = [episode(n, right=True, table=n, family="f", prompt="q") for n in range(11)]
+    notes = compared(base, adapter)["notes"]
+    assert "every question is of one template family (f): it says nothing about others" in notes
+    assert any("1 answers are left out" in note for note in notes)
+    assert any("different prompts" in note for note in notes)
+    assert compared(*both(5, 2, 9, tables=12))["notes"] == [
+        "every question is of one difficulty (easy): it says nothing about others",
+        "every question is of one type of answer (integer): it says nothing about others",
+    ]
+
+
+def test_of_several_tries_the_lowest_seed_is_paired_and_all_count_in_pass_at_k():
+    base = [episode(n, right=False, table=n, seed=s) for n in range(4) for s in (1, 0)]
+    adapter = [episode(n, right=s == 1, table=n, seed=s) for n in range(4) for s in (1, 0)]
+    found = compared(base, adapter)
+    assert (found["n"], found["difference"]) == (4, 0.0)
+    sampled = found["samples"]
+    assert sampled["k"] == 2
+    assert sampled["adapter"] == {"pass_at_1": 0.5, "pass_at_k": 1.0}
+    assert sampled["base"] == {"pass_at_1": 0.0, "pass_at_k": 0.0}
+    assert (sampled["difference"], sampled["low"], sampled["high"]) == (0.5, 0.5, 0.5)
+    assert "B: pass@1 0.500, pass@2 1.000" in text(found, ("A", "B"))
+    assert "samples" not in compared(base, adapter[::2])
+
+
+def test_one_model_alone():
+    found = measured([episode(n, right=n % 4 > 0, table=n, slip=n == 1) for n in range(20)])
+    assert (found["n"], found["right"], found["accuracy"]) == (20, 15, 0.75)
+    assert found["interval"] == pytest.approx([0.531, 0.888], abs=1e-3)
+    assert found["low"] < 0.75 < found["high"]
+    assert found["families"]["f0"] == {"n": 10, "accuracy": 0.5}
+    assert text_of_one(found)[-1] == "m: 15 of 20 right"
+    with pytest.raises(BadData, match="no answer to measure"):
+        measured([])

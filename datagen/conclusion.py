@@ -1,0 +1,52 @@
+"""What figures of a comparison mean, in sentences: the verdict, and what weakens it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+GROUPS = {
+    "families": "template family",
+    "tables": "table",
+    "difficulties": "difficulty",
+    "sources": "source of questions",
+    "answer_types": "type of answer",
+}
+ALPHA = 0.05
+
+
+def verdict(found: Mapping[str, Any]) -> str:
+    """Better, worse, or not to be told: in one sentence, a regression as loudly as a gain."""
+    first, second = found["names"]
+    change = f"{found['difference']:+.3f}"
+    if found["mcnemar_p"] < ALPHA:
+        word = "BETTER" if found["difference"] > 0 else "WORSE"
+        return f"{second} is {word} than {first} by {change}"
+    smallest = found["smallest"]
+    seen = (
+        f"{found['n']} questions show differences from {smallest:.2f} on"
+        if smallest < 1
+        else f"{found['n']} questions are too few to show any difference"
+    )
+    return f"no difference can be told from chance ({change}): {seen}"
+
+
+def notes(found: Mapping[str, Any]) -> list[str]:
+    """What a reader of a comparison, or of one model's result, has to know beside the figures."""
+    return [*_paired(found), *_asked(found)]
+
+
+def _paired(found: Mapping[str, Any]) -> Iterator[str]:
+    if unpaired := found.get("unpaired"):
+        yield f"{unpaired} answers are left out: only one of the two was asked those questions"
+    if found.get("prompts_differ"):
+        yield "the two were asked with different prompts: their texts account for some of it"
+
+
+def _asked(found: Mapping[str, Any]) -> Iterator[str]:
+    for group, word in GROUPS.items():
+        if len(found[group]) == 1 and found["n"] > 1 and group != "sources":
+            (name,) = found[group]
+            yield f"every question is of one {word} ({name}): it says nothing about others"
+    if not found["reliable"] and found["clusters"] > 1:
+        yield f"over only {found['clusters']} tables: the interval is too narrow"
