@@ -19,6 +19,7 @@ VERBS = {
     "attach": "carry on with a run whose launcher ended",
     "fetch": "bring a result home, from a stopped pod too, and let the pod go",
     "stop": "end a run now, keeping what it has trained",
+    "report": "write a run's report.html again",
     "receipt": "what a run has cost, beside what was quoted",
     "reap": "let go of pods that nobody looks after",
     "image": "build and push the image that pods run",
@@ -48,7 +49,7 @@ def _main(argv: Sequence[str] | None) -> int:
         if name == chosen:
             verb = import_module(f"launcher.verbs.{name}")
             verb.add_flags(sub)
-            sub.set_defaults(run=verb.run)
+            sub.set_defaults(call=verb.run)
     options = parser.parse_args(arguments)
-    code: int = options.run(options)
+    code: int = options.call(options)
     return code

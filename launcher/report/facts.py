@@ -1,0 +1,192 @@
+"""What a report tells, read from the files of a run folder; nothing is computed that is not shown."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from launcher import journal
+from launcher.report.transcripts import Pair, read_pairs
+from launcher.runs import Run
+from launcher.view import clock
+from trainer.contract import events
+from trainer.contract.errors import Fault, NotFound
+from trainer.contract.manifest import Manifest, load
+
+GROUPS = {
+    "difficulties": "By difficulty",
+    "families": "By question family",
+    "tables": "By table",
+    "sources": "By source",
+    "answer_types": "By answer type",
+}
+
+
+@dataclass
+class Facts:
+    """`events` of all attempts in order; what is not there is None or empty."""
+
+    run: Run
+    seen: list[events.Event]
+    entries: Sequence[journal.Entry]
+    manifest: Manifest | None = None
+    comparison: dict[str, Any] = field(default_factory=dict)
+    receipt: dict[str, Any] = field(default_factory=dict)
+    pairs: list[Pair] = field(default_factory=list)
+
+    @property
+    def steps(self) -> list[events.Step]:
+        """Each step once, as it was taken last."""
+        found = {event.step: event for event in self.seen if isinstance(event, events.Step)}
+        return [found[step] for step in sorted(found)]
+
+    @property
+    def evals(self) -> list[events.Eval]:
+        found = {event.step: event for event in self.seen if isinstance(event, events.Eval)}
+        return [found[step] for step in sorted(found)]
+
+    @property
+    def plan(self) -> events.Plan | None:
+        return next((e for e in reversed(self.seen) if isinstance(e, events.Plan)), None)
+
+    @property
+    def data(self) -> events.Data | None:
+        return next((e for e in reversed(self.seen) if isinstance(e, events.Data)), None)
+
+    @property
+    def warnings(self) -> list[str]:
+        return [*dict.fromkeys(e.message for e in self.seen if isinstance(e, events.Warning))]
+
+    @property
+    def failure(self) -> events.Failed | None:
+        """Why there is no whole result, if there is none."""
+        if self.manifest is not None and self.manifest.complete:
+            return None
+        return next((e for e in reversed(self.seen) if isinstance(e, events.Failed)), None)
+
+    @property
+    def quote(self) -> dict[str, Any]:
+        return next((e.facts for e in reversed(self.entries) if e.what == "quote"), {})
+
+    def outcome(self) -> list[str]:
+        """The first lines of the report: better or not, by how much, what it cost."""
+        lines = []
+        if self.failure is not None:
+            lines.append(f"The run failed: {self.failure.cause}")
+        elif self.manifest is None:
+            lines.append("There is no result yet.")
+        elif not self.manifest.complete:
+            lines.append("The adapter is that of an unfinished run.")
+        if self.comparison:
+            lines.append(str(self.comparison.get("verdict") or _change(self.comparison)))
+        elif self.manifest is not None:
+            lines.append(
+                "It was not evaluated: whether the adapter is better than its base is not known."
+            )
+        lines.append(self._cost())
+        return lines
+
+    def _cost(self) -> str:
+        if self.receipt:
+            most = f" (quoted at most ${self.quote['most']:.2f})" if "most" in self.quote else ""
+            settled = "" if self.receipt.get("settled", True) else " so far"
+            return f"It cost ${self.receipt.get('charged', 0.0):.4f}{settled}{most}."
+        if "most" in self.quote:
+            return f"Quoted at most ${self.quote['most']:.2f}; there is no receipt yet."
+        return "It cost no rent."
+
+    def overview(self) -> list[tuple[str, str]]:
+        """(what, how much) of the training."""
+        found: list[tuple[str, str]] = []
+        if self.manifest is not None:
+            found.append(("base model", self.manifest.base_model))
+        if self.plan is not None:
+            plan = self.plan
+            dropped = f", {plan.dropped_rows:,} left out" if plan.dropped_rows else ""
+            found += [
+                ("device", f"{plan.device}, {plan.precision}"),
+                ("rows", f"{plan.rows:,}{dropped}"),
+                ("tokens", f"{plan.trained_tokens:,} trained of {plan.tokens:,} an epoch"),
+                ("parameters that learned", f"{plan.trainable_parameters:,}"),
+            ]
+        if steps := self.steps:
+            found += [
+                ("steps", f"{steps[-1].step:,} of {steps[-1].steps:,}"),
+                ("loss", f"{steps[0].loss:.4f} → {steps[-1].loss:.4f}"),
+                ("time", clock(self.seconds())),
+            ]
+        return found
+
+    def seconds(self) -> float:
+        """From the first event to the last, pauses between attempts included."""
+        times = [event.time for event in self.seen if event.time]
+        return max(times) - min(times) if times else 0.0
+
+    def details(self) -> list[tuple[str, str]]:
+        """Hashes and versions, enough to make the run again."""
+        if self.manifest is None:
+            return []
+        whole = self.manifest
+        found = [
+            ("finished", f"{datetime.fromisoformat(whole.created):%Y-%m-%d %H:%M %Z}"),
+            ("job", whole.job_hash),
+            ("data", whole.data_sha256),
+            ("base model", f"{whole.base_model} {whole.revision or ''}".strip()),
+            ("chat template", whole.template_sha256),
+            ("seed", str(whole.seed)),
+            ("device", whole.device),
+        ]
+        versions = ", ".join(f"{name} {version}" for name, version in whole.versions.items())
+        proof = whole.reload_proof
+        if proof is not None:
+            found.append(("reload proof", f"logits differ by {proof.max_abs_diff:.1e}"))
+        return [*found, ("versions", versions)]
+
+    def money(self) -> list[tuple[str, str]]:
+        """Quote beside receipt."""
+        return [
+            *((f"quote: {name}", _plain(value)) for name, value in self.quote.items()),
+            *((f"receipt: {name}", _plain(value)) for name, value in self.receipt.items()),
+        ]
+
+
+def collect(run: Run) -> Facts:
+    """Read the run folder. Raises ``NotFound`` when there is no run in it."""
+    paths = [*sorted(run.folder.glob("attempt-*/events.jsonl")), run.events]
+    seen = [event for path in paths for event in events.read(path)[0]]
+    entries = journal.read(run.journal)
+    if not seen and not entries:
+        raise NotFound(f"{run.folder}: no run in it", "launch ps lists the runs")
+    try:
+        whole = load(run.manifest) if run.manifest.exists() else None
+    except Fault:
+        whole = None
+    return Facts(
+        run=run,
+        seen=seen,
+        entries=entries,
+        manifest=whole,
+        comparison=_object(run.folder / "comparison.json"),
+        receipt=_object(run.folder / "receipt.json"),
+        pairs=read_pairs(run.folder / "evaluation"),
+    )
+
+
+def _object(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _change(comparison: dict[str, Any]) -> str:
+    return f"base {comparison['base']:.3f}, adapter {comparison['adapter']:.3f}"
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:,.4f}".rstrip("0").rstrip(".")
+    return value if isinstance(value, str) else json.dumps(value)
