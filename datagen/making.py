@@ -85,11 +85,17 @@ class Making:
 
         refs = {profile.path: table_ref(profile, self.folder) for profile in profiles}
         if source != "proposed":
-            for batch in gather(
-                profiles, count=count, seed=self.seed, source=source, families=families
-            ):
-                paths = [profile.path for profile in batch.tables]
-                self._take(batch.questions, [refs[path] for path in paths], paths)
+            with Progress("asking about tables", len(profiles)) as progress:
+                seen: set[Path] = set()
+                for batch in gather(
+                    profiles, count=count, seed=self.seed, source=source, families=families
+                ):
+                    paths = [profile.path for profile in batch.tables]
+                    self._take(batch.questions, [refs[path] for path in paths], paths)
+                    if not {*paths} <= seen:
+                        seen.update(paths)
+                        progress.advance()
+                progress.note = f"{len(self.tasks)} questions"
         if self.account is not None and source in {"proposed", "all"} and families != "basic":
             count = count if source == "proposed" else -(-count // PROPOSED_SHARE)
             self.proposals = [

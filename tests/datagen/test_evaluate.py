@@ -52,3 +52,30 @@ def test_a_sample_keeps_the_order_and_hangs_on_the_seed(tasks: list[Task]):
     assert first != other
     assert [t for t in tasks if t in first] == first
     assert sample(tasks, 99, seed=0) == tasks
+
+
+def test_each_question_is_asked_as_its_episode_was_and_an_accepted_answer_is_its_truth(
+    tasks: list[Task], tmp_path: Path
+):
+    teacher = scripted_teacher(tasks, seed=0)
+    made = attempt_all(tasks[:3], teacher, seed=0, journal=tmp_path / "j")
+    full = made[0].provenance.model_copy(update={"prompt": "full"})
+    open_question = made[1].question.model_copy(update={"known": False})
+    second = made[2].tables[0].model_copy(update={"name": "again"})
+    episodes = [
+        made[0].model_copy(update={"provenance": full}),
+        made[1].model_copy(update={"question": open_question}),
+        made[2].model_copy(update={"tables": [*made[2].tables, second]}),
+    ]
+    rejected = open_question.model_copy(update={"id": "x", "truth": None})
+    refused = made[1].verdict.model_copy(update={"verified": False})
+    episodes.append(made[1].model_copy(update={"question": rejected, "verdict": refused}))
+    found = tasks_of(episodes, tmp_path)
+    assert [task.style for task in found] == ["full", "brief", "brief"]
+    assert [len(task.paths) for task in found] == [1, 1, 2]
+    assert [task.question.truth for task in found] == [e.question.truth for e in made]
+    knowing = scripted_teacher(found, seed=0)
+    compared = evaluate(
+        found, base=knowing, adapter=knowing, output=tmp_path, seed=0, watch=unwatched
+    )
+    assert (compared["n"], compared["base"]) == (3, 1.0)

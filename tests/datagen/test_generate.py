@@ -1,13 +1,18 @@
+import asyncio
 import json
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from datagen.episode import Episode
-from datagen.generate import Task, attempt_all, table_ref
-from datagen.models import ScriptedTeacher
+from datagen.generate import How, Task, attempt_all, fill, table_ref
+from datagen.journal import Journal
+from datagen.models import NoReply, Reply, ScriptedTeacher
 from datagen.prompts.render import as_reply, opening
 from datagen.questions.teach import scripted_teacher
 from datagen.tables import profile_table
+from trainer.contract.errors import BudgetSpent, TeacherUnavailable
 
 
 def asked(episodes: list[Episode]) -> list[str]:
@@ -71,3 +76,80 @@ def test_a_question_about_two_tables_has_the_first_as_df_and_both_by_name(
     (episode,) = attempt_all([task], teacher, seed=0, journal=tmp_path / "j")
     assert episode.traces[0].answer == [8, 8, 2]
     assert [table.name for table in episode.tables] == ["shop", "regions"]
+
+
+def test_a_question_that_got_no_reply_is_asked_again_and_no_other(
+    tasks: list[Task], tmp_path: Path
+):
+    teacher = scripted_teacher(tasks, seed=0)
+    asked: list[str] = []
+
+    class Patchy(type(teacher)):  # type: ignore[misc]
+        up = False
+
+        async def reply(self, messages, *, session):
+            asked.append(session)
+            if messages[1].content.endswith(tasks[2].question.text) and not self.up:
+                raise NoReply("unavailable", "503")
+            return await super().reply(messages, session=session)
+
+    patchy = Patchy(teacher.scripts)
+    with Journal(tmp_path / "j") as journal:
+        assert asyncio.run(fill(journal, tasks, patchy, How(seed=0))) == 1
+        assert len(journal) == len(tasks) - 1
+        patchy.up = True
+        asked.clear()
+        assert asyncio.run(fill(journal, tasks, patchy, How(seed=0))) == 0
+        assert len({session.partition("/")[0] for session in asked}) == 1
+        assert len(journal) == len(tasks)
+    patchy.up = False
+    with pytest.raises(TeacherUnavailable, match=f"1 of {len(tasks)} questions"):
+        attempt_all(tasks, patchy, seed=0, journal=tmp_path / "k")
+
+
+def test_a_fault_ends_the_run_as_itself_and_what_had_ended_is_kept(
+    tasks: list[Task], tmp_path: Path
+):
+    teacher = scripted_teacher(tasks, seed=0)
+
+    class Dear(type(teacher)):  # type: ignore[misc]
+        async def reply(self, messages, *, session):
+            if messages[1].content.endswith(tasks[6].question.text):
+                raise BudgetSpent("spent")
+            return await super().reply(messages, session=session)
+
+    kept: list[Episode] = []
+    with Journal(tmp_path / "j") as journal:
+        run = fill(
+            journal, tasks, Dear(teacher.scripts), How(seed=0), kept=kept.append, concurrency=1
+        )
+        with pytest.raises(BudgetSpent):
+            asyncio.run(run)
+        assert asked(kept) == [task.question.id for task in tasks[:6]]
+        assert asked([*journal.episodes()]) == asked(kept)
+
+
+def test_tasks_are_taken_from_a_stream_as_there_is_room(tasks: list[Task], tmp_path: Path):
+    taken: list[int] = []
+
+    def stream():
+        for n, task in enumerate(tasks):
+            taken.append(n)
+            yield task
+
+    class Held(ScriptedTeacher):
+        async def reply(self, messages, *, session):
+            await asyncio.sleep(0.05)
+            return Reply(text=as_reply("submit(1)"))
+
+    ahead: list[int] = []
+    with Journal(tmp_path / "j") as journal:
+        done: list[Episode] = []
+
+        def kept(episode: Episode) -> None:
+            done.append(episode)
+            ahead.append(len(taken) - len(done))
+
+        asyncio.run(fill(journal, stream(), Held({}), How(seed=0), kept=kept, concurrency=3))
+    assert len(done) == len(tasks)
+    assert max(ahead) <= 3
