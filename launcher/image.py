@@ -38,6 +38,7 @@ UPLOAD_CHANGE = 1_000_000
 """What is pushed at most when only our own code has changed."""
 UPLINK = 12.5e6
 """Bytes a second of a home's link, for the rough figure only: 100 Mbit/s."""
+CUDA_LABEL = "sft.cuda"
 LOCAL = "sft-launch"
 """Repository of images that stay here."""
 KEPT_LINES = 20
@@ -90,8 +91,8 @@ class Recipe:
 class Standing:
     """How far an image is. ``digest``: the reference that pins it, once the registry has it.
 
-    ``upload``: bytes still to be pushed, roughly; an earlier image of the same repository on this
-    engine is taken for pushed.
+    ``upload``: bytes still to be pushed, roughly; an earlier image of the same repository and CUDA on
+    this engine is taken for pushed.
     """
 
     name: str
@@ -197,8 +198,11 @@ def standing(what: Recipe, repository: str, *, client: Any) -> Standing:
     upload = 0
     if digest is None:
         with engine.explained("the engine does not list its images"):
-            earlier = {tag for one in client.images.list(name=repository) for tag in one.tags}
-        whole = UPLOAD.get(what.arguments.get("CUDA", ""), UPLOAD_CUDA)
+            images = client.images.list(name=repository)
+        cuda = what.arguments.get("CUDA", "")
+        alike = [one for one in images if one.labels.get(CUDA_LABEL) == cuda]
+        earlier = {tag for one in alike for tag in one.tags}
+        whole = UPLOAD.get(cuda, UPLOAD_CUDA)
         upload = UPLOAD_CHANGE if earlier - {name} else whole
     return Standing(name, digest, _built(name, client), upload)
 
@@ -262,6 +266,7 @@ def build(what: Recipe, name: str, *, client: Any, scene: "Scene", native: bool 
             target=what.target,
             buildargs=dict(what.arguments),
             platform=platform,
+            labels={CUDA_LABEL: what.arguments.get("CUDA", "")},
             rm=True,
             forcerm=True,
             decode=True,

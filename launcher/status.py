@@ -232,6 +232,8 @@ def ps_lines(found: Sequence[Status]) -> list[str]:
             lines.append(
                 f"    pod {status.pod} ({status.gpu}), ${status.cost:.2f} so far, gone by {until}"
             )
+        elif status.cost is not None:
+            lines.append(f"    ${status.cost:.2f} on {status.gpu}, by the clock")
         if status.reason:
             lines.append(f"    {status.reason}")
     return lines

@@ -247,8 +247,9 @@ def refuse_ended(run: Run, log: Log) -> None:
     last = next((e for e in reversed(log.entries) if e.what in telling), None)
     if last is not None and (last.what in {"ended", "release"} or "pod" in last.facts):
         why = last.facts.get("cause") or last.facts.get("reason") or "its pod is gone"
+        kept = f"; what it saved is in {run.adapter}" * run.adapter.is_dir()
         raise NotFound(
-            f"nothing of run {run.id} is at work: {why}",
+            f"nothing of run {run.id} is at work: {why}{kept}",
             f"begin again with: {status.resume_hint(run)}",
         )
 

@@ -3,7 +3,7 @@
 from contextlib import suppress
 
 from launcher import status
-from launcher.errors import PodFailed, PodRefused
+from launcher.errors import LeftAtWork, PodFailed, PodRefused
 from launcher.machines import Work
 from launcher.machines.scene import Scene
 from launcher.runs import Log, Run
@@ -32,7 +32,7 @@ def watch(run: Run, work: Work, log: Log, scene: Scene) -> Fault | None:
             left = work.leave()
             if left is not None:
                 log.fact("left", cause=left)
-                raise Interrupted(left, f"watch it again with: launch attach {run.id}")
+                raise LeftAtWork(left, f"watch it again with: launch attach {run.id}")
             stop(work, log, again=handled > 1, scene=scene)
 
     def wait() -> None:

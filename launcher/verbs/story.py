@@ -8,6 +8,7 @@ if TYPE_CHECKING:
 
 def story(request: "Request", *, as_json: bool) -> int:
     """The story of ``train``, from wherever the run is, and its outcome."""
+    from launcher.errors import LeftAtWork
     from launcher.screen import open_view
     from launcher.train import train
     from launcher.view import clock, compared_lines
@@ -16,7 +17,12 @@ def story(request: "Request", *, as_json: bool) -> int:
     world = World()
     begun = world.now()
     with open_view(world=world, as_json=as_json) as view:
-        outcome = train(request, world=world, view=view)
+        try:
+            outcome = train(request, world=world, view=view)
+        except LeftAtWork as left:
+            facts = {"state": "left", "exit_code": left.exit_code, "cause": left.cause}
+            view.result(facts, [left.cause, f"  -> {left.hint}"])
+            return left.exit_code
         run, steps = outcome.run, outcome.steps
         lines = [f"adapter  {run.adapter}"]
         if steps:

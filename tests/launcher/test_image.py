@@ -51,11 +51,12 @@ class Engine:
         build: list[dict[str, Any]] | None = None,
         push: list[dict[str, Any]] | None = None,
         denies: str = "",
+        cuda: str = "13.0",
     ) -> None:
         self.api = self.images = self
         self.tags, self.local = dict(tags or {}), set(images or ())
         self.lines = {"build": build or [], "push": push or [{"aux": {"Digest": "sha256:new"}}]}
-        self.denies = denies
+        self.denies, self.cuda = denies, cuda
         self.asked: list[str] = []
         self._auth_configs = self
 
@@ -70,7 +71,8 @@ class Engine:
             raise docker.errors.ImageNotFound("no such image")
 
     def list(self, *, name: str) -> list[SimpleNamespace]:
-        return [SimpleNamespace(tags=[tag]) for tag in self.local if tag.startswith(f"{name}:")]
+        mine = [tag for tag in self.local if tag.startswith(f"{name}:")]
+        return [SimpleNamespace(tags=[tag], labels={"sft.cuda": self.cuda}) for tag in mine]
 
     def inspect_distribution(self, name: str) -> dict[str, Any]:
         if self.denies:
@@ -206,6 +208,7 @@ def test_the_verb_says_what_it_would_do_and_does_it(published, heard):
         (Engine(), "would build and push (about 3.4 GB)"),
         (Engine(images={name}), "would push (about 3.4 GB)"),
         (Engine(images={f"{REPOSITORY}:old"}), "would build and push (about 1.0 MB)"),
+        (Engine(images={f"{REPOSITORY}:old"}, cuda="none"), "would build and push (about 3.4 GB)"),
         (Engine(tags={name: "sha256:old"}), "there is nothing to do"),
     ):
         facts = published(engine, dry_run=True, **where)

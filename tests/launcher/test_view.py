@@ -48,6 +48,7 @@ def test_every_event_has_a_line(kind):
         "str": "text",
         "int": 3,
         "float": 0.5,
+        "list": [],
     }
     fields = {
         name: values[field.annotation.__name__]

@@ -9,6 +9,7 @@ from launcher import runs, status
 from launcher.errors import (
     BadRequest,
     HostKeyChanged,
+    LeftAtWork,
     NoCapacity,
     OverBudget,
     PaymentRequired,
@@ -18,6 +19,7 @@ from launcher.errors import (
 from launcher.journal import read
 from launcher.rental.names import Name
 from launcher.ssh import Ran
+from launcher.status import ps_lines
 from launcher.train import Request, train
 from tests.launcher.rental.account import COMPARISON, KEY, TOKEN
 from trainer.contract import events, manifest
@@ -72,7 +74,9 @@ def test_from_quote_to_receipt(project, account, begin, view, world):
         ("release", "done"),
         ("ended", "fact"),
     ]
-    assert status.look(run).state == "finished"
+    found = status.look(run, now=world.now())
+    assert found.state == "finished"
+    assert any(line.endswith("on NVIDIA RTX A5000, by the clock") for line in ps_lines([found]))
     bill = json.loads((run.folder / "receipt.json").read_text())
     assert bill["settled"]
     assert 0 < bill["charged"] < bill["quoted_most"] <= 2
@@ -298,7 +302,7 @@ def press_at_step(account, world, step):
 
 def test_ctrl_c_in_training_detaches_and_says_what_goes_on(project, account, begin, world, again):
     press_at_step(account, world, 2)
-    with pytest.raises(Interrupted) as caught:
+    with pytest.raises(LeftAtWork) as caught:
         begin()
     assert "trains on" in caught.value.cause
     assert "at most $" in caught.value.cause
