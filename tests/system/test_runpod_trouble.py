@@ -11,7 +11,13 @@ from trainer.contract.errors import Locked, NoSpace, OutputExists, TrainingFaile
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(1800)]
 
-HASTE = {"launcher.plan.SHORTEST": 30, "trainer.contract.pod.Limits.no_step": 8}
+# After 147 s it would save of itself, after 201 s it must be gone.
+HOURS = 0.06
+HASTE = {
+    "launcher.plan.SHORTEST": 30,
+    "launcher.plan.SLACK": 15,
+    "trainer.contract.pod.Limits.no_step": 8,
+}
 HANG = "kill -STOP $(grep -l 'r1/job[.]json' /proc/[0-9]*/cmdline | cut -d/ -f3)"
 
 
@@ -26,7 +32,10 @@ def test_a_disk_that_is_full_before_training_says_so(story, runpod, tmp_path):
     (tmp_path / "rows.jsonl").write_text(rows(20, answer="x" * 100_000))
     runpod.script(faults.SmallVolume(megabytes=1))
     story.ledger(
-        story.train(), code=PodRefused.exit_code, says=["No space left on device"], adapter="none"
+        story.train(),
+        code=PodRefused.exit_code,
+        says=["No space left on device", "--mount"],
+        adapter="none",
     )
 
 
@@ -35,25 +44,25 @@ def test_a_disk_that_fills_up_costs_no_step_that_was_saved(story, runpod, laptop
     story.ledger(
         story.train("--set", "checkpoint.steps=5", steps=100),
         code=NoSpace.exit_code,
-        says=["the disk is full", "what was trained until then is in"],
+        says=["the disk is full", "launch train --resume r1 --mount"],
     )
     assert_newest_checkpoint_is_home(laptop)
 
 
 def test_a_run_that_stalls_is_saved_fetched_and_let_go(story, runpod, engine, laptop):
-    work = story.train("--set", "checkpoint.steps=5", steps=100_000, hours=0.05, altered=HASTE)
-    until(lambda: laptop.steps("r1")[-1:] > [20], seconds=60)
+    work = story.train("--set", "checkpoint.steps=5", steps=100_000, hours=HOURS, altered=HASTE)
+    until(lambda: laptop.steps("r1")[-1:] > [20], seconds=180)
     pod = runpod.pods.only()
     container = engine.client.containers.get(f"runpod-{pod.id}")
     code, said = container.exec_run(["sh", "-c", HANG])
     assert code == 0, said
-    story.ledger(work, code=TrainingFailed.exit_code, says=["stalled: no step for"], hours=0.05)
+    story.ledger(work, code=TrainingFailed.exit_code, says=["stalled: no step for"], hours=HOURS)
     assert_newest_checkpoint_is_home(laptop)
 
 
 def test_of_two_launchers_one_works_and_one_watches(story, runpod, laptop):
     first = story.train(steps=60)
-    until(lambda: laptop.steps("r1"), seconds=60)
+    until(lambda: laptop.steps("r1"), seconds=180)
     begun = [
         (laptop.launch("attach", "r1"), Locked),
         (laptop.launch("train", "--resume", "r1"), Locked),
