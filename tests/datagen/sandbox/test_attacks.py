@@ -11,6 +11,7 @@ import select
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -111,6 +112,12 @@ def listeners(tmp_path_factory) -> Iterator[Listeners]:
     found.close()
 
 
+def has_landlock() -> bool:
+    """Where the kernel has it, a level below full is a failure of ours and nothing to skip."""
+    version = ctypes.CDLL(None).syscall(444, None, ctypes.c_long(0), ctypes.c_long(1))
+    return bool(sys.platform.startswith("linux") and version >= 1)
+
+
 @pytest.fixture(scope="module", params=LEVELS)
 def box(request, csv) -> Iterator[Sandbox]:
     with pytest.MonkeyPatch.context() as patch:
@@ -118,7 +125,9 @@ def box(request, csv) -> Iterator[Sandbox]:
         try:
             sandbox = Sandbox({"shops": csv}, LIMITS, request.param)
         except SandboxUnsafe as fault:
-            pytest.skip(str(fault))
+            if not has_landlock():
+                pytest.skip(str(fault))
+            raise
         with sandbox:
             yield sandbox
 

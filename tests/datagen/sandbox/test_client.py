@@ -186,6 +186,19 @@ def test_standard_descriptors_are_the_null_device(csv):
             os.close(descriptor)
 
 
+def test_scipy_is_imported_once_and_only_when_a_cell_names_it(csv):
+    code = "import sys\nsubmit('sci' + 'py.stats' in sys.modules)"
+    with Sandbox({"t": csv}) as sandbox:
+
+        def first_cell(code: str) -> object:
+            with sandbox.episode() as episode:
+                return episode.run(code).answer
+
+        assert first_cell(code) is False
+        assert first_cell(code + "  # scipy") is True
+        assert first_cell(code) is True
+
+
 def test_random_numbers_are_the_same_for_the_same_seed(box):
     def draw(seed):
         with box.episode(seed=seed) as episode:

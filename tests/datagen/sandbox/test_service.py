@@ -181,6 +181,16 @@ def test_limits_are_cut_to_the_service_s_own(tables):
     }
 
 
+def test_links_lead_nowhere_whoever_names_them(tables, tmp_path):
+    """A client of ours resolves them itself; another may not."""
+    (tmp_path / "outside.csv").write_text("secret\n1\n", encoding="utf-8")
+    (tables / "way-out.csv").symlink_to(tmp_path / "outside.csv")
+    for name in ("way-out.csv", "../outside.csv", "/etc/passwd"):
+        with pytest.raises(NotFound, match="not below a folder"):
+            service.Gate(folders=(tables,)).vet({"tables": {"t": {"path": name}}})
+    (tables / "way-out.csv").unlink()
+
+
 def test_unreadable_table_says_what_to_do(tables, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     with pytest.raises(BadData, match="may not read it") as caught:
