@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from trainer.contract.errors import Fault, Interrupted
+from trainer.contract.errors import Fault
 
 
 class NoCapacity(Fault):
@@ -103,10 +103,6 @@ class PushRefused(Fault):
     """The registry does not take the image."""
 
     exit_code = 34
-
-
-class LeftAtWork(Interrupted):
-    """Ctrl-C has ended the watching, not the run."""
 
 
 EXIT_CODES: dict[str, int] = {

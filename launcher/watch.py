@@ -3,7 +3,7 @@
 from contextlib import suppress
 
 from launcher import status
-from launcher.errors import LeftAtWork, PodFailed, PodRefused
+from launcher.errors import PodFailed, PodRefused
 from launcher.machines import Work
 from launcher.machines.scene import Scene
 from launcher.runs import Log, Run
@@ -11,6 +11,10 @@ from trainer.contract import events
 from trainer.contract.errors import Fault, Interrupted
 
 POLL = 0.2  # seconds between two looks at the events
+
+
+class LeftAtWork(Interrupted):
+    """Ctrl-C has ended the watching, not the run."""
 
 
 def watch(run: Run, work: Work, log: Log, scene: Scene) -> Fault | None:

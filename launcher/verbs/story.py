@@ -8,10 +8,10 @@ if TYPE_CHECKING:
 
 def story(request: "Request", *, as_json: bool) -> int:
     """The story of ``train``, from wherever the run is, and its outcome."""
-    from launcher.errors import LeftAtWork
     from launcher.screen import open_view
     from launcher.train import train
     from launcher.view import clock, compared_lines
+    from launcher.watch import LeftAtWork
     from launcher.world import World
 
     world = World()

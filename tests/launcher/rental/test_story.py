@@ -9,7 +9,6 @@ from launcher import runs, status
 from launcher.errors import (
     BadRequest,
     HostKeyChanged,
-    LeftAtWork,
     NoCapacity,
     OverBudget,
     PaymentRequired,
@@ -21,6 +20,7 @@ from launcher.rental.names import Name
 from launcher.ssh import Ran
 from launcher.status import ps_lines
 from launcher.train import Request, train
+from launcher.watch import LeftAtWork
 from tests.launcher.rental.account import COMPARISON, KEY, TOKEN
 from trainer.contract import events, manifest
 from trainer.contract import pod as border
