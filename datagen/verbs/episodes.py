@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from datagen.verbs.arguments import share, whole_count
 from datagen.verbs.reading_flags import add_reading_flags, check_named, given_of
 from datagen.verbs.teachers import account_of, add_teacher_flags
-from trainer.contract.errors import BadData, OutputExists, TeacherUnavailable, Usage
+from trainer.contract.errors import BadData, Interrupted, OutputExists, TeacherUnavailable, Usage
 
 if TYPE_CHECKING:
     from datagen.attempts import How
@@ -96,6 +96,10 @@ def run(args: argparse.Namespace) -> int:
         with Journal(journal, making.tally.add) as book:
             try:
                 asyncio.run(making.make(book, _how(args, making)))
+            except KeyboardInterrupt:
+                raise Interrupted(
+                    "interrupted", "the same command goes on; what was answered is kept"
+                ) from None
             finally:  # also of a run that was stopped: what is there can be used, the journal goes on
                 book.copy_to(target, making.order)
                 _report(args, making, target)

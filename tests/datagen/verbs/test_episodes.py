@@ -322,3 +322,36 @@ def test_no_table_and_no_questions(tmp_path: Path, capsys):
     basic = ["--families", "basic", "--teacher", "scripted", "--out", str(tmp_path / "out")]
     assert main(["episodes", str(names), *basic]) == 3
     assert "no question" in capsys.readouterr().err
+
+
+def test_ctrl_c_leaves_what_there_is_and_says_how_to_go_on(
+    questions: Path, tmp_path: Path, monkeypatch, capsys
+):
+    from datagen.questions.teach import scripted_teacher
+
+    class Impatient:
+        name = "scripted"
+
+        def __init__(self, teacher):
+            self.teacher, self.asked = teacher, 0
+
+        async def reply(self, messages, *, session):
+            self.asked += 1
+            if self.asked > 5:
+                os.kill(os.getpid(), signal.SIGINT)
+            return await self.teacher.reply(messages, session=session)
+
+    monkeypatch.setattr("datagen.making.CONCURRENCY", 1)
+    arguments = ["episodes", "--questions", str(questions), "--out", str(tmp_path / "out")]
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            "datagen.questions.teach.scripted_teacher",
+            lambda tasks, seed: Impatient(scripted_teacher(tasks, seed=seed)),
+        )
+        assert main([*arguments, "--teacher", "scripted"]) == 130
+    assert "the same command goes on" in capsys.readouterr().err
+    some = read_episodes(tmp_path / "out" / "episodes.jsonl")
+    assert main([*arguments, "--teacher", "scripted"]) == 0
+    all_of_them = read_episodes(tmp_path / "out" / "episodes.jsonl")
+    assert 0 < len(some) < len(all_of_them)
+    assert {e.id for e in some} <= {e.id for e in all_of_them}
