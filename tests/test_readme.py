@@ -52,7 +52,11 @@ def test_every_command_is_one_that_exists():
                 assert verb in VERBS
                 import_module(f"launcher.verbs.{verb}").add_flags(parser)
                 parser.parse_args(rest)
-            case ["datagen", *rest]:
+            case ["docker", "compose", "down"]:
+                pass
+            case ["docker", "compose", "run", "--rm", "evaluate", *rest]:
+                _parser().parse_args(["evaluate", *rest])
+            case ["docker", "compose", "run", "--rm", "datagen", *rest] | ["datagen", *rest]:
                 csvs = [word.replace("*", "x") for word in rest]
                 _parser().parse_args(csvs)
             case _:
