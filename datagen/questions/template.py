@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from datagen.sandbox import CellResult, Sandbox
     from datagen.tables import TableProfile
 
+MOST_ROWS = 500_000  # the plain route holds a table as Python values
 TRIES = 6  # draws of slots for one question of a family before the next family has its turn
 MOST = 4  # questions of one family about one set of tables, or an eighth of all if that is more
 AT_ONCE = 4  # solutions in the sandbox
@@ -61,12 +62,16 @@ def ask(
     """Up to `count` different questions about these tables, the first of which is `df`.
 
     About one table: the families of one table; about several: those that need as many. The families
-    take turns in an order that the seed and the tables decide. Raises what opening a Sandbox raises.
+    take turns in an order that the seed and the tables decide. A table of more than MOST_ROWS rows gets
+    no question. Raises what opening a Sandbox raises.
     """
     from datagen.questions.families import FAMILIES
     from datagen.sandbox import Sandbox
 
     tally = tally or Tally()
+    if any(profile.rows > MOST_ROWS for profile in profiles):
+        tally.dropped["", f"a table of more than {MOST_ROWS} rows"] += count
+        return Asked(questions=[], dropped=tally.reasons())
     chosen = [f for f in (families or FAMILIES) if f.tables == len(profiles)]
     key = "-".join([str(seed), *(p.sha256 for p in profiles)])
     random.Random(key).shuffle(chosen)

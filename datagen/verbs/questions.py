@@ -82,9 +82,9 @@ def _counts(batches: list[Batch]) -> dict[str, Any]:
     dropped: dict[str, Counter[str]] = {}
     for batch in batches:
         programs = batch.source == "procedural"
-        made.update("programs" if programs else question.family for question in batch.questions)
+        made.update(batch.source if programs else question.family for question in batch.questions)
         for (family, reason), times in batch.dropped.items():
-            dropped.setdefault(family or "programs", Counter())[reason] += times
+            dropped.setdefault(family or batch.source, Counter())[reason] += times
     shown = [text for batch in batches for text in batch.disagreements]
     return {
         "made": {**made},

@@ -28,6 +28,17 @@ def test_the_brief_style_is_one_bare_block_a_turn(repairs: Path):
     assert 0 < sum(len(replies) > 1 for replies in scripts.values()) < 15
 
 
+def test_the_full_style_speaks_and_slips_now_and_then(repairs: Path):
+    ref = table_ref(profile_table(repairs), repairs.parent)
+    tasks = [
+        Task(question=q, tables=[ref], paths=[repairs], style="full") for q in proposals(repairs)
+    ]
+    scripts = [*scripted_teacher(tasks, seed=0).scripts.values()]
+    assert all(reply.partition("```")[0].strip() for replies in scripts for reply in replies)
+    mended = [r for r in scripts if len(r) > 1 and ("misspelt" in r[1] or "spells" in r[1])]
+    assert 0 < len(mended) < len(tasks) / 4
+
+
 def test_full_replies_lead_to_the_truth_with_and_without_a_slip(repairs: Path):
     profile = profile_table(repairs)
     columns = [c.name for c in profile.columns]

@@ -157,6 +157,13 @@ def test_what_a_truth_refuses_is_counted_by_its_reason(repairs: Path):
     assert tally.reasons() == {"tie": tally.dropped["rows", "tie"]}
 
 
+def test_a_table_too_large_for_the_plain_route_is_left_alone(repairs: Path, monkeypatch):
+    monkeypatch.setattr("datagen.questions.template.MOST_ROWS", 239)
+    questions, tally = asked(ROWS, repairs)
+    assert questions == []
+    assert tally.reasons() == {"a table of more than 239 rows": 1}
+
+
 def test_a_family_without_fitting_columns_is_left_alone(tmp_path: Path):
     path = tmp_path / "names.csv"
     path.write_text("who\nA\nB\nC\n", "utf-8")
