@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from launcher import runs, train
+from launcher import report, runs, train
 from launcher.view import View, clock
 from launcher.world import World
 from trainer.contract.errors import TrainingFailed
@@ -70,6 +70,7 @@ def run(*, out: Path | None, seed: int, world: World, view: View) -> int:
     )
 
     comparison = json.loads((folder / "comparison.json").read_text("utf-8"))
+    report.write(outcome.run)
     view.say(f"5/5 done in {clock(world.now() - started)}")
     view.result(
         {
@@ -128,6 +129,7 @@ def _ending(folder: Path, comparison: dict[str, Any]) -> list[str]:
     gain, p = f"{comparison['difference']:+.3f}", f"{comparison['mcnemar_p']:.1g}"
     return [
         f"base {base}, adapter {adapter}, difference {gain}, exact McNemar p = {p}",
+        f"report       {folder / report.NAME}",
         f"asked        {n} questions over {tables} tables that training has not seen",
         f"adapter      {folder / 'adapter'}",
         f"comparison   {folder / 'comparison.json'}, each question in {folder / 'evaluation'}",

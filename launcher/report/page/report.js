@@ -14,7 +14,7 @@ if (typeof Plotly !== "undefined") {
   draw();
 }
 
-const AT_ONCE = 100;
+const AT_ONCE = 20;
 const pairs = read("transcript-data");
 let outcome = "all";
 let shown = AT_ONCE;

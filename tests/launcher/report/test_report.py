@@ -1,0 +1,81 @@
+import json
+import re
+import shutil
+
+import pytest
+
+from launcher import report
+from launcher.cli import main
+from launcher.report.facts import collect
+from launcher.runs import Run
+from tests.launcher.report.made import FORGED, make_run
+from trainer.contract.errors import NotFound
+
+
+@pytest.fixture
+def run(tmp_path) -> Run:
+    return make_run(tmp_path / "run")
+
+
+def test_the_outcome_comes_first_with_what_it_cost(run):
+    said = collect(run).outcome()
+    assert said == [
+        "the adapter is BETTER than the base by +0.500",
+        "It cost $0.1234 (quoted at most $2.00).",
+    ]
+
+
+def test_a_run_that_failed_or_was_not_evaluated_says_so(run):
+    for name in ("comparison.json", "receipt.json"):
+        (run.folder / name).unlink()
+    assert collect(run).outcome()[0].startswith("It was not evaluated")
+    assert "no receipt yet" in collect(run).outcome()[1]
+    run.manifest.unlink()
+    assert collect(run).outcome()[0] == "There is no result yet."
+    with run.events.open("a") as file:
+        file.write(
+            json.dumps(
+                {
+                    "v": 1,
+                    "seq": 99,
+                    "time": 9.0,
+                    "type": "failed",
+                    "cause": "no space",
+                    "exit_code": 8,
+                }
+            )
+            + "\n"
+        )
+    assert collect(run).outcome()[0] == "The run failed: no space"
+
+
+def test_the_page_loads_nothing_and_forged_text_stays_text(run):
+    text = report.write(run).read_text("utf-8")
+    assert FORGED not in text
+    outside = text.replace(re.search(r"<script>(/\*\*.*?)</script>", text, re.DOTALL)[1], "")
+    assert not re.search(r"""<(script|link|img|iframe)[^>]+(src|href)=""", outside)
+    assert "http" not in re.sub(r"<script.*?</script>", "", outside, flags=re.DOTALL)
+    pairs = json.loads(re.search(r'id="transcript-data">(.*?)</script>', text, re.DOTALL)[1])
+    assert [pair["outcome"] for pair in pairs] == ["won", "lost", "both right", "both wrong"]
+    assert pairs[0]["text"] == FORGED
+    assert "<mark>submit(1)" in text
+
+
+def test_a_run_without_events_or_with_torn_transcripts(run):
+    transcripts = run.folder / "evaluation" / "adapter.jsonl"
+    whole = transcripts.read_text()
+    transcripts.write_text(whole[: len(whole) // 2 + 7])
+    assert 0 < len(collect(run).pairs) < 4
+    shutil.rmtree(run.folder / "evaluation")
+    run.events.unlink()
+    assert "Answers side by side" not in report.write(run).read_text("utf-8")
+    run.journal.unlink()
+    with pytest.raises(NotFound):
+        collect(run)
+
+
+def test_the_verb_takes_a_run_folder(run, capsys):
+    assert main(["report", str(run.folder), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["report"] == str(
+        run.folder / "report.html"
+    )
