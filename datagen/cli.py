@@ -11,6 +11,7 @@ from datagen.verbs import (
     episodes,
     evaluate,
     export,
+    import_csv_agent,
     inspect,
     profile,
     questions,
@@ -29,13 +30,14 @@ VERBS = (
     score,
     split,
     export,
+    import_csv_agent,
     card,
     inspect,
     sandbox,
     evaluate,
     compare,
 )
-RUN_CODE = ("questions", "episodes", "evaluate", "sandbox")
+RUN_CODE = ("questions", "episodes", "import", "evaluate", "sandbox")
 INSTALL = "install it with: pip install '.[datagen]'"
 
 

@@ -1,0 +1,49 @@
+"""Bring csv-agent's episodes over: run its teacher's code again and judge it here."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from datagen.verbs.watch import watched
+from trainer.contract.errors import BadData, OutputExists
+
+if TYPE_CHECKING:
+    from datagen.verbs.arguments import Verbs
+
+
+def add(verbs: Verbs) -> None:
+    verb = verbs.add_parser(
+        "import", help="run csv-agent's episodes again, and judge them here (both of its shapes)"
+    )
+    verb.add_argument("episodes", type=Path, metavar="EPISODES", help="its .jsonl or .json file")
+    verb.add_argument("--tables", type=Path, required=True, help="folder with the CSVs it names")
+    verb.add_argument("--out", type=Path, required=True, help="folder to write episodes.jsonl to")
+    verb.add_argument("--model", default="csv-agent", help="the teacher's name, for provenance")
+    verb.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from datagen.csv_agent import read
+    from datagen.episode import write_episodes
+    from datagen.replay import plan
+    from datagen.replay import run as run_again
+
+    target = args.out / "episodes.jsonl"
+    if target.exists():
+        raise OutputExists(f"{target} is already there", "choose another --out, or remove it")
+    found = read(args.episodes)
+    planned = plan(found, args.tables, args.out, model=args.model)
+    for reason, count in planned.left_out.items():
+        print(f"{count} left out: {reason}")
+    if not planned.tasks:
+        raise BadData(f"{args.episodes}: nothing in it can be run again", "see --tables")
+    journal = args.out / "episodes.journal.jsonl"
+    with watched("running again", len(planned.tasks)) as kept:
+        done = run_again(planned, journal, kept=kept)
+    write_episodes(target, done)
+    journal.unlink()
+    here, there = sum(e.verdict.verified for e in done), sum(e.verified_there for e in found)
+    print(f"{here} of {len(done)} episodes verified ({there} of {len(found)} there): {target}")
+    return 0
