@@ -52,10 +52,14 @@ def test_a_run_that_failed_or_was_not_evaluated_says_so(run):
 def test_the_page_loads_nothing_and_forged_text_stays_text(run):
     text = report.write(run).read_text("utf-8")
     assert FORGED not in text
-    outside = text.replace(re.search(r"<script>(/\*\*.*?)</script>", text, re.DOTALL)[1], "")
+    library = re.search(r"<script>(/\*\*.*?)</script>", text, re.DOTALL)
+    assert library
+    outside = text.replace(library[1], "")
     assert not re.search(r"""<(script|link|img|iframe)[^>]+(src|href)=""", outside)
     assert "http" not in re.sub(r"<script.*?</script>", "", outside, flags=re.DOTALL)
-    pairs = json.loads(re.search(r'id="transcript-data">(.*?)</script>', text, re.DOTALL)[1])
+    data = re.search(r'id="transcript-data">(.*?)</script>', text, re.DOTALL)
+    assert data
+    pairs = json.loads(data[1])
     assert [pair["outcome"] for pair in pairs] == ["won", "lost", "both right", "both wrong"]
     assert pairs[0]["text"] == FORGED
     assert "<mark>submit(1)" in text
