@@ -33,8 +33,9 @@ GROUPS = ("source", "difficulty", "answer type", "table", "family")
 class Quality:
     """Counts over episodes. Costs in US dollars, `seconds` of all attempts together.
 
-    `groups` holds a Yield for each value of each of GROUPS; `rejected` the verdict's rule of what was not verified;
-    `turns` how many turns right attempts took; `repaired` right attempts that had a failed turn.
+    `groups` holds a Yield for each value of each of GROUPS; `rejected` the category of what was not
+    verified; `turns` how many turns right attempts took; `repaired` right attempts that had a failed
+    turn; `audit_disagreed` those of the `audited` that a second model answered otherwise.
     """
 
     total: Yield = field(default_factory=Yield)
@@ -57,6 +58,9 @@ class Quality:
     sampling: Counter[str] = field(default_factory=Counter)
     tables: dict[str, TableRef] = field(default_factory=dict)
     same_question: int = 0
+    audited: int = 0
+    audit_disagreed: int = 0
+    auditors: Counter[str] = field(default_factory=Counter)
 
     @property
     def cost_per_verified(self) -> float | None:
@@ -89,7 +93,7 @@ def _count_question(quality: Quality, episode: Episode) -> None:
     for group, value in values.items():
         quality.groups[group].setdefault(value, Yield()).add(verified)
     if not verified:
-        quality.rejected[episode.verdict.rule] += 1
+        quality.rejected[episode.verdict.category or episode.verdict.rule] += 1
     quality.tables.update((table.sha256, table) for table in episode.tables)
 
 
@@ -114,5 +118,9 @@ def _count_origin(quality: Quality, episode: Episode) -> None:
     quality.prompts[f"{origin.prompt} {origin.prompt_sha256[:12]}"] += 1
     quality.levels[origin.sandbox_level] += 1
     quality.versions[", ".join(f"{k} {v}" for k, v in sorted(origin.versions.items()))] += 1
+    if episode.audit is not None:
+        quality.audited += 1
+        quality.audit_disagreed += not episode.audit.agrees
+        quality.auditors[episode.audit.model] += 1
     if origin.sampling:
         quality.sampling[", ".join(f"{k} {v}" for k, v in sorted(origin.sampling.items()))] += 1

@@ -7,6 +7,7 @@ import pytest
 from datagen.card import card, page, write_card
 from datagen.cli import main
 from datagen.episode import (
+    Audit,
     Episode,
     Message,
     Provenance,
@@ -92,3 +93,17 @@ def test_inspect_shows_messages_code_output_and_verdict(tmp_path: Path, capsys):
     assert "3 episodes are named episode" in capsys.readouterr().err
     assert main(["inspect", str(tmp_path / "e.jsonl"), "episode1", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["id"] == "episode1"
+
+
+def test_the_card_publishes_the_audit():
+    asked = episode(1, verified=True)
+    audits = [
+        Audit(model="other/y", trace=asked.traces[0], agrees=agrees) for agrees in (True, False)
+    ]
+    text = card(
+        measure([asked.model_copy(update={"audit": audit}) for audit in audits]),
+        name="n",
+        licence=None,
+    )
+    assert "| audit | 2 verified answers solved again by other/y: 1 disagree |" in text
+    assert "| audit |" not in card(measure([asked]), name="n", licence=None)
