@@ -13,6 +13,7 @@ from trainer.contract.errors import run_main
 VERBS = {
     "train": "train an adapter, and follow it",
     "demo": "the whole story on this machine, in a few minutes",
+    "check": "what a job would train on: masks, lengths, rows that are there twice",
     "plan": "what a run would take on each card: fit, time, money",
     "ps": "list your runs",
     "logs": "show what a run said",

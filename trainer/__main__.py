@@ -1,24 +1,46 @@
-"""``python -m trainer``: a job file, or the seed's flags, or a recipe; see ``--help``."""
+"""``python -m trainer``: a job file, or the seed's flags, or a recipe; ``check`` looks before it leaps."""
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from trainer import evaluation
+from trainer.contract import libraries
 from trainer.contract.errors import Usage, run_main
 from trainer.contract.job import Job, add_flags, from_sources, given_flags
 from trainer.pipe import is_supervised
 from trainer.salvage import salvage
-from trainer.train import train
+from trainer.train import check_installed, train
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m trainer", description="Train a LoRA adapter on rows of chat."
-    )
+def _add_job(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("job", nargs="?", metavar="job.json", help="a resolved job")
     add_flags(parser)
+
+
+def _job(options: argparse.Namespace) -> Job:
+    flags = given_flags(options)
+    if options.job is None:
+        return from_sources(options.recipe, options.set, flags)
+    if flags or options.set or options.recipe:
+        raise Usage("a job file is already resolved", "give either it or flags")
+    return Job.from_json(Path(options.job))
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _train(argv: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m trainer",
+        description="Train a LoRA adapter on rows of chat.",
+        epilog="python -m trainer check says what a job would train on.",
+    )
+    _add_job(parser)
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
     parser.add_argument("--overwrite", action="store_true", help="replace the result in --output")
     parser.add_argument(
@@ -26,31 +48,49 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="do not train: make an adapter of the job's newest checkpoint",
     )
-    return parser
-
-
-def _main(argv: Sequence[str] | None) -> int:
-    options = _parser().parse_args(argv)
-    flags = given_flags(options)
+    options = parser.parse_args(argv)
     if options.resume + options.overwrite + options.salvage > 1:
         raise Usage("--resume, --overwrite and --salvage exclude each other", "give one of them")
-    if options.job is not None:
-        if flags or options.set or options.recipe:
-            raise Usage("a job file is already resolved", "give either it or flags")
-        job = Job.from_json(Path(options.job))
-    else:
-        job = from_sources(options.recipe, options.set, flags)
-
-    def say(line: str) -> None:
-        print(line, flush=True)
-
+    job = _job(options)
     if options.salvage:
-        salvage(job, say=say)
+        salvage(job, say=_say)
     else:
-        train(job, resume=options.resume, overwrite=options.overwrite, say=say)
+        train(job, resume=options.resume, overwrite=options.overwrite, say=_say)
         if evaluation.due(job, Path(job.output)) and not is_supervised():
             evaluation.evaluate(job)
     return 0
+
+
+def _check(argv: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m trainer check",
+        description="Say what a job would train on, and refuse what training would refuse.",
+    )
+    _add_job(parser)
+    parser.add_argument("--html", type=Path, metavar="FILE", help="also write it as a page")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    options = parser.parse_args(argv)
+    job = _job(options)
+    check_installed()
+    libraries.prepare_environment()
+    from trainer.check import check
+
+    report = check(job)
+    if options.html:
+        options.html.write_text(report.page(), encoding="utf-8")
+    _say(json.dumps(asdict(report)) if options.json else "\n".join(report.lines()))
+    report.raise_if_blocked()
+    return 0
+
+
+VERBS = {"check": _check}
+
+
+def _main(argv: Sequence[str] | None) -> int:
+    arguments = list(argv or ())
+    if arguments and arguments[0] in VERBS:
+        return VERBS[arguments[0]](arguments[1:])
+    return _train(arguments)
 
 
 if __name__ == "__main__":

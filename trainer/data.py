@@ -5,7 +5,7 @@ No row is ever cut: a longer one is dropped, split where a user speaks, or refus
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -33,6 +33,8 @@ class Examples:
     dropped: list[int] = field(default_factory=list)
     split: list[int] = field(default_factory=list)
     lost_turns: int = 0
+    lost_tokens: int = 0
+    longest: int = 0
     shown: list[list[tuple[str, bool]]] = field(default_factory=list)
 
     @property
@@ -78,7 +80,7 @@ class Examples:
             found.append(
                 f"{len(self.dropped)} of {rows} rows are longer than {max_length} tokens and were "
                 f"left out, wholly or in part (lines {_some(self.dropped)}; "
-                f"{self.lost_turns} trained turns lost)"
+                f"{self.lost_turns} trained turns lost, {self.lost_tokens} trained tokens)"
             )
         if self.split:
             found.append(
@@ -100,18 +102,23 @@ def encode_rows(
     *,
     max_length: int,
     overlong: Literal["drop", "split", "error"],
+    judge: Callable[[Row, Encoded], Iterable[str]] = lambda _row, _encoded: (),
 ) -> Examples:
-    """Encode every row of the file at ``path``.
+    """Encode every row of the file at ``path``; ``judge`` yields what is wrong with a row and its labels.
 
     Raises ``BadData`` with a line for every row that the template cannot render, that holds control
-    texts, or (``overlong="error"``) that is longer than ``max_length`` tokens; and when none is left.
+    texts, that ``judge`` objects to, or (``overlong="error"``) that is longer than ``max_length``
+    tokens; and when none is left.
     """
     examples = Examples()
     faults: list[str] = []
-    for row, encoded in _encode(rows.rows, chat_format, faults, path):
+    for row, encoded in encode_each(rows.rows, chat_format, faults, path):
         if len(examples.shown) < SHOWN_ROWS:
-            texts = _cut(chat_format, row.messages, row.tools)
+            texts = cut(chat_format, row.messages, row.tools)
             examples.shown.append([(text, bool(at % 2)) for at, text in enumerate(texts) if text])
+        examples.longest = max(examples.longest, len(encoded.input_ids))
+        if len(encoded.input_ids) <= max_length or overlong == "split":
+            faults += [f"{path}:{row.line}: {text}" for text in judge(row, encoded)]
         if len(encoded.input_ids) <= max_length:
             examples.add(encoded)
         elif overlong == "error":
@@ -130,6 +137,7 @@ def encode_rows(
             if lost:
                 examples.dropped.append(row.line)
                 examples.lost_turns += lost
+                examples.lost_tokens += encoded.trained - sum(part.trained for part in parts)
     if faults:
         count = f"{len(faults)} fault" + ("s" if len(faults) > 1 else "")
         raise BadData(f"{path} cannot be trained on: {count}", "correct the rows", faults=faults)
@@ -140,13 +148,14 @@ def encode_rows(
     return examples
 
 
-def _encode(
+def encode_each(
     rows: Iterable[Row], chat_format: ChatFormat, faults: list[str], path: Path
 ) -> Iterator[tuple[Row, Encoded]]:
+    """Yield every row with its tokens and labels; what a row cannot be encoded for goes to ``faults``."""
     batch: list[tuple[Row, list[str]]] = []
     for row in rows:
         try:
-            batch.append((row, _cut(chat_format, row.messages, row.tools)))
+            batch.append((row, cut(chat_format, row.messages, row.tools)))
         except ValueError as error:
             faults.append(f"{path}:{row.line}: {error}")
         if len(batch) == BATCH:
@@ -155,7 +164,7 @@ def _encode(
     yield from _tokenise(chat_format, batch)
 
 
-def _cut(
+def cut(
     chat_format: ChatFormat, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None
 ) -> list[str]:
     """Render one chat and cut it into context and trained pieces; ``ValueError`` says what and why."""
@@ -167,18 +176,22 @@ def _cut(
             )
     for text in control_texts(chat_format, tools):
         raise ValueError(f"tools: hold {text!r}, which only the chat template may write: remove it")
-    text = _render(chat_format, messages, tools)
+    text = render_row(chat_format, messages, tools)
     return pieces(text, trained_spans(chat_format, text, messages))
 
 
-def _render(
-    chat_format: ChatFormat, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None
+def render_row(
+    chat_format: ChatFormat,
+    messages: list[dict[str, Any]],
+    tools: list[dict[str, Any]] | None,
+    **options: Any,
 ) -> str:
+    """Render messages as the row's; raises ``ValueError`` with what the template has against them."""
     from jinja2 import TemplateError
 
     plain = [{key: m[key] for key in m if key != "weight"} for m in messages]
     try:
-        return render(chat_format.tokenizer, plain, tools=tools)
+        return render(chat_format.tokenizer, plain, tools=tools, **options)
     except (TemplateError, TypeError, ValueError) as error:
         raise ValueError(
             f"the chat template refuses it ({error}): change the order or kind of the messages"
@@ -236,7 +249,7 @@ def _fit(
     messages: list[dict[str, Any]], row: Row, chat_format: ChatFormat, max_length: int
 ) -> Encoded | None:
     try:
-        texts = _cut(chat_format, messages, row.tools)
+        texts = cut(chat_format, messages, row.tools)
     except ValueError:
         return None
     encoded = join(chat_format.tokenizer(texts, add_special_tokens=False)["input_ids"])

@@ -2,6 +2,7 @@
 
 import hashlib
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ from trainer.contract.fit import Fit, fit
 from trainer.contract.job import Job
 from trainer.contract.rows import Rows, read_rows
 from trainer.data import Examples, encode_rows
+from trainer.lint import lint
 from trainer.masks import preview
 from trainer.plan import Device, Plan, make_plan
 from trainer.reporting import Reporter
-from trainer.templates import freeze, learn_format
+from trainer.templates import ChatFormat, freeze, learn_format
 
 PROOF_ROWS = 4
 
@@ -35,11 +37,19 @@ class Prepared:
     proof_rows: list[list[int]]
 
 
-def prepare(job: Job, rows: Rows, mark: checkpoints.Mark | None, reporter: Reporter) -> Prepared:
-    """Find the model, tokenise the rows, plan. ``mark`` is the checkpoint to resume, if any.
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The model's tokenizer with its template frozen; ``max_length`` is the limit of a row."""
 
-    Raises ``ModelUnavailable``, ``BadData``, ``ResumeRefused``.
-    """
+    source: model.Source
+    tokenizer: Any
+    template_sha256: str
+    chat_format: ChatFormat
+    max_length: int
+
+
+def open_tokenizer(job: Job, warn: Callable[[str], None]) -> Opened:
+    """Find the model and what its chats look like. Raises ``ModelUnavailable``."""
     quiet.use_all_threads()
     libraries.import_bitsandbytes()
     source = model.pin(model.find(job))
@@ -49,13 +59,27 @@ def prepare(job: Job, rows: Rows, mark: checkpoints.Mark | None, reporter: Repor
     model.choose_pad(tokenizer, chat_format.stop_id)
     max_length = min(job.max_length, source.context or job.max_length)
     if max_length < job.max_length:
-        reporter.warn(
-            f"{source.name} reads {max_length} tokens at most: that is the limit of a row"
-        )
+        warn(f"{source.name} reads {max_length} tokens at most: that is the limit of a row")
+    return Opened(source, tokenizer, template_sha256, chat_format, max_length)
+
+
+def prepare(job: Job, rows: Rows, mark: checkpoints.Mark | None, reporter: Reporter) -> Prepared:
+    """Find the model, tokenise the rows, plan. ``mark`` is the checkpoint to resume, if any.
+
+    Raises ``ModelUnavailable``, ``BadData``, ``ResumeRefused``.
+    """
+    opened = open_tokenizer(job, reporter.warn)
+    source, tokenizer, chat_format = opened.source, opened.tokenizer, opened.chat_format
+    max_length = opened.max_length
 
     def encode(path: Path, found: Rows) -> Examples:
         examples = encode_rows(
-            path, found, chat_format, max_length=max_length, overlong=job.overlong
+            path,
+            found,
+            chat_format,
+            max_length=max_length,
+            overlong=job.overlong,
+            judge=lambda row, encoded: (fault.text for fault in lint(row, encoded, chat_format)),
         )
         for message in examples.warnings(len(found.rows), max_length):
             reporter.warn(f"{path}: {message}")
@@ -74,12 +98,14 @@ def prepare(job: Job, rows: Rows, mark: checkpoints.Mark | None, reporter: Repor
         else model.choose_precision(job.precision, source, card_bytes=device.memory)
     )
     if mark is not None:
-        checkpoints.check_same_run(mark, template_sha256=template_sha256, precision=precision)
+        checkpoints.check_same_run(
+            mark, template_sha256=opened.template_sha256, precision=precision
+        )
     plan = make_plan(job, examples.lengths, device=device, precision=precision, fitted=fitted)
     return Prepared(
         source=source,
         tokenizer=tokenizer,
-        template_sha256=template_sha256,
+        template_sha256=opened.template_sha256,
         stop=chat_format.stop,
         stop_id=chat_format.stop_id,
         examples=examples,

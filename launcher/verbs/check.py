@@ -1,0 +1,28 @@
+"""`launch check`: what a job would train on, judged by the trainer with the model's own tokenizer."""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    from trainer.contract.job import add_flags
+
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="also write it as a page")
+    add_flags(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    from launcher.world import World
+    from trainer.contract.job import from_sources, given_flags
+
+    job = from_sources(options.recipe, options.set, given_flags(options))
+    world = World()
+    page = ["--html", str(options.html)] if options.html else []
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "job.json"
+        path.write_text(job.to_json(), encoding="utf-8")
+        as_json = ["--json"] if options.json else []
+        world.finish(world.python("trainer", "check", str(path), *page, *as_json))
+    return 0
