@@ -1,26 +1,24 @@
 """Nobody looks after the pod: no job comes, or the laptop is gone until after the end."""
 
+from functools import partial
+
 import pytest
 
 from launcher.errors import PodFailed
 from tests.system.client import until
+from tests.system.story import FETCHING
+from tests.system.story import HOURS as USUAL
 from trainer.contract.errors import NotFound, TrainingFailed
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(1800)]
 
-# Its share for saving is large, lest a busy machine be too slow: half of about two minutes.
-HOURS = 0.04
+# Half of three minutes to begin to train in, and as long to save, lest a busy machine be too slow.
+HOURS = 0.055
 HASTE = {
     "launcher.plan.SHORTEST": 30,
     "launcher.plan.SLACK": 15,
     "launcher.plan.RESERVED": 0.5,
 }
-
-
-def gone(laptop, work) -> None:
-    """The laptop is switched off: no launcher, no guard."""
-    work.kill()
-    laptop.close()
 
 
 def test_a_pod_whose_job_never_comes_deletes_itself(story, runpod, laptop):
@@ -41,37 +39,29 @@ def test_a_pod_whose_job_never_comes_deletes_itself(story, runpod, laptop):
     )
 
 
-def test_what_is_finished_waits_on_a_stopped_pod(story, runpod, laptop):
-    """Waits out the grace, of which a minute is the least."""
-    work = story.train()
-    until(lambda: laptop.steps("r1"), seconds=180)
-    gone(laptop, work)
-    pod = runpod.pods.only()
-    until(lambda: pod.status == "EXITED", seconds=150)
-    story.ledger(laptop.launch("attach", "r1"), code=PodFailed.exit_code, adapter="stopped pod")
-    assert len(runpod.pods) == 1
-    story.ledger(laptop.launch("fetch", "r1"))
-    story.whole()
-
-
-def test_what_was_trained_until_the_deadline_waits_on_a_stopped_pod(story, runpod, laptop):
-    work = story.train("--set", "checkpoint.minutes=0.1", steps=100_000, hours=HOURS, altered=HASTE)
-    until(lambda: laptop.steps("r1"), seconds=180)
-    gone(laptop, work)
-    pod = runpod.pods.only()
-    until(lambda: pod.status == "EXITED", seconds=HOURS * 3600 + 30)
+def test_results_wait_on_stopped_pods_for_a_laptop_that_is_gone(story, runpod, laptop):
+    """One run is finished, and waits out the grace; one trains until its deadline."""
+    more = {"steps": 100_000, "hours": HOURS, "altered": HASTE}
+    for run, asked in (("done", {}), ("late", more)):
+        work = story.train(*("--set", "checkpoint.minutes=0.1"), run=run, **asked)
+        until(partial(laptop.steps, run), seconds=180)
+        work.kill()
+    laptop.close()  # the guards as well
+    done, late = story.pod("done"), story.pod("late")
+    until(lambda: done.status == late.status == "EXITED", seconds=240)
+    for run, hours in (("done", USUAL), ("late", HOURS)):
+        seen = laptop.launch("attach", run)
+        story.ledger(seen, code=PodFailed.exit_code, adapter="stopped pod", run=run, hours=hours)
+    assert len(runpod.pods) == 2
+    story.ledger(laptop.launch("fetch", "done"), run="done")
+    story.whole(run="done")
     story.ledger(
-        laptop.launch("attach", "r1"),
-        code=PodFailed.exit_code,
-        adapter="stopped pod",
-        hours=HOURS,
-    )
-    story.ledger(
-        laptop.launch("fetch", "r1"),
+        laptop.launch("fetch", "late"),
         code=TrainingFailed.exit_code,
         says=["finish_by has passed", "what was trained until then is in"],
-        hours=HOURS + 60 / 3600,
+        run="late",
+        hours=HOURS + FETCHING / 3600,
     )
-    proof = laptop.result("r1")
+    proof = laptop.result("late")
     assert not proof.complete
     assert 0 < proof.metrics["steps"] < 100_000
