@@ -39,6 +39,7 @@ RESULTS = (
     "job.json",
     "loss.png",
     "manifest.json",
+    "report.html",
     "run.json",
     "train.log",
 )

@@ -3,6 +3,9 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from launcher.runs import Run
     from launcher.train import Request
 
 
@@ -33,6 +36,8 @@ def story(request: "Request", *, as_json: bool) -> int:
         comparison = outcome.comparison
         if comparison is not None:
             lines += compared_lines(comparison)
+        page = _report(run)
+        lines.append(f"report   {page or 'could not be written; try: launch report ' + run.id}")
         view.result(
             {
                 "state": "finished",
@@ -42,7 +47,19 @@ def story(request: "Request", *, as_json: bool) -> int:
                 "adapter": str(run.adapter),
                 "metrics": outcome.manifest.metrics,
                 "comparison": comparison,
+                "report": page and str(page),
             },
             lines,
         )
     return 0
+
+
+def _report(run: "Run") -> "Path | None":
+    """The run's page; None when it cannot be written, which takes nothing from the result."""
+    from launcher.report import write
+    from trainer.contract.errors import Fault
+
+    try:
+        return write(run)
+    except (OSError, Fault):
+        return None
