@@ -37,7 +37,7 @@ def asked(folder):
 
 def test_the_pod_evaluates_before_it_is_let_go(story, laptop, episodes):
     work = story.train("--evaluate", str(episodes))
-    assert work.ended(seconds=300) == 0, work.said
+    assert work.ended(seconds=600) == 0, work.said
     assert asked(laptop.run("r1")) > 0
     assert laptop.phases("r1", "evaluated"), work.said
     assert (laptop.run("r1") / "evaluation" / "adapter.jsonl").is_file()
