@@ -25,6 +25,13 @@ def find(episodes: Sequence[Episode], start: str) -> Episode:
     return found[0]
 
 
+def line(episode: Episode) -> str:
+    """The episode in one line: id, outcome, tables, question."""
+    outcome = "verified    " if episode.verdict.verified else "not verified"
+    tables = " + ".join(table.name for table in episode.tables)
+    return f"{episode.id}  {outcome}  {tables}: {' '.join(episode.question.text.split())}"
+
+
 def show(episode: Episode) -> None:
     """Print the episode to the terminal."""
     from rich.console import Console

@@ -1,4 +1,4 @@
-"""Show one episode readably: the question, every message, code, output and the verdict."""
+"""Show one episode readably: question, messages, code, output, verdict; or list all of them."""
 
 from __future__ import annotations
 
@@ -11,18 +11,30 @@ if TYPE_CHECKING:
 
 
 def add(verbs: Verbs) -> None:
-    verb = verbs.add_parser("inspect", help="show one episode: messages, code, output, verdict")
+    verb = verbs.add_parser(
+        "inspect", help="list episodes, or show one: messages, code, output, verdict"
+    )
     verb.add_argument("episodes", type=Path, metavar="EPISODES")
-    verb.add_argument("id", metavar="ID", help="an episode's or question's id, or its beginning")
-    verb.add_argument("--json", action="store_true", help="print JSON")
+    verb.add_argument(
+        "id",
+        metavar="ID",
+        nargs="?",
+        help="an episode's or question's id, or its beginning; without it all are listed",
+    )
+    verb.add_argument("--json", action="store_true", help="print JSON, a line each where listed")
     verb.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     from datagen.episode import read_episodes
-    from datagen.transcript import find, show
+    from datagen.transcript import find, line, show
 
-    episode = find(read_episodes(args.episodes), args.id)
+    episodes = read_episodes(args.episodes)
+    if args.id is None:
+        for each in episodes:
+            print(each.model_dump_json() if args.json else line(each))
+        return 0
+    episode = find(episodes, args.id)
     if args.json:
         print(episode.model_dump_json(indent=2))
     else:

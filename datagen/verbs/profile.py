@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
 SHOWN = 24
+MIDNIGHT = "T00:00:00"
 
 
 def add(verbs: Verbs) -> None:
@@ -63,7 +64,7 @@ def _read(reading: Reading) -> str:
     said = [
         reading.encoding.removesuffix("-sig"),
         DELIMITERS.get(reading.delimiter, repr(reading.delimiter)),
-        f"decimal {reading.decimal}",
+        f"decimal {reading.decimal!r}",
     ]
     if reading.thousands:
         said.append(f"groups {reading.thousands!r}")
@@ -83,7 +84,8 @@ def _details(column: ColumnProfile, reading: Reading) -> tuple[str, str, str]:
     if column.low is not None and column.high is not None:
         span = f"{column.low:g} to {column.high:g} {column.unit or ''}".rstrip()
     elif column.format:
-        span = f"{column.first} to {column.last} as {column.format}"
+        first, last = (str(at).removesuffix(MIDNIGHT) for at in (column.first, column.last))
+        span = f"{first} to {last} as {column.format}"
     return f"{column.distinct} values{missing}{taken}", span, _examples(column)
 
 

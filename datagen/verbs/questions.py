@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datagen.verbs.arguments import whole_count
+from datagen.verbs.reading_flags import add_reading_flags, check_named, given_of
 from trainer.contract.errors import OutputExists
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def add(verbs: Verbs) -> None:
     )
     verb.add_argument("--seed", type=int, default=0)
     verb.add_argument("--json", action="store_true", help="print the counts as JSON")
+    add_reading_flags(verb)
     verb.set_defaults(run=run)
 
 
@@ -46,7 +48,9 @@ def run(args: argparse.Namespace) -> int:
 
     if args.out.exists():
         raise OutputExists(f"{args.out} is already there", "choose another --out, or remove it")
-    profiles = [profile_table(path) for path in args.csv]
+    given = given_of(args)
+    profiles = [profile_table(path, given=given) for path in args.csv]
+    check_named(given, profiles)
     refs = {p.path: table_ref(p, args.out.parent).model_dump() for p in profiles}
     batches, lines = [], []
     for batch in gather(
@@ -74,6 +78,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     _print_counts(counts)
     print(f"{len(lines)} questions: {args.out}")
+    print(f"ask these with: datagen episodes --questions {args.out} --out FOLDER")
     return 0
 
 

@@ -95,6 +95,18 @@ def test_inspect_shows_messages_code_output_and_verdict(tmp_path: Path, capsys):
     assert json.loads(capsys.readouterr().out)["id"] == "episode1"
 
 
+def test_inspect_without_an_id_lists_what_there_is(tmp_path: Path, capsys):
+    write_episodes(tmp_path / "e.jsonl", EPISODES)
+    assert main(["inspect", str(tmp_path / "e.jsonl")]) == 0
+    listed = capsys.readouterr().out.splitlines()
+    assert [text.split()[0] for text in listed] == [each.id for each in EPISODES]
+    assert ["not verified" in text for text in listed] == [False, False, True]
+    assert listed[2].endswith("  t: Q 3 </script>?")
+    assert main(["inspect", str(tmp_path / "e.jsonl"), "--json"]) == 0
+    printed = [json.loads(text)["id"] for text in capsys.readouterr().out.splitlines()]
+    assert printed == [each.id for each in EPISODES]
+
+
 def test_the_card_publishes_the_audit():
     asked = episode(1, verified=True)
     audits = [

@@ -99,3 +99,10 @@ def test_wrong_attempts_become_preference_pairs_with_the_same_prompt(tmp_path: P
     (pair,) = [json.loads(line) for line in (tmp_path / "pairs").read_text().splitlines()]
     assert pair["chosen"][0]["content"] == as_reply("submit(1)")
     assert pair["rejected"][0]["content"] == as_reply("submit(2)")
+
+
+def test_the_folder_is_made(tmp_path: Path):
+    path, pairs = tmp_path / "rows" / "r.jsonl", tmp_path / "pairs" / "new" / "p.jsonl"
+    export([episode(1, attempt("submit(1)"))], path, rejected=pairs)
+    assert len(path.read_text().splitlines()) == 1
+    assert pairs.is_file()

@@ -54,7 +54,7 @@ class Declared(Generic[S]):
             if only and name not in only:
                 continue
             field = self.kind.model_fields[name]
-            shown = "" if field.default is None else f" (default: {field.default})"
+            shown = "" if field.default in (None, "") else f" (default: {field.default})"
             group.add_argument(
                 flag,
                 dest=f"setting_{name}",

@@ -38,3 +38,17 @@ def test_basic_families_are_those_of_the_demo(tmp_path: Path, capsys):
     assert told["questions"] == len(out.read_text("utf-8").splitlines())
     assert {"aggregate", "count_where", "group_top"} <= {*told["made"]}
     assert told["disagreements"] == []
+
+
+def test_the_reading_flags_reach_the_questions(tmp_path: Path, capsys):
+    (tmp_path / "shop.csv").write_text(SHOP.replace("Ulm", "gone"), "utf-8")
+    out, shop = tmp_path / "questions.jsonl", str(tmp_path / "shop.csv")
+    flags = ["--out", str(out), "--per-table", "4", "--families", "basic"]
+    assert main(["questions", shop, *flags, "--kind", "nn=text"]) == 2
+    assert "no column 'nn'" in capsys.readouterr().err
+    assert not out.exists()
+    assert main(["questions", shop, *flags, "--missing", "gone"]) == 0
+    (table,) = json.loads(out.read_text("utf-8").splitlines()[0])["tables"]
+    assert table["reading"]["missing"] == ["gone"]
+    assert "gone" not in table["columns"][0]["top"]
+    assert f"--questions {out}" in capsys.readouterr().out

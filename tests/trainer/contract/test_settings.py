@@ -19,6 +19,7 @@ class Teacher(BaseModel):
     model_config = ConfigDict(extra="forbid")
     teacher_model: str = Field("a", description="model")
     max_cost: float = Field(2.0, gt=0, description="most to spend")
+    price: str = Field("", description="stated prices")
 
 
 TOP = Declared(kind=Top, table=None, prefix="SFT_", listing="x --help")
@@ -83,8 +84,11 @@ def test_what_is_wrong_is_named_with_its_source(declared, text, said):
 def test_help_shows_descriptions_and_defaults(capsys):
     parser = argparse.ArgumentParser()
     TOP.add_flags(parser)
+    TEACHER.add_flags(parser)
     parser.print_help()
-    assert "card, 100% rented (default: A10G)" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "card, 100% rented (default: A10G)" in shown
+    assert "stated prices\n" in shown
 
 
 def test_a_flag_for_those_named_only():
