@@ -27,6 +27,7 @@ from trainer.order import Sampler
 from trainer.packing import first_fit
 from trainer.plan import Plan
 from trainer.prepare import Prepared
+from trainer.selftest import prove_packing
 
 SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
 Rows = list[dict[str, list[int]]]
@@ -84,10 +85,13 @@ class Loop(SFTTrainer):
         counts: Counts,
         callbacks: Sequence[TrainerCallback],
         warn: Callable[[str], None],
+        note: Callable[[str], None],
     ) -> None:
         self._sampler = Sampler(len(prepared.examples.lengths), seed=job.seed)
         self._counts = counts
         self._warn = warn
+        self._note = note
+        self._precision = prepared.plan.precision
         self.pass_tokens = prepared.plan.pass_tokens
         self._join = DataCollatorForLanguageModeling(
             pad_token_id=prepared.tokenizer.pad_token_id, padding_free=True
@@ -120,6 +124,9 @@ class Loop(SFTTrainer):
         On a card, PEFT would copy every adapter's input to fp32; autocast needs no such copy.
         """
         with disable_input_dtype_casting(self.model, active=not self.args.use_cpu):
+            apart = prove_packing(self, self._precision)
+            if apart is not None:
+                self._note(f"rows that share a pass differ by {apart:.1e} from what they are alone")
             self._run(checkpoint)
 
     def _run(self, checkpoint: Path | None) -> None:

@@ -190,7 +190,7 @@ def load_base(source: Source, precision: str, device: str, *, attention: str = "
             bnb_4bit_compute_dtype=compute,
         )
     try:
-        return AutoModelForCausalLM.from_pretrained(
+        loaded = AutoModelForCausalLM.from_pretrained(
             source.place,
             revision=source.revision,
             trust_remote_code=False,
@@ -201,3 +201,9 @@ def load_base(source: Source, precision: str, device: str, *, attention: str = "
         )
     except (OSError, ValueError, KeyError) as error:
         raise explain(error, source) from None
+    if quantization and device == "cpu":
+        # bitsandbytes would repack the weights at the first evaluation, and then fail on a bias.
+        for module in loaded.modules():
+            if hasattr(module, "support_avx512bf16_for_cpu"):
+                module.support_avx512bf16_for_cpu = False
+    return loaded

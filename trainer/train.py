@@ -210,7 +210,15 @@ def _train(
     callback = RunCallback(
         job=job, output=output, mark=this_run, counts=counts, reporter=reporter, stop=stop
     )
-    loop = Loop(job, prepared, output, counts=counts, callbacks=[callback], warn=reporter.warn)
+    loop = Loop(
+        job,
+        prepared,
+        output,
+        counts=counts,
+        callbacks=[callback],
+        warn=reporter.warn,
+        note=reporter.note,
+    )
     _announce(job, prepared, loop, reporter)
     if mark:
         reporter.line(f"resuming after step {mark.step}")
@@ -235,7 +243,9 @@ def _train(
     }
     reporter.phase("save", f"the adapter, after {clock(seconds)}")
     result.save_adapter(loop.model, prepared.tokenizer, new)
-    logits = result.probe(result.as_loaded(loop.model), prepared.proof_rows)
+    # Without autocast, which the loop has wrapped around it: the proof loads it without.
+    bare = loop.accelerator.unwrap_model(loop.model, keep_fp32_wrapper=False)
+    logits = result.probe(result.as_loaded(bare), prepared.proof_rows)
     return list(loop.state.log_history), metrics, logits
 
 
