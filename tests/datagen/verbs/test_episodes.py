@@ -325,7 +325,7 @@ def test_no_table_and_no_questions(tmp_path: Path, capsys):
 
 
 def test_ctrl_c_leaves_what_there_is_and_says_how_to_go_on(
-    questions: Path, tmp_path: Path, monkeypatch, capsys
+    questions: Path, tmp_path: Path, monkeypatch, capsys, request
 ):
     from datagen.questions.teach import scripted_teacher
 
@@ -343,6 +343,9 @@ def test_ctrl_c_leaves_what_there_is_and_says_how_to_go_on(
 
     monkeypatch.setattr("datagen.making.CONCURRENCY", 1)
     arguments = ["episodes", "--questions", str(questions), "--out", str(tmp_path / "out")]
+    # A shell that starts the tests in the background has them ignore Ctrl-C.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     with monkeypatch.context() as patched:
         patched.setattr(
             "datagen.questions.teach.scripted_teacher",
