@@ -23,6 +23,7 @@ from datagen.episode import (
     Question,
     TableRef,
     Trace,
+    Verdict,
     stable_id,
 )
 from datagen.prompts.render import TURN_LIMIT, prompt_hash
@@ -33,6 +34,9 @@ from datagen.verdict import against_gold, against_truth, judged, with_answer_of
 if TYPE_CHECKING:
     from datagen.models import Model
     from datagen.sandbox import Sandbox
+
+
+BROKEN = "broken"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +58,8 @@ class How:
 
     Where the truth is known, attempts go on until `traces` different ones are right, `attempts` at
     most. Where it is not, `rule` decides. `audit` is the share of verified episodes that the second
-    model solves again. `sampling` and `licence` are the model's.
+    model solves again. `turns` an attempt may take, the prompt's own number else. `sampling` and
+    `licence` are the model's.
     """
 
     seed: int
@@ -62,6 +67,7 @@ class How:
     traces: int = 1
     rule: Rule = "majority"
     audit: float = 0.0
+    turns: int | None = None
     sampling: dict[str, JsonValue] = field(default_factory=dict)
     licence: str | None = None
 
@@ -70,7 +76,8 @@ def episode_id(task: Task, model: str, how: How) -> str:
     """The same question, tables, model, texts and rules always make the same id."""
     contents = [table.sha256 for table in task.tables]
     rules = [how.attempts, how.traces] if task.question.known else [how.rule]
-    parts = [how.seed, *rules, *sorted(how.sampling.items())]
+    turns = [f"turns {how.turns}"] if how.turns else []
+    parts = [how.seed, *rules, *turns, *sorted(how.sampling.items())]
     texts = [task.style, prompt_hash(task.style)]
     return stable_id(task.question.id, *contents, model, *texts, *map(str, parts))
 
@@ -93,9 +100,10 @@ async def make_episode(
             session=f"{key}/{name}",
             style=task.style,
             hinted=hinted,
+            turn_limit=how.turns,
         )
 
-    question, limit = task.question, TURN_LIMIT[task.style]
+    question, limit = task.question, how.turns or TURN_LIMIT[task.style]
     if question.known:
         made = await _against_truth(ask, question, how)
         traces, verdict = against_truth(question, made, limit=limit)
@@ -114,6 +122,20 @@ async def make_episode(
         verdict=verdict,
         provenance=_provenance(task, model.name, how, traces, sandbox.level),
         audit=audit,
+    )
+
+
+def broken_episode(task: Task, model: str, how: How, error: Exception) -> Episode:
+    """A failed episode in place of one that something unforeseen ended."""
+    what = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    trace = Trace(opening=[], turns=[], agrees=False, failure=what)
+    return Episode(
+        id=episode_id(task, model, how),
+        question=task.question,
+        tables=task.tables,
+        traces=[trace],
+        verdict=Verdict(verified=False, rule=BROKEN, detail=what, attempts=1, category="crash"),
+        provenance=_provenance(task, model, how, [trace], "not known"),
     )
 
 

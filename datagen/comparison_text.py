@@ -5,8 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from datagen.outcome import CEILING, PROBES
+
 HEADS = ("base", "adapter")
 WIDE = 28
+
+
+def lines(found: Mapping[str, Any]) -> list[str]:
+    """An outcome of either kind, with the columns beside it."""
+    *before, last = text(found) if "names" in found else text_of_one(found)
+    return [*before, *_more(found), last]
 
 
 def text(found: Mapping[str, Any], heads: tuple[str, str] = HEADS) -> list[str]:
@@ -41,6 +49,23 @@ def text_of_one(found: Mapping[str, Any]) -> list[str]:
         lines.append(_passes("it", sampled, sampled["k"]))
     lines += _noted(found)
     return [*lines, f"{found['model']}: {found['right']} of {found['n']} right"]
+
+
+def _more(found: Mapping[str, Any]) -> list[str]:
+    """Ceiling, floor and probe."""
+    told = []
+    if CEILING in found:
+        row = found[CEILING]
+        cost = f", ${row['effort']['cost']:.4f}" if row["effort"]["cost"] else ""
+        told.append(f"ceiling: {row['model']} {row['accuracy']:.3f} of {row['n']}{cost}")
+    for probe, what in PROBES.items():
+        sides = [(label, row) for label, row in found.get(probe, {}).items() if row["n"]]
+        said = [
+            f"{label} {row['accuracy']:.3f} ({row['plain']:.3f} before)" for label, row in sides
+        ]
+        if said:
+            told.append(f"{probe} ({what}), {sides[0][1]['n']} questions: {', '.join(said)}")
+    return told
 
 
 def _effort(name: str, row: Mapping[str, Any]) -> Iterator[str]:

@@ -1,53 +1,88 @@
-"""Base against adapter on the questions of held-out episodes: comparison.json and a row per question."""
+"""Models on the questions of held-out episodes: transcripts, a row per question, and what it comes to."""
 
 from __future__ import annotations
 
 import json
+import os
 import random
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datagen.comparison import compared
+from datagen.answer import as_truth
+from datagen.attempts import How, Task
 from datagen.episode import Episode
-from datagen.generate import Task, attempt_all
+from datagen.generate import CONCURRENCY, attempt_all
+from datagen.outcome import MODEL, PROBES, outcome
 from datagen.results import FOLDER, write_whole
-from datagen.tables import profile_table
+from trainer.contract import episodes as border
 from trainer.contract.errors import BadData
 
 if TYPE_CHECKING:
     from datagen.models import Model
 
+Watch = Callable[[str, int], AbstractContextManager[Callable[[Episode], None]]]
 
-def tasks_of(episodes: Sequence[Episode], folder: Path) -> list[Task]:
-    """The distinct questions of an episode file in `folder`, with their tables checked by hash.
+
+@dataclass(frozen=True, kw_only=True)
+class Contender:
+    """A model under a label: base, adapter, model or ceiling. `connected` holds what it needs."""
+
+    label: str
+    model: Model
+    sampling: dict[str, Any] = field(default_factory=dict)
+    concurrency: int = CONCURRENCY
+    connected: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """`seeds` tries at each question, the first with `seed`; `minutes` for everything together."""
+
+    seed: int = 0
+    seeds: int = 1
+    turns: int | None = None
+    minutes: float | None = None
+
+
+def tasks_of(episodes: Sequence[Episode], path: Path) -> list[Task]:
+    """The distinct questions of the episode file at `path`, with their tables checked by hash.
 
     A question without known truth is asked where its episode was verified: the accepted answer is its
     truth then. Each is asked with the style of prompt that its episode was made with.
-    Raises BadData when a table is missing or is not the one the questions are about.
+    Raises BadData naming each table that is missing or is not the one the questions are about, and
+    each truth that is not of its question's form.
     """
-    hashes: dict[Path, str] = {}
+    border.check(path)
     tasks: dict[str, Task] = {}
+    faults = []
     for episode in episodes:
-        if not (episode.question.known or episode.verdict.verified):
+        question = episode.question
+        if not (question.known or episode.verdict.verified):
             continue
-        paths = [(folder / table.path).resolve() for table in episode.tables]
-        for table, path in zip(episode.tables, paths, strict=True):
-            if path not in hashes:
-                hashes[path] = profile_table(path).sha256
-            if hashes[path] != table.sha256:
-                raise BadData(
-                    f"{path}: has changed since its questions were made", "make the episodes again"
-                )
+        try:
+            as_truth(question.truth, question.answer_type, question.decimals, question.significant)
+        except ValueError as error:
+            faults.append(f"{path}: question {question.id}: its truth is none: {error}")
+            continue
         tasks.setdefault(
-            episode.question.id,
+            question.id,
             Task(
-                question=episode.question.model_copy(update={"known": True}),
+                question=question.model_copy(update={"known": True}),
                 tables=episode.tables,
-                paths=paths,
+                paths=[(path.parent / table.path).resolve() for table in episode.tables],
                 style=episode.provenance.prompt,
             ),
+        )
+    if faults:
+        raise BadData(f"{path} cannot be evaluated on", border.HINT, faults=faults)
+    if not tasks:
+        raise BadData(
+            f"{path}: no question whose answer is known or was verified",
+            "make more with: datagen episodes",
         )
     return [*tasks.values()]
 
@@ -62,41 +97,92 @@ def sample(tasks: Sequence[Task], limit: int, *, seed: int) -> list[Task]:
 
 def evaluate(
     tasks: Sequence[Task],
+    contenders: Sequence[Contender],
     *,
-    base: Model,
-    adapter: Model,
     output: Path,
-    seed: int,
-    watch: Callable[[str, int], AbstractContextManager[Callable[[Episode], None]]],
+    watch: Watch,
+    limits: Limits = Limits(),
+    probes: Mapping[str, Sequence[Task]] | None = None,
 ) -> dict[str, Any]:
-    """Ask both models every question, write `output`/comparison.json and return its content.
+    """Ask every contender every question; write and return the outcome (see `outcome.outcome`).
 
-    Beside it `evaluation/` holds questions.jsonl, a row per question, and the transcripts
-    base.jsonl and adapter.jsonl; an interrupted evaluation takes those up again. `watch` is entered
-    with a model's label and the number of questions, and yields what is told of each episode.
+    Beside it `evaluation/` holds the transcript of each contender, `LABEL.jsonl`, that of each probe
+    (`floor-LABEL.jsonl`), and questions.jsonl; an interrupted evaluation takes those up again.
+    `probes` are the same questions made harder, by the names of `outcome.PROBES`; not asked of the
+    ceiling. `watch` is entered with a label and the number of answers, and yields what is told of
+    each. Raises BadData where the minutes were too few for one question, and what models raise.
     """
-    folder = output / FOLDER
+    folder = (output / FOLDER).resolve()
+    columns = [(one.label, one, tasks) for one in contenders]
+    for name in PROBES:
+        asked = (probes or {}).get(name, ())
+        columns += [(f"{name}-{c.label}", c, asked) for c in contenders if c.label != "ceiling"]
+    columns = [column for column in columns if column[2]]
+    end = None if limits.minutes is None else time.monotonic() + 60 * limits.minutes
     answers: dict[str, list[Episode]] = {}
-    for label, model in (("base", base), ("adapter", adapter)):
-        with watch(label, len(tasks)) as done:
-            answers[label] = attempt_all(
-                tasks, model, seed=seed, journal=folder / f"{label}.jsonl", done=done
-            )
-    rows = [
-        _row(task, b, a)
-        for task, b, a in zip(tasks, answers["base"], answers["adapter"], strict=True)
+    for left, (label, contender, asked) in zip(range(len(columns), 0, -1), columns, strict=True):
+        now = time.monotonic()
+        until = None if end is None else now + (end - now) / left
+        answers[label] = _ask(label, contender, asked, folder, limits, until, watch)
+    if not all(answers[one.label] for one in contenders):
+        raise BadData(
+            f"{limits.minutes:g} minutes were too few for one question of each model",
+            "give --max-minutes more; the same command goes on",
+        )
+    found = outcome(answers, questions=len(tasks))
+    if MODEL not in answers:
+        rows = _rows(answers["base"], answers["adapter"])
+        write_whole(folder / "questions.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    name = "result.json" if MODEL in answers else border.COMPARISON
+    write_whole(output / name, json.dumps(found, indent=2) + "\n")
+    return found
+
+
+def _ask(
+    label: str,
+    contender: Contender,
+    tasks: Sequence[Task],
+    folder: Path,
+    limits: Limits,
+    until: float | None,
+    watch: Watch,
+) -> list[Episode]:
+    with watch(label, len(tasks) * limits.seeds) as done:
+        return attempt_all(
+            [_seen_from(folder, task) for task in tasks],
+            contender.model,
+            seed=limits.seed,
+            seeds=limits.seeds,
+            how=How(seed=limits.seed, turns=limits.turns, sampling=contender.sampling),
+            journal=folder / f"{label}.jsonl",
+            done=done,
+            concurrency=contender.concurrency,
+            until=until,
+            connected=contender.connected,
+        )
+
+
+def _seen_from(folder: Path, task: Task) -> Task:
+    """The task for a transcript in `folder`: its tables' paths are relative to that."""
+    tables = [
+        table.model_copy(update={"path": os.path.relpath(path, folder)})
+        for table, path in zip(task.tables, task.paths, strict=True)
     ]
-    write_whole(folder / "questions.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
-    comparison = compared(answers["base"], answers["adapter"])
-    write_whole(output / "comparison.json", json.dumps(comparison, indent=2) + "\n")
-    return comparison
+    return replace(task, tables=tables)
 
 
-def _row(task: Task, base: Episode, adapter: Episode) -> dict[str, Any]:
-    question = task.question
+def _rows(bases: Sequence[Episode], adapters: Sequence[Episode]) -> list[dict[str, Any]]:
+    """A row for each question that both were asked, from the first try."""
+    theirs = {episode.question.id: episode for episode in reversed(adapters)}
+    ours = {episode.question.id: episode for episode in reversed(bases)}
+    return [_row(ours[key], theirs[key]) for key in reversed(ours) if key in theirs]
+
+
+def _row(base: Episode, adapter: Episode) -> dict[str, Any]:
+    question = base.question
     return {
         "id": question.id,
-        "table": task.tables[0].name,
+        "table": base.tables[0].name,
         "family": question.family,
         "difficulty": question.difficulty,
         "question": question.text,

@@ -8,18 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datagen.attempts import How, Task, episode_id, first_of, make_episode
+from datagen.attempts import How, Task, broken_episode, episode_id, first_of, make_episode
 from datagen.episode import Column, Episode, TableRef
 from datagen.journal import Journal, keeping
 from datagen.models import NoReply
 from datagen.tables import read_table
 from datagen.warm_tables import WarmTables, tables_of
-from trainer.contract.errors import TeacherUnavailable
+from trainer.contract.errors import Fault, TeacherUnavailable
 
 if TYPE_CHECKING:
     from datagen.models import Model
@@ -29,6 +34,7 @@ __all__ = ["How", "Task", "attempt_all", "fill", "table_ref"]
 
 CONCURRENCY = 64
 FIRST_ROWS = 4
+BROKEN = 5  # so many are odd questions; more of them are an odd program
 # Cells wait for their children in threads; one that runs into its time limit holds its thread.
 CELL_THREADS = max(8, 4 * (os.cpu_count() or 1))
 
@@ -77,10 +83,12 @@ async def fill(
     concurrency: int = CONCURRENCY,
     auditor: Model | None = None,
     warm: WarmTables | None = None,
+    broken: Callable[[Task, Exception], Episode] | None = None,
 ) -> int:
     """Make the episodes of `tasks` that the journal lacks; return how many got no reply for now.
 
-    `kept` hears of each episode once it is on disk. Tasks about the same tables should follow one
+    `kept` hears of each episode once it is on disk. Where something unforeseen ends an episode,
+    `broken` gives what is kept in its place; without it, it ends the run. Tasks about the same tables should follow one
     another. Raises the first Fault of the models or the sandbox; what had ended by then is on disk.
     """
     warm = warm or WarmTables()
@@ -100,6 +108,10 @@ async def fill(
                     episode = await make_episode(task, model, sandbox, how, auditor)
             except NoReply:
                 unanswered += 1
+            except Exception as error:
+                if broken is None or isinstance(error, Fault):
+                    raise
+                await keep(broken(task, error))
             else:
                 await keep(episode)
             begun.discard(key)
@@ -125,15 +137,22 @@ def attempt_all(
     journal: Path,
     done: Callable[[Episode], None] = lambda _: None,
     concurrency: int = CONCURRENCY,
+    how: How | None = None,
+    seeds: int = 1,
+    until: float | None = None,
+    connected: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
 ) -> list[Episode]:
-    """One judged attempt for each task whose truth is known, in the order of the tasks.
+    """One judged attempt for each task and each of `seeds` seeds, in that order.
 
-    `done` hears of each episode as it ends, those found in the journal first. Raises
-    TeacherUnavailable where a task got no reply.
+    `done` hears of each episode as it ends, those found in the journal first. After `until`, by the
+    monotonic clock, none is begun any more, and those not asked are missing in what is returned. An
+    episode that breaks is a failure on record; many that do raise what broke them. `connected` holds
+    what the model needs. Raises TeacherUnavailable where a task got no reply.
     """
-    how = How(seed=seed)
-    ids = [episode_id(task, model.name, how) for task in tasks]
+    hows = [replace(how or How(seed=seed), seed=seed + n) for n in range(seeds)]
+    ids = [episode_id(task, model.name, one) for one in hows for task in tasks]
     wanted = {*ids}
+    losses = _Losses(most=max(BROKEN, len(ids) // 20))
 
     def found(episode: Episode) -> None:
         if episode.id in wanted:
@@ -141,12 +160,48 @@ def attempt_all(
 
     by_tables = {key: at for at, key in enumerate(dict.fromkeys(map(tables_of, tasks)))}
     ordered = sorted(tasks, key=lambda task: by_tables[tables_of(task)])
+
+    def in_time() -> Iterator[Task]:
+        return takewhile(lambda _: until is None or time.monotonic() < until, ordered)
+
+    async def ask() -> int:
+        async with connected():
+            return sum(
+                [
+                    await fill(
+                        book,
+                        in_time(),
+                        model,
+                        one,
+                        kept=done,
+                        concurrency=concurrency,
+                        broken=partial(losses.record, model.name, one),
+                    )
+                    for one in hows
+                ]
+            )
+
     with Journal(journal, found) as book:
-        missing = asyncio.run(fill(book, ordered, model, how, kept=done, concurrency=concurrency))
+        missing = asyncio.run(ask())
         if missing:
             raise TeacherUnavailable(
-                f"{model.name}: {missing} of {len(tasks)} questions got no reply",
+                f"{model.name}: {missing} of {len(ids)} questions got no reply",
                 "run the same command again: it asks only these",
             )
         episodes = {e.id: e for e in book.episodes() if e.id in wanted}
-    return [episodes[key] for key in ids]
+    return [episodes[key] for key in ids if key in episodes]
+
+
+@dataclass
+class _Losses:
+    """Episodes that something unforeseen ended."""
+
+    most: int
+    count: int = 0
+
+    def record(self, model: str, how: How, task: Task, error: Exception) -> Episode:
+        """A failed episode in its place. Raises the error once there were more than `most`."""
+        self.count += 1
+        if self.count > self.most:
+            raise error
+        return broken_episode(task, model, how, error)

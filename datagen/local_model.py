@@ -1,127 +1,132 @@
-"""A base model and its adapter, loaded once, answering in batches through the Model protocol.
+"""Models whose weights are here, answering in batches through the Model protocol.
 
-Base and adapter both read prompts through the adapter folder's tokenizer and frozen chat template.
-Needs the `train` extra (torch, transformers, peft).
+Base and adapter are two models over one loaded base; both read prompts through the adapter folder's
+tokenizer and frozen chat template.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from datagen.models import Reply
-from trainer.contract import libraries
-from trainer.contract.errors import ModelUnavailable, NotFound, NotInstalled
+from datagen.local_weights import Place, load, name_of
+from datagen.local_writing import Row, Written, stop_ids, token_ids, write
+from datagen.models import NoReply, Reply
 
 if TYPE_CHECKING:
     from datagen.episode import Message
 
-MAX_NEW_TOKENS = 256
+TOKENS = 256
 BATCH = 64
 # Long enough for the coroutines that a finished batch woke to ask again, so batches stay full.
 GATHER_SECONDS = 0.05
 
 
-def adapter_folder(path: Path) -> Path:
-    """The adapter in `path`: the folder itself, or `adapter/` in a run folder. Raises NotFound."""
-    for folder in (path, path / "adapter"):
-        if (folder / "adapter_config.json").is_file():
-            return folder
-    raise NotFound(
-        f"{path}: no adapter in it", "give a run folder, or a folder with adapter_config.json"
-    )
+@dataclass(frozen=True, kw_only=True)
+class Writing:
+    """`tokens`: the most of a reply. At `temperature` 0 the likeliest token is taken."""
+
+    tokens: int = TOKENS
+    temperature: float = 0.0
 
 
 class Engine:
-    """The loaded weights; `base` and `adapter` are two models over them."""
+    """The loaded weights; `base` and, where there is one, `adapter` are models over them.
 
-    def __init__(self, path: Path) -> None:
-        folder = adapter_folder(path)
-        libraries.prepare_environment()
-        try:
-            libraries.import_bitsandbytes()
-            import torch
-            from peft import PeftModel
-            from transformers import AutoModelForCausalLM, AutoTokenizer, logging
-        except ImportError as error:
-            raise NotInstalled(
-                f"{error.name} is not installed",
-                "to run a local model: pip install '.[train,datagen]'",
-            ) from error
-        logging.disable_progress_bar()
-        config = json.loads((folder / "adapter_config.json").read_text("utf-8"))
-        source = config["base_model_name_or_path"]
-        self.device = "cuda" if torch.cuda.is_available() else "cpu"
-        dtype = torch.bfloat16 if self.device == "cuda" else torch.float32
-        try:
-            base = AutoModelForCausalLM.from_pretrained(
-                source, revision=config.get("revision"), dtype=dtype
-            )
-        except (OSError, ValueError) as error:
-            raise ModelUnavailable(
-                f"base model {source}: {error}", "it has to be on disk or on a reachable hub"
-            ) from error
-        self.weights = PeftModel.from_pretrained(base.to(self.device), folder).eval()
-        self.tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
-        self.base = LocalModel(self, name=f"{source}", adapted=False)
-        self.adapter = LocalModel(self, name=f"{source} + adapter", adapted=True)
+    Raises what `local_weights.load` raises.
+    """
 
-    def complete(self, conversations: Sequence[Sequence[Message]], *, adapted: bool) -> list[Reply]:
-        """Greedy replies to a batch of conversations."""
+    def __init__(self, place: Place, writing: Writing | None = None) -> None:
+        self.loaded = load(place)
+        self.writing = writing or Writing()
+        self.stops = stop_ids(self.loaded.tokenizer, self.loaded.weights)
+        self.base = LocalModel(self, name=place.base, adapted=False)
+        self.adapter = (
+            LocalModel(self, name=name_of(place), adapted=True) if place.adapter else None
+        )
+
+    @property
+    def context(self) -> int | None:
+        """The most tokens that the model reads and writes."""
+        found = getattr(self.loaded.weights.config, "max_position_embeddings", None)
+        return found if isinstance(found, int) else None
+
+    def complete(self, asked: Sequence[Asked], *, adapted: bool) -> list[Reply | NoReply]:
+        """One reply each, in order; a conversation that is too long gets none, the others do."""
+        rows = [self._row(one) for one in asked]
+        found: list[Reply | NoReply] = [self._too_long(row) for row in rows]
+        fits = [at for at, row in enumerate(rows) if row.most > 0]
+        # Rows of like length together: less padding where memory makes two batches of one.
+        fits.sort(key=lambda at: len(rows[at].ids))
+        for at, done in zip(fits, self._write([rows[at] for at in fits], adapted), strict=True):
+            found[at] = self._reply(rows[at], done)
+        return found
+
+    def _row(self, asked: Asked) -> Row:
+        ids = token_ids(self.loaded.tokenizer, asked.messages)
+        room = self.writing.tokens if self.context is None else self.context - len(ids)
+        return Row(ids=ids, session=asked.session, most=min(room, self.writing.tokens))
+
+    def _too_long(self, row: Row) -> NoReply:
+        return NoReply("refused", f"{len(row.ids)} tokens, and the model reads {self.context}")
+
+    def _write(self, rows: Sequence[Row], adapted: bool) -> list[Written]:
+        """In halves where the card has no room for all; a row that has none alone is raised."""
         import torch
 
-        texts = [
-            self.tokenizer.apply_chat_template(
-                [m.model_dump() for m in messages], tokenize=False, add_generation_prompt=True
-            )
-            for messages in conversations
-        ]
-        inputs = self.tokenizer(
-            texts, return_tensors="pt", padding=True, add_special_tokens=False
-        ).to(self.device)
-        ids, mask = inputs["input_ids"], inputs["attention_mask"]
-        with torch.inference_mode(), nullcontext() if adapted else self.weights.disable_adapter():
-            out = self.weights.generate(
-                input_ids=ids,
-                attention_mask=mask,
-                max_new_tokens=MAX_NEW_TOKENS,
-                do_sample=False,
-                eos_token_id=self.tokenizer.eos_token_id,
-                pad_token_id=self.tokenizer.pad_token_id,
-            )
-        written = out[:, ids.shape[1] :]
-        replies = self.tokenizer.batch_decode(written, skip_special_tokens=True)
-        counts = (written != self.tokenizer.pad_token_id).sum(dim=1).tolist()
-        read = mask.sum(dim=1).tolist()
-        return [
-            Reply(text=text, prompt_tokens=r, completion_tokens=w)
-            for text, r, w in zip(replies, read, counts, strict=True)
-        ]
+        if not rows:
+            return []
+        weights = self.loaded.weights
+        plain = self.adapter is not None and not adapted
+        try:
+            with weights.disable_adapter() if plain else nullcontext():
+                return write(
+                    weights,
+                    rows,
+                    stops=self.stops,
+                    temperature=self.writing.temperature,
+                    device=self.loaded.device,
+                )
+        except torch.OutOfMemoryError:
+            if len(rows) == 1:
+                raise
+        torch.cuda.empty_cache()
+        half = len(rows) // 2
+        return [*self._write(rows[:half], adapted), *self._write(rows[half:], adapted)]
+
+    def _reply(self, row: Row, done: Written) -> Reply:
+        return Reply(
+            text=self.loaded.tokenizer.decode(done.ids, skip_special_tokens=True),
+            prompt_tokens=len(row.ids),
+            completion_tokens=len(done.ids) + done.ended,
+            finish_reason="stop" if done.ended else "length",
+        )
 
 
 @dataclass
-class _Asked:
+class Asked:
+    """One call that waits."""
+
     messages: Sequence[Message]
+    session: str
     reply: asyncio.Future[Reply]
 
 
 class LocalModel:
-    """One of the two models; calls in flight together are answered as one batch."""
+    """One of the engine's models; calls in flight together are answered as one batch."""
 
     def __init__(self, engine: Engine, *, name: str, adapted: bool) -> None:
         self.engine = engine
         self.name = name
         self.adapted = adapted
-        self.waiting: list[_Asked] = []
+        self.waiting: list[Asked] = []
         self.worker: asyncio.Task[None] | None = None
 
     async def reply(self, messages: Sequence[Message], *, session: str) -> Reply:
-        asked = _Asked([*messages], asyncio.get_running_loop().create_future())
+        asked = Asked([*messages], session, asyncio.get_running_loop().create_future())
         self.waiting.append(asked)
         if self.worker is None or self.worker.done():
             self.worker = asyncio.create_task(self._work())
@@ -133,12 +138,13 @@ class LocalModel:
             await asyncio.sleep(GATHER_SECONDS)
             batch, self.waiting = self.waiting[:BATCH], self.waiting[BATCH:]
             try:
-                replies: Sequence[Any] = await asyncio.to_thread(
-                    self.engine.complete, [asked.messages for asked in batch], adapted=self.adapted
-                )
+                replies = await asyncio.to_thread(self.engine.complete, batch, adapted=self.adapted)
             except Exception as error:  # noqa: BLE001 - whoever asked has to hear of it
                 for asked in batch:
                     asked.reply.set_exception(error)
-            else:
-                for asked, reply in zip(batch, replies, strict=True):
+                continue
+            for asked, reply in zip(batch, replies, strict=True):
+                if isinstance(reply, NoReply):
+                    asked.reply.set_exception(reply)
+                else:
                     asked.reply.set_result(reply)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from datagen.episode import Episode, read_episodes
+from datagen.outcome import LABELS, MODEL, PROBES
 from trainer.contract.errors import BadData, NotFound
 
 if TYPE_CHECKING:
@@ -42,6 +44,31 @@ def read_result(path: Path) -> list[Episode]:
     if empty := [e.id for e in episodes if not e.traces]:
         raise BadData(f"{file}: episode {empty[0]} has no attempt to compare", HINT)
     return episodes
+
+
+def read_all(path: Path) -> dict[str, list[Episode]]:
+    """Every transcript of an evaluated run folder, or of an evaluation folder, by its label.
+
+    Raises NotFound where there is neither base and adapter nor one model; else as `read_result`.
+    """
+    folder = transcript_of(path).parent
+    names = [*LABELS, *(f"{probe}-{label}" for probe in PROBES for label in LABELS)]
+    found = {
+        name: read_result(folder / f"{name}.jsonl")
+        for name in names
+        if (folder / f"{name}.jsonl").is_file()
+    }
+    if MODEL not in found and not {"base", "adapter"} <= found.keys():
+        raise NotFound(f"{folder}: no transcripts of base and adapter", HINT)
+    return found
+
+
+def is_finished(path: Path) -> bool:
+    """Whether a comparison or result is there to stay: not one whose time was up, nor a torn one."""
+    try:
+        return bool(json.loads(path.read_bytes()).get("finished", True))
+    except (ValueError, AttributeError):
+        return False
 
 
 def write_whole(path: Path, text: str) -> None:

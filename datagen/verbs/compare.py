@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from trainer.contract.errors import OutputExists
 
@@ -19,27 +19,49 @@ def add(verbs: Verbs) -> None:
     )
     kinds = "run folder (its adapter), evaluation folder or transcript"
     verb.add_argument("first", type=Path, metavar="A", help=kinds)
-    verb.add_argument("second", type=Path, metavar="B", help=f"{kinds}; the difference is B - A")
+    verb.add_argument(
+        "second",
+        type=Path,
+        nargs="?",
+        metavar="B",
+        help=f"{kinds}; the difference is B - A. Without it A's own base and adapter are compared"
+        " again, from their transcripts",
+    )
     verb.add_argument("--out", type=Path, metavar="FILE", help="write the comparison as JSON")
     verb.add_argument("--json", action="store_true", help="print JSON")
     verb.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    from datagen.comparison import compared
-    from datagen.comparison_text import text
-    from datagen.results import read_result, transcript_of, write_whole
+    from datagen.results import write_whole
 
     if args.out is not None and args.out.exists():
         raise OutputExists(f"{args.out} is already there", "choose another --out, or remove it")
-    first, second = read_result(args.first), read_result(args.second)
-    found = compared(first, second, names=("A", "B"))
+    found = _found(args)
     if args.out is not None:
         write_whole(args.out, json.dumps(found, indent=2) + "\n")
-    if args.json:
-        print(json.dumps(found))
-        return 0
-    for name, path, model in (("A", args.first, "base"), ("B", args.second, "adapter")):
-        print(f"{name}: {transcript_of(path)} ({found['models'][model]})")
-    print("\n".join(text(found, ("A", "B"))))
+    print(json.dumps(found) if args.json else "\n".join(_told(args, found)))
     return 0
+
+
+def _found(args: argparse.Namespace) -> dict[str, Any]:
+    from datagen.comparison import compared
+    from datagen.outcome import outcome
+    from datagen.results import read_all, read_result
+
+    if args.second is None:
+        return outcome(read_all(args.first))
+    return compared(read_result(args.first), read_result(args.second), names=("A", "B"))
+
+
+def _told(args: argparse.Namespace, found: dict[str, Any]) -> list[str]:
+    from datagen.comparison_text import lines, text
+    from datagen.results import transcript_of
+
+    if args.second is None:
+        return lines(found)
+    pairs = (("A", args.first, "base"), ("B", args.second, "adapter"))
+    named = [
+        f"{name}: {transcript_of(path)} ({found['models'][model]})" for name, path, model in pairs
+    ]
+    return [*named, *text(found, ("A", "B"))]

@@ -1,4 +1,4 @@
-"""Base against adapter on held-out episodes."""
+"""Models on held-out episodes: base against adapter, or one model alone."""
 
 from __future__ import annotations
 
@@ -6,59 +6,165 @@ import argparse
 import json
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from datagen.verbs.arguments import whole_count
 from datagen.verbs.watch import watched
-from trainer.contract.errors import OutputExists
+from trainer.contract.errors import OutputExists, Usage
 
 if TYPE_CHECKING:
+    from datagen.attempts import Task
+    from datagen.contenders import Asked
     from datagen.verbs.arguments import Verbs
+
+API = frozenset(
+    (
+        "base_url openrouter key_name max_cost price max_tokens concurrency timeout providers"
+        " reasoning_effort enforce_distillable"
+    ).split()
+)
 
 
 def add(verbs: Verbs) -> None:
+    from datagen.teacher.settings import add_flags
+
     verb = verbs.add_parser("evaluate", help="base against adapter on held-out episodes")
-    verb.add_argument("--model", type=Path, required=True, help="run folder, or adapter folder")
+    verb.add_argument(
+        "--model",
+        required=True,
+        help="run or adapter folder (base and adapter are asked), model folder or hub id (it alone),"
+        " or with --base-url the name of a model there",
+    )
     verb.add_argument("--episodes", type=Path, required=True, help="held-out episodes")
-    verb.add_argument("--out", type=Path, help="folder for comparison.json (the run folder)")
+    verb.add_argument("--out", type=Path, help="folder for the results (the run folder)")
+    verb.add_argument("--base", metavar="MODEL", help="where the adapter's base model lies now")
+    verb.add_argument(
+        "--ceiling",
+        nargs="?",
+        const="",
+        metavar="MODEL",
+        help="ask a strong model behind the API too (the teacher of the settings)",
+    )
+    verb.add_argument(
+        "--floor", action="store_true", help="ask again with the tables emptied: what is guessed"
+    )
+    verb.add_argument(
+        "--probe",
+        choices=["renamed"],
+        help="ask again with columns renamed and rows drawn anew: what is known by heart",
+    )
     verb.add_argument(
         "--limit", type=whole_count, metavar="N", help="ask only N, drawn by the seed"
     )
     verb.add_argument("--seed", type=int, default=0)
+    verb.add_argument(
+        "--seeds",
+        type=whole_count,
+        default=1,
+        metavar="K",
+        help="tries at each question, for pass@1 and pass@K; with --temperature",
+    )
+    verb.add_argument(
+        "--temperature", type=float, default=0.0, help="of sampling; 0 takes the likeliest (0)"
+    )
+    verb.add_argument("--turns", type=whole_count, metavar="N", help="most turns at a question")
+    verb.add_argument(
+        "--tokens", type=whole_count, metavar="N", help="most tokens of a reply (256 here)"
+    )
+    verb.add_argument(
+        "--max-minutes", type=float, metavar="M", help="begin no question after M minutes"
+    )
     verb.add_argument("--overwrite", action="store_true", help="ask again what was asked before")
     verb.add_argument("--json", action="store_true", help="print JSON")
+    add_flags(verb, only=API)
     verb.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    from datagen.comparison_text import text
+    from datagen.contenders import LEDGER, contenders
     from datagen.episode import read_episodes
-    from datagen.evaluate import evaluate as ask_both
-    from datagen.evaluate import sample, tasks_of
-    from datagen.local_model import Engine, adapter_folder
+    from datagen.evaluate import Limits, evaluate, sample, tasks_of
     from datagen.results import FOLDER
 
-    tasks = tasks_of(read_episodes(args.episodes), args.episodes.parent)
+    if args.seeds > 1 and args.temperature == 0:
+        raise Usage("--seeds asks again and hears the same", "give --temperature too, as 0.7")
+    tasks = tasks_of(read_episodes(args.episodes), args.episodes)
     if args.limit is not None:
         tasks = sample(tasks, args.limit, seed=args.seed)
-    folder = adapter_folder(args.model)
-    output = args.out or (folder.parent if folder.name == "adapter" else folder)
-    if args.overwrite:
-        shutil.rmtree(output / FOLDER, ignore_errors=True)
-    elif (output / "comparison.json").exists():
-        raise OutputExists(
-            f"{output / 'comparison.json'} is already there", "use --overwrite, or another --out"
+    asked = _asked(args)
+    output = args.out or _own_folder(asked)
+    _ready(output, overwrite=args.overwrite)
+    limits = Limits(seed=args.seed, seeds=args.seeds, turns=args.turns, minutes=args.max_minutes)
+    with contenders(asked, output / FOLDER / LEDGER) as models:
+        found = evaluate(
+            tasks,
+            models,
+            output=output,
+            watch=watched,
+            limits=limits,
+            probes=_probes(args, tasks, output / FOLDER / "tables"),
         )
-    engine = Engine(folder)
-    found = ask_both(
-        tasks,
-        base=engine.base,
-        adapter=engine.adapter,
-        output=output,
-        seed=args.seed,
-        watch=watched,
-    )
-    print(json.dumps(found) if args.json else "\n".join(text(found)))
-    if not args.json:
-        print(f"written: {output / 'comparison.json'}, {output / FOLDER / 'questions.jsonl'}")
+    _tell(found, output, as_json=args.json)
     return 0
+
+
+def _asked(args: argparse.Namespace) -> Asked:
+    from datagen.contenders import Asked, is_remote
+    from datagen.local_weights import find
+    from datagen.teacher.settings import given
+
+    flags = given(args)
+    return Asked(
+        model=args.model,
+        place=None if is_remote(args.model, flags) else find(args.model, args.base),
+        ceiling=args.ceiling,
+        tokens=args.tokens,
+        temperature=args.temperature,
+        flags=flags,
+    )
+
+
+def _own_folder(asked: Asked) -> Path:
+    """The run folder of an adapter. Raises Usage where there is none."""
+    if asked.place is None or asked.place.adapter is None:
+        raise Usage(f"{asked.model} has no folder for results", "say where with --out FOLDER")
+    folder = asked.place.adapter
+    return folder.parent if folder.name == "adapter" else folder
+
+
+def _ready(output: Path, *, overwrite: bool) -> None:
+    """Make way for results; those of an evaluation whose time was up are gone on with."""
+    from datagen.results import FOLDER, is_finished
+
+    if overwrite:
+        shutil.rmtree(output / FOLDER, ignore_errors=True)
+        return
+    for name in ("comparison.json", "result.json"):
+        if (output / name).exists() and is_finished(output / name):
+            raise OutputExists(
+                f"{output / name} is already there", "use --overwrite, or another --out"
+            )
+
+
+def _probes(args: argparse.Namespace, tasks: list[Task], folder: Path) -> dict[str, list[Task]]:
+    from datagen.probes import emptied, renamed
+
+    found = {}
+    if args.floor:
+        found["floor"] = emptied(tasks, folder / "floor")
+    if args.probe:
+        found["renamed"] = renamed(tasks, folder / "renamed", seed=args.seed)
+    return found
+
+
+def _tell(found: dict[str, Any], output: Path, *, as_json: bool) -> None:
+    from datagen.comparison_text import lines
+
+    if as_json:
+        print(json.dumps(found))
+        return
+    print("\n".join(lines(found)))
+    if "names" in found:
+        print(f"written: {output / 'comparison.json'}, {output / 'evaluation' / 'questions.jsonl'}")
+    else:
+        print(f"written: {output / 'result.json'}, {output / 'evaluation'}")

@@ -1,13 +1,24 @@
 """Base and adapter over one loaded base: the bundled tiny model with an adapter that does nothing."""
 
 import asyncio
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 
-from datagen.episode import Message
-from datagen.local_model import BATCH, Engine, adapter_folder
+from datagen.episode import Message, Turn
+from datagen.export import row
+from datagen.local_model import BATCH, Engine, Writing
+from datagen.local_weights import find, misfits, name_of
+from datagen.local_writing import rendered, token_ids, write
+from datagen.models import NoReply
+from tests.datagen.answered import episode
 from trainer.contract.errors import ModelUnavailable, NotFound
+from trainer.contract.rows import Row
+from trainer.data import encode_each
+from trainer.masks import IGNORED
+from trainer.templates import learn_format
 
 BASE = Path(__file__).parents[2] / "trainer" / "tiny" / "model"
 
@@ -29,55 +40,201 @@ def conversation(column: str) -> list[Message]:
     return [Message(role="user", content=asked)]
 
 
-def test_a_zero_adapter_says_what_the_base_says_and_the_base_says_sql(zero_adapter: Path):
-    engine = Engine(zero_adapter.parent)
-    columns = [f"col{letter}" for letter in "abcdefgh"]
+def answers(model, conversations, name="s"):
+    async def ask():
+        calls = [model.reply(c, session=f"{name}{n}") for n, c in enumerate(conversations)]
+        return await asyncio.gather(*calls, return_exceptions=True)
 
-    async def ask(model):
-        return await asyncio.gather(*(model.reply(conversation(c), session="s") for c in columns))
+    return asyncio.run(ask())
 
-    base, adapter = asyncio.run(ask(engine.base)), asyncio.run(ask(engine.adapter))
+
+@pytest.fixture(scope="module")
+def engine(zero_adapter: Path) -> Engine:
+    return Engine(find(str(zero_adapter.parent)))
+
+
+COLUMNS = [f"col{letter}" for letter in "abcdefgh"]
+
+
+def test_a_zero_adapter_says_what_the_base_says_and_the_base_says_sql(engine: Engine):
+    asked = [conversation(c) for c in COLUMNS]
+    base, adapter = answers(engine.base, asked), answers(engine.adapter, asked)
     assert base == adapter
-    right = [f'```sql\nSELECT MAX("{c}") FROM t\n```' for c in columns]
+    right = [f'```sql\nSELECT MAX("{c}") FROM t\n```' for c in COLUMNS]
     assert sum(a.text == b for a, b in zip(base, right, strict=True)) >= 7
     assert all(reply.prompt_tokens > reply.completion_tokens > 5 for reply in base)
+    assert {reply.finish_reason for reply in base} == {"stop"}
 
 
-def test_calls_in_flight_together_are_answered_together(zero_adapter: Path, monkeypatch):
-    engine = Engine(zero_adapter)
+def test_in_a_batch_as_alone_and_as_the_library_writes(engine: Engine):
+    """Rows of different lengths, which end at different times."""
+    long = [Message(role="user", content="x " * 40 + conversation("depth")[0].content)]
+    asked = [*(conversation(c * n) for n, c in enumerate(COLUMNS, 1)), long]
+    together = answers(engine.base, asked)
+    assert together == [answers(engine.base, [one])[0] for one in asked]
+    tokenizer = engine.loaded.tokenizer
+    for one, reply in zip(asked, together, strict=True):
+        import torch
+
+        ids = torch.tensor([token_ids(tokenizer, one)])
+        with engine.loaded.weights.disable_adapter():
+            out = engine.loaded.weights.generate(
+                input_ids=ids,
+                attention_mask=torch.ones_like(ids),
+                max_new_tokens=256,
+                do_sample=False,
+                eos_token_id=sorted(engine.stops),
+                pad_token_id=0,
+            )
+        assert tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True) == reply.text
+
+
+def test_token_ids_are_the_trainers(engine: Engine):
+    """What stands before each trained reply, failed turns included, is what is asked with."""
+    turns = [
+        Turn(reply="```python\nprint(df)\n```", code="print(df)", stdout="a", feedback="a\n\nb"),
+        Turn(reply="\nno code", code=None, error=True, feedback="Reply with one block."),
+        Turn(reply="```python\nsubmit(1)\n```", code="submit(1)", submitted=True, answer=1),
+    ]
+    made = episode(1, right=True)
+    trace = made.traces[0].model_copy(update={"turns": turns, "opening": conversation("depth")})
+    line = Row(messages=row(made, trace)["messages"], tools=None, line=1)
+    tokenizer = engine.loaded.tokenizer
+    faults: list[str] = []
+    ((_, encoded),) = encode_each([line], learn_format(tokenizer), faults, Path("x"))
+    trained = [label != IGNORED for label in encoded.labels]
+    starts = [n for n, on in enumerate(trained) if on and not trained[n - 1]]
+    messages = trace.messages()
+    replies = [n for n, m in enumerate(messages) if m.role == "assistant"]
+    asked = [token_ids(tokenizer, messages[:n]) for n in (replies[0], replies[2])]
+    assert asked == [encoded.input_ids[:start] for start in starts]
+    whole = "".join(rendered(tokenizer, messages[: replies[2]]))
+    assert whole.count("<|im_start|>assistant") == 3
+
+
+def test_a_reply_that_is_too_long_is_cut_and_a_question_that_is_gets_none(zero_adapter: Path):
+    short = Engine(find(str(zero_adapter)), Writing(tokens=4))
+    (reply,) = answers(short.base, [conversation("depth")])
+    assert (reply.finish_reason, reply.completion_tokens) == ("length", 4)
+    endless = [Message(role="user", content="word " * 5000)]
+    found = answers(short.base, [endless, conversation("depth")])
+    assert isinstance(found[0], NoReply)
+    assert found[0].kind == "refused"
+    assert found[1] == reply
+
+
+def test_sampling_hangs_on_the_session_and_not_on_the_batch(zero_adapter: Path):
+    warm = Engine(find(str(zero_adapter)), Writing(temperature=1.5, tokens=20))
+    asked = [conversation(c) for c in COLUMNS]
+    first, again = answers(warm.base, asked, "a"), answers(warm.base, asked, "a")
+    assert first == again
+    assert answers(warm.base, asked[:1], "a") == first[:1]
+    assert answers(warm.base, asked, "b") != first
+
+
+def test_calls_in_flight_together_are_answered_together(engine: Engine, monkeypatch):
     sizes = []
     complete = engine.complete
 
-    def counting(conversations, *, adapted):
-        sizes.append(len(conversations))
-        return complete(conversations, adapted=adapted)
+    def counting(asked, *, adapted):
+        sizes.append(len(asked))
+        return complete(asked, adapted=adapted)
 
     monkeypatch.setattr(engine, "complete", counting)
-
-    async def ask():
-        await asyncio.gather(
-            *(engine.base.reply(conversation(f"c{n}"), session="s") for n in range(BATCH + 6))
-        )
-
-    asyncio.run(ask())
+    answers(engine.base, [conversation(f"c{n}") for n in range(BATCH + 6)])
     assert sizes == [BATCH, 6]
 
 
-def test_a_failing_batch_fails_whoever_asked(zero_adapter: Path, monkeypatch):
-    engine = Engine(zero_adapter)
+def test_a_card_without_room_answers_in_halves(engine: Engine, monkeypatch):
+    import torch
 
-    def broken(conversations, *, adapted):
-        raise RuntimeError("out of memory")
+    sizes = []
+
+    def small(weights, rows, **more):
+        sizes.append(len(rows))
+        if len(rows) > 2:
+            raise torch.OutOfMemoryError
+        return write(weights, rows, **more)
+
+    asked = [conversation(c) for c in COLUMNS]
+    whole = answers(engine.base, asked)
+    monkeypatch.setattr("datagen.local_model.write", small)
+    assert answers(engine.base, asked) == whole
+    assert sizes == [8, 4, 2, 2, 4, 2, 2]
+
+
+def test_a_failing_batch_fails_whoever_asked(engine: Engine, monkeypatch):
+    def broken(asked, *, adapted):
+        raise RuntimeError("out of order")
 
     monkeypatch.setattr(engine, "complete", broken)
-    with pytest.raises(RuntimeError, match="out of memory"):
-        asyncio.run(engine.base.reply(conversation("x"), session="s"))
+    (error,) = answers(engine.base, [conversation("x")])
+    assert isinstance(error, RuntimeError)
 
 
-def test_no_adapter_and_no_base(tmp_path: Path, zero_adapter: Path):
+def test_what_a_path_names(tmp_path: Path, zero_adapter: Path):
+    assert find(str(zero_adapter.parent)).adapter == zero_adapter
+    assert find(str(BASE)) == find("bundled:tiny")
+    assert find("org/name").base == "org/name"
     with pytest.raises(NotFound, match="no adapter"):
-        adapter_folder(tmp_path)
-    config = (zero_adapter / "adapter_config.json").read_text()
-    (tmp_path / "adapter_config.json").write_text(config.replace(str(BASE), str(tmp_path / "gone")))
+        find(str(tmp_path))
+    with pytest.raises(NotFound, match="no bundled model"):
+        find("bundled:huge")
+
+
+@pytest.fixture
+def copy(tmp_path: Path, zero_adapter: Path) -> Path:
+    return Path(shutil.copytree(zero_adapter, tmp_path / "run" / "adapter"))
+
+
+def edit(copy: Path, **values) -> None:
+    file = copy / "adapter_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | values))
+
+
+def test_a_run_elsewhere_with_the_bundled_base_finds_the_one_here(copy: Path, tmp_path: Path):
+    gone = str(tmp_path / "gone")
+    edit(copy, base_model_name_or_path=gone)
     with pytest.raises(ModelUnavailable, match="gone"):
-        Engine(tmp_path)
+        Engine(find(str(copy)))
+    assert find(str(copy), "bundled:tiny").base == str(BASE)
+    (copy.parent / "job.json").write_text(json.dumps({"model": "bundled:tiny"}))
+    assert find(str(copy.parent)).base == str(BASE)
+
+
+def test_another_adapter_in_the_same_place_is_another_model(copy: Path):
+    from safetensors.torch import load_file, save_file
+
+    before = name_of(find(str(copy)))
+    file = copy / "adapter_model.safetensors"
+    save_file({name: tensor + 1 for name, tensor in load_file(file).items()}, file)
+    assert name_of(find(str(copy))) != before
+
+
+def test_damaged_adapters_are_refused(copy: Path):
+    file = copy / "adapter_model.safetensors"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-100])
+    with pytest.raises(ModelUnavailable, match="not whole") as refused:
+        find(str(copy))
+    assert "tensor data is cut" in refused.value.faults[0]
+    file.write_bytes(whole)
+    edit(copy, r=4)
+    with pytest.raises(ModelUnavailable, match="not whole") as refused:
+        find(str(copy))
+    assert "not of rank 4" in refused.value.faults[0]
+
+
+def test_an_adapter_of_another_base_is_refused(copy: Path, engine: Engine):
+    base = engine.loaded.weights.base_model.model
+    shape = {"shape": [2, 999]}
+    odd = {
+        "base_model.model.model.layers.0.mlp.up_proj.lora_A.weight": shape,
+        "base_model.model.model.layers.99.mlp.up_proj.lora_A.weight": shape,
+    }
+    faults = misfits(base, odd)
+    assert "in_features 999, in the base 128" in faults[0]
+    assert faults[1] == "the base has no model.layers.99.mlp.up_proj"
+    edit(copy, base_model_name_or_path="org/made-for")
+    with pytest.raises(ModelUnavailable, match="made for org/made-for, not for org/other"):
+        find(str(copy), "org/other")

@@ -1,0 +1,91 @@
+"""Who is evaluated: weights here, a model behind an API, and the teacher as ceiling."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from datagen.evaluate import Contender
+from datagen.outcome import CEILING, MODEL
+
+if TYPE_CHECKING:
+    from datagen.local_model import LocalModel
+    from datagen.local_weights import Place
+
+LEDGER = "calls.jsonl"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What the command line names. `flags` are those of `teacher.settings`; `place` None: `model` is
+    behind the API. `tokens` None: 256 a reply here, the API's setting there.
+    """
+
+    model: str
+    place: Place | None
+    ceiling: str | None = None
+    tokens: int | None = None
+    temperature: float = 0.0
+    flags: dict[str, Any] = field(default_factory=dict)
+
+
+def is_remote(model: str, flags: dict[str, Any]) -> bool:
+    """Whether a model is behind the API that the flags name: an address is given, and no such path."""
+    return "base_url" in flags and not Path(model).exists()
+
+
+@contextmanager
+def contenders(asked: Asked, ledger: Path) -> Iterator[list[Contender]]:
+    """Base and adapter, or the one model, and the ceiling. Calls are kept in `ledger`, none is paid twice.
+
+    Raises what loading weights raises, and what opening an account raises.
+    """
+    with ExitStack() as stack:
+        found = []
+        if asked.place is not None:
+            found += _local(asked, asked.place)
+        else:
+            found.append(stack.enter_context(_behind_api(asked, asked.model, MODEL, ledger)))
+        if asked.ceiling is not None:
+            beside = ledger.with_name(f"ceiling-{ledger.name}")
+            found.append(stack.enter_context(_behind_api(asked, asked.ceiling, CEILING, beside)))
+        yield found
+
+
+def _local(asked: Asked, place: Place) -> list[Contender]:
+    from datagen.local_model import TOKENS, Engine, Writing
+
+    writing = Writing(tokens=asked.tokens or TOKENS, temperature=asked.temperature)
+    sampling = {"max_tokens": writing.tokens, "temperature": writing.temperature}
+    engine = Engine(place, writing)
+
+    def contender(label: str, model: LocalModel) -> Contender:
+        return Contender(label=label, model=model, sampling=sampling)
+
+    if engine.adapter is None:
+        return [contender(MODEL, engine.base)]
+    return [contender("base", engine.base), contender("adapter", engine.adapter)]
+
+
+@contextmanager
+def _behind_api(asked: Asked, model: str, label: str, ledger: Path) -> Iterator[Contender]:
+    from datagen.teacher.account import open_account
+    from datagen.teacher.settings import load
+
+    flags = {"temperature": asked.temperature, **asked.flags}
+    if asked.tokens is not None:
+        flags["max_tokens"] = asked.tokens
+    if model:
+        flags["teacher_model"] = model
+    settings = load(flags).model_copy(update={"audit_model": None, "question_gen_model": None})
+    with open_account(settings, ledger=ledger) as account:
+        yield Contender(
+            label=label,
+            model=account.teacher,
+            sampling=account.sampling,
+            concurrency=settings.concurrency,
+            connected=account.connected,
+        )

@@ -1,0 +1,182 @@
+"""Weights on disk or hub: which a path names, whether an adapter fits its base, and loading them.
+
+Needs the `train` extra (torch, transformers, peft); the checks before loading do not.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import trainer.contract
+from trainer.contract import libraries
+from trainer.contract.errors import ModelUnavailable, NotFound, NotInstalled
+from trainer.contract.manifest import check_adapter, hash_file, safetensors_header
+
+WEIGHTS = "adapter_model.safetensors"
+CONFIG = "adapter_config.json"
+BUNDLED = "bundled:"
+PREFIX = "base_model.model."
+SIDES = {".lora_A.weight": ("in_features", 1), ".lora_B.weight": ("out_features", 0)}
+SHOWN = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where weights lie: a base (folder or hub id, with the hub's revision), and perhaps an adapter."""
+
+    base: str
+    revision: str | None = None
+    adapter: Path | None = None
+
+    @property
+    def tokenizer(self) -> str:
+        """The adapter's folder carries the frozen chat template; base and adapter both use it."""
+        return str(self.adapter or self.base)
+
+
+def adapter_folder(path: Path) -> Path:
+    """The adapter in `path`: the folder itself, or `adapter/` in a run folder. Raises NotFound."""
+    for folder in (path, path / "adapter"):
+        if (folder / CONFIG).is_file():
+            return folder
+    raise NotFound(
+        f"{path}: no adapter in it",
+        f"give a run folder, a folder with {CONFIG}, or a whole model with config.json",
+    )
+
+
+def find(model: str, base: str | None = None) -> Place:
+    """What `model` names: run or adapter folder, model folder, `bundled:` name or hub id.
+
+    `base` says where an adapter's base model lies now, if not where it was. Raises NotFound, and
+    ModelUnavailable for an adapter that is not whole or was made for another base.
+    """
+    path = Path(model)
+    if model.startswith(BUNDLED):
+        return Place(base=str(_bundled(model)))
+    if (path / "config.json").is_file():
+        return Place(base=model)
+    if not path.exists() and not path.is_absolute() and not model.startswith((".", "~")):
+        return Place(base=model)
+    return _adapted(adapter_folder(path), base)
+
+
+def _adapted(folder: Path, base: str | None) -> Place:
+    if faults := check_adapter(folder):
+        raise ModelUnavailable(
+            f"{folder}: the adapter is not whole",
+            "copy it again; if it stays so, train again",
+            faults=faults,
+        )
+    config = json.loads((folder / CONFIG).read_text("utf-8"))
+    made_for = str(config["base_model_name_or_path"])
+    if base is None:
+        return Place(
+            base=_still_there(made_for, folder), revision=config.get("revision"), adapter=folder
+        )
+    if not Path(base).exists() and not Path(made_for).is_absolute() and base != made_for:
+        raise ModelUnavailable(
+            f"{folder}: made for {made_for}, not for {base}", f"leave --base out, or say {made_for}"
+        )
+    place = str(_bundled(base)) if base.startswith(BUNDLED) else base
+    return Place(base=place, adapter=folder)
+
+
+def _still_there(made_for: str, folder: Path) -> str:
+    """The base, of a run elsewhere with the bundled model the bundled one here."""
+    job = folder.parent / "job.json"
+    if Path(made_for).is_absolute() and not Path(made_for).exists() and job.is_file():
+        named = str(json.loads(job.read_text("utf-8")).get("model"))
+        if named.startswith(BUNDLED):
+            return str(_bundled(named))
+    return made_for
+
+
+def _bundled(name: str) -> Path:
+    (package,) = trainer.contract.__path__
+    folder = Path(package).parent / name.removeprefix(BUNDLED) / "model"
+    if not (folder / "config.json").is_file():
+        raise NotFound(f"no bundled model {name}", "bundled:tiny is shipped")
+    return folder
+
+
+def name_of(place: Place) -> str:
+    """The adapter by its content, so that another one in the same place is another model."""
+    if place.adapter is None:
+        return place.base
+    return f"{place.base} + adapter {hash_file(place.adapter / WEIGHTS).sha256[:12]}"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """`weights` is the base, with the adapter around it where there is one."""
+
+    weights: Any
+    tokenizer: Any
+    device: str
+
+
+def load(place: Place) -> Loaded:
+    """Raises NotInstalled, and ModelUnavailable where base, adapter and template do not go together."""
+    libraries.prepare_environment()
+    try:
+        libraries.import_bitsandbytes()
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer, logging
+    except ImportError as error:
+        raise NotInstalled(
+            f"{error.name} is not installed", "to run a local model: pip install '.[train,datagen]'"
+        ) from error
+    logging.disable_progress_bar()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    dtype = torch.bfloat16 if device == "cuda" else torch.float32
+    try:
+        weights = AutoModelForCausalLM.from_pretrained(
+            place.base, revision=place.revision, dtype=dtype
+        )
+        tokenizer = AutoTokenizer.from_pretrained(place.tokenizer)
+    except Exception as error:
+        raise ModelUnavailable(
+            f"model {place.base}: {' '.join(str(error).split())[:300]}",
+            "it has to be whole, on disk or on a reachable hub",
+        ) from error
+    if tokenizer.chat_template is None:
+        raise ModelUnavailable(
+            f"{place.tokenizer} has no chat template", "evaluate an instruct model"
+        )
+    if place.adapter is not None:
+        weights = _around(weights, place, place.adapter)
+    return Loaded(weights.to(device).eval(), tokenizer, device)
+
+
+def _around(base: Any, place: Place, folder: Path) -> Any:
+    from peft import PeftModel
+
+    if faults := misfits(base, safetensors_header(folder / WEIGHTS)):
+        raise ModelUnavailable(
+            f"{folder}: the adapter does not fit {place.base}",
+            "it was made for another base: name that one with --base",
+            faults=faults[:SHOWN],
+        )
+    return PeftModel.from_pretrained(base, folder)
+
+
+def misfits(base: Any, tensors: dict[str, Any]) -> list[str]:
+    """Which of an adapter's tensors have no place, or one of another width, in the base."""
+    faults = []
+    for name, tensor in tensors.items():
+        for side, (width, axis) in SIDES.items():
+            if not name.endswith(side):
+                continue
+            module = name.removeprefix(PREFIX).removesuffix(side)
+            try:
+                found = getattr(base.get_submodule(module), width)
+            except AttributeError:
+                faults.append(f"the base has no {module}")
+                continue
+            if found != tensor["shape"][axis]:
+                faults.append(f"{module}: {width} {tensor['shape'][axis]}, in the base {found}")
+    return faults
