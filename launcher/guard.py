@@ -55,21 +55,29 @@ def watch(folder: Path, *, world: World, view: View) -> None:
     run = runs.at(folder)
     with world.api(world.variable(RUNPOD)) as api:
         while (what := rented(journal.read(run.journal))) is not None and not what.released:
-            if world.now() >= what.gone_by + LATE:
-                with suppress(Fault):
+            # A pod that was never seen up may have nobody inside who acts.
+            due = what.gone_by + (LATE if what.up is not None else 0.0)
+            if world.now() >= due:
+                # A full disk, where nothing can be noted, must not keep a pod alive.
+                with suppress(Fault, OSError):
                     act(run, what, api, world=world, view=view)
                     return
                 world.sleep(AGAIN)
             else:
-                world.sleep(min(LOOK, max(1.0, what.gone_by + LATE - world.now())))
+                world.sleep(min(LOOK, max(1.0, due - world.now())))
 
 
 def act(run: Run, what: Rented, api: Api, *, world: World, view: View) -> None:
-    """Release a pod that is fetched; stop one that may hold a result. Never waits for the lock."""
+    """Release a pod that holds nothing, or that is fetched; stop one that may hold a result.
+
+    Never waits for the lock. Where deleting was chosen, a pod that has stopped by itself is kept all the
+    same: it does so with a complete result.
+    """
     settings = Settings.model_validate(
         runs.summary(run, journal.read(run.journal)).get("settings", {})
     )
-    if what.fetched or settings.on_deadline == "delete":
+    unwanted = settings.on_deadline == "delete" and not _stopped(what, api)
+    if what.fetched or what.up is None or unwanted:
         try:
             with runs.hold(run, world=world) as log:
                 release(
@@ -77,15 +85,20 @@ def act(run: Run, what: Rented, api: Api, *, world: World, view: View) -> None:
                 )
             return
         except Locked:
-            view.say("the journal is held: releasing without it")
             for pod_id in pods_of(what, api):
                 api.release(pod_id)
+            view.say("the journal is held: released without it")
             return
     for pod_id in pods_of(what, api):
         pod = api.pod(pod_id)
         if pod is not None and pod.status not in {"EXITED", "TERMINATED"}:
-            view.say(f"{time.ctime(world.now())}: stopping pod {pod_id}, past its deadline")
             if api.stop(pod_id).status not in {"EXITED", "TERMINATED"}:
                 world.sleep(1.0)
                 if (now := api.pod(pod_id)) is not None and now.status == "RUNNING":
                     raise ApiUnavailable(f"pod {pod_id} does not stop")
+            view.say(f"{time.ctime(world.now())}: stopped pod {pod_id}, past its deadline")
+
+
+def _stopped(what: Rented, api: Api) -> bool:
+    found = [api.pod(pod_id) for pod_id in pods_of(what, api)]
+    return any(pod is not None and pod.status == "EXITED" for pod in found)

@@ -138,7 +138,7 @@ class RunPod:
         search = rent.Renting(run, self.scene, self.api, log, self._offer, image, public)
         try:
             search.rent(without=without)
-        except Fault:
+        except (Fault, OSError):
             self._settle(run, log)
             raise
         what = rented(log.entries)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 
 from launcher import transfer
 from launcher.errors import ConnectionLost, NoCapacity, PodFailed, PodRefused
@@ -185,7 +186,8 @@ class PodWork:
         try:
             self._bring_up()
         except Exception:
-            self._api.stop(self._pod_id)
+            with suppress(NotFound):  # without a job to finish it has deleted itself
+                self._api.stop(self._pod_id)
             raise
 
     # While it trains

@@ -18,15 +18,21 @@ SETTLED = 0.8  # share of the reckoned cost from which a bill counts as whole
 def release(run: Run, scene: Scene, api: Api, log: Log, *, reason: str) -> None:
     """Delete every pod of the run and confirm that none is left; again is no error.
 
-    Raises ``ApiUnavailable`` when that cannot be confirmed: the journal then says that one may live.
+    Raises ``ApiUnavailable`` when that cannot be confirmed: the journal then says that one may live;
+    ``OSError`` when they are gone, and that cannot be written down.
     """
     what = rented(log.entries)
     if what is None or what.released:
         return
-    with log.effect("release", pod=what.pod, reason=reason):
+    try:
+        with log.effect("release", pod=what.pod, reason=reason):
+            for pod_id in pods_of(what, api):
+                scene.view.say(f"releasing pod {pod_id}")
+                api.release(pod_id)
+    except OSError:
         for pod_id in pods_of(what, api):
-            scene.view.say(f"releasing pod {pod_id}")
             api.release(pod_id)
+        raise
     key_file(run, scene.world).unlink(missing_ok=True)
 
 

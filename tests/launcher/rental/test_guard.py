@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 
 from launcher import guard, runs, status
-from launcher.errors import KeyRejected
+from launcher.errors import ApiUnavailable, KeyRejected, PodFailed
 from launcher.journal import read
 from launcher.rental import verbs
 from launcher.rental.names import Name, machine_id, rented
 from launcher.stop import stop
 from launcher.train import Request, preview
-from tests.launcher.rental.account import KEY
+from tests.launcher.rental.account import BEGIN, KEY
 from trainer.contract import manifest
 from trainer.contract import pod as border
 from trainer.contract.errors import Interrupted, NotFound, TrainingFailed, Usage
@@ -60,6 +60,32 @@ def test_the_guard_deletes_where_that_was_chosen(project, account, world, view, 
     what = rented(read(run.journal))
     assert what is not None
     assert what.released
+
+
+def test_the_guard_keeps_a_pod_that_stopped_by_itself(project, account, world, view, begin, run):
+    world.press = lambda: any(m.steps == 2 for m in account.machines.values())
+    with pytest.raises(Interrupted):
+        begin(on_deadline="delete")
+    world.press = lambda: False
+    (machine,) = account.machines.values()
+    account.end(machine, "EXITED")  # as it does with a complete result, whatever was chosen
+    guard.watch(run.folder, world=world, view=view)
+    assert machine.status == "EXITED"
+
+
+def test_the_guard_deletes_a_pod_that_never_came_up_at_its_deadline(
+    account, world, view, begin, run
+):
+    account.bad_hosts = {gpu.id: ["pulling image"] for gpu in account.gpus}
+    world.press = lambda: account.time > BEGIN + 60
+    account.release = lambda _: (_ for _ in ()).throw(ApiUnavailable("not now"))
+    with pytest.raises(PodFailed):
+        begin()
+    del account.release
+    guard.watch(run.folder, world=world, view=view)
+    (machine,) = account.machines.values()
+    assert machine.status == "TERMINATED"
+    assert told(machine).gone_by <= account.time < told(machine).gone_by + 1
 
 
 def test_the_guard_acts_though_a_launcher_hangs_with_the_lock(

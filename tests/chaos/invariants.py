@@ -1,0 +1,167 @@
+"""What must hold after any schedule."""
+
+import hashlib
+import json
+import re
+
+from launcher import runs
+from launcher.errors import EXIT_CODES
+from launcher.journal import read
+from launcher.rental.names import WOKEN, Name, rented
+from tests.chaos.cloud import Cloud
+from tests.chaos.laptop import Laptop, Process
+from tests.chaos.pod import Pod
+from tests.chaos.schedule import Schedule
+from trainer.contract import errors
+
+STOP = 60.0
+"""Seconds that a stop may take: plan.SLACK."""
+AGAIN = 400.0
+"""Seconds until a pod that was refused its stop has asked again."""
+KNOWN = {0, *EXIT_CODES.values(), *errors.EXIT_CODES.values()}
+
+
+def broken(cloud: Cloud, laptop: Laptop, run: runs.Run, schedule: Schedule) -> list[str]:
+    kept = [pod for pod in cloud.pods.values() if not nobody_left(pod, laptop)]
+    faults = [text for pod in kept for text in billed(cloud, pod)]
+    faults += within_the_cap(cloud, schedule, kept)
+    faults += results(cloud, laptop, run)
+    faults += journal(cloud, laptop, run)
+    faults += [text for process in laptop.processes for text in messages(process)]
+    return faults
+
+
+def at_home(pod: Pod, run: runs.Run) -> bool:
+    """Whether a finished adapter of the pod lies in the run folder, byte for byte; True without one."""
+    if pod.finished is None:
+        return True
+    for folder in (run.adapter, *run.folder.glob("attempt-*/adapter")):
+        found = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.glob("*")}
+        if found == pod.finished:
+            return True
+    return False
+
+
+def excused(cloud: Cloud, instant: float) -> float:
+    """When a stop that is due at ``instant`` must have happened, with the API as it was."""
+    until = instant + STOP
+    troubled = [(t.since, min(t.until, instant + 3600)) for t in cloud.troubles if t.since]
+    for since, end in sorted([*cloud.outages, *troubled]):
+        if since < until and end > instant:
+            until = max(until, end + AGAIN)
+    few = any(not t.since for t in cloud.troubles)
+    return until + AGAIN * few
+
+
+def nobody_left(pod: Pod, laptop: Laptop) -> bool:
+    """Whether no supervisor ever came to life in the pod, and none was there outside at its deadline.
+
+    What no promise covers: "as far as the pod may act on itself".
+    """
+    due = pod.settings.gone_by
+    asleep = any(since - STOP < due < until for since, until in laptop.clock.nights)
+    killed = any(guard.actor.dead for guard in laptop.guards)
+    return pod.starts == 0 and (asleep or killed)
+
+
+def billed(cloud: Cloud, pod: Pod) -> list[str]:
+    """No GPU past the deadline."""
+    faults = []
+    gone_by = pod.settings.gone_by
+    for number, (since, until) in enumerate(pod.held):
+        assert since is not None
+        due = gone_by if number == 0 else max(gone_by, since + WOKEN)
+        if until is None and cloud.clock.time < due:
+            continue
+        end = until if until is not None else cloud.clock.time
+        if end > excused(cloud, due):
+            faults.append(f"{pod.id} was billed {end - due:.0f} s past its deadline ({pod.status})")
+    return faults
+
+
+def within_the_cap(cloud: Cloud, schedule: Schedule, kept: list[Pod]) -> list[str]:
+    cap = float(schedule.settings["--max-cost"])
+    cost = slack = 0.0
+    for pod in kept:
+        for number, (since, until) in enumerate(pod.held):
+            end = until if until is not None else cloud.clock.time
+            if number == 0:
+                cost += (end - (since or 0.0)) / 3600 * cloud.rate(pod)
+        due = pod.settings.gone_by
+        slack += (excused(cloud, due) - due) / 3600 * cloud.rate(pod)
+    if cost > cap * 1.02 + slack:
+        return [f"${cost:.3f} were billed, the cap is ${cap:.2f} (and ${slack:.3f} of excuses)"]
+    return []
+
+
+def results(cloud: Cloud, laptop: Laptop, run: runs.Run) -> list[str]:
+    """Every finished adapter is at home, or on a stopped pod that the user is told of."""
+    faults = [
+        f"{pod.id} was deleted by {by} with an adapter that is not at home"
+        for pod, by, home in cloud.deletes
+        if not home and not thrown_away(laptop)
+    ]
+    last = {pod: text for pod in cloud.pods for text in [laptop.processes[-1].text] if pod in text}
+    for pod in cloud.pods.values():
+        if pod.status == "TERMINATED" or at_home(pod, run):
+            continue
+        if pod.status != "EXITED":
+            faults.append(f"{pod.id} is {pod.status} with an adapter that is not at home")
+        elif pod.id not in last:
+            faults.append(f"{pod.id} is stopped with an adapter, and launch reap does not say so")
+        elif pod is [*cloud.pods.values()][-1]:
+            faults.append(f"the adapter on {pod.id} was not brought home by launch fetch")
+    return faults
+
+
+def thrown_away(laptop: Laptop) -> bool:
+    """Whether the user asked for a pod's end, result or not."""
+    return any("--now" in p.argv or (p.argv[0] == "reap" and p.argv[1:]) for p in laptop.processes)
+
+
+def journal(cloud: Cloud, laptop: Laptop, run: runs.Run) -> list[str]:
+    """Readable; every effect has its outcome, or a later one has; no pod lives that it does not know."""
+    if not run.journal.exists():
+        return ["pods without a journal"] if cloud.pods else []
+    faults = []
+    for number, text in enumerate(run.journal.read_bytes().split(b"\n")[:-1], 1):
+        try:
+            json.loads(text)
+        except ValueError:
+            faults.append(f"journal.jsonl:{number} cannot be read: {text[:60]!r}")
+    entries = read(run.journal)
+    runs.summary(run, entries)
+    what = rented(entries)
+    for pod in cloud.pods.values():
+        name = Name.parse(pod.name)
+        if name is None or what is None or pod.name not in what.names:
+            faults.append(f"{pod.id} ({pod.name}) is not in the journal")
+        elif pod.status in {"PROVISIONING", "STARTING", "RUNNING"}:
+            faults.append(f"{pod.id} is {pod.status} long after everything")
+    if what is not None and what.released:
+        left = [p.id for p in cloud.pods.values() if p.status != "TERMINATED"]
+        told = laptop.processes[-1].text
+        faults += [
+            f"released by the journal, and {pod} is there" for pod in left if pod not in told
+        ]
+    return faults
+
+
+def messages(process: Process) -> list[str]:
+    """A known exit code, a cause, a next step; never a traceback."""
+    shown = f"launch {' '.join(process.argv)}"
+    if process.code is None:
+        return []
+    text = process.text
+    faults = []
+    if process.code not in KNOWN:
+        faults.append(f"{shown} ends with {process.code}: {text[-300:]!r}")
+    if "Traceback" in text or "internal error" in text:
+        faults.append(f"{shown} shows {text[-300:]!r}")
+    if process.code not in {0, 130}:
+        end = text[text.rfind("error:") :] if "error:" in text else ""
+        if not re.search(r"^  -> \S", end, re.MULTILINE):
+            faults.append(f"{shown} names no next step: {text[-300:]!r}")
+    if "CANARY" in text:
+        faults.append(f"{shown} shows a secret")
+    return faults
