@@ -14,6 +14,7 @@ VERBS = {
     "train": "train an adapter, and follow it",
     "demo": "the whole story on this machine, in a few minutes",
     "check": "what a job would train on: masks, lengths, rows that are there twice",
+    "export": "make one model of base and adapter, for Ollama, llama.cpp, the hub",
     "plan": "what a run would take on each card: fit, time, money",
     "ps": "list your runs",
     "logs": "show what a run said",

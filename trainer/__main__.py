@@ -10,7 +10,9 @@ from pathlib import Path
 from trainer import evaluation
 from trainer.contract import libraries
 from trainer.contract.errors import Usage, run_main
+from trainer.contract.exporting import add_flags as add_export_flags
 from trainer.contract.job import Job, add_flags, from_sources, given_flags
+from trainer.contract.manifest import ADAPTER
 from trainer.pipe import is_supervised
 from trainer.salvage import salvage
 from trainer.train import check_installed, train
@@ -83,7 +85,36 @@ def _check(argv: Sequence[str]) -> int:
     return 0
 
 
-VERBS = {"check": _check}
+def _export(argv: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m trainer export",
+        description="Make one model of base and adapter, measure it, and send it on.",
+    )
+    add_export_flags(parser)
+    options = parser.parse_args(argv)
+    if not (options.merge or options.gguf or options.push):
+        raise Usage("nothing is asked for", "give --merge, --gguf or --push")
+    check_installed()
+    libraries.prepare_environment()
+    from trainer import export
+
+    out = options.out or options.run / "merged"
+    if options.merge:
+        losses = export.merge(options.run, out, data=options.data, say=_say)
+        _say(
+            f"loss per trained token on {losses.rows} rows: base {losses.base:.4f}, "
+            f"adapter {losses.adapter:.4f}, merged {losses.merged:.4f}"
+        )
+        _say(f"merged   {out}\nollama   ollama create NAME -f {out / export.MODELFILE}")
+    if options.gguf:
+        _say("\n".join(export.gguf_commands(out, options.gguf)))
+    if options.push:
+        folder = out if options.merge else options.run / ADAPTER
+        export.push(folder, options.push, send=not options.dry_run, say=_say)
+    return 0
+
+
+VERBS = {"check": _check, "export": _export}
 
 
 def _main(argv: Sequence[str] | None) -> int:

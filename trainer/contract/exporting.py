@@ -1,0 +1,32 @@
+"""The flags of an export, which launcher and trainer both have."""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add what is to be made of a run, and where it goes."""
+    parser.add_argument("run", type=Path, metavar="RUN", help="a run folder")
+    parser.add_argument("--merge", action="store_true", help="write base and adapter as one model")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where (default: RUN/merged)")
+    parser.add_argument(
+        "--data", type=Path, metavar="FILE", help="the run's rows, where they have been moved"
+    )
+    parser.add_argument(
+        "--gguf", metavar="KIND", help="say how a GGUF file is made of the merged model: q4_k_m ..."
+    )
+    parser.add_argument(
+        "--push", metavar="OWNER/NAME", help="send the merged model, or the adapter, to the hub"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="say what --push would send")
+
+
+def given(options: argparse.Namespace) -> Iterator[str]:
+    """Yield the same flags as words of a command, without the run."""
+    for name in ("merge", "dry_run"):
+        if getattr(options, name):
+            yield f"--{name.replace('_', '-')}"
+    for name in ("out", "data", "gguf", "push"):
+        if (value := getattr(options, name)) is not None:
+            yield from (f"--{name}", str(value))

@@ -1,0 +1,199 @@
+"""A finished run as one model: the adapter merged into its unquantised base, measured, and published.
+
+The merged folder is loaded again from disk, and its loss on the run's own rows must be the adapter's.
+"""
+
+import gc
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trainer import model
+from trainer.contract import libraries, manifest
+from trainer.contract.errors import ModelUnavailable, NotFound, OutputExists, ResultRejected
+from trainer.contract.job import Job
+from trainer.contract.rows import read_rows
+from trainer.data import encode_rows
+from trainer.masks import IGNORED
+from trainer.modelfile import modelfile
+from trainer.templates import learn_format
+
+ROWS = 32
+# bf16 keeps 8 bits of a weight: what rounding the sum of base and adapter may cost, in nats a token.
+TOLERANCE = 0.02
+MODELFILE = "Modelfile"
+PRECISION = "bf16"
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """Mean loss per trained token of the run's first rows, all three in bf16."""
+
+    rows: int
+    base: float
+    adapter: float
+    merged: float
+
+
+def merge(run: Path, out: Path, *, data: Path | None, say: Callable[[str], None]) -> Losses:
+    """Write the merged model of ``run`` to the new folder ``out``, with tokenizer and Modelfile.
+
+    ``data`` are the run's rows where they lie elsewhere now. Raises ``OutputExists``; ``NotFound`` and
+    ``ResultRejected`` for a run or rows that are not what they were, and for a merged model whose loss
+    is not the adapter's.
+    """
+    if out.exists():
+        raise OutputExists(f"{out} exists already", "name a new folder with --out")
+    libraries.import_bitsandbytes()
+    found = manifest.verify(run)
+    job = Job.from_json(run / "job.json")
+    source = model.pin(model.Source(job.model, model.find(job).place, found.revision))
+    max_length = min(job.max_length, source.context or job.max_length)
+    tokenizer, rows = _rows(job, run, data or Path(job.data), found.data_sha256, max_length)
+    device = _device()
+    say(f"merging {run / manifest.ADAPTER} into {source.name} in {PRECISION}")
+    from peft import PeftModel
+
+    base = model.load_base(source, PRECISION, device)
+    base_loss = mean_loss(base, rows)
+    adapted = PeftModel.from_pretrained(base, run / manifest.ADAPTER)
+    adapter_loss = mean_loss(adapted, rows)
+    whole = adapted.merge_and_unload(safe_merge=True)
+    new = out.with_name(f".{out.name}.new")
+    shutil.rmtree(new, ignore_errors=True)
+    chat_format = learn_format(tokenizer)
+    _stop_at(whole, chat_format.stop_id)
+    whole.save_pretrained(new)
+    tokenizer.save_pretrained(new)
+    (new / MODELFILE).write_text(modelfile(chat_format), encoding="utf-8")
+    del base, adapted, whole
+    gc.collect()
+    place = model.Source(job.model, str(new), None)
+    merged_loss = mean_loss(model.load_base(place, PRECISION, device), rows)
+    losses = Losses(len(rows), base_loss, adapter_loss, merged_loss)
+    if not abs(merged_loss - adapter_loss) <= TOLERANCE:
+        raise ResultRejected(
+            f"the merged model's loss is {merged_loss:.4f}, and the adapter's {adapter_loss:.4f}",
+            f"serve base and adapter instead; what was merged is in {new}",
+        )
+    (new / "README.md").write_text(card(source, losses), encoding="utf-8")
+    new.rename(out)
+    return losses
+
+
+def _rows(
+    job: Job, run: Path, data: Path, sha256: str, max_length: int
+) -> tuple[Any, list[tuple[list[int], list[int]]]]:
+    """The tokenizer that the run saved, and (ids, labels) of the first rows as it was trained on them."""
+    try:
+        rows = read_rows(data)
+    except NotFound:
+        raise NotFound(
+            f"{data} is not there, and the merged model is measured on it", "say where with --data"
+        ) from None
+    if rows.sha256 != sha256:
+        raise ResultRejected(
+            f"{data} is not what {run} was trained on", "name the rows with --data"
+        )
+    tokenizer = model.load_tokenizer(
+        model.Source(job.model, str((run / manifest.ADAPTER).absolute()), None)
+    )
+    examples = encode_rows(
+        data, rows, learn_format(tokenizer), max_length=max_length, overlong=job.overlong
+    )
+    shown = examples.dataset().select(range(min(ROWS, len(examples.lengths))))
+    return tokenizer, [(row["input_ids"], row["labels"]) for row in shown]
+
+
+def _device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def mean_loss(network: Any, rows: Sequence[tuple[list[int], list[int]]]) -> float:
+    """Return the mean loss per trained token; a row's first token is predicted by nothing."""
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    network.eval()
+    total, count = 0.0, 0
+    with torch.no_grad():
+        for ids, labels in rows:
+            batch = torch.tensor([ids], device=network.device)
+            wanted = torch.tensor(labels[1:], device=network.device)
+            trained = wanted != IGNORED
+            logits = network(input_ids=batch, use_cache=False).logits[0, :-1][trained].float()
+            total += float(cross_entropy(logits, wanted[trained], reduction="sum"))
+            count += int(trained.sum())
+    return total / count
+
+
+def _stop_at(network: Any, stop_id: int) -> None:
+    """Let generation end where a turn does, whatever the base model stopped at."""
+    config = network.generation_config
+    ends = config.eos_token_id
+    known = ends if isinstance(ends, list) else [] if ends is None else [ends]
+    if stop_id not in known:
+        config.eos_token_id = [*known, stop_id]
+
+
+def push(folder: Path, repository: str, *, send: bool, say: Callable[[str], None]) -> None:
+    """Send ``folder`` to a private repository of the hub, made if it is not there; or only say what."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    size = sum(path.stat().st_size for path in files)
+    where = (
+        f"https://huggingface.co/{repository} (private): {len(files)} files, {size / 1e6:.1f} MB"
+    )
+    if not send:
+        say(f"would send to {where}")
+        for path in files:
+            say(f"  {path.relative_to(folder)}")
+        return
+    from huggingface_hub import HfApi
+
+    api = HfApi()
+    try:
+        api.create_repo(repository, private=True, exist_ok=True)
+        api.upload_folder(repo_id=repository, folder_path=folder)
+    except Exception as error:  # noqa: BLE001 - the hub's client lets its HTTP library's errors through
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ModelUnavailable(
+            f"{repository} cannot be written: {reason}",
+            "check the connection, and that HF_TOKEN may write",
+        ) from None
+    say(f"sent to {where}")
+
+
+def gguf_commands(folder: Path, kind: str) -> list[str]:
+    """The two commands of llama.cpp that make a GGUF file; its converter is in no package index."""
+    whole = folder / "model-bf16.gguf"
+    name = kind.upper()
+    return [
+        "git clone https://github.com/ggml-org/llama.cpp && pip install -r llama.cpp/requirements.txt",
+        f"python llama.cpp/convert_hf_to_gguf.py {folder} --outtype bf16 --outfile {whole}",
+        f"llama-quantize {whole} {folder / f'model-{name}.gguf'} {name}",
+    ]
+
+
+def card(source: model.Source, losses: Losses) -> str:
+    """The merged model's card."""
+    revision = f", revision `{source.revision}`" if source.revision else ""
+    return f"""---
+base_model: {source.place}
+library_name: transformers
+tags: [sft]
+---
+# {Path(source.name).name}, fine-tuned
+
+A LoRA adapter merged into `{source.name}`{revision}, in {PRECISION}. Its chat template is the one that it
+was trained with.
+
+| loss per trained token, {losses.rows} rows of the training data, {PRECISION} | |
+| --- | --- |
+| base | {losses.base:.4f} |
+| base and adapter | {losses.adapter:.4f} |
+| merged | {losses.merged:.4f} |
+"""
