@@ -80,10 +80,10 @@ def line(event: events.Event) -> str:
         case events.Plan():
             dropped = f" ({event.dropped_rows:,} dropped: too long)" * bool(event.dropped_rows)
             return (
-                f"plan: {event.device}, {event.precision}, {event.steps:,} steps of "
-                f"{event.passes:g} passes of up to {event.pass_tokens:,} tokens\n"
-                f"      {event.rows:,} rows{dropped}, {event.trained_tokens:,} of "
-                f"{event.tokens:,} tokens trained, {event.trainable_parameters:,} parameters learn"
+                f"plan: {event.device}, {event.precision}, {event.steps:,} steps, passes of up to "
+                f"{event.pass_tokens:,} tokens\n"
+                f"      {event.rows:,} rows{dropped}, {event.trainable_parameters:,} parameters learn\n"
+                f"      {event.trained_tokens:,} of {event.tokens:,} tokens an epoch are trained"
             )
         case events.Data():
             return ""

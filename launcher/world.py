@@ -157,6 +157,13 @@ class World:
                 "its own message stands above",
             )
 
+    def hand_over(self, command: Sequence[str]) -> int:
+        """Run ``command`` on the user's terminal in our place; return its exit code.
+
+        Whatever went wrong it has said itself.
+        """
+        return subprocess.run(command, stdin=subprocess.DEVNULL, check=False).returncode
+
     def signal(self, pid: int, number: signal.Signals, *, group: bool = False) -> None:
         """Send a signal; a process that is gone already is no error."""
         try:

@@ -143,7 +143,8 @@ def encode_rows(
         raise BadData(f"{path} cannot be trained on: {count}", "correct the rows", faults=faults)
     if not examples.lengths:
         raise BadData(
-            f"{path}: every row is longer than {max_length} tokens", "raise max_length, or split"
+            f"{path}: every row is longer than {max_length} tokens",
+            "allow longer ones with --set max_length=N, or --set overlong=split",
         )
     return examples
 

@@ -1,6 +1,7 @@
 """What a run says: events for machines, lines for people, both also in the log."""
 
 import math
+import os
 import time
 from collections import deque
 from collections.abc import Callable
@@ -22,6 +23,7 @@ class Reporter:
         self._say = say
         self._log = log
         self._shown = -math.inf
+        self._said_in_log = _is_stdout(log)
 
     def emit(self, event: Event) -> None:
         self._writer.emit(event)
@@ -29,7 +31,8 @@ class Reporter:
     def line(self, text: str) -> None:
         """Tell people, and keep it in the log."""
         self._say(text)
-        self.note(text)
+        if not self._said_in_log:
+            self.note(text)
 
     def note(self, text: str) -> None:
         """Keep ``text`` in the log alone."""
@@ -84,3 +87,11 @@ class Rates:
             (trained_tokens - before[2]) / seconds,
             seconds / max(step - before[0], 1),
         )
+
+
+def _is_stdout(log: Path) -> bool:
+    """Whether what is said goes to the log anyway: the launcher starts the trainer that way."""
+    try:
+        return os.path.samestat(os.fstat(1), log.stat())
+    except OSError:
+        return False

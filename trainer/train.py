@@ -221,7 +221,7 @@ def _train(
     )
     _announce(job, prepared, loop, reporter)
     if mark:
-        reporter.line(f"resuming after step {mark.step}")
+        reporter.phase("resume", f"after step {mark.step}")
     started = time.monotonic()
     stop.in_loop = True
     loop.run(checkpoint)
@@ -277,7 +277,9 @@ def _announce(job: Job, prepared: "Prepared", loop: Any, reporter: Reporter) -> 
     )
     reporter.phase(
         "train",
-        f"{plan.steps} steps of {job.batch_size} rows (about {plan.passes:g} passes "
-        f"of up to {plan.pass_tokens} tokens), {examples.tokens} tokens an epoch, {examples.trained_tokens} of "
-        f"them trained; {trainable} trainable parameters, {plan.precision} on {plan.device_name}",
+        f"{plan.steps} steps of {job.batch_size} rows, {plan.precision} on {plan.device_name}",
+    )
+    reporter.line(
+        f"{examples.tokens:,} tokens an epoch, {examples.trained_tokens:,} of them trained; "
+        f"{trainable:,} parameters learn"
     )

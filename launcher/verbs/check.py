@@ -24,5 +24,4 @@ def run(options: argparse.Namespace) -> int:
         path = Path(folder) / "job.json"
         path.write_text(job.to_json(), encoding="utf-8")
         as_json = ["--json"] if options.json else []
-        world.finish(world.python("trainer", "check", str(path), *page, *as_json))
-    return 0
+        return world.hand_over(world.python("trainer", "check", str(path), *page, *as_json))

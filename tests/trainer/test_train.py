@@ -248,7 +248,7 @@ def test_stopped_and_resumed_equals_uninterrupted(finished, tmp_path, stop_after
         run(job)
     stop_after(0)
     lines = run(job, resume=True)
-    assert f"resuming after step {saved.step}" in lines
+    assert f"resume: after step {saved.step}" in lines
     assert losses_of(job.output) == losses_of(output)
     assert largest_difference(job.output, output) == 0.0
     mine, theirs = (events_of(o, events.Step)[-1] for o in (job.output, output))
@@ -386,7 +386,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(finished, tmp_path, monkeypatch):
             run(job)
     assert events_of(job.output, events.Failed)[-1].exit_code == 8
     lines = run(job, resume=True)
-    assert "resuming after step 3" in lines
+    assert "resume: after step 3" in lines
     assert largest_difference(job.output, output) == 0.0
 
 

@@ -8,13 +8,14 @@ from trainer.contract.job import Job
 def test_the_trainer_judges_the_resolved_job(monkeypatch, tmp_path):
     seen = []
 
-    def finish(self, command, *, quiet=False):
+    def hand_over(self, command):
         seen.append((command, Job.from_json(Path(command[command.index("check") + 1]))))
+        return 3 if "--json" in command else 0
 
-    monkeypatch.setattr(World, "finish", finish)
+    monkeypatch.setattr(World, "hand_over", hand_over)
     page = str(tmp_path / "page.html")
     assert cli.main(["check", "--recipe", "tiny", "--data", "d.jsonl", "--html", page]) == 0
-    assert cli.main(["check", "--json"]) == 0
+    assert cli.main(["check", "--json"]) == 3  # its own exit code, and no message beside its own
     (command, job), (plain, _) = seen
     assert command[-2:] == ["--html", page]
     assert plain[-1] == "--json"
