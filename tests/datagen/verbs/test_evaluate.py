@@ -1,0 +1,208 @@
+"""`datagen evaluate` whole: weights here, a model behind an API, the ceiling, kills, judging again."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from datagen.cli import main
+from datagen.episode import read_episodes, write_episodes
+from datagen.generate import Task, attempt_all
+from datagen.prompts.render import as_reply
+from datagen.questions.teach import scripted_teacher
+from tests.openrouter.server import KEY, OpenRouter
+
+ROOT = Path(__file__).parents[3]
+TINY = ROOT / "trainer" / "tiny" / "model"
+
+
+@pytest.fixture
+def episodes(tasks: list[Task], tmp_path: Path) -> Path:
+    made = attempt_all(
+        tasks, scripted_teacher(tasks, seed=0), seed=0, journal=tmp_path / "made.jsonl"
+    )
+    write_episodes(tmp_path / "test.jsonl", made)
+    return tmp_path / "test.jsonl"
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A run folder whose adapter does nothing."""
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = tmp_path / "run"
+    config = LoraConfig(r=2, target_modules="all-linear", task_type="CAUSAL_LM")
+    model = get_peft_model(AutoModelForCausalLM.from_pretrained(TINY), config)
+    model.save_pretrained(folder / "adapter")
+    AutoTokenizer.from_pretrained(TINY).save_pretrained(folder / "adapter")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "project").mkdir()
+    monkeypatch.chdir(tmp_path / "project")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("OPENROUTER_API_KEY", KEY)
+    monkeypatch.setenv("SFT_DATAGEN_OPENROUTER", "yes")
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+
+
+@pytest.fixture
+def fake(tasks: list[Task]):
+    """Knows every question's solution."""
+    codes = {task.question.text: task.question.code for task in tasks}
+
+    def brain(messages) -> str:
+        code = next(c for text, c in codes.items() if messages[1]["content"].endswith(text))
+        return as_reply(code or "")
+
+    with OpenRouter(brain=brain) as server:
+        yield server
+
+
+def evaluated(capsys, *arguments: object) -> Any:
+    assert main(["evaluate", *map(str, arguments), "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def refused(capsys, *arguments: object) -> tuple[int, str]:
+    code = main(["evaluate", *map(str, arguments)])
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    return code, captured.err
+
+
+def test_a_run_folder_as_the_trainer_asks_and_its_transcripts_again(
+    run: Path, episodes: Path, capsys, tmp_path: Path
+):
+    found = evaluated(capsys, "--model", run, "--episodes", episodes, "--out", run)
+    whole = json.loads((run / "comparison.json").read_text())
+    assert found == whole
+    assert (found["n"], found["difference"], found["mcnemar_p"]) == (13, 0.0, 1.0)
+    assert "no difference can be told" in found["verdict"]
+    assert found["models"]["adapter"].startswith(f"{found['models']['base']} + adapter ")
+    code, text = refused(capsys, "--model", run, "--episodes", episodes)
+    assert code == 5
+    assert "already there" in text
+    # Judged again and compared again, with no model.
+    again = tmp_path / "again"
+    for name in ("base", "adapter"):
+        out = again / "evaluation" / f"{name}.jsonl"
+        saved = run / "evaluation" / f"{name}.jsonl"
+        assert main(["score", str(saved), "--out", str(out)]) == 0
+        table = read_episodes(out)[0].tables[0]
+        assert (out.parent / table.path).resolve() == (episodes.parent / "shop.csv").resolve()
+    shutil.rmtree(run / "adapter")
+    capsys.readouterr()
+    assert main(["compare", str(again), "--out", str(again / "comparison.json")]) == 0
+    assert json.loads((again / "comparison.json").read_text()) == whole
+
+
+def test_a_whole_model_alone_is_measured(episodes: Path, capsys, tmp_path: Path):
+    out = tmp_path / "out"
+    found = evaluated(capsys, "--model", TINY, "--episodes", episodes, "--out", out, "--limit", 3)
+    assert found == json.loads((out / "result.json").read_text())
+    assert (found["n"], found["model"]) == (3, str(TINY))
+    assert not (out / "comparison.json").exists()
+    code, text = refused(capsys, "--model", TINY, "--episodes", episodes)
+    assert code == 2
+    assert "--out FOLDER" in text
+
+
+def test_a_model_behind_an_api_is_paid_once(episodes: Path, fake, capsys, tmp_path: Path):
+    model = next(iter(fake.models))
+    common = ["--model", model, "--episodes", episodes, "--out", tmp_path / "out"]
+    common += ["--base-url", fake.url, "--max-cost", 1, "--tokens", 500]
+    found = evaluated(capsys, *common)
+    assert (found["model"], found["accuracy"]) == (model, 1.0)
+    assert found["effort"]["cost_per_correct"] > 0
+    asked = fake.asked
+    assert evaluated(capsys, *common, "--overwrite")["accuracy"] == 1.0
+    assert fake.asked == 2 * asked  # --overwrite asks again
+    (tmp_path / "out" / "result.json").unlink()
+    (tmp_path / "out" / "evaluation" / "model.jsonl").unlink()
+    assert evaluated(capsys, *common)["accuracy"] == 1.0
+    assert fake.asked == 2 * asked  # what was paid for is in the ledger
+
+
+def test_the_ceiling_beside_base_and_adapter(run, episodes, fake, capsys):
+    model = next(iter(fake.models))
+    found = evaluated(
+        capsys, "--model", run, "--episodes", episodes, "--ceiling", model, "--base-url", fake.url,
+        "--max-cost", 1, "--tokens", 500, "--limit", 4, "--floor",
+    )  # fmt: skip
+    assert (found["ceiling"]["model"], found["ceiling"]["accuracy"]) == (model, 1.0)
+    assert found["floor"]["adapter"]["n"] == 4
+    assert main(["compare", str(run)]) == 0
+    told = capsys.readouterr().out
+    assert f"ceiling: {model} 1.000 of 4" in told
+    assert "floor (tables emptied), 4 questions: base 0.000" in told
+
+
+def test_killed_anywhere_it_repeats_no_finished_question(run, episodes, tmp_path: Path):
+    """SIGKILL as soon as something is on disk; the second run asks the rest."""
+    transcript = run / "evaluation" / "base.jsonl"
+    command = [sys.executable, "-m", "datagen", "evaluate", "--model", str(run)]
+    command += ["--episodes", str(episodes), "--turns", "1"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+    def start() -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
+            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+
+    first = start()
+    while first.poll() is None and not (transcript.exists() and transcript.stat().st_size):
+        time.sleep(0.002)
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    kept = transcript.read_bytes()
+    kept = kept[: kept.rfind(b"\n") + 1]
+    assert kept
+    second = start()
+    _, error = second.communicate()
+    assert second.returncode == 0, error.decode()
+    whole = transcript.read_bytes()
+    assert whole.startswith(kept)
+    asked = [episode.question.id for episode in read_episodes(transcript)]
+    assert len(asked) == len({*asked}) == 13
+    assert json.loads((run / "comparison.json").read_text())["n"] == 13
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "said"),
+    [
+        (["--seeds", "3"], 2, "--seeds asks again and hears the same"),
+        (["--model", "./nowhere"], 11, "no adapter in it"),
+        (["--base", "bundled:huge"], 11, "no bundled model"),
+        (["--episodes", "gone.jsonl"], 11, "gone.jsonl: no such file"),
+    ],
+)
+def test_what_cannot_be_evaluated(run, episodes, capsys, flags, code, said):
+    found, text = refused(capsys, "--model", run, "--episodes", episodes, *flags)
+    assert found == code
+    assert said in text
+    assert not (run / "evaluation").exists()
+
+
+def test_episodes_of_another_version_and_changed_tables(run, episodes: Path, capsys):
+    lines = episodes.read_text()
+    episodes.write_text(lines.replace('{"v":1', '{"v":9', 1))
+    code, text = refused(capsys, "--model", run, "--episodes", episodes)
+    assert code == 3
+    assert "test.jsonl:1: v: version 9, this datagen reads 1" in text
+    episodes.write_text(lines)
+    (episodes.parent / "shop.csv").write_text("city\nUlm\n")
+    code, text = refused(capsys, "--model", run, "--episodes", episodes)
+    assert code == 3
+    assert "has changed since" in text
+    assert not (run / "evaluation").exists()
