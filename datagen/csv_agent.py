@@ -112,10 +112,10 @@ def read(path: Path) -> list[Imported]:
     if faults or not found:
         raise BadData(
             f"{path}: {len(faults)} lines are not csv-agent episodes"
-            if faults
-            else f"{path}: no episode in it",
+            if found
+            else f"{path}: no csv-agent episode in it",
             "the present shape has gold_trace, that of 2025 teacher_gold_trace",
-            faults=faults,
+            faults=faults if found else faults[:1],
         )
     return found
 

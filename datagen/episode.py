@@ -277,7 +277,13 @@ def read_episodes(path: Path) -> list[Episode]:
                 if where == "v"
                 else first["msg"]
             )
-            faults.append(f"{path}:{number}: {where}: {what}")
+            faults.append(f"{path}:{number}: {where or 'line'}: {what}")
+    if faults and not episodes:
+        raise BadData(
+            f"{path}: no line of it is an episode",
+            "make episodes with: datagen episodes TABLE.csv --out FOLDER",
+            faults=faults[:1],
+        )
     if faults:
         raise BadData(
             f"{path}: {len(faults)} lines are no episodes",

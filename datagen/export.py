@@ -16,6 +16,7 @@ from typing import Any
 
 from datagen.episode import Episode, Trace, Turn
 from datagen.shape import trace_shape
+from trainer.contract.errors import BadData, Usage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +47,12 @@ def export(
     """Write the rows of the verified episodes to `path`, whole or not at all.
 
     With `rejected`, also a right and a wrong attempt at one question as preference rows (TRL's
-    prompt, chosen, rejected).
+    prompt, chosen, rejected). Raises BadData where no row is left, and Usage for a path that is a
+    folder.
     """
+    for given in filter(None, (path, rejected)):
+        if given.is_dir():
+            raise Usage(f"{given} is a folder", "name the file to write")
     rules, left_out = rules or Rules(), Counter[str]()
     pairs: list[dict[str, Any]] = []
     chosen: list[tuple[Episode, Trace]] = []
@@ -56,6 +61,12 @@ def export(
         chosen += [(episode, trace) for trace in good]
         pairs += _pairs(episode, good)
     kept = _capped(chosen, rules, left_out)
+    if not kept:
+        raise BadData(
+            "no row is left to export",
+            "look at the episodes with: datagen inspect EPISODES",
+            faults=[f"{times} left out: {reason}" for reason, times in (+left_out).items()],
+        )
     _write(path, (row(episode, trace) for episode, trace in kept))
     if rejected is not None:
         _write(rejected, pairs)

@@ -110,7 +110,8 @@ class Client:
             return "check the model's name, its settings and the address"
         if self.secret is None:
             return "it may want a key: --key-name NAME says which variable holds it"
-        return f"the key used is {self.secret.name} from {self.secret.source}"
+        place = "" if self.secret.name in self.secret.source else f"{self.secret.name} in "
+        return f"the key was found in {place}{self.secret.source}: put one there that is accepted"
 
     def _key(self) -> str:
         return self.secret.value if self.secret else "none"

@@ -107,6 +107,20 @@ def test_inspect_without_an_id_lists_what_there_is(tmp_path: Path, capsys):
     assert printed == [each.id for each in EPISODES]
 
 
+def test_a_file_that_holds_no_episodes_is_named_once(tmp_path: Path, capsys):
+    (tmp_path / "t.csv").write_text("a;b\n1;2\n3;4\n")
+    assert main(["inspect", str(tmp_path / "t.csv")]) == 3
+    said = capsys.readouterr().err
+    assert "no line of it is an episode" in said
+    assert "t.csv:1: line: Invalid JSON" in said
+    assert "t.csv:2" not in said
+    write_episodes(tmp_path / "e.jsonl", EPISODES)
+    with (tmp_path / "e.jsonl").open("a") as file:
+        file.write("{}\n" * 2)
+    assert main(["inspect", str(tmp_path / "e.jsonl")]) == 3
+    assert "e.jsonl:5: " in capsys.readouterr().err
+
+
 def test_the_card_publishes_the_audit():
     asked = episode(1, verified=True)
     audits = [

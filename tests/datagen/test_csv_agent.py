@@ -69,6 +69,9 @@ def test_each_line_in_neither_shape_is_named(folder: Path):
     assert all(
         f"{path}:{line}:" in fault for line, fault in zip((2, 3), caught.value.faults, strict=True)
     )
+    with pytest.raises(BadData, match="no csv-agent episode in it") as caught:
+        read(write(folder, {"question": {}}, {"question": {}}))
+    assert len(caught.value.faults) == 1
     with pytest.raises(NotFound):
         read(folder / "none.jsonl")
 

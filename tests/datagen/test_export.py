@@ -9,6 +9,7 @@ from datagen.generate import Task, attempt_all
 from datagen.models import ScriptedTeacher
 from datagen.prompts.render import as_reply, opening
 from datagen.questions.basic import script
+from trainer.contract.errors import BadData, Usage
 from trainer.contract.rows import read_rows
 
 
@@ -106,3 +107,12 @@ def test_the_folder_is_made(tmp_path: Path):
     export([episode(1, attempt("submit(1)"))], path, rejected=pairs)
     assert len(path.read_text().splitlines()) == 1
     assert pairs.is_file()
+
+
+def test_no_row_and_a_folder_are_refused_and_nothing_is_written(tmp_path: Path):
+    with pytest.raises(BadData, match="no row is left") as refused:
+        export([episode(1, attempt("submit(1)"), verified=False)], tmp_path / "rows.jsonl")
+    assert [*refused.value.faults] == ["1 left out: episode not verified"]
+    with pytest.raises(Usage, match="is a folder"):
+        export([episode(1, attempt("submit(1)"))], tmp_path / "r", rejected=tmp_path)
+    assert not [*tmp_path.iterdir()]

@@ -162,6 +162,8 @@ EXIT_CODES: dict[str, int] = {
 }
 INTERNAL_ERROR = 1
 BROKEN_PIPE = 141
+# What a path that someone named can be, and a program cannot help.
+UNUSABLE = (FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
 
 
 def report(fault: Fault) -> str:
@@ -205,6 +207,9 @@ def run_main(inner: Callable[[Sequence[str] | None], int], argv: Sequence[str] |
     except Exception as error:  # noqa: BLE001 - the outermost shell: nothing may pass it unexplained
         if isinstance(error, OSError) and is_no_space(error):
             return _failed(report(no_space(error)), NoSpace.exit_code)
+        if isinstance(error, UNUSABLE) and error.filename:
+            found = Usage(f"{error.filename}: {error.strerror}", "choose another path, or clear it")
+            return _failed(report(found), found.exit_code)
         what = f"{type(error).__name__}: {error}".splitlines()[0]
         return _failed(
             f"internal error: {what}\n  -> set SFT_TRACEBACK=1 to see where", INTERNAL_ERROR

@@ -216,8 +216,10 @@ def test_what_is_refused_before_the_first_call(settings, ledger, changes, fault,
 
 def test_an_unknown_key_is_refused_before_the_first_call(fake, settings, ledger):
     fake.key = "sk-other"
-    with pytest.raises(TeacherRefused, match="HTTP 401: User not found"):
+    with pytest.raises(TeacherRefused, match="HTTP 401: User not found") as refused:
         asked(settings(), ledger)
+    assert refused.value.hint.startswith("the key was found in environment variable OPENROUTER_API")
+    assert "put one there that is accepted" in refused.value.hint
 
 
 def test_opting_out_of_distillable_text_is_loud(fake, settings, ledger):

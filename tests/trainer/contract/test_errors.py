@@ -44,6 +44,13 @@ def test_twenty_faults_are_shown_then_a_count():
         (KeyboardInterrupt(), 130, "interrupted\n"),
         (OSError(errno.ENOSPC, "full", "/x"), 8, "the disk is full while writing /x"),
         (OSError(errno.EDQUOT, "full"), 8, "the disk is full"),
+        (
+            FileExistsError(errno.EEXIST, "File exists", "/x"),
+            2,
+            "error: /x: File exists\n  -> choose",
+        ),
+        (PermissionError(errno.EACCES, "Permission denied", "/x"), 2, "error: /x: Permission den"),
+        (PermissionError("of no file"), 1, "internal error: PermissionError"),
         (ZeroDivisionError("1/0"), 1, "internal error: ZeroDivisionError: 1/0\n  -> set SFT_TRACE"),
     ],
 )
