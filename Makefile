@@ -1,9 +1,9 @@
 # make demo   the whole story on this machine        make test   the whole test suite
 # make lint   style and types                        make bench  measurements, as ratios
-# make image  build and push what pods run
+# make image  build and push what pods run           make chaos  1,000 schedules of faults, or SEED=n
 # PYTHON=/path/to/python3.12 make demo               chooses the interpreter for .venv
 
-.PHONY: demo test lint bench image
+.PHONY: demo test lint bench image chaos
 .DEFAULT_GOAL := demo
 
 VENV := .venv
@@ -27,6 +27,9 @@ bench: $(STAMP)
 
 image: $(STAMP)
 	@$(BIN)/launch image
+
+chaos: $(STAMP)
+	@$(BIN)/python -m tests.chaos $(SEED)
 
 # Runs once, and again only when what is to be installed has changed. pip compiles what it
 # installs; our own code is editable, so its bytecode is compiled here.

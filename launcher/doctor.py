@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from launcher import secrets
+from launcher.rental.offer import DRIFT
 from launcher.settings import Resolved
 from launcher.world import World
 from trainer.contract.errors import Fault, Usage
 
 ENOUGH = 2e9  # bytes free for results
-DRIFT = 60.0  # seconds; the deadlines are absolute
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def _key(found: Resolved, world: World) -> Iterator[Finding]:
         if drift is not None:
             yield Finding(
                 "clock",
-                ok=abs(drift) < DRIFT,
+                ok=abs(drift) <= DRIFT,
                 detail=f"{abs(drift):.0f} s {'ahead of' if drift > 0 else 'behind'} RunPod's",
                 remedy="set this machine's clock (timedatectl set-ntp true): deadlines depend on it",
             )

@@ -55,8 +55,8 @@ def watch(folder: Path, *, world: World, view: View) -> None:
     run = runs.at(folder)
     with world.api(world.variable(RUNPOD)) as api:
         while (what := rented(journal.read(run.journal))) is not None and not what.released:
-            # A pod that was never seen up may have nobody inside who acts.
-            due = what.gone_by + (LATE if what.up is not None else 0.0)
+            # A job is handed over only where the pod has proved that it acts by itself.
+            due = what.gone_by + (LATE if what.handed_over else 0.0)
             if world.now() >= due:
                 # A full disk, where nothing can be noted, must not keep a pod alive.
                 with suppress(Fault, OSError):

@@ -10,7 +10,7 @@ from launcher.journal import Entry, of_this_run
 from launcher.machines.scene import Scene
 from launcher.rental import model, rent
 from launcher.rental.names import Rented, key_file, rented, spent
-from launcher.rental.offer import Offer, look, quotes
+from launcher.rental.offer import Offer, check_clock, look, quotes
 from launcher.rental.pod import PodWork
 from launcher.rental.release import release
 from launcher.runpod_api import Api
@@ -135,6 +135,8 @@ class RunPod:
         public = make_key(key)
         if self.scene.interrupts.count:
             raise Interrupted("interrupted before anything was rented")
+        self.api.pods()
+        check_clock(self.api)  # it may have been set since the offer
         search = rent.Renting(run, self.scene, self.api, log, self._offer, image, public)
         try:
             search.rent(without=without)
@@ -162,9 +164,13 @@ class RunPod:
             log.fact("gone", pod=what.pod)
             return None
         stopped = pod is not None and pod.status == "EXITED"
-        if not stopped:
+
+        def guarded() -> None:
             self._guard(run, log)
-        return PodWork(run, what, self.scene, self.api, log, stopped=stopped)
+
+        if not stopped:
+            guarded()
+        return PodWork(run, what, self.scene, self.api, log, stopped=stopped, guard=guarded)
 
     def _image(self, log: Log) -> str:
         """The image to rent with: the one named, the one this run has, or a new one, built and pushed."""

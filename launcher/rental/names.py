@@ -81,6 +81,7 @@ def rented(entries: Sequence[Entry]) -> Rented | None:
     """What a run has rented; None when it never came to that."""
     name, pod = "", None
     facts: dict[str, Any] = {}
+    asleep: dict[str, Any] = {}
     since = 0.0
     up: float | None = None
     names: list[str] = []
@@ -98,8 +99,10 @@ def rented(entries: Sequence[Entry]) -> Rented | None:
                 facts = {**facts, **entry.facts}
             case ("release", "done") | ("gone", "fact"):
                 released = True
-            case "wake", "done":
-                facts = {**facts, "gone_by": entry.time + WOKEN}
+            case "wake", "intent":
+                asleep, facts = facts, {**facts, "gone_by": entry.time + WOKEN}
+            case "wake", "failed":
+                facts = asleep
             case "up", "fact":
                 up = entry.time
             case "start", "done":

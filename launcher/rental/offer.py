@@ -12,6 +12,8 @@ from launcher.machines.scene import Scene
 from launcher.runpod_api import Api
 from trainer.contract.errors import Usage
 
+DRIFT = 60.0  # seconds that this machine's clock may be wrong by; deadlines are absolute
+
 
 @dataclass(frozen=True)
 class Fixed:
@@ -42,6 +44,7 @@ def look(api: Api, scene: Scene, what: Work) -> Offer:
     settings = scene.settings
     wanted = gpus.resolve(settings.gpu)
     catalog = api.catalog(wanted.count)
+    check_clock(api)
     keep(catalog, scene.world)
     wanted = gpus.resolve(settings.gpu, catalog.gpus)
     choice = gpus.candidates(wanted, catalog, min_cuda=settings.cuda)
@@ -61,6 +64,17 @@ def look(api: Api, scene: Scene, what: Work) -> Offer:
             faults=[f"{card}: {reason}" for card, reason in choice.dropped],
         )
     return Offer(wanted, choice, catalog.read_at, what, reach, fixed)
+
+
+def check_clock(api: Api) -> None:
+    """Raise ``Usage`` where this machine's clock is wrong. To be called right after another answer."""
+    drift = api.clock_drift()
+    if drift is not None and abs(drift) > DRIFT:
+        raise Usage(
+            f"this machine's clock is {abs(drift):,.0f} s {'ahead of' if drift > 0 else 'behind'} "
+            "RunPod's: a pod would be told a wrong deadline",
+            "set it, as with: timedatectl set-ntp true",
+        )
 
 
 def quotes(offer: Offer, scene: Scene, *, spent: float) -> list[plan.Quote]:

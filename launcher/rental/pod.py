@@ -33,7 +33,8 @@ STOP = (
 
 class PodWork:
     """``stopped``: the pod was found stopped, with its results on its disk. ``another`` rents a pod in
-    the place of one whose host does not bring it up; it raises when none is left.
+    the place of one whose host does not bring it up; it raises when none is left. ``guard`` sees to it
+    that a pod which is woken has a guard.
     """
 
     pid: int | None = None
@@ -48,10 +49,12 @@ class PodWork:
         *,
         stopped: bool = False,
         another: Callable[[], Rented] | None = None,
+        guard: Callable[[], None] = lambda: None,
     ) -> None:
         self._run = run
         self._take(pod)
         self._another = another
+        self._guard = guard
         self._scene = scene
         self._api = api
         self._log = log
@@ -175,6 +178,7 @@ class PodWork:
                 f"bring them home and delete it with: launch fetch {self._run.id}",
             )
         with self._log.effect("wake", pod=self._pod_id):
+            self._guard()
             try:
                 self._api.start(self._pod_id)
             except NoCapacity as fault:

@@ -1,6 +1,7 @@
 """RunPod's API v2 as the real client meets it, in virtual time and with its faults."""
 
 import json
+from email.utils import formatdate
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
@@ -45,6 +46,7 @@ class Cloud:
         self.pods: dict[str, Pod] = {}
         self.grain = 1.0
         self.troubles: list[Any] = []
+        self.troubles_had: list[Any] = []
         self.outages: list[tuple[float, float]] = []
         self.unseen = 0.0  # seconds that a fresh pod is unknown
         self.none_free: dict[str, int] = {}
@@ -56,6 +58,10 @@ class Cloud:
 
     def down(self) -> bool:
         return any(since <= self.clock.time < until for since, until in self.outages)
+
+    def end_troubles(self) -> None:
+        self.troubles_had += self.troubles
+        self.troubles = []
 
     def on_delete(self, pod: Pod, by: str) -> None:
         self.deletes.append((pod, by, self.home_has(pod)))
@@ -71,6 +77,7 @@ class Cloud:
             raise httpx2.ConnectError("Connection refused")
         trouble = next(filter(None, (t.meet(method, path) for t in self.troubles)), None)
         answer = self.answer(request) if trouble is None else trouble(lambda: self.answer(request))
+        answer.headers["Date"] = formatdate(self.clock.time, usegmt=True)
         self.clock.sleep(LATENCY)
         if self.clock.time - begun > 60:
             raise httpx2.ReadError("the laptop slept")

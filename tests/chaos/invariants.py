@@ -3,16 +3,18 @@
 import hashlib
 import json
 import re
+from collections import Counter
 
 from launcher import runs
 from launcher.errors import EXIT_CODES
-from launcher.journal import read
+from launcher.guard import LATE
+from launcher.journal import Entry, read
 from launcher.rental.names import WOKEN, Name, rented
 from tests.chaos.cloud import Cloud
 from tests.chaos.laptop import Laptop, Process
 from tests.chaos.pod import Pod
 from tests.chaos.schedule import Schedule
-from trainer.contract import errors
+from trainer.contract import errors, manifest
 
 STOP = 60.0
 """Seconds that a stop may take: plan.SLACK."""
@@ -26,7 +28,10 @@ def broken(cloud: Cloud, laptop: Laptop, run: runs.Run, schedule: Schedule) -> l
     faults = [text for pod in kept for text in billed(cloud, pod)]
     faults += within_the_cap(cloud, schedule, kept)
     faults += results(cloud, laptop, run)
-    faults += journal(cloud, laptop, run)
+    killed = any(p.actor.dead for p in (*laptop.processes, *laptop.guards))
+    full = any(fault.name == "home disk full" for fault in schedule.faults)
+    faults += journal(cloud, laptop, run, cut_short=killed or full)
+    faults += outcome(laptop, run)
     faults += [text for process in laptop.processes for text in messages(process)]
     return faults
 
@@ -45,23 +50,24 @@ def at_home(pod: Pod, run: runs.Run) -> bool:
 def excused(cloud: Cloud, instant: float) -> float:
     """When a stop that is due at ``instant`` must have happened, with the API as it was."""
     until = instant + STOP
-    troubled = [(t.since, min(t.until, instant + 3600)) for t in cloud.troubles if t.since]
+    troubled = [(t.since, min(t.until, instant + 3600)) for t in cloud.troubles_had if t.since]
     for since, end in sorted([*cloud.outages, *troubled]):
         if since < until and end > instant:
             until = max(until, end + AGAIN)
-    few = any(not t.since for t in cloud.troubles)
+    few = any(not t.since for t in cloud.troubles_had)
     return until + AGAIN * few
 
 
 def nobody_left(pod: Pod, laptop: Laptop) -> bool:
-    """Whether no supervisor ever came to life in the pod, and none was there outside at its deadline.
+    """Whether no supervisor ever came to life in the pod, and no guard was there outside at its deadline,
+    or none whose clock was right.
 
     What no promise covers: "as far as the pod may act on itself".
     """
     due = pod.settings.gone_by
     asleep = any(since - STOP < due < until for since, until in laptop.clock.nights)
     killed = any(guard.actor.dead for guard in laptop.guards)
-    return pod.starts == 0 and (asleep or killed)
+    return pod.starts == 0 and (asleep or killed or laptop.jumped)
 
 
 def billed(cloud: Cloud, pod: Pod) -> list[str]:
@@ -70,7 +76,7 @@ def billed(cloud: Cloud, pod: Pod) -> list[str]:
     gone_by = pod.settings.gone_by
     for number, (since, until) in enumerate(pod.held):
         assert since is not None
-        due = gone_by if number == 0 else max(gone_by, since + WOKEN)
+        due = gone_by if number == 0 else max(gone_by, since + WOKEN + LATE)
         if until is None and cloud.clock.time < due:
             continue
         end = until if until is not None else cloud.clock.time
@@ -114,13 +120,37 @@ def results(cloud: Cloud, laptop: Laptop, run: runs.Run) -> list[str]:
     return faults
 
 
+def outcome(laptop: Laptop, run: runs.Run) -> list[str]:
+    """The last ``launch fetch`` says 0 exactly where a whole result is at home."""
+    try:
+        whole = manifest.verify(run.folder).complete
+    except errors.Fault:
+        whole = False
+    code = laptop.processes[-2].code
+    if whole == (code == 0):
+        return []
+    return [
+        f"launch fetch ends with {code}, {'with' if whole else 'without'} a whole result at home"
+    ]
+
+
 def thrown_away(laptop: Laptop) -> bool:
     """Whether the user asked for a pod's end, result or not."""
     return any("--now" in p.argv or (p.argv[0] == "reap" and p.argv[1:]) for p in laptop.processes)
 
 
-def journal(cloud: Cloud, laptop: Laptop, run: runs.Run) -> list[str]:
-    """Readable; every effect has its outcome, or a later one has; no pod lives that it does not know."""
+def unsettled(entries: list[Entry]) -> list[str]:
+    """The effects that were begun, and of which it is not said how they ended."""
+    open_: Counter[str] = Counter()
+    for entry in entries:
+        open_[entry.what] += {"intent": 1, "done": -1, "failed": -1, "fact": 0}[entry.stage]
+    return sorted(+open_)
+
+
+def journal(cloud: Cloud, laptop: Laptop, run: runs.Run, *, cut_short: bool) -> list[str]:
+    """Readable; every effect has its outcome unless a process was cut short, and run.json is derived
+    from it; no pod lives that it does not know.
+    """
     if not run.journal.exists():
         return ["pods without a journal"] if cloud.pods else []
     faults = []
@@ -130,7 +160,11 @@ def journal(cloud: Cloud, laptop: Laptop, run: runs.Run) -> list[str]:
         except ValueError:
             faults.append(f"journal.jsonl:{number} cannot be read: {text[:60]!r}")
     entries = read(run.journal)
-    runs.summary(run, entries)
+    derived = json.loads(json.dumps(runs.summary(run, entries)))
+    if not cut_short:
+        faults += [f"the {what} that was begun has no outcome" for what in unsettled(entries)]
+        if json.loads(run.summary.read_bytes()) != derived:
+            faults.append("run.json is not what the journal says")
     what = rented(entries)
     for pod in cloud.pods.values():
         name = Name.parse(pod.name)

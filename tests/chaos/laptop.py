@@ -66,7 +66,7 @@ class Laptop:
     def __init__(self, clock: Clock, cloud: Cloud, folder: Path, rng: Random) -> None:
         self.clock, self.cloud, self.rng = clock, cloud, rng
         self.project, self.state = folder / "project", folder / "state"
-        self.skew, self.full = 0.0, False
+        self.skew, self.full, self.jumped = 0.0, False, False
         self.grain = 1.0
         self.processes: list[Process] = []
         self.guards: list[Process] = []

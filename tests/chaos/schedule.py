@@ -239,6 +239,7 @@ class Strike:
                     pod.cut_at = now
             case "clock jumps":
                 laptop.skew += facts["by"]
+                laptop.jumped = True
             case "home disk full":
                 laptop.full = True
                 self.clock.at(until, lambda: setattr(laptop, "full", False))

@@ -78,7 +78,7 @@ class User:
         self.clock.sleep(max(0.0, self.strike.quiet_from - self.clock.time) + 600)
         self.laptop.skew, self.laptop.kill_at, self.laptop.guard_lives = 0.0, [], True
         self.laptop.cut_bytes, self.laptop.cuts, self.laptop.stalls = [], [], 0
-        self.strike.cloud.troubles.clear()
+        self.strike.cloud.end_troubles()
         self.strike.cloud.none_to_wake = 0
         self.run("fetch", "a")
         self.clock.sleep(3 * 3600)

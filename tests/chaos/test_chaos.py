@@ -12,6 +12,9 @@ FOUND = {
     "a pod that never came up was billed past its deadline": (11, {"launcher killed"}),
     "a woken pod that deleted itself gave a bare 404": (15, {"stopped in the console"}),
     "a full disk at home kept launcher and guard from releasing": (121, {"home disk full"}),
+    "a pod that may not stop itself was left two minutes past its deadline": (201, {"link down"}),
+    "a woken pod had no guard outside": (600, {"reboot"}),
+    "a wrong clock at home made wrong deadlines": (582, {"clock jumps"}),
 }
 
 
