@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from launcher.machines.scene import Scene
-from launcher.rental.names import Rented, key_file, rented, spans, spent
+from launcher.rental.names import Rented, Span, key_file, rented, spans, spent
 from launcher.runpod_api import Api
 from launcher.runs import Log, Run
 from trainer.contract.errors import Fault, NotFound
@@ -42,15 +42,21 @@ def pods_of(what: Rented, api: Api) -> list[str]:
     return list(dict.fromkeys([*([what.pod] if what.pod else []), *found]))
 
 
+def billed(run: Run, log: Log) -> tuple[Rented, list[Span]]:
+    """What a run has rented, all that can be on its bill. Raises ``NotFound`` when that is nothing."""
+    what, pods = rented(log.entries), spans(log.entries)
+    if what is None or not pods:
+        raise NotFound(f"run {run.id} has rented nothing", "there is no bill")
+    return what, pods
+
+
 def receipt(run: Run, scene: Scene, api: Api, log: Log, *, patience: float) -> dict[str, Any]:
     """Ask for the bill of every pod of the run until it is whole or ``patience`` seconds are over.
 
     Writes receipt.json.     ``settled`` is false where the bill lags: ``launch receipt`` asks again.
     """
     world = scene.world
-    what, pods = rented(log.entries), spans(log.entries)
-    if what is None or not pods:
-        raise NotFound(f"run {run.id} has rented nothing", "there is no bill")
+    what, pods = billed(run, log)
     since = datetime.fromtimestamp(pods[0].since - 3600, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     slept = any(e.what == "wake" for e in log.entries)  # no GPU was billed meanwhile
     reckoned = spent(log.entries, world.now())

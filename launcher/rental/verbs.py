@@ -7,7 +7,7 @@ from typing import Any
 from launcher import runs
 from launcher.machines.scene import Scene
 from launcher.reap import reap as let_go
-from launcher.rental.release import receipt, receipt_lines
+from launcher.rental.release import billed, receipt, receipt_lines
 from launcher.secrets import runpod
 from launcher.view import View
 from launcher.world import World
@@ -18,8 +18,10 @@ PATIENCE = 5.0  # seconds
 def ask_receipt(name: str, *, world: World, view: View) -> tuple[dict[str, Any], list[str]]:
     """The bill of a run's newest pod as facts and as lines. Raises ``NotFound`` without a pod."""
     run = runs.find(name, world=world)
-    with world.api(runpod(world).value) as api, runs.hold(run, world=world) as log:
-        facts = receipt(run, Scene(world, view), api, log, patience=PATIENCE)
+    with runs.hold(run, world=world) as log:
+        billed(run, log)  # a run of this machine wants no key
+        with world.api(runpod(world).value) as api:
+            facts = receipt(run, Scene(world, view), api, log, patience=PATIENCE)
     return {"id": run.id, **facts}, receipt_lines(run, facts)
 
 

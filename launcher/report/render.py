@@ -58,7 +58,11 @@ def charts(facts: Facts) -> list[tuple[str, str, dict[str, Any]]]:
         wide &= max(step.loss for step in steps) > 20 * min(step.loss for step in steps)
         found = [
             ("Loss per trained token", "loss", _figure(loss, "step", log=wide)),
-            ("Learning rate", "lr", _figure([_line("", at, [s.lr for s in steps])], "step")),
+            (
+                "Learning rate",
+                "lr",
+                _figure([_line("", at, [s.lr for s in steps])], "step", ticks=".1e"),
+            ),
             (
                 "Tokens a second",
                 "rate",
@@ -85,14 +89,16 @@ def _line(name: str, x: list[int], y: list[float]) -> dict[str, Any]:
     return {"type": "scatter", "mode": "lines", "name": name, "x": x, "y": y}
 
 
-def _figure(data: list[dict[str, Any]], x: str, *, log: bool = False) -> dict[str, Any]:
+def _figure(
+    data: list[dict[str, Any]], x: str, *, log: bool = False, ticks: str = ""
+) -> dict[str, Any]:
     return {
         "data": data,
         "layout": {
             "height": 300,
             "margin": {"t": 10, "r": 10, "l": 60, "b": 45},
             "xaxis": {"title": {"text": x}},
-            "yaxis": {"type": "log"} if log else {},
+            "yaxis": {"type": "log" if log else "linear", "tickformat": ticks},
             "showlegend": len(data) > 1,
             "legend": {"orientation": "h"},
         },

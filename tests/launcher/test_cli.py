@@ -67,6 +67,13 @@ def test_a_failing_run_tells_json_readers_too(launch):
     assert "Traceback" not in done.stderr.splitlines()[0]
 
 
+def test_a_run_of_this_machine_has_no_bill_and_wants_no_key(launch):
+    assert launch("train", "--data", "data.jsonl", "--run-id", "first").returncode == 0
+    asked = launch("receipt", "first")
+    assert asked.returncode == 11
+    assert asked.stderr == "error: run first has rented nothing\n  -> there is no bill\n"
+
+
 def test_ps_and_logs(launch):
     assert launch("ps").stdout == "no runs yet; launch train or launch demo makes one\n"
     launch("train", "--data", "data.jsonl", "--run-id", "first")

@@ -7,6 +7,7 @@ import pytest
 from launcher import report
 from launcher.cli import main
 from launcher.report.facts import collect
+from launcher.report.render import charts
 from launcher.runs import Run
 from tests.launcher.report.made import FORGED, make_run
 from trainer.contract.errors import NotFound
@@ -63,6 +64,12 @@ def test_the_page_loads_nothing_and_forged_text_stays_text(run):
     assert [pair["outcome"] for pair in pairs] == ["won", "lost", "both right", "both wrong"]
     assert pairs[0]["text"] == FORGED
     assert "<mark>submit(1)" in text
+
+
+def test_the_learning_rate_is_not_told_in_millionths(run):
+    axes = {name: figure["layout"]["yaxis"] for _, name, figure in charts(collect(run))}
+    assert axes["lr"]["tickformat"] == ".1e"
+    assert axes["rate"]["tickformat"] == ""
 
 
 def test_a_run_without_events_or_with_torn_transcripts(run):
