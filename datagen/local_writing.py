@@ -1,8 +1,8 @@
 """Conversations to token ids, and token ids to replies: one batch at a time over loaded weights.
 
-The loop is our own because the library's `generate` goes on computing rows that have ended, which in
-batches of 64 is half the work, and its continuous batching (`generate_batch`) is many times slower
-than either on a CPU.
+The loop is our own because the library's `generate` goes on computing rows that have ended: in batches
+of 64 a fifth to nearly half of the work (tests/bench/test_generation.py). Its continuous batching
+(`generate_batch`) did not come to an end on a CPU within many times that.
 """
 
 from __future__ import annotations
