@@ -8,7 +8,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from trainer import checkpoints
+from trainer import checkpoints, heldout
 from trainer.contract import events
 from trainer.contract.errors import TrainingFailed
 from trainer.contract.job import Job
@@ -46,7 +46,9 @@ class RunCallback(TrainerCallback):
         counts: Counts,
         reporter: Reporter,
         stop: StopRequest,
+        evaluates: bool,
     ) -> None:
+        self._evaluates = evaluates
         self._job = job
         self._output = output
         self._mark = mark
@@ -67,6 +69,8 @@ class RunCallback(TrainerCallback):
         last = state.global_step >= state.max_steps
         if due or counted or last or self._stop.asked:
             control.should_save = True
+        if last and self._evaluates:
+            control.should_evaluate = True
         if self._stop.asked:
             control.should_training_stop = True
 
@@ -111,10 +115,20 @@ class RunCallback(TrainerCallback):
         self,
         _args: Any,
         state: Any,
-        _control: Any,
+        control: Any,
         metrics: dict[str, float] | None = None,
         **_kwargs: Any,
     ) -> None:
+        lowest = heldout.best(state.log_history)
+        over = heldout.is_over(state.log_history, self._job.early_stop)
+        if over or (lowest and lowest[0] == state.global_step):
+            control.should_save = True
+        if over and state.global_step < state.max_steps:
+            control.should_training_stop = True
+            self._reporter.line(
+                f"stopping at step {state.global_step}: {self._job.early_stop} evaluations without a "
+                "lower loss"
+            )
         loss = (metrics or {}).get("eval_loss", math.nan)
         if math.isfinite(loss):
             self._reporter.emit(events.Eval(step=state.global_step, loss=loss))
@@ -130,7 +144,10 @@ class RunCallback(TrainerCallback):
             }
         )
         checkpoints.write_mark(self._output / name, mark)
-        checkpoints.rotate(self._output, self._job.checkpoint.keep)
+        lowest = heldout.best(state.log_history)
+        checkpoints.rotate(
+            self._output, self._job.checkpoint.keep, best=lowest[0] if lowest else None
+        )
         self._saved = time.monotonic()
         self._reporter.emit(events.Checkpoint(step=state.global_step, path=name))
 

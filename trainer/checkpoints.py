@@ -56,9 +56,10 @@ def whole(output: Path) -> list[tuple[Path, Mark]]:
     return sorted(found, key=lambda item: item[1].step)
 
 
-def rotate(output: Path, keep: int) -> None:
-    """Delete all but the ``keep`` newest whole checkpoints, and those that are not whole."""
-    kept = {path for path, _ in whole(output)[-keep:]}
+def rotate(output: Path, keep: int, *, best: int | None = None) -> None:
+    """Delete all but the ``keep`` newest whole checkpoints, that of step ``best``, and torn ones."""
+    found = whole(output)
+    kept = {path for path, _ in found[-keep:]} | {path for path, m in found if m.step == best}
     for path in (output / FOLDER).glob("checkpoint-*"):
         if path not in kept:
             shutil.rmtree(path)

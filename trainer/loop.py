@@ -4,6 +4,7 @@ A batch of the data loader is one optimizer step's rows. They are laid end to en
 passes as the device has room for; when it has not, the step is taken again with smaller ones.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -12,12 +13,13 @@ from typing import Any
 import torch
 from peft import LoraConfig
 from peft.helpers import disable_input_dtype_casting
+from peft.optimizers import create_loraplus_optimizer
 from transformers import TrainerCallback, TrainerState
 from transformers.trainer_callback import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
-from trainer import attention, checkpoints
+from trainer import attention, checkpoints, heldout
 from trainer.callbacks import Counts
 from trainer.contract.errors import TrainingFailed
 from trainer.contract.job import Job
@@ -33,7 +35,7 @@ SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_
 Rows = list[dict[str, list[int]]]
 
 
-def arguments(job: Job, plan: Plan, output: Path) -> SFTConfig:
+def arguments(job: Job, plan: Plan, output: Path, *, evaluates: bool) -> SFTConfig:
     """Name every setting on which the result depends; none is left to a default."""
     cuda = plan.device == "cuda"
     return SFTConfig(
@@ -61,7 +63,8 @@ def arguments(job: Job, plan: Plan, output: Path) -> SFTConfig:
         dataset_kwargs={"skip_prepare_dataset": True},
         logging_steps=1,
         logging_nan_inf_filter=False,
-        eval_strategy="epoch" if job.eval_data else "no",
+        eval_strategy="steps" if evaluates else "no",
+        eval_steps=math.ceil(plan.steps / heldout.EVALUATIONS),
         save_strategy="no",
         report_to="none",
         disable_tqdm=True,
@@ -91,6 +94,7 @@ class Loop(SFTTrainer):
         self._counts = counts
         self._warn = warn
         self._note = note
+        self._job = job
         self._precision = prepared.plan.precision
         self.pass_tokens = prepared.plan.pass_tokens
         self._join = DataCollatorForLanguageModeling(
@@ -101,7 +105,7 @@ class Loop(SFTTrainer):
             model=load_base(
                 prepared.source, plan.precision, plan.device, attention=attention.register()
             ),
-            args=arguments(job, plan, output),
+            args=arguments(job, plan, output, evaluates=held_out is not None),
             train_dataset=prepared.examples.dataset(),
             eval_dataset=held_out.dataset() if held_out else None,
             processing_class=prepared.tokenizer,
@@ -110,6 +114,8 @@ class Loop(SFTTrainer):
                 r=job.lora.r,
                 lora_alpha=job.lora.alpha,
                 lora_dropout=job.lora.dropout,
+                use_rslora=job.lora.variant == "rslora",
+                use_dora=job.lora.variant == "dora",
                 target_modules="all-linear",
                 task_type="CAUSAL_LM",
                 revision=prepared.source.revision,
@@ -134,12 +140,37 @@ class Loop(SFTTrainer):
             self.train()
             return
         state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
-        if state.global_step < self.args.max_steps:
+        over = heldout.is_over(state.log_history, self._job.early_stop)
+        if state.global_step < self.args.max_steps and not over:
             self.train(resume_from_checkpoint=str(checkpoint))
         else:
             # The loop would take one step more than was asked for.
             self._load_from_checkpoint(str(checkpoint))
             self.state = state
+
+    def take_best(self) -> tuple[int, float] | None:
+        """Go back to the step with the lowest evaluation loss; return it, and the loss."""
+        lowest = heldout.best(self.state.log_history)
+        if lowest is None or lowest[0] == self.state.global_step:
+            return lowest
+        folder = Path(self.args.output_dir) / f"checkpoint-{lowest[0]}"
+        if not (folder / checkpoints.MARK).exists():
+            return None
+        self._load_from_checkpoint(str(folder))
+        return lowest
+
+    def create_optimizer(self, *args: Any, **kwargs: Any) -> Any:
+        made: Any = self.optimizer  # type: ignore[has-type]
+        if made is None and self._job.lora.plus != 1:
+            self.optimizer = create_loraplus_optimizer(
+                self.model,
+                torch.optim.AdamW,
+                lr=self.args.learning_rate,
+                loraplus_lr_ratio=self._job.lora.plus,
+                loraplus_weight_decay=self.args.weight_decay,
+                fused=True,
+            )
+        return super().create_optimizer(*args, **kwargs)
 
     def passes(self, rows: Rows) -> Iterator[dict[str, Any]]:
         """Join rows into passes of at most ``pass_tokens``, each ready for the model."""

@@ -13,6 +13,7 @@ from trainer.contract.fit import Fit, fit
 from trainer.contract.job import Job
 from trainer.contract.rows import Rows, read_rows
 from trainer.data import Examples, encode_rows
+from trainer.heldout import hold_out
 from trainer.lint import lint
 from trainer.masks import preview
 from trainer.plan import Device, Plan, make_plan
@@ -85,9 +86,17 @@ def prepare(job: Job, rows: Rows, mark: checkpoints.Mark | None, reporter: Repor
             reporter.warn(f"{path}: {message}")
         return examples
 
+    held_out: tuple[Path, Rows] | None = None
+    if job.eval_data:
+        held_out = Path(job.eval_data), read_rows(Path(job.eval_data))
+    else:
+        kept, held = hold_out(rows.rows, share=job.eval_share, seed=job.seed)
+        if held:
+            reporter.note(f"held out for the evaluation loss: {len(held)} of {len(rows.rows)} rows")
+            held_out = Path(job.data), Rows(held, rows.sha256)
+            rows = Rows(kept, rows.sha256)
     examples = encode(Path(job.data), rows)
-    eval_path = Path(job.eval_data) if job.eval_data else None
-    eval_examples = encode(eval_path, read_rows(eval_path)) if eval_path else None
+    eval_examples = encode(*held_out) if held_out else None
     reporter.note("first row, what is trained on in guillemets:\n" + preview(examples.shown[0]))
     reporter.emit(events.Data(lengths=examples.histogram(), shown=examples.shown))
     device = this_device()

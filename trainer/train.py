@@ -208,7 +208,13 @@ def _train(
             f"{this_run.device} with {this_run.pass_tokens}: not bit-exact from here"
         )
     callback = RunCallback(
-        job=job, output=output, mark=this_run, counts=counts, reporter=reporter, stop=stop
+        job=job,
+        output=output,
+        mark=this_run,
+        counts=counts,
+        reporter=reporter,
+        stop=stop,
+        evaluates=prepared.eval_examples is not None,
     )
     loop = Loop(
         job,
@@ -229,10 +235,14 @@ def _train(
     if stop.asked and loop.state.global_step < plan.steps:
         raise Interrupted("interrupted")
     seconds = time.monotonic() - started
+    lowest = loop.take_best()
+    if lowest and lowest[0] < loop.state.global_step:
+        reporter.line(f"the adapter is that of step {lowest[0]}, whose evaluation loss is lowest")
     metrics: dict[str, float | int | None] = {
         **result.losses_of(loop.state.log_history),
+        **({"best_step": lowest[0], "eval_loss": lowest[1]} if lowest else {}),
         "steps": loop.state.global_step,
-        "epochs": round(plan.epochs, 4),
+        "epochs": round(plan.epochs * loop.state.global_step / plan.steps, 4),
         "tokens": counts.tokens,
         "trained_tokens": counts.trained_tokens,
         "rows": len(examples.lengths),

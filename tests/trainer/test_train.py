@@ -485,18 +485,89 @@ def test_bf16_trains_on_a_cpu(base_model, data_file, tmp_path):
     assert found.reload_proof.max_abs_diff == 0.0
 
 
-def test_evaluation_rows_are_measured_after_each_epoch(finished, tmp_path):
+def test_evaluation_rows_are_measured_and_change_nothing_but_when_to_stop(finished, tmp_path):
     _, plain, _ = finished
     held_out = tmp_path / "eval.jsonl"
     write_rows(held_out, 6)
-    job = job_of(plain.model, plain.data, tmp_path / "run", f"eval_data={held_out}", "max_steps=6")
+    job = job_of(plain.model, plain.data, tmp_path / "run", f"eval_data={held_out}", "max_steps=15")
     run(job)
     found = events_of(job.output, events.Eval)
-    assert [e.step for e in found] == [3, 6]
-    assert found[1].loss < found[0].loss
-    quiet = job_of(plain.model, plain.data, tmp_path / "quiet", "max_steps=6")
+    assert [e.step for e in found] == [2, 4, 6, 8, 10, 12, 14, 15]
+    assert found[-1].loss < found[0].loss
+    quiet = job_of(plain.model, plain.data, tmp_path / "quiet", "max_steps=15")
     run(quiet)
-    assert largest_difference(job.output, quiet.output) == 0.0
+    assert losses_of(job.output) == losses_of(quiet.output)
+
+
+@pytest.fixture
+def drifting(finished, tmp_path):
+    """A job whose held-out rows are unlike what is learned: their loss falls, then rises."""
+    _, plain, _ = finished
+    held_out = tmp_path / "eval.jsonl"
+    row = chat(0)
+    row["messages"][2]["content"] = 'print(df["year"].sum())'
+    held_out.write_text(json.dumps(row) + "\n")
+    settings = [f"eval_data={held_out}", "max_steps=40", "early_stop=2", "schedule=constant"]
+    return job_of(plain.model, plain.data, tmp_path / "run", *settings)
+
+
+def test_a_run_ends_when_the_evaluation_loss_rises_and_gives_the_best_step(drifting, tmp_path):
+    from safetensors.torch import load_file
+
+    lines = run(drifting)
+    losses = {e.step: e.loss for e in events_of(drifting.output, events.Eval)}
+    best = min(losses, key=lambda step: losses[step])
+    last = max(losses)
+    assert last < 40
+    assert [step for step in losses if step > best] == [best + 4, best + 8]
+    assert f"stopping at step {last}: 2 evaluations without a lower loss" in lines
+    found = manifest.verify(tmp_path / "run")
+    assert (found.metrics["best_step"], found.metrics["steps"]) == (best, last)
+    assert found.metrics["eval_loss"] == pytest.approx(losses[best])
+    kept = tmp_path / "run" / "checkpoints" / f"checkpoint-{best}" / "adapter_model.safetensors"
+    best_weights, saved = load_file(kept), weights_of(drifting.output)
+    assert all((best_weights[name] == saved[name]).all() for name in saved)
+
+
+def test_a_run_that_was_over_is_finished_and_not_gone_on_with(drifting, tmp_path, monkeypatch):
+    from trainer import result
+
+    with monkeypatch.context() as patch:
+        patch.setattr(result, "prove", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run(drifting)
+    steps = len(losses_of(drifting.output))
+    run(drifting, resume=True)
+    assert len(losses_of(drifting.output)) == steps
+    assert manifest.verify(tmp_path / "run").metrics["best_step"] in range(1, steps)
+
+
+def test_a_share_of_the_rows_is_held_out(base_model, tmp_path):
+    data = tmp_path / "rows.jsonl"
+    write_rows(data, 200)
+    for number, line in enumerate(lines := data.read_text().splitlines()):
+        lines[number] = line.replace("mean of", f"mean {number} of")
+    data.write_text("\n".join(lines) + "\n")
+    job = job_of(base_model, data, tmp_path / "run", "max_steps=2")
+    run(job)
+    (plan,) = events_of(job.output, events.Plan)
+    assert plan.rows == 190
+    assert [e.step for e in events_of(job.output, events.Eval)] == [1, 2]
+    none = job_of(base_model, data, tmp_path / "none", "max_steps=2", "eval_share=0")
+    run(none)
+    assert not events_of(none.output, events.Eval)
+
+
+@pytest.mark.parametrize("setting", ["variant=rslora", "variant=dora", "plus=4"])
+def test_each_variant_of_lora_trains_another_adapter_that_is_proved(finished, tmp_path, setting):
+    output, plain, _ = finished
+    job = job_of(plain.model, plain.data, tmp_path / "run", f"lora.{setting}")
+    run(job)
+    found = manifest.verify(tmp_path / "run")
+    assert found.reload_proof is not None
+    assert found.reload_proof.max_abs_diff < 1e-4
+    assert losses_of(job.output)[-1] < losses_of(job.output)[0] - 0.3
+    assert losses_of(job.output)[-1] != pytest.approx(losses_of(output)[-1], abs=1e-4)
 
 
 def test_the_bundled_model_trains(data_file, tmp_path):

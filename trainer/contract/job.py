@@ -36,6 +36,16 @@ class Lora(_Options):
     r: int = Field(32, ge=1, description="rank of the adapter", json_schema_extra=_flag("--lora-r"))
     alpha: int = Field(32, ge=1, description="scale: the update counts alpha / r")
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the adapter's input")
+    variant: Literal["plain", "rslora", "dora"] = Field(
+        "plain",
+        description="rslora: the update counts alpha / √r, for ranks above 64; dora: size and direction "
+        "apart, for ranks below 16, slower, and vLLM cannot serve it",
+    )
+    plus: float = Field(
+        1.0,
+        ge=1,
+        description="LoRA+: learning rate of B over that of A; 16 may learn faster, in short runs",
+    )
 
 
 class CheckpointEvery(_Options):
@@ -75,7 +85,17 @@ class Job(_Options):
         json_schema_extra=_flag("--data"),
     )
     eval_data: str | None = Field(
-        None, min_length=1, description="rows whose loss is measured after each epoch"
+        None, min_length=1, description="rows whose loss is measured ten times in a run"
+    )
+    eval_share: float = Field(
+        0.05,
+        ge=0,
+        lt=1,
+        description="without eval_data, this share of the rows is held out for it, 128 at most; "
+        "none where that is less than 8",
+    )
+    early_stop: int | None = Field(
+        3, ge=1, description="stop after this many evaluations without a lower loss; null: never"
     )
     evaluate: str | None = Field(
         None,

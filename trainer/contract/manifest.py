@@ -174,6 +174,8 @@ def check_adapter(folder: Path) -> list[str]:
 def _lora_faults(tensors: Mapping[str, Any], rank: int) -> list[str]:
     faults = [] if tensors else ["holds no tensor"]
     for name, tensor in tensors.items():
+        if name.endswith(".lora_magnitude_vector"):  # DoRA
+            continue
         shape = tensor["shape"]
         if name.endswith(".lora_A.weight"):
             partner, side = name.replace(".lora_A.", ".lora_B."), 0

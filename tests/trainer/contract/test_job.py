@@ -144,6 +144,10 @@ def test_every_other_option_counts_in_the_hash():
         "lora.r": 9,
         "lora.alpha": 9,
         "lora.dropout": 0.9,
+        "lora.variant": "dora",
+        "lora.plus": 9,
+        "eval_share": 0.9,
+        "early_stop": 9,
     }
     plain = {"output", "data", "eval_data", "evaluate", "plan.tokens", "plan.recompute"}
     plain |= {name for name, _ in options() if name.startswith("checkpoint.")}
