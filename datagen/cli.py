@@ -20,6 +20,7 @@ from datagen.verbs import (
     split,
     tables,
 )
+from trainer.contract.arguments import Parser
 from trainer.contract.errors import NotInstalled, run_main
 
 VERBS = (
@@ -60,9 +61,7 @@ def _main(argv: Sequence[str] | None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="datagen", description="Verified episodes from CSV files, and evaluation."
-    )
+    parser = Parser(prog="datagen", description="Verified episodes from CSV files, and evaluation.")
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
     for verb in VERBS:
         verb.add(verbs)

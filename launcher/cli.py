@@ -1,11 +1,11 @@
 """The command ``launch``: parse, call, exit code. Each verb is a module of ``launcher.verbs``."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
+from trainer.contract.arguments import Parser
 from trainer.contract.errors import run_main
 
 # A verb without help is for our own use and not listed. Its module is imported only when it is used:
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(argv: Sequence[str] | None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="launch",
         description="Train a LoRA adapter of your own, and see what it is worth.",
         epilog="launch VERB --help tells more. Exit codes are listed in the README.",

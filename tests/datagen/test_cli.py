@@ -37,6 +37,6 @@ def test_failures_have_their_own_codes(tmp_path: Path, capsys):
     assert main(["export", str(bad), "--out", str(tmp_path / "o")]) == 3
     error = capsys.readouterr().err
     assert f"{bad}:1" in error
-    assert f"{bad}:2" in error
+    assert f"{bad}:2" not in error  # a file of something else: one line of it tells enough
     assert main(["evaluate", "--model", str(tmp_path), "--episodes", str(bad)]) == 3
     assert main(["tables", "--out", str(tmp_path), "--invent", "99"]) == 2

@@ -18,7 +18,7 @@ def test_without_a_terminal_there_are_plain_lines_only(launch):
     assert "\x1b" not in done.stdout
     shown = done.stdout.splitlines()
     assert sum(line.startswith("step ") for line in shown) == 2  # first and last of six quick ones
-    assert shown[-3].startswith("adapter ")
+    assert shown[-4].startswith("adapter ")
     assert max(map(len, done.stdout.splitlines())) < 200
 
 

@@ -299,11 +299,7 @@ def test_questions_of_a_file_are_asked_from_wherever_it_lies(
     ],
 )
 def test_what_makes_no_sense_is_refused(table: Path, tmp_path: Path, capsys, arguments, code, said):
-    try:
-        found = main(["episodes", str(table), "--out", str(tmp_path / "out"), *arguments])
-    except SystemExit as stopped:
-        found = stopped.code  # type: ignore[assignment]
-    assert found == code
+    assert main(["episodes", str(table), "--out", str(tmp_path / "out"), *arguments]) == code
     assert said in capsys.readouterr().err
 
 
