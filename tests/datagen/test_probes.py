@@ -67,7 +67,7 @@ def test_without_a_solution_the_rows_stay_and_so_does_the_truth(tasks, tmp_path:
 
 
 def test_a_solution_that_does_not_come_to_the_old_truth_is_left_out(tasks, tmp_path: Path):
-    odd = tasks[0].question.model_copy(update={"code": "submit('nothing')"})
+    odd = tasks[0].question.model_copy(update={"code": "submit(12345)"})
     broken = tasks[1].question.model_copy(update={"code": "1 / 0"})
     changed = [
         Task(question=q, tables=tasks[0].tables, paths=tasks[0].paths) for q in (odd, broken)
