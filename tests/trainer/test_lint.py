@@ -163,3 +163,13 @@ def test_labels_that_train_too_much_or_too_little_are_seen(good):
 
     for change in (drop_stop, train_newline, train_question, drop_turn, shift, drop_start):
         assert with_labels(change) == ["masks"], change.__name__
+
+
+def test_training_on_to_the_next_stop_is_seen(tokenizer_of):
+    chat_format = format_of(tokenizer_of("chatml"))
+    row, plain = encoded(chat_format, [QUESTION, FIRST, AGAIN, SECOND | {"weight": 0}])
+    ids, labels = plain.input_ids, list(plain.labels)
+    start = next(at for at, label in enumerate(labels) if label != IGNORED)
+    end = len(ids) - ids[::-1].index(chat_format.stop_id)
+    labels[start:end] = ids[start:end]
+    assert checks_of(chat_format, row, ids, labels) == ["masks"]
