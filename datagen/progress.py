@@ -58,6 +58,7 @@ class Progress:
     def __enter__(self) -> Self:
         if self.console.is_terminal:
             self.live.start()
+            self.live.update(self.bar.get_renderable(), refresh=True)
         return self
 
     def __exit__(

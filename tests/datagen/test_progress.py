@@ -58,6 +58,13 @@ def test_a_terminal_shows_the_bar_and_the_lines_under_it(seconds):
     assert "yield: [all] 50%" in shown(console)
 
 
+def test_a_terminal_shows_the_bar_before_the_first_one_ends(seconds):
+    console = Console(file=io.StringIO(), force_terminal=True, width=100)
+    with Progress("base", 40, console):
+        assert "base" in shown(console)
+        assert "0/40" in shown(console)
+
+
 def test_nothing_is_said_at_the_end_of_work_that_failed(seconds):
     console = plain()
     with pytest.raises(ValueError, match="x"), Progress("w", 1, console):
