@@ -9,11 +9,12 @@ from launcher.estimate import work
 from launcher.journal import Entry, of_this_run
 from launcher.machines.scene import Scene
 from launcher.rental import model, rent
+from launcher.rental.boot import LOOK
 from launcher.rental.names import Rented, key_file, rented, spent
 from launcher.rental.offer import Offer, check_clock, look, quotes
 from launcher.rental.pod import PodWork
 from launcher.rental.release import release
-from launcher.runpod_api import Api
+from launcher.runpod_api import UNSEEN, Api, Pod
 from launcher.runs import Log, Run
 from launcher.secrets import runpod
 from launcher.ssh import make_key
@@ -153,12 +154,12 @@ class RunPod:
         if what is None or what.released:
             return None
         if what.pod is None:
-            if rent.find_cut_short(what.name, self.scene, self.api, log) is None:
+            if rent.find_cut_short(what, self.scene, self.api, log) is None:
                 return None
             what = rented(log.entries)
             assert what is not None
         assert what.pod is not None
-        pod = self.api.pod(what.pod)
+        pod = self._seen(what.pod, until=what.since + UNSEEN)
         if pod is None and self.api.absent(what.pod):
             self.scene.view.say(f"pod {what.pod} is gone")
             log.fact("gone", pod=what.pod)
@@ -171,6 +172,12 @@ class RunPod:
         if not stopped:
             guarded()
         return PodWork(run, what, self.scene, self.api, log, stopped=stopped, guard=guarded)
+
+    def _seen(self, pod_id: str, *, until: float) -> Pod | None:
+        """The pod; that a fresh one is unknown counts from the instant ``until`` on."""
+        while (pod := self.api.pod(pod_id)) is None and self.scene.world.now() < until:
+            self.scene.world.sleep(LOOK)
+        return pod
 
     def _image(self, log: Log) -> str:
         """The image to rent with: the one named, the one this run has, or a new one, built and pushed."""

@@ -1,17 +1,17 @@
 """Waiting for a pod to come up: pull, boot, host key, SSH port. What fails for good fails at once."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from launcher.errors import PodFailed
 from launcher.machines.scene import Scene
-from launcher.runpod_api import Api, Endpoint, LogLine, Pod
+from launcher.runpod_api import UNSEEN, Api, Endpoint, LogLine, Pod
 from trainer.contract import pod as border
 from trainer.contract.errors import Interrupted, NotFound
 
 LOOK = 2.0  # seconds between two looks at the pod
 PATIENCE = 1500.0  # seconds for pull and boot together
-UNSEEN = 90.0  # seconds that a fresh pod may be unknown to the API
 MOST_BOOTS = 3
 RECENT = 1.0  # seconds of silence after which a log has been read to its end
 READING = 15.0
@@ -43,9 +43,12 @@ class Door:
     boot: int
 
 
-def wait(api: Api, pod_id: str, run_id: str, scene: Scene) -> Door:
+def wait(
+    api: Api, pod_id: str, run_id: str, scene: Scene, *, most_boots: float = MOST_BOOTS
+) -> Door:
     """Follow the pod's log until its host key is told and its port is open.
 
+    Boots are counted over the pod's whole life: for one that is woken, ``most_boots`` is to be no limit.
     Raises ``PodFailed`` with the log's own words, ``BadHost`` where another host may do better,
     ``Interrupted`` after Ctrl-C.
     """
@@ -55,7 +58,7 @@ def wait(api: Api, pod_id: str, run_id: str, scene: Scene) -> Door:
     key: tuple[int, str] | None = None
     pod: Pod | None = None
     try:
-        for line in api.logs(pod_id, quiet=LOOK):
+        for line in _log(api, pod_id, scene, until=begun + UNSEEN):
             if line is not None:
                 key = max(
                     filter(None, (key, border.parse_host_key(line.line, run_id))), default=None
@@ -71,7 +74,7 @@ def wait(api: Api, pod_id: str, run_id: str, scene: Scene) -> Door:
                 _must_live(pod, pod_id, young=now - begun < UNSEEN)
             if key is not None and pod is not None and pod.ssh is not None:
                 return Door(pod.ssh, key[1], key[0])
-            if key is not None and key[0] > MOST_BOOTS:
+            if key is not None and key[0] > most_boots:
                 raise BadHost(
                     f"pod {pod_id} restarts over and over", "its log is in RunPod's console"
                 )
@@ -88,6 +91,17 @@ def wait(api: Api, pod_id: str, run_id: str, scene: Scene) -> Door:
     except NotFound:
         raise BadHost(f"pod {pod_id} vanished while it was starting", "try again") from None
     raise AssertionError
+
+
+def _log(api: Api, pod_id: str, scene: Scene, *, until: float) -> Iterator[LogLine | None]:
+    """The pod's log; that it is unknown counts from the instant ``until`` on."""
+    while True:
+        try:
+            yield from api.logs(pod_id, quiet=LOOK)
+        except NotFound:
+            if scene.world.now() >= until:
+                raise
+        yield None
 
 
 def show(line: LogLine, scene: Scene) -> None:

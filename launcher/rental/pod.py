@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from contextlib import suppress
+from math import inf
 
 from launcher import transfer
 from launcher.errors import ConnectionLost, NoCapacity, PodFailed, PodRefused
@@ -144,8 +145,8 @@ class PodWork:
                 "try again, or another card",
             )
 
-    def _bring_up(self) -> None:
-        door = boot.wait(self._api, self._pod_id, self._run.id, self._scene)
+    def _bring_up(self, *, most_boots: float = boot.MOST_BOOTS) -> None:
+        door = boot.wait(self._api, self._pod_id, self._run.id, self._scene, most_boots=most_boots)
         self._log.fact("up", host=door.endpoint.host, port=door.endpoint.port, boot=door.boot)
         self._reach = Reach(self._api, self._run, self._pod, self._scene, door)
         self._scene.view.say(f"pod {self._pod_id} is up; its host key is the one in its log")
@@ -188,7 +189,7 @@ class PodWork:
                     f"try again later: launch fetch {self._run.id}",
                 ) from None
         try:
-            self._bring_up()
+            self._bring_up(most_boots=inf)
         except Exception:
             with suppress(NotFound):  # without a job to finish it has deleted itself
                 self._api.stop(self._pod_id)

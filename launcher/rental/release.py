@@ -7,7 +7,7 @@ from typing import Any
 
 from launcher.machines.scene import Scene
 from launcher.rental.names import Rented, Span, key_file, rented, spans, spent
-from launcher.runpod_api import Api
+from launcher.runpod_api import UNSEEN, Api
 from launcher.runs import Log, Run
 from trainer.contract.errors import Fault, NotFound
 
@@ -28,7 +28,7 @@ def release(run: Run, scene: Scene, api: Api, log: Log, *, reason: str) -> None:
         with log.effect("release", pod=what.pod, reason=reason):
             for pod_id in pods_of(what, api):
                 scene.view.say(f"releasing pod {pod_id}")
-                api.release(pod_id)
+                api.release(pod_id, unseen=what.since + UNSEEN - scene.world.now())
     except OSError:
         for pod_id in pods_of(what, api):
             api.release(pod_id)

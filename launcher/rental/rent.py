@@ -14,9 +14,9 @@ from launcher.errors import (
     PaymentRequired,
 )
 from launcher.machines.scene import Scene
-from launcher.rental.names import Name, machine_id, rented, spent
+from launcher.rental.names import Name, Rented, machine_id, rented, spent
 from launcher.rental.offer import Fixed, Offer, quote
-from launcher.runpod_api import Api, OutcomeUnknown, Pod, PodRequest
+from launcher.runpod_api import UNSEEN, Api, OutcomeUnknown, Pod, PodRequest
 from launcher.runs import Log, Run
 from trainer.contract import pod as border
 from trainer.contract.errors import Fault, Interrupted
@@ -180,7 +180,7 @@ class Renting:
 
     def _too_dear(self, made: Pod, deal: plan.Quote) -> OverBudget:
         with self.log.effect("release", pod=made.id, reason="dearer than quoted"):
-            self.api.release(made.id)
+            self.api.release(made.id, unseen=UNSEEN)
         return OverBudget(
             f"rented at ${made.rate:.2f}/h where the catalog said ${deal.rate:.2f}/h: released",
             "allow more with --max-cost",
@@ -194,9 +194,10 @@ def goes_on(refused: Fault) -> bool:
     return isinstance(refused, NoCapacity | KeyForbidden | OverBudget)
 
 
-def find_cut_short(name: str, scene: Scene, api: Api, log: Log) -> str | None:
+def find_cut_short(what: Rented, scene: Scene, api: Api, log: Log) -> str | None:
     """Settle a create of which nobody knows what came: the pod's id, or None when none was made."""
-    for wait in SETTLE:
+    name, seen_by = what.name, what.since + UNSEEN
+    for wait in (*SETTLE, max(0.0, seen_by - scene.world.now() - sum(SETTLE))):
         scene.world.sleep(wait)
         pods = api.pods(name)
         if pods:

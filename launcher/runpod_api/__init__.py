@@ -12,12 +12,13 @@ from launcher.runpod_api.answers import (
     Stock,
     Volume,
 )
-from launcher.runpod_api.client import BASE_URL, BASE_URL_VARIABLE, Api, PodRequest
+from launcher.runpod_api.client import BASE_URL, BASE_URL_VARIABLE, UNSEEN, Api, PodRequest
 from launcher.runpod_api.http import OutcomeUnknown
 
 __all__ = [
     "BASE_URL",
     "BASE_URL_VARIABLE",
+    "UNSEEN",
     "Api",
     "BillingRecord",
     "Catalog",

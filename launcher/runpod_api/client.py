@@ -42,6 +42,7 @@ SETTLE = (
     16.0,
 )  # a pod that was made in spite of an error shows up within these
 CREATE_TRIES = 3
+UNSEEN = 90.0  # seconds that a fresh pod may be unknown to the API
 RELEASE_TRIES = 12
 PAGES = 1000
 
@@ -162,7 +163,7 @@ class Api:
         if tried > 1:
             for twin in self.pods(request.name):
                 if twin.id != pod.id:
-                    self.release(twin.id)
+                    self.release(twin.id, unseen=UNSEEN)
         return pod
 
     def stop(self, pod_id: str) -> Pod:
@@ -186,18 +187,20 @@ class Api:
         pod = self.pod(pod_id)
         return (pod is None or pod.status == ABSENT) and all(p.id != pod_id for p in self.pods())
 
-    def release(self, pod_id: str) -> None:
+    def release(self, pod_id: str, *, unseen: float = 0.0) -> None:
         """Delete the pod and return once its absence is confirmed; again is no error.
 
         A delete that was not accepted is repeated, and needs more than one look: a fresh pod can be
-        unknown for a while and live. Raises ``ApiUnavailable`` when the pod does not go.
+        unknown for a while and live. For the next ``unseen`` seconds that it is unknown proves nothing.
+        Raises ``ApiUnavailable`` when the pod does not go.
         """
+        seen_by = self._now() + unseen
         looks = 0
         accepted = False
         for attempt in range(RELEASE_TRIES):
             accepted = self.delete(pod_id) or accepted
             looks = looks + (3 if accepted else 1) if self.absent(pod_id) else 0
-            if looks >= 3:
+            if looks >= 3 and (accepted or self._now() >= seen_by):
                 return
             self._sleep(min(1.0 * 2**attempt, 15.0))
         raise ApiUnavailable(

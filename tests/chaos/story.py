@@ -48,7 +48,8 @@ class Told:
 class User:
     """Runs a command, waits for its end, reads what it says."""
 
-    def __init__(self, laptop: Laptop, strike: Strike, told: Told) -> None:
+    def __init__(self, laptop: Laptop, strike: Strike, told: Told, run: runs.Run) -> None:
+        self.run_folder = run
         self.laptop, self.clock, self.strike, self.told = laptop, laptop.clock, strike, told
         self.left = iter(told.schedule.delays)
 
@@ -83,6 +84,7 @@ class User:
         self.run("fetch", "a")
         self.clock.sleep(3 * 3600)
         self.run("fetch", "a")
+        self.told.faults += invariants.released(self.strike.cloud, self.run_folder)
         self.run("reap")
         self.clock.sleep(7200)
 
@@ -125,7 +127,7 @@ def _play(schedule: Schedule, folder: Path, told: Told) -> None:
         strike.plan(fault)
     with installed(laptop):
         try:
-            User(laptop, strike, told).story(rng)
+            User(laptop, strike, told, run).story(rng)
         except Hung as hung:
             told.faults.append(f"hung: {hung}")
         told.struck, told.steps, told.asked = strike.struck, clock.steps, cloud.asked

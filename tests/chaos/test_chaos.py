@@ -14,6 +14,8 @@ FOUND = {
     "a full disk at home kept launcher and guard from releasing": (121, {"home disk full"}),
     "a pod that may not stop itself was left two minutes past its deadline": (201, {"link down"}),
     "a woken pod had no guard outside": (600, {"reboot"}),
+    "a fresh pod that the API did not show was taken for gone": (825, {"fresh pods unseen"}),
+    "a pod that was woken often could not be fetched from any more": (888, {"foreign host key"}),
     "a wrong clock at home made wrong deadlines": (582, {"clock jumps"}),
 }
 

@@ -216,7 +216,7 @@ class Account:
     def absent(self, pod_id):
         return self.pod(pod_id) is None
 
-    def release(self, pod_id):
+    def release(self, pod_id, *, unseen=0.0):
         self.calls.append(f"release {pod_id}")
         self.end(self.machines[pod_id], "TERMINATED")
 

@@ -78,7 +78,7 @@ def test_the_guard_deletes_a_pod_that_never_came_up_at_its_deadline(
 ):
     account.bad_hosts = {gpu.id: ["pulling image"] for gpu in account.gpus}
     world.press = lambda: account.time > BEGIN + 60
-    account.release = lambda _: (_ for _ in ()).throw(ApiUnavailable("not now"))
+    account.release = lambda _, **named: (_ for _ in ()).throw(ApiUnavailable("not now"))
     with pytest.raises(PodFailed):
         begin()
     del account.release
