@@ -44,6 +44,7 @@ RUN sh /ours/ours.sh
 
 FROM wheels AS code
 COPY --from=ours /ours/data /opt/sft/
+COPY --from=ours /ours/questions /opt/sft/
 COPY --from=ours /ours/datagen /opt/sft/
 COPY --from=ours /ours/trainer /
 WORKDIR /workspace

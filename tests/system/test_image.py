@@ -238,6 +238,9 @@ def test_no_layer_has_a_key_a_cache_or_a_tool_too_many(sft_image):
     assert set(found) <= {"tmp/system.sh"}
 
 
+CHANGED = ("trainer/quiet.py", "datagen/stats.py", "datagen/questions/form.py", "pyproject.toml")
+
+
 def test_a_change_of_one_line_pushes_little(image_settings, scene, engine):
     """Prints what is pushed, compressed, and the table of layers."""
     repository = str(image_settings.image_repo)
@@ -251,7 +254,7 @@ def test_a_change_of_one_line_pushes_little(image_settings, scene, engine):
     for layer in before:
         print(f"{layer.size:>12,}  {layer.made_by[:100]}")
     print(f"{sum(layer.size for layer in before):>12,}  in all")
-    for name in ("trainer/quiet.py", "datagen/stats.py", "pyproject.toml"):
+    for name in CHANGED:
         content, executable = first.files[name]
         content += f"\n# {time.time()}\n".encode()
         changed = replace(first, files={**first.files, name: (content, executable)})
