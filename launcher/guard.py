@@ -10,11 +10,11 @@ from pathlib import Path
 
 from launcher import journal, runs
 from launcher.errors import ApiUnavailable
-from launcher.machines.scene import Scene
 from launcher.rental.names import Rented, rented
 from launcher.rental.release import pods_of, release
 from launcher.runpod_api import BASE_URL_VARIABLE, Api
 from launcher.runs import Run
+from launcher.scene import Scene
 from launcher.secrets import RUNPOD
 from launcher.settings import Settings
 from launcher.view import View

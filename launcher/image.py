@@ -20,7 +20,7 @@ from launcher.view import clock
 from trainer.contract.errors import BadJob, Interrupted, NotFound, Usage
 
 if TYPE_CHECKING:
-    from launcher.machines.scene import Scene
+    from launcher.scene import Scene
 
 PARTS = ("Dockerfile", "constraints.txt", "pyproject.toml", "docker", "trainer", "datagen")
 """What the image is made of; ``.dockerignore`` admits the same."""

@@ -2,8 +2,8 @@
 
 from launcher import runs, status
 from launcher.machines import MACHINES
-from launcher.machines.scene import Scene
 from launcher.rental.names import rented
+from launcher.scene import Scene
 from launcher.train import Outcome, Request, conclude, resolve
 from launcher.view import View
 from launcher.watch import note_end

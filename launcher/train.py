@@ -14,8 +14,8 @@ from typing import Any
 from launcher import runs, status
 from launcher.journal import of_this_run, read
 from launcher.machines import MACHINES, Machine, Work
-from launcher.machines.scene import Scene
 from launcher.runs import Log, Run
+from launcher.scene import Scene
 from launcher.settings import Settings
 from launcher.view import View
 from launcher.watch import note_end, watch

@@ -5,8 +5,8 @@ from contextlib import suppress
 from launcher import status
 from launcher.errors import PodFailed, PodRefused
 from launcher.machines import Work
-from launcher.machines.scene import Scene
 from launcher.runs import Log, Run
+from launcher.scene import Scene
 from trainer.contract import events
 from trainer.contract.errors import Fault, Interrupted
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 
@@ -302,3 +303,25 @@ def test_every_import_is_declared(package):
                 continue
             found = {canonicalize_name(owner) for owner in owners.get(module, [module])}
             assert found & declared, f"{name_of(path)} imports {module}"
+
+
+def test_any_module_can_be_the_first_that_is_imported():
+    """A circle of imports may work from one side and fail from the other, as a user comes from."""
+    modules = [
+        name_of(path).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        for path in SOURCES
+        if path.name != "__main__.py" and name_of(path).startswith("launcher/")
+    ]
+
+    def fault(module: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-c", f"import {module}"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return f"{module}: {done.stderr}" if done.returncode else ""
+
+    with ThreadPoolExecutor(4) as pool:
+        assert [found for found in pool.map(fault, modules) if found] == []

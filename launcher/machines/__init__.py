@@ -7,8 +7,8 @@ from launcher.journal import Entry
 from launcher.machines.docker import Docker
 from launcher.machines.here import Here
 from launcher.machines.runpod import RunPod
-from launcher.machines.scene import Scene
 from launcher.runs import Log, Run
+from launcher.scene import Scene
 from trainer.contract.job import Job
 from trainer.contract.rows import Rows
 

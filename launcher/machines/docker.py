@@ -15,8 +15,8 @@ from typing import Any
 
 from launcher import engine, image
 from launcher.journal import Entry
-from launcher.machines.scene import Scene
 from launcher.runs import Log, Run, is_locked
+from launcher.scene import Scene
 from launcher.secrets import HUGGING_FACE, find
 from trainer.contract import episodes, events
 from trainer.contract.errors import Locked

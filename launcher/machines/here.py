@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from launcher.journal import Entry
-from launcher.machines.scene import Scene
 from launcher.runs import Log, Run, is_locked, lock
+from launcher.scene import Scene
 from launcher.world import Child, World
 from trainer.contract import events
 from trainer.contract.errors import Locked, NotInstalled

@@ -7,7 +7,6 @@ from typing import Any
 from launcher import guard, plan
 from launcher.estimate import work
 from launcher.journal import Entry, of_this_run
-from launcher.machines.scene import Scene
 from launcher.rental import model, rent
 from launcher.rental.boot import LOOK
 from launcher.rental.names import Rented, key_file, rented, spent
@@ -16,6 +15,7 @@ from launcher.rental.pod import PodWork
 from launcher.rental.release import release
 from launcher.runpod_api import UNSEEN, Api, Pod
 from launcher.runs import Log, Run
+from launcher.scene import Scene
 from launcher.secrets import runpod
 from launcher.ssh import make_key
 from trainer.contract import episodes

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from launcher.errors import PodFailed
-from launcher.machines.scene import Scene
 from launcher.runpod_api import UNSEEN, Api, Endpoint, LogLine, Pod
+from launcher.scene import Scene
 from trainer.contract import pod as border
 from trainer.contract.errors import Interrupted, NotFound
 

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from launcher.machines.scene import Scene
 from launcher.rental import checkpoint, model
 from launcher.rental.reach import Reach
 from launcher.runs import Log, Run
+from launcher.scene import Scene
 from launcher.secrets import find
 from launcher.transfer import upload
 from trainer.contract import episodes, events

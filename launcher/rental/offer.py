@@ -8,8 +8,8 @@ from launcher.catalog import keep
 from launcher.errors import NoCapacity, OverBudget
 from launcher.estimate import Work
 from launcher.image import BASES
-from launcher.machines.scene import Scene
 from launcher.runpod_api import Api
+from launcher.scene import Scene
 from trainer.contract.errors import Usage
 
 DRIFT = 60.0  # seconds that this machine's clock may be wrong by; deadlines are absolute

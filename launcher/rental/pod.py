@@ -7,7 +7,6 @@ from math import inf
 
 from launcher import transfer
 from launcher.errors import ConnectionLost, NoCapacity, PodFailed, PodRefused
-from launcher.machines.scene import Scene
 from launcher.plan import at
 from launcher.rental import boot, checkpoint
 from launcher.rental.boot import BadHost
@@ -17,6 +16,7 @@ from launcher.rental.reach import Reach
 from launcher.rental.release import release, show_receipt
 from launcher.runpod_api import Api
 from launcher.runs import Log, Run
+from launcher.scene import Scene
 from trainer.contract import episodes, events, manifest
 from trainer.contract import pod as border
 from trainer.contract.errors import Fault, NotFound, ResultRejected

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from launcher.errors import ApiUnavailable, ConnectionLost, HostKeyChanged, PodFailed
-from launcher.machines.scene import Scene
 from launcher.rental.boot import Door, newest_key
 from launcher.rental.names import Rented, key_file
 from launcher.runpod_api import Api
 from launcher.runs import Run
+from launcher.scene import Scene
 from launcher.ssh import Session
 from launcher.transfer import Link
 from trainer.contract.errors import Interrupted

@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from launcher.machines.scene import Scene
 from launcher.rental.names import Rented, Span, key_file, rented, spans, spent
 from launcher.runpod_api import UNSEEN, Api
 from launcher.runs import Log, Run
+from launcher.scene import Scene
 from trainer.contract.errors import Fault, NotFound
 
 ASK = 2.0  # seconds between two looks at the bill

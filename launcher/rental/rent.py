@@ -13,11 +13,11 @@ from launcher.errors import (
     OverBudget,
     PaymentRequired,
 )
-from launcher.machines.scene import Scene
 from launcher.rental.names import Name, Rented, machine_id, rented, spent
 from launcher.rental.offer import Fixed, Offer, quote
 from launcher.runpod_api import UNSEEN, Api, OutcomeUnknown, Pod, PodRequest
 from launcher.runs import Log, Run
+from launcher.scene import Scene
 from trainer.contract import pod as border
 from trainer.contract.errors import Fault, Interrupted
 

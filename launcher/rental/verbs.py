@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import Any
 
 from launcher import runs
-from launcher.machines.scene import Scene
 from launcher.reap import reap as let_go
 from launcher.rental.release import billed, receipt, receipt_lines
+from launcher.scene import Scene
 from launcher.secrets import runpod
 from launcher.view import View
 from launcher.world import World

@@ -18,7 +18,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from launcher import settings
     from launcher.image import publish
-    from launcher.machines.scene import Scene
+    from launcher.scene import Scene
     from launcher.screen import open_view
     from launcher.world import World
 

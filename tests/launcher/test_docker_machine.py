@@ -9,8 +9,8 @@ import pytest
 
 from launcher.errors import NoEngine
 from launcher.machines.docker import Docker, name_of
-from launcher.machines.scene import Scene
 from launcher.runs import Run, hold
+from launcher.scene import Scene
 from launcher.settings import Settings
 from launcher.world import World
 from trainer.contract.errors import BadJob

@@ -13,7 +13,7 @@ import pytest
 from launcher import image
 from launcher.engine import registry_of
 from launcher.errors import BuildFailed, PushRefused
-from launcher.machines.scene import Scene
+from launcher.scene import Scene
 from launcher.settings import Settings
 from launcher.world import Interrupts, World
 from trainer.contract.errors import BadJob, Fault, Interrupted, Usage

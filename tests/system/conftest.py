@@ -9,7 +9,7 @@ import paramiko
 import pytest
 
 from launcher.image import ensure_image, recipe
-from launcher.machines.scene import Scene
+from launcher.scene import Scene
 from launcher.settings import Settings
 from launcher.view import PlainView
 from launcher.world import World
