@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from datagen.attempts import Task
-from datagen.warm_tables import WarmTables
+from datagen.sandbox import Sandbox
+from datagen.warm_tables import Placed, WarmTables
 
 
 class Server:
@@ -54,7 +55,7 @@ def test_few_servers_run_and_each_user_gets_its_own_table(tasks: list[Task]):
 
 
 def test_a_server_that_does_not_start_is_told_of_where_it_is_wanted(tasks: list[Task]):
-    def broken(task: Task):
+    def broken(task: Placed) -> Sandbox:
         raise ValueError(task.paths[0].name)
 
     async def main() -> None:

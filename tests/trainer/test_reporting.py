@@ -13,7 +13,7 @@ def test_a_line_stands_once_in_the_log_whoever_writes_it(tmp_path, capfd):
         descriptor = os.open(log, os.O_WRONLY | os.O_APPEND)
         os.dup2(descriptor, 1)
         try:
-            said = []
+            said: list[str] = []
             reporter = Reporter(writer, said.append, log)
             reporter.line("said into the log")
             reporter.note("for the log alone")
