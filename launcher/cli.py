@@ -21,7 +21,7 @@ VERBS = {
     "attach": "carry on with a run whose launcher ended",
     "fetch": "bring a result home, from a stopped pod too, and let the pod go",
     "stop": "end a run now, keeping what it has trained",
-    "report": "write a run's report.html again",
+    "report": "write a run's report.html and report.json again",
     "receipt": "what a run has cost, beside what was quoted",
     "reap": "let go of pods that nobody looks after",
     "image": "build and push the image that pods run",

@@ -40,6 +40,7 @@ RESULTS = (
     "loss.png",
     "manifest.json",
     "report.html",
+    "report.json",
     "run.json",
     "train.log",
 )

@@ -1,20 +1,32 @@
-"""report.html: what a run was, what came of it, and what it cost; one file that works offline."""
+"""What a run was, what came of it, and what it cost: report.html for people, report.json for programs."""
 
 from pathlib import Path
 
 from launcher.report.facts import collect
+from launcher.report.figures import Report, figures
 from launcher.report.render import render
 from launcher.runs import Run
 
 NAME = "report.html"
+FIGURES = "report.json"
 
 
 def write(run: Run) -> Path:
-    """Write the report from what lies in the run folder, whole or not at all.
+    """Write both reports from what lies in the run folder, each whole or not at all; return the page.
 
     Raises ``NotFound`` for a folder without a run, ``BadData`` for damaged events.
     """
-    path = run.folder / NAME
-    part = path.with_name(f".{NAME}.part")
-    part.write_text(render(collect(run)), "utf-8")
+    facts = collect(run)
+    _replace(run.folder / FIGURES, figures(facts).model_dump_json(indent=2) + "\n")
+    return _replace(run.folder / NAME, render(facts))
+
+
+def read(run: Run) -> Report:
+    """The figures as they were written last."""
+    return Report.model_validate_json((run.folder / FIGURES).read_bytes())
+
+
+def _replace(path: Path, text: str) -> Path:
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(text, "utf-8")
     return part.replace(path)

@@ -1,4 +1,4 @@
-"""`launch report`: write a run's report.html again, from what lies in its folder."""
+"""`launch report`: write a run's report.html and report.json again, from what lies in its folder."""
 
 import argparse
 
@@ -8,13 +8,22 @@ __all__ = ["add_flags", "run"]
 
 
 def run(options: argparse.Namespace) -> int:
-    from launcher.report import write
+    from launcher.report import read, write
     from launcher.runs import find
     from launcher.screen import open_view
     from launcher.world import World
 
     world = World()
     with open_view(world=world, as_json=options.json) as view:
-        path = write(find(options.run, world=world))
-        view.result({"state": "reported", "exit_code": 0, "report": str(path)}, [str(path)])
+        found = find(options.run, world=world)
+        path = write(found)
+        view.result(
+            {
+                "state": "reported",
+                "exit_code": 0,
+                "report": str(path),
+                "figures": read(found).model_dump(mode="json"),
+            },
+            [*read(found).outcome, f"report   {path}"],
+        )
     return 0

@@ -34,6 +34,7 @@ def make_run(folder: Path, *, questions: int = 4) -> Run:
                     trained_tokens_per_second=30.0, seconds_left=1.0, memory_bytes=1,
                 )
             )  # fmt: skip
+        writer.emit(events.Eval(step=2, loss=1.75))
         writer.emit(events.Warning(message=FORGED))
         writer.emit(events.Done(manifest="manifest.json"))
     entries = [

@@ -1,0 +1,91 @@
+"""report.json: what report.html shows, for programs. The transcripts lie in `evaluation/`.
+
+Times are unix seconds, sizes bytes, rates per second, money US dollars, accuracies fractions from 0 to 1.
+What there is nothing to tell of is null or empty. A field may be added within a version; one that goes
+away, or means something else, makes a new one.
+"""
+
+from collections import Counter
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from launcher.report.facts import Facts
+
+State = Literal["finished", "unfinished", "failed", "no result"]
+
+
+class Curves(BaseModel):
+    """One value for each step or evaluation; a step that was taken twice counts as it was last."""
+
+    step: list[int]
+    loss: list[float] = Field(description="per trained token")
+    lr: list[float]
+    tokens_per_second: list[float]
+    trained_tokens_per_second: list[float]
+    memory_bytes: list[int]
+    eval_step: list[int]
+    eval_loss: list[float] = Field(description="per trained token, on rows held out")
+
+
+class Report(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    v: Literal[1] = 1
+    id: str = Field(description="of the run")
+    state: State = Field(description="unfinished: there is an adapter, not trained to the end")
+    outcome: list[str] = Field(description="the first lines of the page")
+    seconds: float = Field(description="from the first event to the last")
+    plan: dict[str, Any] | None = Field(description="the last `plan` event: device, rows, tokens")
+    curves: Curves
+    lengths: list[tuple[int, int]] = Field(description="(longest in the bin in tokens, rows)")
+    comparison: dict[str, Any] | None = Field(description="comparison.json as it is")
+    answers: dict[str, int] = Field(
+        description="questions by outcome: won, lost, both right, both wrong"
+    )
+    quote: dict[str, Any] | None = Field(description="as journalled; null where nothing was rented")
+    receipt: dict[str, Any] | None = Field(description="receipt.json as it is")
+    warnings: list[str]
+    failure: dict[str, Any] | None = Field(description="cause, hint and exit_code")
+    manifest: dict[str, Any] | None = Field(
+        description="manifest.json without `files`: job, data, base, versions, reload proof"
+    )
+
+
+def figures(facts: Facts) -> Report:
+    """The same facts as the page's. Pure."""
+    steps, evals, failure, plan = facts.steps, facts.evals, facts.failure, facts.plan
+    made = {"v", "seq", "time", "type"}
+    return Report(
+        id=facts.run.id,
+        state=_state(facts),
+        outcome=facts.outcome(),
+        seconds=facts.seconds(),
+        plan=plan and plan.model_dump(mode="json", exclude=made),
+        curves=Curves(
+            step=[s.step for s in steps],
+            loss=[s.loss for s in steps],
+            lr=[s.lr for s in steps],
+            tokens_per_second=[s.tokens_per_second for s in steps],
+            trained_tokens_per_second=[s.trained_tokens_per_second for s in steps],
+            memory_bytes=[s.memory_bytes for s in steps],
+            eval_step=[e.step for e in evals],
+            eval_loss=[e.loss for e in evals],
+        ),
+        lengths=facts.data.lengths if facts.data else [],
+        comparison=facts.comparison or None,
+        answers=Counter(pair.outcome for pair in facts.pairs),
+        quote=facts.quote or None,
+        receipt=facts.receipt or None,
+        warnings=facts.warnings,
+        failure=failure and failure.model_dump(mode="json", exclude=made),
+        manifest=facts.manifest and facts.manifest.model_dump(mode="json", exclude={"files"}),
+    )
+
+
+def _state(facts: Facts) -> State:
+    if facts.manifest is not None and facts.manifest.complete:
+        return "finished"
+    if facts.failure is not None:
+        return "failed"
+    return "no result" if facts.manifest is None else "unfinished"
