@@ -96,8 +96,11 @@ def table(lines: Sequence[Line], what: Work) -> list[str]:
     shape = "" if what.model else " (the model's shape is not known: by its name alone)"
     heading = f"{'card':<26}{'GB':>4}{'$/h':>7}{'tokens/s':>10}{'time':>9}"
     heading += "".join(f"{part:>8}" for part in PARTS) + "  how"
+    loss = f", {what.measured:,} to measure the held-out loss" * bool(what.measured)
+    asked = f", {what.questions:,} questions to base and adapter" * bool(what.questions)
+    counted = f"{what.tokens:,} tokens to train on{loss}{asked}"
     said = [
-        f"{what.tokens:,} tokens to train on, longest row about {what.longest:,}{shape}",
+        f"{counted}, longest row about {what.longest:,}{shape}",
         heading,
     ]
     said += [_text(line) for line in lines]

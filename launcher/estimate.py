@@ -5,16 +5,25 @@ a card's peak is taken from published runs of like work, since none of our own h
 """
 
 import json
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from launcher.world import World
+from trainer.contract import episodes, held
 from trainer.contract.fit import Fit, fit, recomputed
 from trainer.contract.job import Job
-from trainer.contract.rows import Row, Rows
-from trainer.contract.sizing import KNOWN, Architecture, Precision, flops_per_token, from_config
+from trainer.contract.rows import Row, Rows, read_rows
+from trainer.contract.sizing import (
+    KNOWN,
+    Architecture,
+    Precision,
+    flops_per_token,
+    forward_flops_per_token,
+    from_config,
+)
 
 # Dense bf16 TFLOPS with fp32 accumulation, from NVIDIA's data sheets; L4 throttles below its 121.
 # A card that is not here counts as USUAL.
@@ -51,7 +60,7 @@ PULL = {"low": 60.0, "likely": 180.0, "high": 480.0}  # seconds for 3.3 GB
 START = 60.0  # seconds from the image to the first step, without the weights
 LINK = {"low": 300e6, "likely": 100e6, "high": 40e6}  # bytes a second, for the base weights
 HOME = 5e6  # bytes a second, for the adapter
-ANSWERED = {"low": 2.0, "likely": 1.0, "high": 0.4}  # questions a second, base and adapter each
+ANSWERED = {"low": 2.0, "likely": 1.0, "high": 0.4}  # questions a second; base, then adapter
 LETTERS = 4  # a token's
 UNNAMED = 3.0  # billion parameters, when the model's name does not tell
 PARTS = ("low", "likely", "high")
@@ -61,6 +70,8 @@ PARTS = ("low", "likely", "high")
 class Work:
     """What is to be trained. `tokens` over all epochs; lengths in tokens, estimated from letters.
 
+    `measured` are the tokens of all evaluations of the loss together, which are forward passes alone;
+    their rows count as like those trained on. `questions` are asked of base and adapter each.
     `model` is None where the shape is not known; `parameters` then comes from the name.
     """
 
@@ -72,6 +83,7 @@ class Work:
     scored: float
     rank: int
     precision: Precision | None
+    measured: int = 0
     questions: int = 0
 
 
@@ -88,32 +100,43 @@ class Estimate:
         return self.fit is None or self.fit.fits
 
 
-def work(job: Job, data: Rows, *, world: World, questions: int = 0) -> Work:
-    """Look at the job and at the length of its rows."""
+def work(job: Job, data: Rows, *, world: World) -> Work:
+    """Look at the job, at the length of its rows and at what it is evaluated on.
+
+    Raises ``NotFound`` or ``BadData`` for rows or episodes to evaluate on that cannot be read.
+    """
     lengths, scored = _lengths(data.rows)
-    total = sum(lengths)
+    total, rows = sum(lengths), max(1, len(lengths))
+    out = held.count(rows, share=job.eval_share) if job.eval_data is None else 0
+    steps = job.max_steps or math.ceil(job.epochs * math.ceil((rows - out) / job.batch_size))
     epochs = job.epochs
     if job.max_steps is not None:
-        epochs = job.max_steps * job.batch_size / max(1, len(data.rows))
+        epochs = job.max_steps * job.batch_size / (rows - out)
     shape = architecture(job.model, world=world)
     asked = None if job.precision == "auto" else job.precision
     return Work(
         model=shape,
         parameters=shape.parameters if shape else _named(job.model) * 1e9,
-        tokens=int(total * epochs),
+        tokens=round(total * (rows - out) / rows * epochs),
         longest=min(max(lengths, default=1), job.max_length),
         context=sum(length**2 for length in lengths) / max(total, 1),
         scored=scored / max(total, 1),
         rank=job.lora.r,
         precision=asked,
-        questions=questions,
+        measured=round(held.times(steps) * (_eval_tokens(job) or total * out / rows)),
+        questions=episodes.questions(Path(job.evaluate)) if job.evaluate else 0,
     )
+
+
+def _eval_tokens(job: Job) -> int:
+    """Tokens of the rows whose loss is measured, where they have a file of their own."""
+    return sum(_lengths(read_rows(Path(job.eval_data)).rows)[0]) if job.eval_data else 0
 
 
 def estimate(what: Work, card: str, *, memory: int, count: int = 1) -> Estimate:
     """Size the work for `count` cards of `memory` GB each."""
     fitted = None
-    per_token = 6 * what.parameters
+    per_token, forward = 6 * what.parameters, 2 * what.parameters
     if what.model is not None:
         fitted = fit(
             what.model,
@@ -129,23 +152,28 @@ def estimate(what: Work, card: str, *, memory: int, count: int = 1) -> Estimate:
             scored=what.scored,
             recomputed=recomputed(what.model, fitted.every),
         )
-        per_token *= NF4_SLOWER if fitted.precision == "nf4" else 1
-    rate = {
-        part: PEAK.get(card, USUAL) * 1e12 * count * REACHED[part] / per_token for part in PARTS
-    }
-    seconds = {part: _seconds(what, part, rate[part]) for part in PARTS}
-    return Estimate(fit=fitted, tokens_per_second=rate["likely"], seconds=seconds)
+        forward = forward_flops_per_token(
+            what.model, rank=what.rank, context=what.context, scored=what.scored
+        )
+        slower = NF4_SLOWER if fitted.precision == "nf4" else 1
+        per_token, forward = per_token * slower, forward * slower
+    reached = {part: PEAK.get(card, USUAL) * 1e12 * count * REACHED[part] for part in PARTS}
+    flops = what.tokens * per_token + what.measured * forward
+    seconds = {part: _seconds(what, part, flops / reached[part]) for part in PARTS}
+    return Estimate(fit=fitted, tokens_per_second=reached["likely"] / per_token, seconds=seconds)
 
 
-def _seconds(what: Work, part: str, rate: float) -> float:
-    """Pull, weights (once for training, once for the proof's clean base, from disk), training, way home."""
+def _seconds(what: Work, part: str, training: float) -> float:
+    """Pull, weights (once for training, once for the proof's clean base, from disk), training with the
+    loss of held-out rows, questions to base and adapter, way home.
+    """
     adapter = what.model.adapter(what.rank) * 4 if what.model else what.parameters * 0.08
     return (
         PULL[part]
         + START
         + what.parameters * 2 / LINK[part]
-        + what.tokens / rate
-        + what.questions / ANSWERED[part]
+        + training
+        + 2 * what.questions / ANSWERED[part]
         + adapter / HOME
     )
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from launcher.errors import OverBudget
-from launcher.estimate import Work, estimate
+from launcher.estimate import PARTS, Work, estimate
 from launcher.gpus import Candidate
 from launcher.settings import Settings
 from launcher.view import clock
@@ -26,7 +26,9 @@ SHORTEST = 600.0  # seconds: less is not even enough to pull the image
 
 @dataclass(frozen=True)
 class Quote:
-    """``rate`` is USD per hour with disks; ``likely`` figures are rough; ``spent`` is not in ``most``."""
+    """``rate`` is USD per hour with disks; ``low``, ``likely`` and ``high`` are rough, in USD and at most
+    ``most``; ``questions`` of an evaluation are in them; ``spent`` is not in ``most``.
+    """
 
     gpu: str
     count: int
@@ -39,6 +41,9 @@ class Quote:
     gone_by: float
     likely_hours: float
     likely: float
+    low: float
+    high: float
+    questions: int
     waiting: float
     stopped_day: float
     spent: float = 0.0
@@ -76,7 +81,7 @@ def quote(
     gone_by = now + hours * 3600 - SLACK
     finish_by = gone_by - min(RESERVE, hours * 3600 * RESERVED)
     guess = estimate(what, candidate.gpu.id, memory=candidate.gpu.memory, count=count)
-    likely = min(hours, guess.seconds["likely"] / 3600)
+    low, likely, high = (min(hours, guess.seconds[part] / 3600) for part in PARTS)
     return Quote(
         gpu=candidate.gpu.id,
         count=count,
@@ -89,6 +94,9 @@ def quote(
         gone_by=gone_by,
         likely_hours=likely,
         likely=likely * rate,
+        low=low * rate,
+        high=high * rate,
+        questions=what.questions,
         waiting=settings.grace / 60 * rate,
         stopped_day=disks * STOPPED_DISK * 24,
         spent=spent,
@@ -99,7 +107,11 @@ def lines(offer: Quote, settings: Settings) -> list[str]:
     """The quote as it is shown."""
     several = f"{offer.count} x " if offer.count > 1 else ""
     card = f"{several}{offer.gpu} ({offer.memory} GB)"
-    likely = f"likely ${offer.likely:.2f} ({clock(offer.likely_hours * 3600)}, rough)"
+    asked = f" with {offer.questions:,} questions to base and adapter" * bool(offer.questions)
+    likely = (
+        f"likely ${offer.likely:.2f} ({clock(offer.likely_hours * 3600)}){asked}, "
+        f"rough: ${offer.low:.2f} to ${offer.high:.2f}"
+    )
     after = (
         "then deletes itself"
         if settings.on_deadline == "delete"
@@ -113,7 +125,8 @@ def lines(offer: Quote, settings: Settings) -> list[str]:
     before = f" (${offer.spent:.2f} went into earlier attempts)" * bool(offer.spent)
     return [
         f"quote: {card}, ${offer.rate:.3f}/h with disks, read {at(offer.read_at)}",
-        f"  at most ${offer.most:.2f} = {offer.hours:.2f} h at ${offer.rate:.3f}/h{before}; {likely}",
+        f"  at most ${offer.most:.2f} = {offer.hours:.2f} h at ${offer.rate:.3f}/h{before}",
+        f"  {likely}",
         f"  saves by {at(offer.finish_by)}, gone by {at(offer.gone_by)}",
         f"  finished and not fetched it waits {settings.grace:g} min (${offer.waiting:.2f}), {after}",
         f"  {kept}",

@@ -4,21 +4,19 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
+from trainer.contract import held as border
 from trainer.contract.rows import Row
 from trainer.twins import digest
-
-FEWEST, MOST = 8, 128
-EVALUATIONS = 10  # in a run
 
 
 def hold_out(rows: Sequence[Row], *, share: float, seed: int) -> tuple[list[Row], list[Row]]:
     """Return (rows to train on, rows held out), each in the order given.
 
-    By the content of a row, so that rows that say the same are on one side. At most MOST are held out,
-    and none where the share is fewer than FEWEST, whose loss would say little.
+    By the content of a row, so that rows that say the same are on one side. At most as many are held
+    out as ``trainer.contract.held`` says.
     """
-    wanted = min(int(share * len(rows)), MOST)
-    if wanted < FEWEST:
+    wanted = border.count(len(rows), share=share)
+    if not wanted:
         return list(rows), []
     groups: dict[str, list[Row]] = defaultdict(list)
     for row in rows:

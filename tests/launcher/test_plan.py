@@ -1,5 +1,7 @@
 """Caps become instants; the quote says what money buys."""
 
+import dataclasses
+
 import pytest
 
 from launcher import plan
@@ -56,6 +58,22 @@ def test_the_quote_tells_rate_most_waiting_and_what_a_host_failure_loses():
     )
     kept = "\n".join(plan.lines(*quote(0.27, volume="mine")))
     assert "volume mine keeps checkpoints" in kept
+
+
+def test_the_quote_counts_questions_and_stays_below_its_cap():
+    deal, wanted = quote(0.5)
+    asked, _ = quote(0.5, what=dataclasses.replace(SMALL, questions=300))
+    assert deal.low < deal.likely < deal.high
+    # 300 to each of two models, at 2, 1 and 0.4 a second
+    for part, seconds in (("low", 300), ("likely", 600), ("high", 1500)):
+        more = getattr(asked, part) - getattr(deal, part)
+        assert more == pytest.approx(seconds / 3600 * deal.rate)
+    text = "\n".join(plan.lines(asked, wanted))
+    assert "with 300 questions to base and adapter" in text
+    assert f"rough: ${asked.low:.2f} to ${asked.high:.2f}" in text
+    assert "questions" not in "\n".join(plan.lines(deal, wanted))
+    short, _ = quote(0.5, what=dataclasses.replace(SMALL, questions=10**6))
+    assert short.low == short.likely == short.high == short.most
 
 
 def test_the_quote_tells_what_each_cuda_flavour_reaches():

@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainer import heldout
+from trainer.contract import held as border
 from trainer.contract.rows import Row
 
 
@@ -28,7 +29,7 @@ def test_every_row_is_on_one_side_and_twins_are_on_the_same(words, share, seed):
     assert sorted(r.line for r in [*kept, *held]) == [r.line for r in rows]
     assert [r.line for r in kept] == sorted(r.line for r in kept)
     assert not texts(kept) & texts(held)
-    assert len(held) <= min(share * len(rows), heldout.MOST)
+    assert len(held) <= min(share * len(rows), border.MOST)
 
 
 def test_how_many_and_which():
@@ -37,9 +38,9 @@ def test_how_many_and_which():
     assert (len(kept), len(held)) == (950, 50)
     assert heldout.hold_out(rows, share=0.05, seed=0) == (kept, held)
     assert heldout.hold_out(rows, share=0.05, seed=1)[1] != held
-    assert len(heldout.hold_out(rows, share=0.5, seed=0)[1]) == heldout.MOST
+    assert len(heldout.hold_out(rows, share=0.5, seed=0)[1]) == border.MOST
     assert heldout.hold_out(rows[:159], share=0.05, seed=0)[1] == []
-    assert len(heldout.hold_out(rows[:160], share=0.05, seed=0)[1]) == heldout.FEWEST
+    assert len(heldout.hold_out(rows[:160], share=0.05, seed=0)[1]) == border.FEWEST
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,18 @@ def tables_of(path: Path) -> dict[str, str]:
     return found
 
 
+def questions(path: Path) -> int:
+    """How many distinct questions an episode file asks at most. Raises as ``tables_of``."""
+    tables_of(path)
+    return len({_question(line) for line in path.read_bytes().splitlines()})
+
+
+def _question(line: bytes) -> object:
+    """What tells a line's question from others: its id, else the line itself."""
+    question = json.loads(line).get("question")
+    return str(question["id"]) if isinstance(question, dict) and "id" in question else line
+
+
 def _tables(line: bytes) -> list[dict[str, Any]]:
     tables = json.loads(line)["tables"]
     if not isinstance(tables, list) or not tables:

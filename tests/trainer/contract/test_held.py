@@ -1,0 +1,18 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trainer.contract import held
+
+
+@pytest.mark.parametrize(
+    ("rows", "share", "count"), [(159, 0.05, 0), (160, 0.05, 8), (5000, 0.05, 128), (160, 0.0, 0)]
+)
+def test_how_many_rows_are_held_out(rows, share, count):
+    assert held.count(rows, share=share) == count
+
+
+@given(steps=st.integers(1, 100_000))
+def test_the_loss_is_measured_as_the_loop_comes_to_it(steps):
+    counted = sum(step % held.every(steps) == 0 or step == steps for step in range(1, steps + 1))
+    assert held.times(steps) == counted <= held.EVALUATIONS
