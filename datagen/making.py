@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from datagen.episode import Episode
     from datagen.journal import Journal
     from datagen.questions.asked import Asked
+    from datagen.questions.sources import FamilySet
     from datagen.tables import TableProfile
     from datagen.teacher.account import Account
 
@@ -77,7 +78,7 @@ class Making:
         profiles: Sequence[TableProfile],
         *,
         source: Literal["template", "procedural", "proposed", "all"],
-        families: Literal["basic", "all"],
+        families: FamilySet,
         count: int,
     ) -> None:
         """Take the questions of the sources, and note what is to be proposed."""
@@ -96,7 +97,7 @@ class Making:
                         seen.update(paths)
                         progress.advance()
                 progress.note = f"{len(self.tasks)} questions"
-        if self.account is not None and source in {"proposed", "all"} and families != "basic":
+        if self.account is not None and source in {"proposed", "all"} and families == "all":
             count = count if source == "proposed" else -(-count // PROPOSED_SHARE)
             self.proposals = [
                 Proposal(tables=[refs[p.path]], paths=[p.path.resolve()], count=count)

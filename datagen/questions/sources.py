@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datagen.tables import TableProfile
 
 SourceName = Literal["template", "procedural", "all"]
-FamilySet = Literal["basic", "all"]
+FamilySet = Literal["basic", "all"] | tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,8 @@ def gather(
     """Up to `count` questions a table, and as many for every two tables that can be joined.
 
     From all sources, half are templates. `families` "basic" asks the demo's short questions about
-    single tables and nothing else. Raises what opening a Sandbox raises.
+    single tables and nothing else, and names ask those of the template families and nothing else.
+    Raises what opening a Sandbox raises.
     """
     if families == "basic":
         for profile in profiles:
@@ -53,6 +54,9 @@ def gather(
         return
     for tables in [*([profile] for profile in profiles), *map(list, joinable(profiles))]:
         left = count
+        if isinstance(families, tuple):
+            yield _templates(tables, count=count, seed=seed, names=families)
+            continue
         if source != "procedural":
             half = left if source == "template" else -(-left // 2)
             batch = _templates(tables, count=half, seed=seed)
@@ -62,9 +66,14 @@ def gather(
             yield _programs(tables, count=left, seed=seed)
 
 
-def _templates(tables: list[TableProfile], *, count: int, seed: int) -> Batch:
+def _templates(
+    tables: list[TableProfile], *, count: int, seed: int, names: tuple[str, ...] | None = None
+) -> Batch:
+    from datagen.questions.families import FAMILIES
+
     tally = template.Tally()
-    asked = template.ask(tables, count=count, seed=seed, tally=tally)
+    chosen = [family for family in FAMILIES if names is None or family.name in names]
+    asked = template.ask(tables, count=count, seed=seed, families=chosen, tally=tally)
     return Batch(
         source="template",
         tables=tables,

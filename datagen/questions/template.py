@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 500_000  # the plain route holds a table as Python values
 TRIES = 6  # draws of slots for one question of a family before the next family has its turn
-MOST = 4  # questions of one family about one set of tables, or an eighth of all if that is more
+MOST = 4  # questions of one family about one set of tables, or more where many are asked of few
 AT_ONCE = 4  # solutions in the sandbox
 DRY = 2  # turns without a question after which a family is left alone
 
@@ -62,8 +62,8 @@ def ask(
     """Up to `count` different questions about these tables, the first of which is `df`.
 
     About one table: the families of one table; about several: those that need as many. The families
-    take turns in an order that the seed and the tables decide. A table of more than MOST_ROWS rows gets
-    no question. Raises what opening a Sandbox raises.
+    take turns in an order that the seed and the tables decide; the fewer they are, the more each asks.
+    A table of more than MOST_ROWS rows gets no question. Raises what opening a Sandbox raises.
     """
     from datagen.questions.families import FAMILIES
     from datagen.sandbox import Sandbox
@@ -75,6 +75,9 @@ def ask(
     chosen = [f for f in (families or FAMILIES) if f.tables == len(profiles)]
     key = "-".join([str(seed), *(p.sha256 for p in profiles)])
     random.Random(key).shuffle(chosen)
+    if not chosen:
+        return Asked(questions=[], dropped=tally.reasons())
+    most = max(MOST, -(-count // len(chosen)), count // 8)
     cells = [Cells.of(profile) for profile in profiles]
     cells[0].beside.update({p.name: one for p, one in zip(profiles, cells, strict=True)})
     sources = [
@@ -96,7 +99,6 @@ def ask(
             for source, question, future in futures:
                 if source.accepts(question, future.result()):
                     questions[question.text] = question
-            most = max(MOST, count // 8)
             sources = [s for s in sources if s.dry < DRY and s.made < most]
     return Asked(questions=[*questions.values()], dropped=tally.reasons())
 

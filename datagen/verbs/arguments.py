@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+import difflib
+from typing import TYPE_CHECKING, cast
+
+from trainer.contract.errors import Usage
 
 if TYPE_CHECKING:
+    from datagen.questions.sources import FamilySet
+
     Verbs = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - it has no public name
 
 
@@ -14,6 +19,37 @@ def whole_count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
     return int(text)
+
+
+def family_set(text: str) -> FamilySet:
+    """All template families, those of the demo (basic), or those named, with commas between."""
+    if text in {"all", "basic"}:
+        return cast("FamilySet", text)
+    from datagen.questions.basic import FAMILIES as BASIC
+    from datagen.questions.families import FAMILIES
+
+    known = {family.name for family in FAMILIES}
+    named = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    for name in named:
+        if name in BASIC or name in {"all", "basic"}:
+            raise Usage(
+                f"--families: {name!r} does not go into a list of families",
+                "take all, or basic for the families of the demo, or names of the others",
+            )
+        if name not in known:
+            near = difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.0)
+            raise Usage(f"--families: no family {name!r}", f"the nearest are: {', '.join(near)}")
+    if not named:
+        raise Usage("--families: no name is given", "take all, basic, or names of families")
+    return named
+
+
+def check_source(source: str, families: FamilySet) -> None:
+    """Raise Usage where families are named and the source has none."""
+    if isinstance(families, tuple) and source not in {"template", "all"}:
+        raise Usage(
+            f"--families names templates, and --source {source} asks none", "leave one of them out"
+        )
 
 
 def share(text: str) -> float:

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datagen.verbs.arguments import share, whole_count
+from datagen.verbs.arguments import check_source, family_set, share, whole_count
 from datagen.verbs.reading_flags import add_reading_flags, check_named, given_of
 from datagen.verbs.teachers import account_of, add_teacher_flags
 from trainer.contract.errors import BadData, Interrupted, OutputExists, TeacherUnavailable, Usage
@@ -37,7 +37,12 @@ def add(verbs: Verbs) -> None:
         help="where questions come from (all; proposed ones need a model)",
     )
     verb.add_argument(
-        "--families", choices=["basic", "all"], default="all", help="template families (all)"
+        "--families",
+        type=family_set,
+        default="all",
+        metavar="NAMES",
+        help="template families: all, those of the demo (basic), or names such as pearson,slope, "
+        "which ask nothing else",
     )
     verb.add_argument(
         "--per-table", type=whole_count, default=40, metavar="N", help="questions a table (40)"
@@ -82,6 +87,7 @@ def run(args: argparse.Namespace) -> int:
     from datagen.journal import Journal
     from datagen.making import Making
 
+    check_source(args.source, args.families)
     target, journal = args.out / "episodes.jsonl", args.out / "episodes.journal.jsonl"
     if target.exists() and not journal.exists():
         raise OutputExists(f"{target} is already there", "choose another --out, or remove it")

@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datagen.verbs.arguments import whole_count
+from datagen.verbs.arguments import check_source, family_set, whole_count
 from datagen.verbs.reading_flags import add_reading_flags, check_named, given_of
 from trainer.contract.errors import OutputExists
 
@@ -28,9 +28,11 @@ def add(verbs: Verbs) -> None:
     verb.add_argument("--source", choices=["template", "procedural", "all"], default="all")
     verb.add_argument(
         "--families",
-        choices=["basic", "all"],
+        type=family_set,
         default="all",
-        help="template families: all, or those of the demo (basic), which ask nothing else",
+        metavar="NAMES",
+        help="template families: all, those of the demo (basic), or names such as pearson,slope, "
+        "which ask nothing else",
     )
     verb.add_argument(
         "--per-table", type=whole_count, default=40, metavar="N", help="questions a table (40)"
@@ -46,6 +48,7 @@ def run(args: argparse.Namespace) -> int:
     from datagen.questions.sources import gather
     from datagen.tables import profile_table
 
+    check_source(args.source, args.families)
     if args.out.exists():
         raise OutputExists(f"{args.out} is already there", "choose another --out, or remove it")
     given = given_of(args)

@@ -1,5 +1,8 @@
 import json
+from collections import Counter
 from pathlib import Path
+
+import pytest
 
 from datagen.cli import main
 from datagen.episode import Question, TableRef
@@ -38,6 +41,35 @@ def test_basic_families_are_those_of_the_demo(tmp_path: Path, capsys):
     assert told["questions"] == len(out.read_text("utf-8").splitlines())
     assert {"aggregate", "count_where", "group_top"} <= {*told["made"]}
     assert told["disagreements"] == []
+
+
+def test_named_families_are_asked_alone_and_fill_the_count(tmp_path: Path, capsys):
+    (tmp_path / "shop.csv").write_text(SHOP, "utf-8")
+    out = tmp_path / "questions.jsonl"
+    flags = ["--families", "pearson, percentile,group_share", "--per-table", "20", "--json"]
+    assert main(["questions", str(tmp_path / "shop.csv"), "--out", str(out), *flags]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert {*told["made"]} == {"pearson", "percentile", "group_share"}
+    assert Counter(told["made"])["percentile"] > 4  # what all families together may ask of one
+
+
+@pytest.mark.parametrize("verb", ["questions", "episodes"])
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--families", "pearsn,slope"], "nearest are: pearson"),
+        (["--families", "aggregate"], "basic for the families of the demo"),
+        (["--families", "all,slope"], "'all' does not go into a list"),
+        (["--families", ","], "no name is given"),
+        (["--families", "slope", "--source", "procedural"], "leave one of them out"),
+    ],
+)
+def test_wrong_families(tmp_path: Path, verb: str, flags: list[str], said: str, capsys):
+    (tmp_path / "shop.csv").write_text(SHOP, "utf-8")
+    out = tmp_path / "out"
+    assert main([verb, str(tmp_path / "shop.csv"), "--out", str(out), *flags]) == 2
+    assert said in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_the_reading_flags_reach_the_questions(tmp_path: Path, capsys):
