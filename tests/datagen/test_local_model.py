@@ -9,9 +9,10 @@ import pytest
 
 from datagen.episode import Message, Turn
 from datagen.export import row
+from datagen.local_batch import Batch
 from datagen.local_model import BATCH, Engine, Writing
 from datagen.local_weights import find, misfits, name_of
-from datagen.local_writing import rendered, token_ids, write
+from datagen.local_writing import rendered, token_ids
 from datagen.models import NoReply
 from tests.datagen.answered import episode
 from trainer.contract.errors import ModelUnavailable, NotFound
@@ -132,42 +133,109 @@ def test_sampling_hangs_on_the_session_and_not_on_the_batch(zero_adapter: Path):
     assert answers(warm.base, asked, "b") != first
 
 
-def test_calls_in_flight_together_are_answered_together(engine: Engine, monkeypatch):
-    sizes = []
-    complete = engine.complete
+@pytest.fixture
+def sizes(monkeypatch) -> list[tuple[str, int]]:
+    """What each pass was, and over how many rows."""
+    found: list[tuple[str, int]] = []
+    join, step = Batch.join, Batch.step
 
-    def counting(asked, *, adapted):
-        sizes.append(len(asked))
-        return complete(asked, adapted=adapted)
+    def joining(batch, rows):
+        found.append(("join", len(batch) + len(rows)))
+        return join(batch, rows)
 
-    monkeypatch.setattr(engine, "complete", counting)
-    answers(engine.base, [conversation(f"c{n}") for n in range(BATCH + 6)])
-    assert sizes == [BATCH, 6]
+    def stepping(batch):
+        found.append(("step", len(batch)))
+        return step(batch)
+
+    monkeypatch.setattr(Batch, "join", joining)
+    monkeypatch.setattr(Batch, "step", stepping)
+    return found
 
 
-def test_a_card_without_room_answers_in_halves(engine: Engine, monkeypatch):
+def test_rows_join_those_under_way_and_a_batch_has_an_end(engine: Engine, sizes):
+    asked = [conversation(f"c{n}" * (1 + n % 3)) for n in range(BATCH + 6)]
+    together = answers(engine.base, asked)
+    assert max(size for _, size in sizes) == BATCH
+    assert [kind for kind, _ in sizes].index("step") < max(
+        at for at, (kind, size) in enumerate(sizes) if kind == "join" and size > 6
+    )
+    assert together[-1] == answers(engine.base, asked[-1:])[0]
+
+
+def test_each_reply_is_given_as_soon_as_it_is_written(engine: Engine):
+    """One that ends is not kept back by one that goes on, and its asker may ask again meanwhile."""
+    order = []
+
+    async def ask(name, column, times):
+        for turn in range(times):
+            await engine.base.reply(conversation(column), session=name)
+            order.append(f"{name}{turn}")
+
+    async def all_of_them():
+        await asyncio.gather(ask("long", "x" * 150, 1), ask("short", "a", 3))
+
+    asyncio.run(all_of_them())
+    assert order == ["short0", "short1", "short2", "long0"]
+
+
+def test_a_cache_that_cannot_be_joined_is_written_to_its_end_first(engine, sizes, monkeypatch):
+    asked = [conversation(c * n) for n, c in enumerate(COLUMNS, 1)]
+    whole = answers(engine.base, asked)
+    monkeypatch.setattr(engine, "room", 3)
+    monkeypatch.setattr(Batch, "takes_more", property(lambda batch: not batch.rows))
+    sizes.clear()
+    assert answers(engine.base, asked) == whole
+    assert max(size for _, size in sizes) == 3
+    joined = [at for at, (kind, _) in enumerate(sizes) if kind == "join"]
+    assert all(sizes[at - 1] == ("step", 1) for at in joined[1:])
+
+
+def test_a_card_without_room_takes_fewer_at_a_time(engine: Engine, sizes, monkeypatch):
     import torch
-
-    sizes = []
-
-    def small(weights, rows, **more):
-        sizes.append(len(rows))
-        if len(rows) > 2:
-            raise torch.OutOfMemoryError
-        return write(weights, rows, **more)
 
     asked = [conversation(c) for c in COLUMNS]
     whole = answers(engine.base, asked)
-    monkeypatch.setattr("datagen.local_model.write", small)
+    sizes.clear()
+    join, step = Batch.join, Batch.step
+    monkeypatch.setattr(engine, "room", BATCH)
+
+    def guarded(write, rows):
+        if rows > 2:
+            raise torch.OutOfMemoryError
+        return write()
+
+    monkeypatch.setattr(
+        Batch, "join", lambda b, rows: guarded(lambda: join(b, rows), len(b) + len(rows))
+    )
+    monkeypatch.setattr(Batch, "step", lambda b: guarded(lambda: step(b), len(b)))
     assert answers(engine.base, asked) == whole
-    assert sizes == [8, 4, 2, 2, 4, 2, 2]
+    assert engine.room == 2
+    assert max(size for _, size in sizes) == 2
+    monkeypatch.setattr(Batch, "join", lambda _b, _rows: guarded(list, 3))
+    (error,) = answers(engine.base, asked[:1])
+    assert isinstance(error, torch.OutOfMemoryError)
 
 
-def test_a_failing_batch_fails_whoever_asked(engine: Engine, monkeypatch):
-    def broken(asked, *, adapted):
+def test_nothing_is_written_for_those_who_are_gone(engine: Engine, sizes):
+    async def ask():
+        one = asyncio.create_task(engine.base.reply(conversation("x" * 200), session="a"))
+        async with asyncio.timeout(20):
+            while len(sizes) < 3:  # noqa: ASYNC110 - the passes are another thread's
+                await asyncio.sleep(0.001)
+        one.cancel()
+        await asyncio.gather(one, return_exceptions=True)
+        before = len(sizes)
+        await engine.base.worker
+        return len(sizes) - before
+
+    assert asyncio.run(ask()) <= 2
+
+
+def test_a_failing_pass_fails_whoever_asked(engine: Engine, monkeypatch):
+    def broken(batch, rows):
         raise RuntimeError("out of order")
 
-    monkeypatch.setattr(engine, "complete", broken)
+    monkeypatch.setattr(Batch, "join", broken)
     (error,) = answers(engine.base, [conversation("x")])
     assert isinstance(error, RuntimeError)
 
