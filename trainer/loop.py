@@ -130,9 +130,7 @@ class Loop(SFTTrainer):
         On a card, PEFT would copy every adapter's input to fp32; autocast needs no such copy.
         """
         with disable_input_dtype_casting(self.model, active=not self.args.use_cpu):
-            apart = prove_packing(self, self._precision)
-            if apart is not None:
-                self._note(f"rows that share a pass differ by {apart:.1e} from what they are alone")
+            prove_packing(self, self._precision, note=self._note, warn=self._warn)
             self._run(checkpoint)
 
     def _run(self, checkpoint: Path | None) -> None:

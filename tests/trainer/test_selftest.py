@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from trainer import attention, selftest
 from trainer.contract import events
 from trainer.contract.errors import TrainingFailed
 from trainer.contract.job import from_sources
@@ -35,11 +36,16 @@ def test_the_proof_is_in_the_log(base_model, tmp_path):
     assert float(line.split()[7]) < 1e-5
 
 
+def test_the_proof_knows_how_large_a_leak_would_be(base_model, tmp_path):
+    log = (train(base_model, tmp_path) / "train.log").read_text()
+    (line,) = [x for x in log.splitlines() if x.startswith("rows that share a pass differ by ")]
+    leak = float(line.partition("see each other by ")[2].split()[0])
+    assert leak > 100 * selftest.TOLERANCE["fp32"]
+
+
 @pytest.fixture
 def leaking(monkeypatch):
     """Attention that lets a row see those before it in the pass."""
-    from trainer import attention
-
     plain = attention._row_by_row
 
     def leak(query, key, value, borders, scaling):
@@ -53,6 +59,55 @@ def test_rows_that_see_each_other_end_the_run_before_it_begins(base_model, tmp_p
         train(base_model, tmp_path)
     found, _ = events.read(tmp_path / "run" / "events.jsonl")
     assert [e.type for e in found if e.type in {"step", "failed"}] == ["failed"]
+    log = (tmp_path / "run" / "train.log").read_text()
+    assert log.count("rows that share a pass differ by ") == 2
+    assert "fp32 products in" in log
+
+
+def test_one_row_that_sees_another_is_enough(base_model, tmp_path, monkeypatch):
+    plain = attention._row_by_row
+
+    def leak(query, key, value, borders, scaling):
+        return plain(query, key, value, borders[[0, 1, 2, -1]], scaling)
+
+    monkeypatch.setattr(attention, "_row_by_row", leak)
+    with pytest.raises(TrainingFailed, match="measured again"):
+        train(base_model, tmp_path)
+
+
+@pytest.fixture
+def glitch(monkeypatch):
+    """A machine that once, in the first packed pass, computes something else."""
+    plain, left = attention._row_by_row, [1]
+
+    def once(query, key, value, borders, scaling):
+        out = plain(query, key, value, borders, scaling)
+        return out + left.pop() if left else out
+
+    monkeypatch.setattr(attention, "_row_by_row", once)
+
+
+def test_what_is_gone_when_measured_again_is_a_warning(base_model, tmp_path, glitch):
+    output = train(base_model, tmp_path)
+    found, _ = events.read(output / "events.jsonl")
+    (said,) = [e.message for e in found if isinstance(e, events.Warning) and "share" in e.message]
+    assert "measured again" in said
+    assert "may not compute the same twice" in said
+
+
+@pytest.mark.parametrize(
+    ("apart", "noise", "leak", "explained"),
+    [
+        (4.5e-4, 0.0, 2.8, True),
+        (4.5e-4, 0.0, 0.1, False),
+        (4.5e-4, 2e-4, 0.1, True),
+        (0.05, 0.0, 2.8, False),
+        (float("inf"), 0.0, 2.8, False),
+    ],
+)
+def test_a_difference_is_judged_by_what_a_leak_would_be(apart, noise, leak, explained):
+    measured = selftest.Measured([(27, 0.0), (27, apart)], noise, leak)
+    assert measured.explained("fp32") is explained
 
 
 def test_the_way_out_that_is_named_is_one(base_model, tmp_path, leaking):
