@@ -22,7 +22,7 @@ from launcher.world import World
 from trainer.contract.errors import Fault, Locked
 
 LOOK = 30.0  # seconds
-LATE = 120.0  # seconds after the deadline that the pod has to act by itself
+LATE = 30.0  # seconds after the deadline that the pod has to act by itself; less than plan.SLACK
 AGAIN = 60.0
 
 

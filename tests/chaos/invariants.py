@@ -4,12 +4,12 @@ import hashlib
 import json
 import re
 from collections import Counter
+from math import inf
 
 from launcher import runs
 from launcher.errors import EXIT_CODES
-from launcher.guard import LATE
 from launcher.journal import Entry, read
-from launcher.rental.names import WOKEN, Name, rented
+from launcher.rental.names import Name, rented
 from tests.chaos.cloud import Cloud
 from tests.chaos.laptop import Laptop, Process
 from tests.chaos.pod import Pod
@@ -17,15 +17,20 @@ from tests.chaos.schedule import Schedule
 from trainer.contract import errors, manifest
 
 STOP = 60.0
-"""Seconds that a stop may take: plan.SLACK."""
+"""Seconds before what was asked for that a pod is told to be gone: a stop takes its time."""
+WOKEN = 3600.0
+"""Seconds that a stopped pod may be up to be fetched from, as users are told; and the guard's own."""
+GUARD = 120.0
 AGAIN = 400.0
 """Seconds until a pod that was refused its stop has asked again."""
 KNOWN = {0, *EXIT_CODES.values(), *errors.EXIT_CODES.values()}
 
 
 def broken(cloud: Cloud, laptop: Laptop, run: runs.Run, schedule: Schedule) -> list[str]:
-    kept = [pod for pod in cloud.pods.values() if not nobody_left(pod, laptop)]
-    faults = [text for pod in kept for text in billed(cloud, pod)]
+    dues = {pod: instant - STOP for pod, instant in asked(cloud, schedule).items()}
+    faults = [text for pod, due in dues.items() for text in told(pod, due + STOP)]
+    kept = {pod: due for pod, due in dues.items() if not nobody_left(pod, laptop, due)}
+    faults += [text for pod, due in kept.items() for text in billed(cloud, pod, due)]
     faults += within_the_cap(cloud, schedule, kept)
     faults += results(cloud, laptop, run)
     killed = any(p.actor.dead for p in (*laptop.processes, *laptop.guards))
@@ -47,6 +52,30 @@ def at_home(pod: Pod, run: runs.Run) -> bool:
     return False
 
 
+def asked(cloud: Cloud, schedule: Schedule) -> dict[Pod, float]:
+    """Until when the user's caps last for each pod: from what was typed, when it was made and what the
+    earlier ones cost until then, and from nothing that the launcher worked out.
+    """
+    cap, hours = float(schedule.settings["--max-cost"]), float(schedule.settings["--max-hours"])
+    found: dict[Pod, float] = {}
+    for pod in sorted(cloud.pods.values(), key=lambda pod: pod.number):
+        (made, _), *_ = pod.held
+        assert made is not None
+        found[pod] = made + min(hours, max(0.0, cap) / cloud.rate(pod)) * 3600
+        # A pod that outlives its own deadline is a fault of its own, or excused.
+        cap -= (min(pod.held[0][1] or inf, found[pod]) - made) / 3600 * cloud.rate(pod)
+    return found
+
+
+def told(pod: Pod, due: float) -> list[str]:
+    """No pod is told, by name or environment, a later deadline than was asked for."""
+    name = Name.parse(pod.name)
+    latest = max(pod.settings.gone_by, float(name.gone_by) if name else 0.0)
+    if latest <= due:
+        return []
+    return [f"{pod.id} was told a deadline {latest - due:.0f} s later than was asked for"]
+
+
 def excused(cloud: Cloud, instant: float) -> float:
     """When a stop that is due at ``instant`` must have happened, with the API as it was."""
     until = instant + STOP
@@ -58,25 +87,23 @@ def excused(cloud: Cloud, instant: float) -> float:
     return until + AGAIN * few
 
 
-def nobody_left(pod: Pod, laptop: Laptop) -> bool:
-    """Whether no supervisor ever came to life in the pod, and no guard was there outside at its deadline,
+def nobody_left(pod: Pod, laptop: Laptop, due: float) -> bool:
+    """Whether no supervisor came to life in the pod, or none lives any more, and no guard was there outside at its deadline,
     or none whose clock was right.
 
     What no promise covers: "as far as the pod may act on itself".
     """
-    due = pod.settings.gone_by
     asleep = any(since - STOP < due < until for since, until in laptop.clock.nights)
     killed = any(guard.actor.dead for guard in laptop.guards)
-    return pod.starts == 0 and (asleep or killed or laptop.jumped)
+    return (pod.starts == 0 or pod.frozen) and (asleep or killed or laptop.jumped)
 
 
-def billed(cloud: Cloud, pod: Pod) -> list[str]:
+def billed(cloud: Cloud, pod: Pod, first: float) -> list[str]:
     """No GPU past the deadline."""
     faults = []
-    gone_by = pod.settings.gone_by
     for number, (since, until) in enumerate(pod.held):
         assert since is not None
-        due = gone_by if number == 0 else max(gone_by, since + WOKEN + LATE)
+        due = first if number == 0 else max(first, since + WOKEN + GUARD)
         if until is None and cloud.clock.time < due:
             continue
         end = until if until is not None else cloud.clock.time
@@ -85,15 +112,14 @@ def billed(cloud: Cloud, pod: Pod) -> list[str]:
     return faults
 
 
-def within_the_cap(cloud: Cloud, schedule: Schedule, kept: list[Pod]) -> list[str]:
+def within_the_cap(cloud: Cloud, schedule: Schedule, kept: dict[Pod, float]) -> list[str]:
     cap = float(schedule.settings["--max-cost"])
     cost = slack = 0.0
-    for pod in kept:
+    for pod, due in kept.items():
         for number, (since, until) in enumerate(pod.held):
             end = until if until is not None else cloud.clock.time
             if number == 0:
                 cost += (end - (since or 0.0)) / 3600 * cloud.rate(pod)
-        due = pod.settings.gone_by
         slack += (excused(cloud, due) - due) / 3600 * cloud.rate(pod)
     if cost > cap * 1.02 + slack:
         return [f"${cost:.3f} were billed, the cap is ${cap:.2f} (and ${slack:.3f} of excuses)"]

@@ -117,7 +117,7 @@ class Pod:
         self.host_key, self.foreign_until = "", 0.0
         self.cut_at = 0.0
         self.pod_disk_full_until = 0.0
-        self.lost = False
+        self.lost = self.frozen = False
         self.finished: dict[str, str] | None = None  # sha256 by name of a complete adapter
         root = self.folder / str(border.root(self.settings.run_id)).lstrip("/")
         secrets = self.path(str(border.SECRETS))
@@ -178,6 +178,11 @@ class Pod:
             child.kill()
         self.children, self.door_at, self.cut_at = [], None, self.clock.time
 
+    def freeze(self):
+        """Its container hangs for good, and bills on."""
+        self.end_container()
+        self.frozen = True
+
     def restart(self, after: float, *, port: bool, new_key: bool):
         if self.status != "RUNNING":
             return
@@ -190,7 +195,7 @@ class Pod:
         self.clock.at(self.clock.time + after, self._restarted)
 
     def _restarted(self):
-        if self.status == "RUNNING" and self.door_at is None:
+        if self.status == "RUNNING" and self.door_at is None and not self.frozen:
             self.begin()
 
     def stop(self):
@@ -211,7 +216,7 @@ class Pod:
         self.clock.at(self.clock.time + 10, end)
 
     def start(self):
-        self.status, self.stop_asked = "STARTING", False
+        self.status, self.stop_asked, self.frozen = "STARTING", False, False
         self.held.append([self.clock.time, None])
         self.woken.append(self.clock.time)
         self.port += 1

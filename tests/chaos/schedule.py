@@ -101,6 +101,14 @@ def draw(seed: int) -> Schedule:
     names = rng.choices(list(FAULTS), [FAULTS[n][0] for n in FAULTS], k=rng.randint(1, 6))
     faults = [Fault(name, rng.uniform(0, span * 1.3), FAULTS[name][1](rng)) for name in names]
     delays = [rng.choice([5.0, 60.0, 600.0, 3600.0, 6 * 3600.0, 30 * 3600.0]) for _ in range(8)]
+    if seed % 8 == 5:
+        # Nobody but the guard outside is left, and the user looks again long after the deadline.
+        faults = [
+            f for f in faults if f.name.startswith(("api", "link", "bill", "create", "fresh"))
+        ]
+        vars(plans[0]).update(how="well", steps=20, pace=60.0, hangs_at=0, fails_at=0, crashes_at=0)
+        faults.append(Fault("left to the guard", plans[0].pull + rng.uniform(45, 900)))
+        delays[0] = rng.choice([12 * 3600.0, 30 * 3600.0])
     return Schedule(seed, settings, plans, faults, delays, rng.choice([1.0, 2.0, 3.0]))
 
 
@@ -227,6 +235,10 @@ class Strike:
                 laptop.stalls += facts["count"]
             case "launcher killed writing":
                 laptop.kill_at.append((facts["line"], facts["how"]))
+            case "left to the guard":
+                did = up and self._kill(alive)
+                for pod in up if did else []:
+                    pod.freeze()
             case "launcher killed":
                 did = self._kill(alive)
             case "guard killed":

@@ -1,7 +1,10 @@
 """The schedules that every test run plays, and those that once broke a promise, by what they found."""
 
+from dataclasses import replace
+
 import pytest
 
+from launcher import guard, plan
 from tests.chaos.story import play
 
 SEEDS = range(200)
@@ -39,3 +42,21 @@ def test_a_seed_says_the_same_twice():
     first, second = play(22), play(22)
     assert first.asked == second.asked
     assert (first.outcome, first.steps) == (second.outcome, second.steps)
+
+
+def test_a_guard_that_does_nothing_is_seen(monkeypatch):
+    monkeypatch.setattr(guard, "watch", lambda *arguments, **named: None)
+    told = play(53)
+    assert "left to the guard" in told.struck
+    assert any("past its deadline" in fault for fault in told.faults)
+
+
+def test_a_deadline_an_hour_late_is_seen(monkeypatch):
+    quote = plan.quote
+
+    def late(*arguments, **named):
+        found = quote(*arguments, **named)
+        return replace(found, gone_by=found.gone_by + 3600)
+
+    monkeypatch.setattr(plan, "quote", late)
+    assert any("later than was asked for" in fault for fault in play(0).faults)
