@@ -328,7 +328,7 @@ def _note(line: Mapping[str, Any], state: _Push, scene: "Scene") -> None:
 
 def _heed(scene: "Scene") -> None:
     """Ctrl-C ends a build or a push between two lines of it."""
-    if scene.interrupts.count:
+    if scene.interrupted:
         raise Interrupted(
             "interrupted before anything was rented",
             "the same command carries on: what was built or pushed is kept",

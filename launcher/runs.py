@@ -70,6 +70,16 @@ class Run:
         return self.folder / ".trainer.lock"
 
     @property
+    def wish_to_stop(self) -> Path:
+        """There while ``launch stop`` waits for the launcher at work to let go of the lock."""
+        return self.folder / ".stop"
+
+    @property
+    def wish_to_stop_now(self) -> Path:
+        """The same, of ``launch stop --now``: a ``launch stop`` at work lets go as well."""
+        return self.folder / ".stop-now"
+
+    @property
     def log_tail(self) -> list[str]:
         """The last lines of the trainer's output that are not blank."""
         try:
@@ -179,7 +189,10 @@ def summary(run: Run, entries: list[Entry]) -> dict[str, Any]:
 
 @contextmanager
 def hold(run: Run, *, world: World) -> Iterator[Log]:
-    """Hold the run's lock, inside; yield its journal. Raises ``Locked`` naming the holder."""
+    """Hold the run's lock, inside; yield its journal. Raises ``Locked`` naming the holder.
+
+    Wishes to stop, of whoever waited for the lock, are over then.
+    """
     with ExitStack() as stack:
         try:
             fd = stack.enter_context(lock(run.lock, world=world))
@@ -191,6 +204,8 @@ def hold(run: Run, *, world: World) -> Iterator[Log]:
             ) from None
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        for wish in (run.wish_to_stop, run.wish_to_stop_now):
+            wish.unlink(missing_ok=True)
         yield Log(run, world=world)
 
 

@@ -1,30 +1,43 @@
 """``launch stop``: end a run now, keeping what it has trained, and let its machine go."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
 from launcher import runs, status
 from launcher.machines import MACHINES
 from launcher.rental.names import rented
+from launcher.runs import Log, Run
 from launcher.scene import Scene
-from launcher.train import Outcome, Request, conclude, resolve
+from launcher.train import Outcome, Request, conclude, is_done, resolve, verify
 from launcher.view import View
 from launcher.watch import note_end
 from launcher.watch import stop as ask
 from launcher.world import World
-from trainer.contract.errors import Interrupted, NotFound
+from trainer.contract.errors import Interrupted, Locked, NotFound
+
+ANSWER = 60.0  # seconds that a launcher at work has to let go
+LOOK = 0.2
 
 
 def stop(name: str, *, at_once: bool, world: World, view: View) -> Outcome:
     """Ask the trainer to save, bring home what there is, release. ``at_once``: nothing is saved.
 
+    A launcher that is at work on the run is asked to let go of it first.
     Returns the outcome of a run that was about to finish anyway. Raises ``Interrupted`` with what was saved,
-    ``NotFound`` when nothing of the run is at work.
+    ``NotFound`` when nothing of the run is at work, ``Locked`` when the other launcher does not let go.
     """
     plan = resolve(Request(resume=name), world=world)
     run = plan.run
-    scene = Scene(world, view, plan.settings)
+    scene = Scene(world, view, plan.settings, wish=None if at_once else run.wish_to_stop_now)
     machine = MACHINES[plan.where](scene)
-    with world.interrupts(scene.interrupts), runs.hold(run, world=world) as log:
+    with world.interrupts(scene.interrupts), take_over(run, scene, at_once=at_once) as taken:
+        log = taken.log
         work = machine.find(run, log)
         if work is None:
+            if taken.asked:
+                return ended(run, log, view=view)
             raise NotFound(f"nothing of run {run.id} is at work", "launch ps lists the runs")
         pod = rented(log.entries)
         if at_once or (pod is not None and not pod.handed_over):
@@ -41,3 +54,66 @@ def stop(name: str, *, at_once: bool, world: World, view: View) -> Outcome:
         work.prepare(plan.job, resume=True)
         ask(work, log, again=False, scene=scene)
         return conclude(run, work, log, scene)
+
+
+@dataclass(frozen=True)
+class Taken:
+    """The journal of a run that is held; ``asked`` when another launcher had to let go of it."""
+
+    log: Log
+    asked: bool
+
+
+@contextmanager
+def take_over(run: Run, scene: Scene, *, at_once: bool) -> Iterator[Taken]:
+    """Hold the run's lock, inside; ask whoever holds it to let go, and wait for that.
+
+    Raises ``Locked`` when it does not, ``Interrupted`` after Ctrl-C.
+    """
+    wishes = [run.wish_to_stop, *[run.wish_to_stop_now] * at_once]
+    asked: float | None = None
+    with ExitStack() as stack:
+        log: Log | None = None
+        while log is None:
+            try:
+                log = stack.enter_context(runs.hold(run, world=scene.world))
+            except Locked as fault:
+                if asked is None:
+                    asked = scene.world.now()
+                    scene.view.say(f"{fault.cause}: asking it to let go")
+                _wait(run, scene, fault, wishes, until=asked + ANSWER)
+        yield Taken(log, asked is not None)
+
+
+def _wait(run: Run, scene: Scene, fault: Locked, wishes: Sequence[Path], *, until: float) -> None:
+    """Repeat the wish, which a launcher that has begun meanwhile has cleared, and wait a moment."""
+    late = scene.world.now() >= until
+    if late or scene.interrupts.count:
+        for wish in wishes:
+            wish.unlink(missing_ok=True)
+    if scene.interrupts.count:
+        raise Interrupted("interrupted: the run goes on", fault.hint)
+    if late:
+        raise Locked(
+            f"{fault.cause}, and did not let go within {ANSWER:.0f} s",
+            "it may be bringing the result home, after which it lets the machine go: see launch ps; "
+            f"if it hangs, end that process with kill, then again: launch stop {run.id}",
+        )
+    for wish in wishes:
+        wish.touch()
+    scene.view.tick()
+    scene.world.sleep(LOOK)
+
+
+def ended(run: Run, log: Log, *, view: View) -> Outcome:
+    """What became of a run that the launcher which was asked has ended by itself.
+
+    Raises ``Interrupted`` where there is no result.
+    """
+    if is_done(run):
+        return verify(run, log, view=view)
+    last = next((entry for entry in reversed(log.entries) if entry.what == "ended"), None)
+    why = f": {last.facts['cause']}" if last is not None and last.facts.get("cause") else ""
+    raise Interrupted(
+        f"stopped{why}; nothing keeps running", f"begin again with: {status.resume_hint(run)}"
+    )

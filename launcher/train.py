@@ -89,7 +89,7 @@ def train(request: Request, *, world: World, view: View) -> Outcome:
     """Run the whole story. Raises the ``Fault`` that ended it; ``--resume`` then carries on."""
     plan = resolve(request, world=world)
     run, job = plan.run, plan.job
-    scene = Scene(world, view, plan.settings, wake=request.wake)
+    scene = Scene(world, view, plan.settings, wake=request.wake, wish=run.wish_to_stop)
     machine = MACHINES[plan.where](scene)
     machine.check(job)
     if not request.attach:

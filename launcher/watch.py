@@ -14,14 +14,14 @@ POLL = 0.2  # seconds between two looks at the events
 
 
 class LeftAtWork(Interrupted):
-    """Ctrl-C has ended the watching, not the run."""
+    """The watching has ended, not the run."""
 
 
 def watch(run: Run, work: Work, log: Log, scene: Scene) -> Fault | None:
     """Show what the trainer says until it has ended; return the fault when it has no result.
 
     Ctrl-C asks it to save and end, a second one ends it; where it can be left at work, Ctrl-C leaves
-    it and ``Interrupted`` is raised. Should this process fail meanwhile, the trainer goes on, and the
+    it and ``LeftAtWork`` is raised; so it is when another process wants to end the run. Should this process fail meanwhile, the trainer goes on, and the
     user is told so.
     """
     world, view = scene.world, scene.view
@@ -31,6 +31,10 @@ def watch(run: Run, work: Work, log: Log, scene: Scene) -> Fault | None:
     def attend() -> None:
         nonlocal handled
         view.tick()
+        if scene.asked_to_let_go:
+            ended = f"run {run.id} is ended from another terminal"
+            log.fact("left", cause=ended)
+            raise LeftAtWork(ended, "that brings home what is saved, and tells what became of it")
         while handled < scene.interrupts.count:
             handled += 1
             left = work.leave()

@@ -94,6 +94,10 @@ class World:
         cache = Path(self.variable("XDG_CACHE_HOME") or self.home() / ".cache")
         return Path(self.variable("HF_HOME") or cache / "huggingface").absolute()
 
+    def is_there(self, wish: Path) -> bool:
+        """Whether another process has left ``wish``; asked at every tick of a story."""
+        return wish.exists()
+
     def docker(self) -> Any:
         """The local Docker engine; see ``launcher.engine.connect``."""
         from launcher.engine import connect

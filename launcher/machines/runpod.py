@@ -134,7 +134,7 @@ class RunPod:
         key.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         key.unlink(missing_ok=True)
         public = make_key(key)
-        if self.scene.interrupts.count:
+        if self.scene.interrupted:
             raise Interrupted("interrupted before anything was rented")
         self.api.pods()
         check_clock(self.api)  # it may have been set since the offer

@@ -65,7 +65,7 @@ def wait(
                 )
                 heard = world.now()
                 show(line, scene)
-            if scene.interrupts.count:
+            if scene.interrupted:
                 raise Interrupted("interrupted before training began")
             now = world.now()
             if now - looked >= LOOK or (key is not None and line is not None):

@@ -77,7 +77,7 @@ def files_of(job: Job) -> list[str]:
 
 
 def _stay(scene: Scene) -> None:
-    if scene.interrupts.count:
+    if scene.interrupted:
         raise Interrupted("interrupted before training began")
 
 

@@ -19,7 +19,7 @@ from launcher.runs import Log, Run
 from launcher.scene import Scene
 from trainer.contract import episodes, events, manifest
 from trainer.contract import pod as border
-from trainer.contract.errors import Fault, NotFound, ResultRejected
+from trainer.contract.errors import Fault, Interrupted, NotFound, ResultRejected
 from trainer.contract.job import Job
 
 PAUSE = 0.5  # seconds between two looks
@@ -163,6 +163,8 @@ class PodWork:
             if told:
                 said = told[-1].detail
                 break
+            if self._scene.interrupted:
+                raise Interrupted("interrupted before training began")
             world.sleep(PAUSE)
         if said.startswith(border.MAY_NOT_ACT) and not self._scene.settings.unguarded:
             raise PodRefused(

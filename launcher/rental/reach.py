@@ -112,7 +112,7 @@ class Reach:
         self.must_live()
         if not self.patient:
             raise fault
-        if self._scene.interrupts.count:
+        if self._scene.interrupted:
             raise Interrupted("interrupted while the pod could not be reached")
         self._scene.view.tick()
         self._scene.world.sleep(min(PAUSE * 2**self._losses, LONGEST_PAUSE))

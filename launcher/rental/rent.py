@@ -112,7 +112,7 @@ class Renting:
         """The pod's id, or why there is none."""
         scene, view = self.scene, self.scene.view
         label = candidate.gpu.id + f" in {centre}" * bool(centre)
-        if scene.interrupts.count:
+        if scene.interrupted:
             raise Interrupted("interrupted before anything was rented")
         before = spent(self.log.entries, scene.world.now())
         try:

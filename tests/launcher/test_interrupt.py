@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from launcher import runs
+from launcher import journal, runs
 from trainer.contract import events
 
 
@@ -128,3 +128,25 @@ def test_sigterm_to_the_launcher_saves_too(on_terminal):
     shown.process.send_signal(signal.SIGTERM)
     assert shown.wait() == 130
     assert "checkpoint saved at step" in shown.text
+
+
+def test_stop_from_a_second_terminal_takes_the_run_over(folder, on_terminal, launch):
+    shown = on_terminal("slow")
+    shown.until(r"step \d+/200")
+    stopped = launch("stop", "a")
+
+    assert stopped.returncode == 0, stopped.stderr
+    assert re.search(r"another launch \(process \d+\) .*: asking it to let go", stopped.stdout)
+    assert re.search(r"checkpoint saved at step \d+; nothing keeps running", stopped.stdout)
+    assert shown.wait() == 130
+    assert "run a is ended from another terminal" in shown.text
+    run = runs.at(folder / "runs" / "a")
+    assert not runs.is_locked(run.trainer_lock)
+    assert not run.wish_to_stop.exists()
+    written = [(entry.what, entry.stage) for entry in journal.read(run.journal)]
+    assert written[-4:] == [
+        ("left", "fact"),
+        ("stop", "intent"),
+        ("stop", "done"),
+        ("ended", "fact"),
+    ]

@@ -7,7 +7,7 @@ from tests.system.client import until
 from tests.system.emulator import faults
 from tests.system.story import rows
 from trainer.contract import events
-from trainer.contract.errors import Locked, NoSpace, OutputExists, TrainingFailed
+from trainer.contract.errors import Interrupted, Locked, NoSpace, OutputExists, TrainingFailed
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(1800)]
 
@@ -66,7 +66,6 @@ def test_of_two_launchers_one_works_and_one_watches(story, runpod, laptop):
     begun = [
         (laptop.launch("attach", "r1"), Locked),
         (laptop.launch("train", "--resume", "r1"), Locked),
-        (laptop.launch("stop", "r1"), Locked),
         (story.train(), OutputExists),
     ]
     for second, fault in begun:
@@ -77,6 +76,26 @@ def test_of_two_launchers_one_works_and_one_watches(story, runpod, laptop):
     assert "step 60/60" in watching.said
     story.whole(steps=60)
     assert story.created() == [201]
+
+
+def test_stop_from_a_second_terminal_saves_brings_home_and_lets_go(story, laptop):
+    watching = story.train(steps=100_000)
+    until(lambda: laptop.steps("r1")[-1:] > [20], seconds=180)
+    stopping = laptop.launch("stop", "r1")
+    story.ledger(stopping, says=["asking it to let go", "saved at step", "nothing keeps running"])
+    assert watching.ended() == Interrupted.exit_code
+    assert "run r1 is ended from another terminal" in watching.said
+    assert_newest_checkpoint_is_home(laptop)
+    assert laptop.journalled("r1", "release", "done")
+    assert story.created() == [201]
+
+
+def test_stop_while_another_launcher_brings_the_pod_up_lets_it_go(story, laptop):
+    starting = story.train()
+    until(lambda: laptop.journalled("r1", "rent", "done"), seconds=180)
+    stopping = laptop.launch("stop", "r1")
+    story.ledger(stopping, says=["nothing keeps running"], adapter="none")
+    assert starting.ended() == Interrupted.exit_code, starting.said
 
 
 def test_of_two_launchers_that_carry_on_one_does(story, runpod, laptop):

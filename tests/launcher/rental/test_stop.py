@@ -1,0 +1,137 @@
+"""`launch stop` while another launcher is at work on the run, in virtual time."""
+
+import contextlib
+
+import pytest
+
+from launcher import runs, status, stop
+from launcher.journal import read
+from launcher.watch import LeftAtWork
+from trainer.contract.errors import Interrupted, Locked, TrainingFailed
+
+
+@pytest.fixture
+def run(project):
+    return runs.Run("a", project / "runs" / "a")
+
+
+def wish_at_step(account, world, step, wish):
+    """Another terminal's `launch stop`, begun at that step."""
+
+    def press():
+        if any(machine.steps == step for machine in account.machines.values()):
+            wish.touch()
+        return False
+
+    world.press = press
+
+
+def test_a_launcher_that_watches_lets_go_and_the_stop_brings_home(run, account, world, view, begin):
+    wish_at_step(account, world, 2, run.wish_to_stop)
+    with pytest.raises(LeftAtWork, match="from another terminal"):
+        begin()
+    assert account.alive(), "it has let go of the run, not of the pod"
+    world.press = lambda: False
+    # That is what the trainer of these tests says when it is asked to end.
+    with pytest.raises(TrainingFailed, match="the time is up"):
+        stop.stop("a", at_once=False, world=world, view=view)
+    assert not run.wish_to_stop.exists()
+    assert not account.alive()
+    assert (run.folder / "manifest.json").exists()
+    done = [entry.what for entry in read(run.journal) if entry.stage == "done"]
+    assert done[-4:] == ["fetch", "checkpoint", "verify", "release"]
+
+
+def test_a_launcher_that_has_not_begun_to_train_lets_its_pod_go(run, account, world, view, begin):
+    account.boot = lambda _: run.wish_to_stop.touch()  # never comes up
+    with pytest.raises(Interrupted, match="before training began"):
+        begin()
+    assert account.machines
+    assert not account.alive()
+    assert status.look(run).state == "interrupted"
+
+
+def test_a_stop_at_work_lets_go_for_one_that_ends_at_once(run, account, world, view, begin):
+    wish_at_step(account, world, 2, run.wish_to_stop)
+    with pytest.raises(LeftAtWork):
+        begin()
+    account.live = lambda _: None  # it never gets as far as to save
+    world.press = lambda: False
+    world.account.plans.append((account.time + 30, run.wish_to_stop_now.touch))
+    with pytest.raises(LeftAtWork):
+        stop.stop("a", at_once=False, world=world, view=view)
+    world.press = lambda: False
+    with pytest.raises(Interrupted, match="nothing keeps running"):
+        stop.stop("a", at_once=True, world=world, view=view)
+    assert not account.alive()
+
+
+def lets_go(other, wish):
+    """What the launcher that holds the lock does at each tick."""
+
+    def press():
+        if wish.exists():
+            other.close()
+        return False
+
+    return press
+
+
+@pytest.fixture
+def ended(run, account, world, begin):
+    """A run whose launcher was asked while its pod came up, and that has ended it by itself."""
+    account.boot = lambda _: run.wish_to_stop.touch()
+    with pytest.raises(Interrupted):
+        begin()
+    return run
+
+
+def test_what_the_other_launcher_has_ended_itself_counts_as_stopped(ended, world, view):
+    with contextlib.ExitStack() as other:
+        other.enter_context(runs.hold(ended, world=world))
+        world.press = lets_go(other, ended.wish_to_stop)
+        with pytest.raises(Interrupted, match=r"stopped: .*before training.*nothing keeps running"):
+            stop.stop("a", at_once=False, world=world, view=view)
+    assert any("asking it to let go" in line for line in view.lines)
+
+
+def test_a_run_that_has_just_finished_is_told_so(run, world, view, begin):
+    begin()
+    with contextlib.ExitStack() as other:
+        other.enter_context(runs.hold(run, world=world))
+        world.press = lets_go(other, run.wish_to_stop)
+        assert stop.stop("a", at_once=False, world=world, view=view).manifest.complete
+
+
+def test_a_launcher_that_does_not_answer_is_named_with_what_to_do(ended, world, view):
+    with runs.hold(ended, world=world) as log:
+        before, begun = list(log.entries), world.now()
+        seen: list[bool] = []
+
+        def press():
+            seen.append(ended.wish_to_stop.exists())
+            return False
+
+        world.press = press
+        with pytest.raises(Locked, match="did not let go") as caught:
+            stop.stop("a", at_once=True, world=world, view=view)
+    assert stop.ANSWER <= world.now() - begun < stop.ANSWER + 1
+    assert "launch stop a" in caught.value.hint
+    assert all(seen[runs.LOCK_TRIES :])
+    assert not ended.wish_to_stop.exists()
+    assert not ended.wish_to_stop_now.exists()
+    assert read(ended.journal) == before
+
+
+def test_ctrl_c_ends_the_waiting_and_takes_the_wish_back(ended, world, view):
+    with runs.hold(ended, world=world):
+        world.press = lambda: True
+        with pytest.raises(Interrupted, match="the run goes on"):
+            stop.stop("a", at_once=False, world=world, view=view)
+    assert not ended.wish_to_stop.exists()
+
+
+def test_a_wish_left_behind_ends_nothing(run, world, begin):
+    run.folder.mkdir(parents=True)
+    run.wish_to_stop.touch()
+    assert begin().manifest.complete
