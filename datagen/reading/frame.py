@@ -21,8 +21,9 @@ def parse(path: Path, reading: Reading, names: list[str], rows: int) -> pd.DataF
     """
     import pandas as pd
 
-    text: dict[Any, Any] = {name: str for name in names if name in reading.kinds}
-    missing: dict[Any, Any] = {name: [*missing_texts(reading, name)] for name in names}
+    # By place: pandas gives what is said of a name to the header's repetitions of it as well.
+    text: dict[Any, Any] = {at: str for at, name in enumerate(names) if name in reading.kinds}
+    missing: dict[Any, Any] = {at: [*missing_texts(reading, n)] for at, n in enumerate(names)}
     try:
         frame = pd.read_csv(
             path,
@@ -31,7 +32,7 @@ def parse(path: Path, reading: Reading, names: list[str], rows: int) -> pd.DataF
             skipinitialspace=reading.skip_space,
             decimal=reading.decimal,
             header=0,
-            names=names,
+            names=range(len(names)),
             index_col=False,
             dtype=text,
             na_values=missing,
@@ -49,6 +50,7 @@ def parse(path: Path, reading: Reading, names: list[str], rows: int) -> pd.DataF
             f"{path}: {str(error).strip()}",
             "look for a quote that is never closed, or name the delimiter with --delimiter",
         ) from error
+    frame.columns = pd.Index(names)
     if not rows:
         raise BadData(f"{path}: a header but no rows", "give a CSV with rows")
     if len(frame) != rows:

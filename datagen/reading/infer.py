@@ -184,7 +184,7 @@ def _columns(raw: pd.DataFrame, reading: Reading, given: Given) -> tuple[Reading
                 decimals[name] = found.style.decimal
         elif found.kind == "date":
             unsure[name] = found
-        elif found.kind == "boolean" or raw[name].dtype == object:
+        elif found.kind == "boolean" or missing or raw[name].dtype == object:
             kinds.setdefault(name, found.kind)
     chosen, more = _formats(raw, unsure, sentinels)
     notes += more

@@ -87,14 +87,19 @@ def unique_names(header: list[str]) -> tuple[list[str], list[str]]:
     A repeated name gets .1, .2 as in pandas, an empty one becomes column_3 for the third column.
     """
     plain = [" ".join(name.split()) for name in header]
+    given, taken = {*plain}, set[str]()
+    numbers: dict[str, int] = {}
     names: list[str] = []
     renamed: list[str] = []
     for at, wanted in enumerate(plain, 1):
         base = wanted or f"column_{at}"
-        name, number = base, 0
-        while name in names or (number and name in plain):
+        number = numbers.get(base, 0)
+        name = f"{base}.{number}" if number else base
+        while name in taken or (number and name in given):
             number += 1
             name = f"{base}.{number}"
+        numbers[base] = number
+        taken.add(name)
         if name != wanted:
             renamed.append(f"column {at}: {'no name' if not wanted else repr(wanted)} -> {name!r}")
         names.append(name)

@@ -70,7 +70,7 @@ def number_stand_in(column: pd.Series[Any]) -> int | None:
     Lone: farther from the next value than the other values are from each other, and none of them
     is negative, or it is the lowest by more than ten times.
     """
-    values = column.dropna()
+    values = _finite(column)
     lowest = values.min() if len(values) else 0
     if lowest not in STAND_INS or int((values == lowest).sum()) < 2:
         return None
@@ -84,9 +84,14 @@ def number_stand_in(column: pd.Series[Any]) -> int | None:
 
 def suspect(column: pd.Series[Any]) -> int | None:
     """A number such as 9999 that may stand for missing: the highest by ten times, twice or more."""
-    values = column.dropna()
+    values = _finite(column)
     highest = values.max() if len(values) else 0
     if highest not in SUSPECTS or int((values == highest).sum()) < 2:
         return None
     rest = values[values != highest].abs()
     return int(highest) if len(rest) and rest.max() * 5 < highest else None
+
+
+def _finite(column: pd.Series[Any]) -> pd.Series[Any]:
+    values = column.dropna()
+    return values[abs(values) != float("inf")]

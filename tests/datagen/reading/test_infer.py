@@ -1,5 +1,6 @@
 """Files as people have them: each gives the frame a person means, and its Reading gives it again."""
 
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -8,6 +9,7 @@ from pandas.testing import assert_frame_equal
 
 from datagen.episode import Reading
 from datagen.reading.infer import Given, Table, infer, read_as
+from datagen.reading.layout import unique_names
 from datagen.reading.missing import DEFAULT
 from trainer.contract.errors import BadData
 
@@ -373,6 +375,32 @@ def test_kinds_can_be_said(tmp_path):
     content = "zip;flag;n\n1234;0;1.50\n5678;1;2.00\n"
     table = read(tmp_path, content, kinds={"zip": "text", "n": "text"})
     assert (values(table, "zip"), values(table, "n")) == (["1234", "5678"], ["1.50", "2.00"])
+
+
+def test_a_kind_of_one_column_is_not_that_of_its_namesake(tmp_path):
+    table = read(tmp_path, "a,b,a\n$5,x,\n$7,y,\n")
+    assert values(table, "a") == [5, 7]
+    assert table.frame["a.1"].dtype == float
+
+
+@pytest.mark.parametrize("rest", ["inf", "Infinity", "nan"])
+def test_a_sign_for_missing_among_what_pandas_takes_for_numbers(tmp_path, rest):
+    table = read(tmp_path, f"a,b\n?,1\n0,2\n{rest},3\n")
+    assert values(table, "a")[0] is None
+
+
+def test_infinite_numbers_are_no_stand_ins(tmp_path):
+    table = read(tmp_path, "a\n-999\n-999\ninf\n5\ninf\n")
+    assert values(table, "a") == [None, None, float("inf"), 5, float("inf")]
+    assert values(read(tmp_path, "a\n-inf\n-999\n-999\n"), "a")[1:] == [-999, -999]
+
+
+def test_thousands_of_columns_of_one_name(tmp_path):
+    start = time.process_time()
+    names = unique_names(["a", "a.7", *["a"] * 5000, *[""] * 5000])[0]
+    assert len({*names}) == 10_002
+    assert names[2:9] == "a.1 a.2 a.3 a.4 a.5 a.6 a.8".split()
+    assert time.process_time() - start < 5  # it took minutes while each name was sought from 1 on
 
 
 def test_late_values_count_too(tmp_path):
