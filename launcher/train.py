@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from launcher import runs, status
+from launcher import runs, status, unchanged
 from launcher.journal import of_this_run, read
 from launcher.machines import MACHINES, Machine, Work
 from launcher.runs import Log, Run
@@ -226,6 +226,7 @@ def record(
         model=job.model,
         data=job.data,
         data_sha256=data.sha256,
+        model_sha256=unchanged.model_sha256(job),
         rows=len(data.rows),
         job_hash=job.hash(),
         job=job.model_dump(mode="json"),
@@ -274,6 +275,7 @@ def start(
     run, job = plan.run, plan.job
     if request.resume is not None:
         data = data or check_data(job, view=view)
+        unchanged.check(log.entries, job)
         if offer := machine.offer(run, job, data, of_this_run(log.entries)):
             log.fact("quote", **offer)
     run.job.write_text(job.to_json(), encoding="utf-8")

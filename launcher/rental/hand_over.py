@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from launcher import unchanged
 from launcher.rental import checkpoint, model
 from launcher.rental.reach import Reach
 from launcher.runs import Log, Run
@@ -23,8 +24,10 @@ def hand_over(
 ) -> None:
     """Upload, bring secrets, then the job, whose arrival starts the training.
 
-    Each is fit to be repeated: what is there already is not sent again.
+    Each is fit to be repeated: what is there already is not sent again. Raises ``ResumeRefused`` for
+    data or a model folder that is not what the run was begun with.
     """
+    unchanged.check(log.entries, job)
     with packed(run, job) as archive:
         names = send_files(run, [*files_of(job), *archive], reach, log, scene)
     _stay(scene)
