@@ -47,6 +47,12 @@ class Settings(BaseModel):
     )
     disk: int = Field(20, ge=10, description="container disk, lost at a restart")
     mount: int = Field(40, ge=10, description="disk for weights and results, kept over a stop")
+    track: Literal["none", "trackio", "wandb"] = Field(
+        "none", description="send a run's metrics, from this machine, to trackio or W&B too"
+    )
+    track_project: str = Field(
+        "sft-launch", min_length=1, description="the project there that runs belong to"
+    )
 
 
 DECLARED = Declared(kind=Settings, table=None, prefix="SFT_", listing="launch train --help")

@@ -41,6 +41,7 @@ RESULTS = (
     "manifest.json",
     "report.html",
     "report.json",
+    "tracked.json",
     "run.json",
     "train.log",
 )
@@ -92,6 +93,7 @@ def train(request: Request, *, world: World, view: View) -> Outcome:
     scene = Scene(world, view, plan.settings, wake=request.wake, wish=run.wish_to_stop)
     machine = MACHINES[plan.where](scene)
     machine.check(job)
+    tracking.check(plan.settings.track, variable=world.variable)
     if not request.attach:
         data = check_data(request.job or job, view=view)  # a fault names the path as it was typed
         offer = {} if request.resume else machine.offer(run, job, data, ())
@@ -134,7 +136,8 @@ def train(request: Request, *, world: World, view: View) -> Outcome:
             except Fault as fault:
                 note_end(log, fault)
                 raise
-            return conclude(run, work, log, scene)
+            with tracking.tracked(scene, run) as watched:
+                return conclude(run, work, log, watched)
 
 
 def preview(request: Request, *, world: World, view: View) -> list[dict[str, Any]]:
@@ -142,6 +145,7 @@ def preview(request: Request, *, world: World, view: View) -> list[dict[str, Any
     plan = resolve(request, world=world)
     machine = MACHINES[plan.where](Scene(world, view, plan.settings))
     machine.check(plan.job)
+    tracking.check(plan.settings.track, variable=world.variable)
     data = check_data(request.job or plan.job, view=view)
     machine.offer(plan.run, plan.job, data, ())
     return machine.preview(plan.run, plan.job)
