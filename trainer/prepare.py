@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainer import checkpoints, model, quiet
+from trainer import checkpoints, model, quiet, tokenised
 from trainer.contract import events, libraries
 from trainer.contract.fit import Fit, fit
 from trainer.contract.job import Job
@@ -74,14 +74,18 @@ def prepare(job: Job, rows: Rows, mark: checkpoints.Mark | None, reporter: Repor
     max_length = opened.max_length
 
     def encode(path: Path, found: Rows) -> Examples:
-        examples = encode_rows(
-            path,
-            found,
-            chat_format,
-            max_length=max_length,
-            overlong=job.overlong,
-            judge=lambda row, encoded: (fault.text for fault in lint(row, encoded, chat_format)),
-        )
+        def make() -> Examples:
+            return encode_rows(
+                path,
+                found,
+                chat_format,
+                max_length=max_length,
+                overlong=job.overlong,
+                judge=lambda row, encoded: (f.text for f in lint(row, encoded, chat_format)),
+            )
+
+        name = tokenised.key(found, chat_format, max_length=max_length, overlong=job.overlong)
+        examples = tokenised.or_else(name, make, reporter.note)
         for message in examples.warnings(len(found.rows), max_length):
             reporter.warn(f"{path}: {message}")
         return examples
