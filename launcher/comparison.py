@@ -6,6 +6,7 @@ from typing import Any
 
 from launcher import gpus
 from launcher.estimate import PARTS, Estimate, Work, estimate
+from launcher.local_cards import LocalCard
 from launcher.plan import DISK
 from launcher.runpod_api.answers import Catalog
 from launcher.settings import Settings
@@ -18,7 +19,10 @@ SAME_PRICE = 1.05
 
 @dataclass(frozen=True)
 class Line:
-    """A card: `rate` in USD an hour with disks, `money` low, likely and high in USD."""
+    """A card: `rate` in USD an hour with disks, `money` low, likely and high in USD.
+
+    `here`: this machine's, which costs no rent.
+    """
 
     card: str
     memory: int
@@ -26,6 +30,7 @@ class Line:
     free: bool
     sized: Estimate
     note: str = ""
+    here: bool = False
 
     @property
     def money(self) -> dict[str, float]:
@@ -38,6 +43,7 @@ class Line:
             "memory_gb": self.memory,
             "rate": self.rate,
             "free": self.free,
+            "here": self.here,
             "fits": self.sized.fits,
             "precision": fitted.precision if fitted else None,
             "recompute_every": fitted.every if fitted else None,
@@ -65,6 +71,24 @@ def compare(what: Work, catalog: Catalog, settings: Settings, *, count: int = 1)
     ]
     lines.sort(key=lambda line: (not line.sized.fits, not line.free, line.money["likely"]))
     return _marked(lines)
+
+
+def local(what: Work, cards: Sequence[LocalCard], *, count: int = 1) -> list[Line]:
+    """A line for as many of this machine's cards as are wanted and there; none without a card."""
+    if not cards:
+        return []
+    card, number = cards[0], min(count, len(cards))
+    return [
+        Line(
+            card=card.name,
+            memory=card.memory,
+            rate=0.0,
+            free=True,
+            sized=estimate(what, card.name, memory=card.memory, count=number, here=True),
+            note="in this machine: --on here, --on docker",
+            here=True,
+        )
+    ]
 
 
 def _marked(lines: Sequence[Line]) -> list[Line]:

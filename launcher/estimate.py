@@ -133,8 +133,8 @@ def _eval_tokens(job: Job) -> int:
     return sum(_lengths(read_rows(Path(job.eval_data)).rows)[0]) if job.eval_data else 0
 
 
-def estimate(what: Work, card: str, *, memory: int, count: int = 1) -> Estimate:
-    """Size the work for `count` cards of `memory` GB each."""
+def estimate(what: Work, card: str, *, memory: int, count: int = 1, here: bool = False) -> Estimate:
+    """Size the work for `count` cards of `memory` GB each. `here`: no image is pulled, nothing fetched."""
     fitted = None
     per_token, forward = 6 * what.parameters, 2 * what.parameters
     if what.model is not None:
@@ -159,22 +159,22 @@ def estimate(what: Work, card: str, *, memory: int, count: int = 1) -> Estimate:
         per_token, forward = per_token * slower, forward * slower
     reached = {part: PEAK.get(card, USUAL) * 1e12 * count * REACHED[part] for part in PARTS}
     flops = what.tokens * per_token + what.measured * forward
-    seconds = {part: _seconds(what, part, flops / reached[part]) for part in PARTS}
+    seconds = {part: _seconds(what, part, flops / reached[part], here) for part in PARTS}
     return Estimate(fit=fitted, tokens_per_second=reached["likely"] / per_token, seconds=seconds)
 
 
-def _seconds(what: Work, part: str, training: float) -> float:
+def _seconds(what: Work, part: str, training: float, here: bool) -> float:
     """Pull, weights (once for training, once for the proof's clean base, from disk), training with the
     loss of held-out rows, questions to base and adapter, way home.
     """
     adapter = what.model.adapter(what.rank) * 4 if what.model else what.parameters * 0.08
+    brought = 0.0 if here else PULL[part] + adapter / HOME
     return (
-        PULL[part]
+        brought
         + START
         + what.parameters * 2 / LINK[part]
         + training
         + 2 * what.questions / ANSWERED[part]
-        + adapter / HOME
     )
 
 

@@ -147,6 +147,16 @@ class World:
             )
         return Child(process)
 
+    def answer(self, command: Sequence[str]) -> str | None:
+        """What ``command`` prints; None where it is not there, fails, or takes longer than 10 s."""
+        try:
+            done = subprocess.run(
+                command, stdin=subprocess.DEVNULL, capture_output=True, timeout=10, check=True
+            )
+        except (OSError, subprocess.SubprocessError):
+            return None
+        return done.stdout.decode(errors="replace")
+
     def finish(self, command: Sequence[str], *, quiet: bool = False) -> None:
         """Run ``command`` on the user's terminal to its end; ``quiet`` drops what it prints.
 

@@ -1,4 +1,4 @@
-"""`launch plan`: a job and its rows, sized for every card that RunPod has."""
+"""`launch plan`: a job and its rows, sized for this machine's card and every one that RunPod has."""
 
 import argparse
 from pathlib import Path
@@ -16,9 +16,12 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from launcher import catalog, settings
-    from launcher.comparison import compare, table
+    from launcher.comparison import compare, local, table
+    from launcher.errors import ApiUnavailable, KeyRejected
     from launcher.estimate import work
+    from launcher.local_cards import local_cards
     from launcher.plan import at_day
+    from launcher.runpod_api import Catalog
     from launcher.screen import open_view
     from launcher.world import World
     from trainer.contract.job import from_sources, given_flags
@@ -28,9 +31,15 @@ def run(options: argparse.Namespace) -> int:
     wanted = settings.load(settings.given(options), world=world)
     job = from_sources(options.recipe, options.set, given_flags(options))
     what = work(job, read_rows(Path(job.data)), world=world)
+    lines = local(what, local_cards(world), count=options.cards)
     with open_view(world=world, as_json=options.json) as view:
-        found, stale = catalog.read(world, count=options.cards)
-        lines = compare(what, found, wanted, count=options.cards)
+        try:
+            found, stale = catalog.read(world, count=options.cards)
+        except (ApiUnavailable, KeyRejected) as fault:
+            if not lines:
+                raise
+            found, stale = Catalog(world.now(), options.cards, ()), f"none at all: {fault.cause}"
+        lines += compare(what, found, wanted, count=options.cards)
         if stale:
             view.say(f"prices of {at_day(found.read_at)}: {stale}")
         facts = {"read_at": found.read_at, "live": not stale, "cards": [c.facts() for c in lines]}

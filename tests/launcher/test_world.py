@@ -55,3 +55,10 @@ def test_signalling_what_is_gone_is_no_error():
 def test_the_state_folder_follows_xdg(value, folder, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", value)
     assert str(World().state_folder()) == folder.format(home=Path.home())
+
+
+def test_an_answer_is_what_a_command_prints_and_none_where_it_fails():
+    world = World()
+    assert world.answer(["echo", "yes"]) == "yes\n"
+    assert world.answer(["false"]) is None
+    assert world.answer(["no-such-command-anywhere"]) is None

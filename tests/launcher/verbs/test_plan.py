@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 
 import pytest
 
@@ -58,3 +59,56 @@ def test_the_table_says_what_is_counted(folder, capsys):
 
 def test_episodes_that_are_not_there_are_a_fault(folder, capsys):
     assert cli.main(["plan", "--data", "data.jsonl", "--evaluate", "none.jsonl"]) == 11
+
+
+@pytest.fixture
+def smi(folder, monkeypatch):
+    """``smi(*lines)``: an nvidia-smi that prints them, on the path."""
+
+    def make(*lines):
+        tool = folder / "bin" / "nvidia-smi"
+        tool.parent.mkdir(exist_ok=True)
+        said = "\n".join(lines)
+        tool.write_text(f"#!/bin/sh\necho \"$*\" >{folder}/asked\ncat <<'END'\n{said}\nEND\n")
+        tool.chmod(0o755)
+        monkeypatch.setenv("PATH", str(tool.parent), prepend=os.pathsep)
+
+    return make
+
+
+def test_the_card_of_this_machine_is_the_first_row_and_costs_no_rent(folder, smi, capsys):
+    smi("NVIDIA GeForce RTX 4090, 24564")
+    cards = planned(capsys)["cards"]
+    assert "--query-gpu=name,memory.total" in (folder / "asked").read_text()
+    here, *rented = cards
+    assert (here["card"], here["memory_gb"], here["here"]) == ("NVIDIA GeForce RTX 4090", 25, True)
+    assert here["fits"]
+    assert set(here["dollars"].values()) == {0.0}
+    assert len(rented) == 5
+    assert not any(card["here"] for card in rented)
+    assert any("cheapest" in card["note"] for card in rented)
+    # start 60, weights 6.17e9 / 100e6, 19,950 tokens and 3,150 measured: no pull, nothing to fetch
+    assert here["seconds"]["likely"] == pytest.approx(60 + 62 + 6, abs=3)
+
+
+def test_the_row_says_how_to_train_there(folder, smi, capsys):
+    smi("NVIDIA GeForce RTX 4090, 24564", "NVIDIA GeForce RTX 4090, 24564")
+    assert cli.main(["plan", "--data", "data.jsonl", "--cards", "2"]) == 0
+    rows = [line for line in capsys.readouterr().out.splitlines() if "--on here" in line]
+    assert len(rows) == 1
+    assert rows[0].startswith("RTX 4090")
+
+
+def test_without_a_driver_or_with_one_that_fails_there_is_no_such_row(folder, smi, capsys):
+    assert not any(card["here"] for card in planned(capsys)["cards"])
+    smi("NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver")
+    assert not any(card["here"] for card in planned(capsys)["cards"])
+
+
+def test_a_card_here_is_planned_without_any_price(folder, smi, capsys):
+    (folder / "user" / "sft-launch" / "catalog.json").unlink()
+    assert cli.main(["plan", "--data", "data.jsonl"]) != 0
+    smi("NVIDIA GeForce RTX 4090, 24564")
+    capsys.readouterr()
+    (card,) = planned(capsys)["cards"]
+    assert card["here"]
