@@ -1,9 +1,10 @@
 # make demo   the whole story on this machine        make test   the whole test suite
 # make lint   style and types                        make bench  measurements, as ratios
 # make image  build and push what pods run           make chaos  1,000 schedules of faults, or SEED=n
+# make chaos-real  30 schedules with real containers and SSH (a Docker engine), or SEED=n
 # PYTHON=/path/to/python3.12 make demo               chooses the interpreter for .venv
 
-.PHONY: demo test lint bench image chaos
+.PHONY: demo test lint bench image chaos chaos-real
 .DEFAULT_GOAL := demo
 
 VENV := .venv
@@ -30,6 +31,9 @@ image: $(STAMP)
 
 chaos: $(STAMP)
 	@$(BIN)/python -m tests.chaos $(SEED)
+
+chaos-real: $(STAMP)
+	@CHAOS_REAL="$(or $(SEED),$(shell seq -s ' ' 0 29))" $(BIN)/python -m pytest -v tests/system/test_chaos_real.py
 
 # Runs once, and again only when what is to be installed has changed. pip compiles what it
 # installs; our own code is editable, so its bytecode is compiled here.

@@ -131,6 +131,11 @@ class Command:
         until(lambda: not self.running(), seconds=seconds)
         return self._process.wait()
 
+    def interrupt(self) -> None:
+        """Ctrl-C."""
+        if self.running():
+            self._process.send_signal(signal.SIGINT)
+
     def kill(self) -> None:
         self._process.kill()
         self._process.wait()

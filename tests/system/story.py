@@ -91,6 +91,21 @@ class Story:
         self._adapter(ended, pod, adapter, run)
         self._bill(pod, hours)
 
+    def ledger_of_all(self, ended: Command, *, run: str = "r1", hours: float = HOURS) -> None:
+        """The same for a run that may have had several pods, and is at home."""
+        assert ended.ended() == 0, ended.said
+        assert "Traceback" not in ended.said
+        for pod in list(self.runpod.pods.all.values()):
+            self._gone(pod)
+            self._bill(pod, hours)
+        assert "adapter/adapter_model.safetensors" in self.laptop.result(run).files
+
+    def _gone(self, pod: Pod) -> None:
+        pod.life.thread.join(20)
+        assert pod.status == "TERMINATED"
+        assert self.engine.client.containers.list(all=True, filters={"name": pod.id}) == []
+        assert self.engine.client.volumes.list(filters={"name": pod.id}) == []
+
     def _adapter(self, ended: Command, pod: Pod, adapter: Adapter, run: str) -> None:
         if adapter == "stopped pod":
             assert pod.status == "EXITED"
@@ -98,10 +113,7 @@ class Story:
             assert f"launch fetch {run}" in ended.said
             self._verify_on(pod, run)
             return
-        pod.life.thread.join(20)
-        assert pod.status == "TERMINATED"
-        assert self.engine.client.containers.list(all=True, filters={"name": pod.id}) == []
-        assert self.engine.client.volumes.list(filters={"name": pod.id}) == []
+        self._gone(pod)
         if adapter == "home":
             assert "adapter/adapter_model.safetensors" in self.laptop.result(run).files
         else:
