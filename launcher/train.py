@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from launcher import runs, status, unchanged
+from launcher import runs, status, tracking, unchanged
 from launcher.journal import of_this_run, read
 from launcher.machines import MACHINES, Machine, Work
 from launcher.runs import Log, Run
