@@ -18,18 +18,34 @@ if TYPE_CHECKING:
 CATEGORY_LIMIT = 50
 EXAMPLES = 5
 COUNTED = 1000
-Meaning = Literal["identifier", "category", "amount", "date", "text", "constant", "empty"]
+Meaning = Literal[
+    "identifier", "category", "amount", "calendar", "date", "text", "constant", "empty"
+]
 _NAMES = (
     r"ids?|uuid|guid|key|code|zip|zipcode|zip_code|plz|postcode|postal|sku|isbn|ean|phone|tel|ssn"
 )
 IDENTIFIER_NAME = re.compile(rf"(?:^|[\W_])(?:{_NAMES})$")
 CAMEL_ID = re.compile(r"[a-z](?:Id|ID)$")
+CAMEL = re.compile(r"(?<=[a-z\d])(?=[A-Z])")
+YEARS = re.compile(r"year|yr|jahr|ann[eé]e|año|anno|ano|founded|built|born|since")
+COUNTERS = {"num", "number", "no", "nr"}
+# Parts of a date and of a day in the singular: "hours" and "days" are durations.
+CALENDAR: tuple[tuple[frozenset[str], int, int], ...] = (
+    (frozenset("month mon monat mois mes mese".split()), 1, 12),
+    (frozenset("day dom mday tag jour dia día giorno".split()), 1, 31),
+    (frozenset("weekday dow wday wochentag".split()), 0, 7),
+    (frozenset("week kw woche semaine semana".split()), 0, 53),
+    (frozenset("quarter qtr quartal trimestre".split()), 1, 4),
+    (frozenset("doy yday dayofyear".split()), 1, 366),
+    (frozenset("hour hr stunde heure hora".split()), 0, 24),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ColumnProfile:
     """A column: `kind` is integer, number, boolean, date or text; `meaning` what it is good for.
 
+    Calendar are whole numbers that stand for a year, a month, a day or an hour: nobody adds those.
     `low`/`high` are only for numbers, `first`/`last` (ISO) only for dates, as is `format`, the strptime
     format of the text in the file. `unit` is the currency or % that stood beside the numbers.
     `examples` are values as text: the most frequent ones, or the first where there are over 1000.
@@ -118,8 +134,28 @@ def _meaning(name: str, values: pd.Series[Any], kind: str, distinct: int, *, row
         digits = bool(head.str.fullmatch(r"\+?\d+").all())
         single = unique and not head.str.contains(r"\s").any()
         return "identifier" if digits or single or (named and unique) else "text"
+    if kind == "number":
+        return "amount"
     counted = unique and values.min() in {0, 1} and values.max() - values.min() + 1 == rows
-    return "identifier" if kind == "integer" and (named or counted) else "amount"
+    if named or counted:
+        return "identifier"
+    return "calendar" if is_calendar(name, values.min(), values.max()) else "amount"
+
+
+def is_calendar(name: str, low: float, high: float) -> bool:
+    """Whether whole numbers of this name and range are years, months, days or hours of a calendar.
+
+    Years are told by any word of the name, the others by its last.
+    """
+    words = re.findall(r"[^\W\d_]+", CAMEL.sub(" ", name).casefold())
+    if words and words[-1] in COUNTERS:
+        words.pop()
+    if any(map(YEARS.fullmatch, words)):
+        return 1000 <= low and high < 3000
+    return any(
+        words[-1:] and words[-1] in named and least <= low and high <= most
+        for named, least, most in CALENDAR
+    )
 
 
 def _examples(values: pd.Series[Any], distinct: int) -> tuple[str, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 UNSAFE = set("\"'\\\n\r\t{}`")
 GROUPS = 60
 FEW = 12
-YEAR_NAME = re.compile(r"(?i)(?<![a-z])(year|yr|jahr|ann[eé]e|año)(?![a-z])")
 
 
 @dataclass
@@ -72,13 +70,7 @@ def safe(text: str) -> bool:
 
 def is_amount(c: ColumnProfile) -> bool:
     """Numbers that can be averaged: no identifiers, codes or years."""
-    return c.numeric and c.meaning == "amount" and c.distinct > 2 and not _years(c)
-
-
-def _years(c: ColumnProfile) -> bool:
-    """Whether whole numbers are years: nobody averages those."""
-    named = YEAR_NAME.search(c.name) is not None
-    return named and c.kind == "integer" and (c.low or 0) >= 1000 and (c.high or 0) < 3000
+    return c.numeric and c.meaning == "amount" and c.distinct > 2
 
 
 def amount(*, missing: bool = False, low: float | None = None, table: int = 0) -> Slot:
@@ -98,7 +90,7 @@ def category(low: int = 2, high: int = GROUPS, table: int = 0) -> Slot:
     """A column of repeating values to group by: text, booleans, or whole numbers of few values."""
 
     def fits(c: ColumnProfile) -> bool:
-        few = c.kind == "integer" and c.meaning == "amount" and c.distinct <= FEW
+        few = c.kind == "integer" and c.meaning in {"amount", "calendar"} and c.distinct <= FEW
         grouping = c.meaning == "category" and c.kind in {"text", "boolean"}
         return (grouping or few) and low <= c.distinct <= high
 
@@ -121,7 +113,7 @@ def label() -> Slot:
         return draw.pick(
             lambda c: (
                 c.kind in {"text", "integer"}
-                and c.meaning in {"identifier", "text"}
+                and c.meaning in {"identifier", "calendar", "text"}
                 and c.distinct == draw.profile.rows
             )
         )

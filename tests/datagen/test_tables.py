@@ -103,6 +103,39 @@ def test_profile_tells_what_columns_are_good_for(tmp_path: Path):
     assert again.columns == profile.columns
 
 
+@pytest.mark.parametrize(
+    ("name", "numbers", "meaning"),
+    [
+        ("year", [2007, 2008, 2009], "calendar"),
+        ("Year Built", [1890, 1999, 2021], "calendar"),
+        ("modelYear", [1990, 1999, 1990], "calendar"),
+        ("Jahr", [1990, 1999, 1990], "calendar"),
+        ("years", [1990, 1999, 1990], "amount"),
+        ("year", [3, 5, 3], "amount"),
+        ("yearly_income", [1990, 1999, 1990], "amount"),
+        ("month", [12, 7, 7], "calendar"),
+        ("birth_month", [12, 7, 7], "calendar"),
+        ("monthNum", [12, 7, 7], "calendar"),
+        ("month", [13, 7, 7], "amount"),
+        ("months", [12, 7, 7], "amount"),
+        ("month_total", [12, 7, 7], "amount"),
+        ("day", [31, 7, 7], "calendar"),
+        ("hour", [0, 23, 7], "calendar"),
+        ("quarter", [4, 4, 2], "calendar"),
+        ("week", [52, 4, 4], "calendar"),
+        ("weekday", [6, 4, 4], "calendar"),
+        ("hours", [0, 23, 7], "amount"),
+        ("month", [1.5, 2, 3], "amount"),
+    ],
+)
+def test_parts_of_a_calendar_are_no_amounts(tmp_path: Path, name, numbers, meaning):
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join(map(str, [name, *numbers, ""])), "utf-8")
+    profile = profile_table(path)
+    assert profile.columns[0].meaning == meaning
+    assert len(profile.amounts()) == (len({*numbers}) > 2)  # of the demo's questions
+
+
 def test_one_row_and_one_column(tmp_path: Path):
     path = tmp_path / "t.csv"
     path.write_text("a\n5\n", "utf-8")

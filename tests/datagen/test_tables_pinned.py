@@ -1,5 +1,6 @@
 """The demo's tables: their frames and kinds are those the tiny model's card was measured on."""
 
+import hashlib
 from pathlib import Path
 
 import pandas as pd
@@ -8,6 +9,7 @@ from pandas.testing import assert_frame_equal
 
 from datagen.episode import Reading
 from datagen.invent import LIMIT, invent_tables
+from datagen.questions import basic
 from datagen.tables import bundled_tables, profile_table, read_table
 
 KINDS = {
@@ -16,6 +18,7 @@ KINDS = {
     "planes": "text integer text text text integer integer integer text",
     "seattle_weather": "date number number number number text",
 }
+QUESTIONS = "b29bdfa51aec77336b10888fa5fd4efb60b32f6492db5df7571a89468bab832b"
 
 
 def check(path: Path):
@@ -42,3 +45,12 @@ def test_invented_tables_stay_as_they_are(tmp_path: Path, seed: int):
             whole = pd.api.types.is_numeric_dtype(values) and bool((values % 1 == 0).all())
             number = pd.api.types.is_numeric_dtype(values)
             assert column.kind == ("integer" if whole else "number" if number else "text")
+
+
+def test_the_demos_questions_stay_as_they_are(tmp_path: Path):
+    """The tiny model was trained on such; when they are to change, it is retrained by its script."""
+    digest = hashlib.sha256()
+    for path in [*bundled_tables(), *invent_tables(tmp_path, count=LIMIT, seed=0)]:
+        for question in basic.ask(profile_table(path), count=26, seed=0):
+            digest.update(f"{question.text}\0{question.code}\0{question.truth!r}\n".encode())
+    assert digest.hexdigest() == QUESTIONS

@@ -109,7 +109,7 @@ def _number_uses(profile: ColumnProfile, distinct: set[Any], *, often: bool) -> 
     period = whole and bool(named) and all(x in PERIODS for x in distinct)
     if period:
         uses.add("period")
-    elif len(distinct) > 2:
+    elif len(distinct) > 2 and profile.meaning != "calendar":
         uses.add("amount")
     if whole and often and len(distinct) <= (MOST_LABELS if period else MOST_NUMBER_LABELS):
         uses.add("label")

@@ -190,11 +190,14 @@ def test_the_readings_of_the_families_are_stated(repairs: Path, name: str, claus
     assert any(clause in text for text in texts), texts
 
 
-def test_identifiers_and_years_are_not_averaged(tmp_path: Path):
+def test_identifiers_and_parts_of_a_calendar_are_not_averaged(tmp_path: Path):
     path = tmp_path / "cars.csv"
-    rows = [f"{at},{1990 + at % 9},{7 * at % 31}" for at in range(40)]
-    path.write_text("car_id,year,price\n" + "\n".join(rows) + "\n", "utf-8")
+    rows = [f"{at},{1990 + at % 9},{at % 12 + 1},{7 * at % 31}" for at in range(48)]
+    path.write_text("car_id,year,month,price\n" + "\n".join(rows) + "\n", "utf-8")
+    grouped = set()
     for question in proposals(path, 0, 3):
         params = question.params
         assert params.get("n") in (None, "price")
         assert params.get("m") in (None, "price")
+        grouped.add(params.get("c"))
+    assert {"year", "month"} <= grouped

@@ -21,6 +21,11 @@ def table_of(tmp_path: Path, **columns: Sequence[object]) -> Rows:
     return load([profile_table(path)])
 
 
+def test_months_are_counted_by_and_not_added(tmp_path):
+    rows = table_of(tmp_path, month=[at % 6 + 1 for at in range(ROWS)], other=range(ROWS))
+    assert rows.columns["month"].uses == {"label"}
+
+
 @pytest.mark.parametrize(
     ("values", "uses"),
     [
