@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from datagen.evaluate import Contender
 from datagen.outcome import CEILING, MODEL
+from datagen.vllm_engine.choice import takes_vllm
 
 if TYPE_CHECKING:
     from datagen.local_model import LocalModel
@@ -21,7 +22,8 @@ LEDGER = "calls.jsonl"
 @dataclass(frozen=True, kw_only=True)
 class Asked:
     """What the command line names. `flags` are those of `teacher.settings`; `place` None: `model` is
-    behind the API. `tokens` None: 256 a reply here, the API's setting there.
+    behind the API. `tokens` None: 256 a reply here, the API's setting there. `engine` is one of
+    `vllm_engine.choice`, for weights here.
     """
 
     model: str
@@ -29,6 +31,7 @@ class Asked:
     ceiling: str | None = None
     tokens: int | None = None
     temperature: float = 0.0
+    engine: str = "auto"
     flags: dict[str, Any] = field(default_factory=dict)
 
 
@@ -46,7 +49,8 @@ def contenders(asked: Asked, ledger: Path) -> Iterator[list[Contender]]:
     with ExitStack() as stack:
         found = []
         if asked.place is not None:
-            found += _local(asked, asked.place)
+            here = _vllm if takes_vllm(asked.engine, asked.place) else _local
+            found += stack.enter_context(here(asked, asked.place, ledger.with_name("vllm.log")))
         else:
             found.append(stack.enter_context(_behind_api(asked, asked.model, MODEL, ledger)))
         if asked.ceiling is not None:
@@ -55,7 +59,8 @@ def contenders(asked: Asked, ledger: Path) -> Iterator[list[Contender]]:
         yield found
 
 
-def _local(asked: Asked, place: Place) -> list[Contender]:
+@contextmanager
+def _local(asked: Asked, place: Place, _log: Path) -> Iterator[list[Contender]]:
     from datagen.local_model import TOKENS, Engine, Writing
 
     writing = Writing(tokens=asked.tokens or TOKENS, temperature=asked.temperature)
@@ -66,8 +71,29 @@ def _local(asked: Asked, place: Place) -> list[Contender]:
         return Contender(label=label, model=model, sampling=sampling)
 
     if engine.adapter is None:
-        return [contender(MODEL, engine.base)]
-    return [contender("base", engine.base), contender("adapter", engine.adapter)]
+        yield [contender(MODEL, engine.base)]
+    else:
+        yield [contender("base", engine.base), contender("adapter", engine.adapter)]
+
+
+@contextmanager
+def _vllm(asked: Asked, place: Place, log: Path) -> Iterator[list[Contender]]:
+    from datagen.local_model import TOKENS, Writing
+    from datagen.vllm_engine.model import CONCURRENCY, NAME, engine
+
+    writing = Writing(tokens=asked.tokens or TOKENS, temperature=asked.temperature)
+    sampling = {"max_tokens": writing.tokens, "temperature": writing.temperature, "engine": NAME}
+    with engine(place, writing, log) as models:
+        yield [
+            Contender(
+                label=label if place.adapter else MODEL,
+                model=model,
+                sampling=sampling,
+                concurrency=CONCURRENCY,
+                connected=model.connected,
+            )
+            for label, model in models.items()
+        ]
 
 
 @contextmanager

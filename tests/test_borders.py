@@ -44,6 +44,8 @@ MAY_START_PROCESSES = {
     "datagen/sandbox/process.py",  # the sandbox's server
     "datagen/sandbox/nursery.py",  # a fork per episode
     "datagen/sandbox/service.py",  # a server per client
+    "datagen/vllm_engine/__main__.py",  # vLLM, which ends when we do
+    "datagen/vllm_engine/server.py",  # that
     "trainer/evaluation.py",  # datagen, which may not be imported, when training is done
     "trainer/outside.py",  # the pod's supervisor: trainer, sshd, guard
 }
@@ -58,11 +60,13 @@ MAY_READ_ENVIRONMENT = {
     "datagen/sandbox/place.py",  # SFT_SANDBOX
     "datagen/sandbox/process.py",  # what of it the sandbox may see
     "datagen/teacher/settings.py",  # SFT_DATAGEN_*, the API's key
+    "datagen/vllm_engine/server.py",  # what vLLM inherits, and its own key
 }
 MAY_SPEAK_HTTP = {
     "launcher/runpod_api/http.py",
     "trainer/release.py",
     "datagen/teacher/client.py",  # models behind an OpenAI-compatible API
+    "datagen/vllm_engine/model.py",  # our own vLLM on the loopback
 }
 
 

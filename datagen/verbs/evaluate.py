@@ -39,6 +39,12 @@ def add(verbs: Verbs) -> None:
     verb.add_argument("--out", type=Path, help="folder for the results (the run folder)")
     verb.add_argument("--base", metavar="MODEL", help="where the adapter's base model lies now")
     verb.add_argument(
+        "--engine",
+        choices=("auto", "transformers", "vllm"),
+        default="auto",
+        help="what runs a model that is here; auto takes vLLM where its command and a card are (auto)",
+    )
+    verb.add_argument(
         "--ceiling",
         nargs="?",
         const="",
@@ -120,6 +126,7 @@ def _asked(args: argparse.Namespace) -> Asked:
         ceiling=args.ceiling,
         tokens=args.tokens,
         temperature=args.temperature,
+        engine=args.engine,
         flags=flags,
     )
 
