@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 CATEGORY_LIMIT = 50
 EXAMPLES = 5
 COUNTED = 1000
+EXACT = 2**53  # whole numbers beyond it are not what a float makes of them
 Meaning = Literal[
     "identifier", "category", "amount", "calendar", "date", "text", "constant", "empty"
 ]
@@ -137,7 +138,7 @@ def _meaning(name: str, values: pd.Series[Any], kind: str, distinct: int, *, row
     if kind == "number":
         return "amount"
     counted = unique and values.min() in {0, 1} and values.max() - values.min() + 1 == rows
-    if named or counted:
+    if named or counted or max(abs(values.min()), abs(values.max())) > EXACT:
         return "identifier"
     return "calendar" if is_calendar(name, values.min(), values.max()) else "amount"
 
@@ -151,7 +152,7 @@ def is_calendar(name: str, low: float, high: float) -> bool:
     if words and words[-1] in COUNTERS:
         words.pop()
     if any(map(YEARS.fullmatch, words)):
-        return 1000 <= low and high < 3000
+        return low >= 1000 and high < 3000
     return any(
         words[-1:] and words[-1] in named and least <= low and high <= most
         for named, least, most in CALENDAR

@@ -23,6 +23,8 @@ MISSING = frozenset(
     )
 )
 BESIDE_NUMBERS = re.compile(r"[A-Za-z]{2,}\.?|[\s\u00a0\u202f%'\u2019]|[^\w\s.,()+-]")
+PLAIN_WHOLE = re.compile(r"-?\d{16,19}", re.ASCII)
+MINUS = "\u2212"
 TRUE, FALSE = frozenset({"true", "t", "yes", "y", "1"}), frozenset({"false", "f", "no", "n", "0"})
 
 
@@ -96,6 +98,7 @@ class Cells:
         groups = self._reading.thousands or ""
 
         def parsed(cell: str) -> float | None:
+            cell = cell.replace(MINUS, "-")
             for mark in groups:
                 if mark != decimal:
                     cell = cell.replace(mark, "")
@@ -129,7 +132,8 @@ class Cells:
         """A column by its kind: text as it is, whole numbers as int, booleans as bool."""
         kind = self.kinds.get(name, "text")
         if kind == "integer":
-            return [None if x is None else int(x) for x in self.numbers(name)]
+            both = zip(self.text[name], self.numbers(name), strict=True)
+            return [None if x is None else _whole(cell or "", x) for cell, x in both]
         if kind == "number":
             return [*self.numbers(name)]
         if kind == "boolean":
@@ -138,14 +142,19 @@ class Cells:
 
 
 def _beside(cell: str) -> float | None:
-    """A number with a currency, a percent sign or brackets (negative) around it."""
+    """A number with a currency or a percent sign beside it; in brackets or before a minus, negative."""
     bare = BESIDE_NUMBERS.sub("", cell)
-    negative = bare.startswith("(") and bare.endswith(")")
+    negative = (bare.startswith("(") and bare.endswith(")")) or bare.endswith("-")
     try:
-        value = float(bare.strip("()"))
+        value = float(bare.strip("()").removesuffix("-"))
     except ValueError:
         return None
     return -value if negative else value
+
+
+def _whole(cell: str, value: float) -> int:
+    """A whole number to its last digit, which a float may have lost."""
+    return int(cell) if PLAIN_WHOLE.fullmatch(cell) else int(value)
 
 
 def _said(cell: str) -> bool | None:

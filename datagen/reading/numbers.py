@@ -9,6 +9,7 @@ from functools import cache
 
 SPACES = " \u00a0\u202f\u2009"
 GROUPS = SPACES + "'\u2019.,"
+MOST_DIGITS = 300  # more make no float; Python refuses to read an int of thousands of them
 MINUS = "\u2212"
 # Written out: any three capitals would make amounts of flight numbers.
 _CODES = (
@@ -79,6 +80,9 @@ def parse_numbers(texts: Iterable[str], style: Style) -> Parsed:
         if style.thousands:
             groups.add(found["g"] or "")
         number = number.translate(drop).replace(style.decimal, ".")
+        if len(number) > MOST_DIGITS:
+            values.append(None)
+            continue
         value = float(number + (power or "")) if "." in number or power else int(number)
         values.append(-value if any(signs) and not {*signs} <= {None, "+"} else value)
         unit = before or after

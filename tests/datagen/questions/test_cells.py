@@ -52,6 +52,32 @@ def test_sentinels_are_missing_in_their_column_and_kept_texts_are_not(tmp_path: 
     assert cells.text == {"a": [None, "NA"], "b": ["-999", "1"]}
 
 
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["5-", "6"],
+        ["\u22125", "6"],
+        ["$5-", "$6"],
+        ["-$5", "$6"],
+        ["\u2212$5.5", "$6"],
+        ["($5)", "$6"],
+        ["9007199254740993", "9007199254740992"],
+        ["-123456789012345678", "5"],
+    ],
+)
+def test_both_routes_read_signs_and_long_numbers_alike(tmp_path: Path, cells: list[str]):
+    path = table(tmp_path, "k,a\n" + "".join(f"r,{cell}\n" for cell in cells))
+    profile = profile_table(path)
+    frame = read_table(path, profile.reading)
+    assert Cells.of(profile).values("a") == frame["a"].tolist()
+
+
+def test_numbers_that_no_float_holds_are_not_counted_with(tmp_path: Path):
+    rows = "".join(f"{2**60 + at},{at * at % 7}\n" for at in range(40))
+    profile = profile_table(table(tmp_path, f"tweet,likes\n{rows}"))
+    assert [column.meaning for column in profile.columns] == ["identifier", "amount"]
+
+
 CELL = st.one_of(
     st.integers(-(10**6), 10**6).map(str),
     st.floats(-1e6, 1e6).map(lambda x: f"{x:.4f}"),

@@ -403,6 +403,14 @@ def test_thousands_of_columns_of_one_name(tmp_path):
     assert time.process_time() - start < 5  # it took minutes while each name was sought from 1 on
 
 
+@pytest.mark.parametrize("mark", ["", ".5", "e5"])
+def test_digits_without_end_are_text(tmp_path, mark):
+    long = "9" * 100_000 + mark
+    assert values(read(tmp_path, f"a,b\n1,{long}\n2,5\n"), "b")[0] in {long, float("inf")}
+    late = "a,b\n" + "1,$1\n" * 90_000 + f"1,{long}\n"  # beyond the sample
+    assert len(read(tmp_path, late).frame) == 90_001
+
+
 def test_late_values_count_too(tmp_path):
     """What only the last of many rows tells is not lost to a sample."""
     content = "x;y;z\n" + "1;2;7\n" * 300_000 + "?;2,5;00012\n"
