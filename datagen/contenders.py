@@ -68,7 +68,7 @@ def _local(asked: Asked, place: Place, _log: Path) -> Iterator[list[Contender]]:
     engine = Engine(place, writing)
 
     def contender(label: str, model: LocalModel) -> Contender:
-        return Contender(label=label, model=model, sampling=sampling)
+        return Contender(label=label, model=model, sampling=sampling, activity=engine.activity)
 
     if engine.adapter is None:
         yield [contender(MODEL, engine.base)]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from datagen.answer import as_truth
 from datagen.attempts import How, Task
@@ -24,18 +24,31 @@ from trainer.contract.errors import BadData
 if TYPE_CHECKING:
     from datagen.models import Model
 
-Watch = Callable[[str, int], AbstractContextManager[Callable[[Episode], None]]]
+
+class Told(Protocol):
+    """Hears of each answer as it comes, and of those that were there already."""
+
+    def __call__(self, episode: Episode) -> None: ...
+
+    def found(self, episode: Episode) -> None: ...
+
+
+Watch = Callable[[str, int], AbstractContextManager[Told]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Contender:
-    """A model under a label: base, adapter, model or ceiling. `connected` holds what it needs."""
+    """A model under a label: base, adapter, model or ceiling. `connected` holds what it needs.
+
+    `activity` says what it is at.
+    """
 
     label: str
     model: Model
     sampling: dict[str, Any] = field(default_factory=dict)
     concurrency: int = CONCURRENCY
     connected: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
+    activity: Callable[[], str] = str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +160,7 @@ def _ask(
     until: float | None,
     watch: Watch,
 ) -> list[Episode]:
-    with watch(label, len(tasks) * limits.seeds) as done:
+    with watch(label, len(tasks) * limits.seeds) as told:
         return attempt_all(
             [_seen_from(folder, task) for task in tasks],
             contender.model,
@@ -155,7 +168,8 @@ def _ask(
             seeds=limits.seeds,
             how=How(seed=limits.seed, turns=limits.turns, sampling=contender.sampling),
             journal=folder / f"{label}.jsonl",
-            done=done,
+            done=told,
+            found=told.found,
             concurrency=contender.concurrency,
             until=until,
             connected=contender.connected,

@@ -136,6 +136,7 @@ def attempt_all(
     seed: int,
     journal: Path,
     done: Callable[[Episode], None] = lambda _: None,
+    found: Callable[[Episode], None] | None = None,
     concurrency: int = CONCURRENCY,
     how: How | None = None,
     seeds: int = 1,
@@ -144,19 +145,19 @@ def attempt_all(
 ) -> list[Episode]:
     """One judged attempt for each task and each of `seeds` seeds, in that order.
 
-    `done` hears of each episode as it ends, those found in the journal first. After `until`, by the
-    monotonic clock, none is begun any more, and those not asked are missing in what is returned. An
-    episode that breaks is a failure on record; many that do raise what broke them. `connected` holds
-    what the model needs. Raises TeacherUnavailable where a task got no reply.
+    `done` hears of each episode as it ends; `found`, else `done` too, of those in the journal, first.
+    After `until`, by the monotonic clock, none is begun any more, and those not asked are missing in
+    what is returned. An episode that breaks is a failure on record; many that do raise what broke them.
+    `connected` holds what the model needs. Raises TeacherUnavailable where a task got no reply.
     """
     hows = [replace(how or How(seed=seed), seed=seed + n) for n in range(seeds)]
     ids = [episode_id(task, model.name, one) for one in hows for task in tasks]
     wanted = {*ids}
     losses = _Losses(most=max(BROKEN, len(ids) // 20))
 
-    def found(episode: Episode) -> None:
+    def tell(episode: Episode) -> None:
         if episode.id in wanted:
-            done(episode)
+            (found or done)(episode)
 
     by_tables = {key: at for at, key in enumerate(dict.fromkeys(map(tables_of, tasks)))}
     ordered = sorted(tasks, key=lambda task: by_tables[tables_of(task)])
@@ -181,7 +182,7 @@ def attempt_all(
                 ]
             )
 
-    with Journal(journal, found) as book:
+    with Journal(journal, tell) as book:
         missing = asyncio.run(ask())
         if missing:
             raise TeacherUnavailable(

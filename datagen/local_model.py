@@ -48,7 +48,7 @@ class Engine:
         self.writing = writing or Writing()
         self.stops = stop_ids(self.loaded.tokenizer, self.loaded.weights)
         self.room = BATCH  # rows at a time
-        self.tokens = 0  # written so far
+        self.tokens = self.under_way = 0
         self.base = LocalModel(self, name=place.base, adapted=False)
         self.adapter = (
             LocalModel(self, name=name_of(place), adapted=True) if place.adapter else None
@@ -59,6 +59,10 @@ class Engine:
         """The most tokens that the model reads and writes."""
         found = getattr(self.loaded.weights.config, "max_position_embeddings", None)
         return found if isinstance(found, int) else None
+
+    def activity(self) -> str:
+        """What it is at."""
+        return f"{self.under_way} replies under way, {self.tokens:,} tokens written"
 
     def serve(self, desk: Desk, *, adapted: bool) -> None:
         """Answer what the desk hands out, each as soon as it is written, until it has no more.
@@ -96,6 +100,7 @@ class Engine:
                 return
             for row in self._forward(batch, waiting):
                 desk.tell(asked.pop(row), self._reply(row))
+            self.under_way = len(batch)
             self.tokens += len(batch)
 
     def _forward(self, batch: Batch, waiting: list[Row]) -> list[Row]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -21,9 +22,9 @@ LIVE_SECONDS = 0.2
 class Progress:
     """Counts up to `total`; shows rate, time left and a note that the caller keeps current.
 
-    `details` gives further lines, asked for whenever something is shown; only the caller's thread
-    shows anything, so `refresh` has to be called now and then where nothing ends for long. `done` of
-    the total were there before and do not count in the rate.
+    `details` gives further lines, asked for whenever something is shown. Nothing is shown but in calls, so
+    `refresh` has to be called now and then where nothing ends for long; any thread may. `done` of the
+    total were there before and do not count in the rate.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Progress:
         )
         self.task = self.bar.add_task(label, total=total, completed=done, rate="", note="")
         self.live = Live(console=self.console, auto_refresh=False, transient=True)
+        self._lock = threading.RLock()
 
     def __enter__(self) -> Self:
         if self.console.is_terminal:
@@ -72,17 +74,42 @@ class Progress:
             seconds = time.monotonic() - self.started
             self._print(f"{self.label}: {self.count} in {seconds:.1f} s {self.note}")
 
+    def begin(self) -> None:
+        """Say where it begins, where no bar shows that."""
+        if not self.console.is_terminal:
+            self._print(f"{self.label}: {self.count}/{self.total}")
+
     def advance(self, note: str = "") -> None:
         """One more is done."""
-        if self.count == self.before:
-            self.first = time.monotonic()
-        self.count += 1
-        self.note = note
-        self.bar.update(self.task, advance=1, rate=f"{self._rate():.1f}/s", note=note)
-        self.refresh()
+        with self._lock:
+            if self.count == self.before:
+                self.first = time.monotonic()
+            self.count += 1
+            self.note = note
+            self.bar.update(self.task, advance=1, rate=f"{self._rate():.1f}/s", note=note)
+            self.refresh()
+
+    def skip(self, note: str = "") -> None:
+        """One more is done, from before: it does not count in the rate."""
+        with self._lock:
+            self.count += 1
+            self.before += 1
+            self.note = note
+            self.bar.update(self.task, advance=1, note=note)
+            self.refresh()
+
+    def seconds_left(self) -> float | None:
+        """As the rate has it; None where it is not known yet."""
+        with self._lock:
+            rate = self._rate()
+            return (self.total - self.count) / rate if rate else None
 
     def refresh(self) -> None:
         """Show where things stand, unless that was done a moment ago."""
+        with self._lock:
+            self._refresh()
+
+    def _refresh(self) -> None:
         quiet = time.monotonic() - self.shown
         if self.console.is_terminal:
             if quiet >= LIVE_SECONDS:

@@ -95,6 +95,9 @@ def line(event: events.Event) -> str:
             )
         case events.Eval():
             return f"evaluation at step {event.step}: loss {event.loss:.4f}"
+        case events.Answers():
+            last = f"; last: {event.sample}" * bool(event.sample)
+            return f"{answered(event)}{last}"
         case events.Sample():
             return f"sample at step {event.step}: {event.text}"
         case events.Checkpoint():
@@ -111,6 +114,16 @@ def line(event: events.Event) -> str:
             return f"done: {event.manifest}"
         case _:
             return ""
+
+
+def answered(event: events.Answers) -> str:
+    """Write how far an evaluation is."""
+    text = f"{event.label} {event.answered}/{event.questions} answered, {event.right} right"
+    if event.won is not None and event.lost is not None:
+        text += f", won {event.won}, lost {event.lost}"
+    if event.seconds_left is None or event.answered == event.questions:
+        return text
+    return f"{text}, {clock(event.seconds_left)} left"
 
 
 class Pace:
@@ -175,6 +188,11 @@ class PlainView:
     def event(self, event: events.Event) -> None:
         if isinstance(event, events.Step) and not self._pace.due(event.step, event.steps):
             return
+        if isinstance(event, events.Answers):
+            if event.answered == 0:  # another model begins
+                self._pace = Pace(self._world)
+            if not self._pace.due(event.answered, event.questions):
+                return
         if isinstance(event, events.Failed):
             return  # the fault is reported where it ends the story
         if text := line(event):

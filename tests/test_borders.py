@@ -55,10 +55,12 @@ MAY_READ_ENVIRONMENT = {
     "trainer/contract/libraries.py",  # what libraries read when they are imported
     "trainer/quiet.py",  # OMP_NUM_THREADS
     "trainer/pipe.py",  # SFT_EVENTS_FD
+    "trainer/evaluation.py",  # SFT_EVENTS_FD, for its child
     "trainer/release.py",  # the pod's key
     "trainer/supervise.py",  # the pod's settings
     "datagen/sandbox/place.py",  # SFT_SANDBOX
     "datagen/sandbox/process.py",  # what of it the sandbox may see
+    "datagen/watching.py",  # SFT_EVENTS_FD: who started the evaluation hears how far it is
     "datagen/teacher/settings.py",  # SFT_DATAGEN_*, the API's key
     "datagen/vllm_engine/server.py",  # what vLLM inherits, and its own key
 }

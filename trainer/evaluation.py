@@ -6,8 +6,10 @@ A failed evaluation is a warning: the result is there and whole.
 
 import gc
 import json
+import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,7 +17,8 @@ from trainer.contract import events
 from trainer.contract.episodes import COMPARISON
 from trainer.contract.errors import Interrupted
 from trainer.contract.job import Job
-from trainer.pipe import open_events
+from trainer.contract.pod import EVENTS_FD
+from trainer.pipe import Emitter, open_events
 from trainer.signals import StopRequest
 
 PHASE, OVER = "evaluate", "evaluated"
@@ -79,20 +82,37 @@ def evaluate(job: Job) -> None:
     before = size(run / LOG)
     with open_events(run / "events.jsonl") as writer, StopRequest():
         writer.emit(events.Phase(name=PHASE, detail=job.evaluate))
-        # In our process group: whoever ends the trainer for good ends this too.
-        child = subprocess.Popen(
-            [*COMMAND, *arguments(run, job.evaluate)], stdin=subprocess.DEVNULL
-        )
-        try:
-            code = child.wait()
-        except KeyboardInterrupt:
-            _end(child)
-            writer.emit(warning("interrupted", job.evaluate))
-            raise Interrupted(
-                "interrupted while evaluating; the adapter is whole",
-                f"go on with: datagen evaluate --model {run} --episodes {job.evaluate}",
-            ) from None
+        ours, theirs = os.pipe()
+        with os.fdopen(ours, "rb") as told_us:
+            # In our process group: whoever ends the trainer for good ends this too.
+            child = subprocess.Popen(
+                [*COMMAND, *arguments(run, job.evaluate)],
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs],
+                env=os.environ | {EVENTS_FD: str(theirs)},
+            )
+            os.close(theirs)
+            code = _followed(child, told_us, writer, job)
         writer.emit(told(run, code, job.evaluate, log_from=before))
+
+
+def _followed(
+    child: "subprocess.Popen[bytes]", lines: Iterable[bytes], writer: Emitter, job: Job
+) -> int:
+    """The exit code; what it says until then is passed on. Raises ``Interrupted``."""
+    try:
+        for line in lines:
+            if (event := events.parse(line)) is not None:
+                writer.emit(event)
+        return child.wait()
+    except KeyboardInterrupt:
+        _end(child)
+        assert job.evaluate is not None
+        writer.emit(warning("interrupted", job.evaluate))
+        raise Interrupted(
+            "interrupted while evaluating; the adapter is whole",
+            f"go on with: datagen evaluate --model {job.output} --episodes {job.evaluate}",
+        ) from None
 
 
 def _end(child: "subprocess.Popen[bytes]") -> None:

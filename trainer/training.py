@@ -148,11 +148,9 @@ class Training:
         return None
 
     def _start_trainer(self, *arguments: str) -> Child:
-        return self._start(
-            [*self._places.trainer, str(self._places.root / pod.JOB), *arguments], events=True
-        )
+        return self._start([*self._places.trainer, str(self._places.root / pod.JOB), *arguments])
 
-    def _start(self, argv: Sequence[str], *, events: bool) -> Child:
+    def _start(self, argv: Sequence[str]) -> Child:
         try:
             restore(self._places.root)
         except OSError as error:
@@ -170,7 +168,7 @@ class Training:
             env=env,
             cwd=self._places.root,
             log=self._places.run / evaluation.LOG,
-            events=events,
+            events=True,
         )
         return self._trainer
 
@@ -246,9 +244,13 @@ class Training:
         run, begun = self._places.run, self._outside.now()
         before = evaluation.size(run / evaluation.LOG)
         command = [*self._places.evaluator, *evaluation.arguments(Path(pod.RUN), episodes)]
-        child = self._start(command, events=False)
+        child = self._start(command)
         why = ""
-        while (code := child.poll()) is None and not why:
+        while True:
+            code = child.poll()
+            self._pass_on(child)
+            if code is not None or why:
+                break
             now = self._keeper.tick(POLL, child)
             if now - begun > self._settings.limits.evaluate:
                 why = f"not done after {now - begun:.0f} s"
@@ -260,6 +262,11 @@ class Training:
             self._keeper.tell(evaluation.warning(why, EPISODES))
         else:
             self._keeper.tell(evaluation.told(run, code, EPISODES, log_from=before))
+
+    def _pass_on(self, child: Child) -> None:
+        for line in child.lines():
+            if (event := events.parse(line)) is not None:
+                self._keeper.log.emit(event)
 
     def _salvage(self) -> None:
         self._keeper.phase("saving", "the newest checkpoint")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import shutil
+import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datagen.verbs.arguments import whole_count
-from datagen.verbs.watch import watched
-from trainer.contract.errors import OutputExists, Usage
+from trainer.contract.errors import Interrupted, OutputExists, Usage
 
 if TYPE_CHECKING:
     from datagen.attempts import Task
@@ -87,31 +89,53 @@ def add(verbs: Verbs) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from datagen.contenders import LEDGER, contenders
     from datagen.episode import read_episodes
-    from datagen.evaluate import Limits, evaluate, sample, tasks_of
-    from datagen.results import FOLDER
+    from datagen.evaluate import sample, tasks_of
 
     if args.seeds > 1 and args.temperature == 0:
         raise Usage("--seeds asks again and hears the same", "give --temperature too, as 0.7")
+    asked = _asked(args)
     tasks = tasks_of(read_episodes(args.episodes), args.episodes)
     if args.limit is not None:
         tasks = sample(tasks, args.limit, seed=args.seed)
-    asked = _asked(args)
     output = args.out or _own_folder(asked)
     _ready(output, overwrite=args.overwrite)
-    limits = Limits(seed=args.seed, seeds=args.seeds, turns=args.turns, minutes=args.max_minutes)
-    with contenders(asked, output / FOLDER / LEDGER) as models:
-        found = evaluate(
-            tasks,
-            models,
-            output=output,
-            watch=watched,
-            limits=limits,
-            probes=_probes(args, tasks, output / FOLDER / "tables"),
-        )
-    _tell(found, output, as_json=args.json)
+    _tell(_evaluated(args, asked, tasks, output), output, as_json=args.json)
     return 0
+
+
+def _evaluated(
+    args: argparse.Namespace, asked: Asked, tasks: list[Task], output: Path
+) -> dict[str, Any]:
+    """The outcome. Raises Interrupted, at Ctrl-C and SIGTERM alike, with what was answered on disk."""
+    from datagen.contenders import LEDGER, contenders
+    from datagen.evaluate import Limits, evaluate
+    from datagen.results import FOLDER
+    from datagen.watching import Watching, emitter
+
+    limits = Limits(seed=args.seed, seeds=args.seeds, turns=args.turns, minutes=args.max_minutes)
+    watching = Watching()
+    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        print(f"loading {args.model}; {len(tasks)} questions", file=sys.stderr, flush=True)
+        with contenders(asked, output / FOLDER / LEDGER) as models:
+            gc.freeze()  # or the end of the process looks through all of the libraries, for seconds
+            watching = Watching(emitter(), {one.label: one.activity for one in models})
+            return evaluate(
+                tasks,
+                models,
+                output=output,
+                watch=watching,
+                limits=limits,
+                probes=_probes(args, tasks, output / FOLDER / "tables"),
+            )
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"interrupted; {watching.answered} answers are kept in {output / FOLDER}",
+            "the same command asks only what is missing",
+        ) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _asked(args: argparse.Namespace) -> Asked:

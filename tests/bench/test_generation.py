@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from datagen.episode import Episode
 from datagen.evaluate import Contender, evaluate
 from datagen.generate import Task, table_ref
 from datagen.invent import invent_tables
@@ -135,6 +136,13 @@ def test_batched_against_one_at_a_time(engine: Engine, tasks: list[Task]):
         )
 
 
+class Unwatched:
+    def __call__(self, episode: Episode) -> None:
+        pass
+
+    found = __call__
+
+
 def test_200_questions_from_end_to_end(engine: Engine, tasks: list[Task], tmp_path: Path):
     """Both models, sandbox and judge included; the base answers in SQL and so takes three turns."""
     began: list[float] = []
@@ -142,7 +150,7 @@ def test_200_questions_from_end_to_end(engine: Engine, tasks: list[Task], tmp_pa
     @contextmanager
     def watch(label: str, total: int):
         began.append(time.perf_counter())
-        yield lambda _: None
+        yield Unwatched()
         print(f"{label:10}{total:>5} questions{time.perf_counter() - began[-1]:>8.1f} s")
 
     print()

@@ -51,6 +51,20 @@ def test_what_came_of_it_is_an_event(job, does, tmp_path):
     assert not evaluation.due(job, tmp_path / "run")
 
 
+def test_what_it_says_meanwhile_is_passed_on(job, does, tmp_path):
+    line = events.Answers(label="base", questions=9, answered=4, right=1).model_dump_json()
+    does(
+        f"os.write(int(os.environ['SFT_EVENTS_FD']), {line!r}.encode() + b'\\nnonsense\\n')\n"
+        "Path(sys.argv[2], 'comparison.json').write_text("
+        '\'{"base": 0.5, "adapter": 0.25, "n": 4}\')'
+    )
+    evaluation.evaluate(job)
+    begun, meanwhile, over = said(tmp_path)
+    assert (begun.name, over.name) == ("evaluate", "evaluated")
+    assert isinstance(meanwhile, events.Answers)
+    assert (meanwhile.answered, meanwhile.questions, meanwhile.seq) == (4, 9, 1)
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [

@@ -787,6 +787,18 @@ def complain(places):
     return write
 
 
+def test_what_the_evaluation_says_meanwhile_is_passed_on(places):
+    said = events.Answers(label="base", questions=4, answered=2, right=1).model_dump_json().encode()
+    world = World(
+        places, trainers=[good], evaluators=[[(5, said), (50, compared(places)), (51, 0)]]
+    )
+    upload_to_evaluate(places)
+    keep(world)
+    assert phases(places)[-3:] == ["evaluated", "ready", "released"]
+    (found,) = [e for e in all_events(places) if isinstance(e, events.Answers)]
+    assert (found.answered, found.questions) == (2, 4)
+
+
 def test_the_evaluation_is_the_last_phase_with_its_tables_where_they_are_named(places):
     world = World(places, trainers=[good], evaluators=[[(50, compared(places)), (51, 0)]])
     upload_to_evaluate(places)

@@ -95,6 +95,23 @@ class Eval(Event):
     loss: float
 
 
+class Answers(Event):
+    """How far one model is in an evaluation: ``label`` is base, adapter, model, ceiling, floor-base ...
+
+    ``won`` and ``lost``: questions that only it, or only the base, got right; ``sample`` is the last one.
+    """
+
+    type: Literal["answers"] = "answers"
+    label: str
+    questions: int
+    answered: int
+    right: int
+    won: int | None = None
+    lost: int | None = None
+    seconds_left: float | None = None
+    sample: str = ""
+
+
 class Sample(Event):
     """A generated answer."""
 
@@ -163,6 +180,7 @@ KINDS: dict[str, type[Event]] = {
         Data,
         Step,
         Eval,
+        Answers,
         Sample,
         Checkpoint,
         Warning,

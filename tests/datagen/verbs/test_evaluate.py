@@ -178,6 +178,29 @@ def test_killed_anywhere_it_repeats_no_finished_question(run, episodes, tmp_path
     assert json.loads((run / "comparison.json").read_text())["n"] == 13
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_it_keeps_what_was_answered_and_says_how_to_go_on(run, episodes, number):
+    """At once, although replies are being written."""
+    transcript = run / "evaluation" / "base.jsonl"
+    command = [sys.executable, "-m", "datagen", "evaluate", "--model", str(run)]
+    command += ["--episodes", str(episodes)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    while process.poll() is None and not (transcript.exists() and transcript.stat().st_size):
+        time.sleep(0.002)
+    process.send_signal(number)
+    out, error = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, b"")
+    kept = len(read_episodes(transcript))
+    lines = error.decode().splitlines()
+    assert lines[0] == f"loading {run}; 13 questions"
+    assert "base: 0/13" in lines
+    assert lines[-2] == f"error: interrupted; {kept} answers are kept in {run / 'evaluation'}"
+    assert "the same command asks only what is missing" in lines[-1]
+
+
 @pytest.mark.parametrize(
     ("flags", "code", "said"),
     [
