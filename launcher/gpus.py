@@ -107,12 +107,16 @@ STOCK = {"HIGH": 0, "MEDIUM": 1, "LOW": 2}
 
 @dataclass(frozen=True)
 class Wanted:
-    """What ``--gpu`` asked for; ``note`` is to be said when it is not literally what will be had."""
+    """What ``--gpu`` asked for; ``note`` is to be said when it is not literally what will be had.
+
+    ``absent`` is then the name of the card that RunPod has not.
+    """
 
     text: str
     ids: tuple[str, ...]
     count: int
     note: str = ""
+    absent: str = ""
 
 
 @dataclass(frozen=True)
@@ -146,7 +150,7 @@ def resolve(text: str, known: Iterable[Gpu] = ()) -> Wanted:
     plain = _plain(name)
     if plain in NOT_THERE:
         ids, note = NOT_THERE[plain]
-        return Wanted(text, ids, count, note)
+        return Wanted(text, ids, count, note, plain.upper())
     names = {**{_plain(card): (card,) for card in CARDS}, **NAMES}
     for gpu in known:
         names.setdefault(_plain(gpu.id), (gpu.id,))

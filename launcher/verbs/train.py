@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from launcher.verbs.arguments import json_flag
@@ -22,6 +23,15 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--dry-run", action="store_true", help="show quote, requests and commands; send nothing"
+    )
+    parser.add_argument(
+        "--emit",
+        nargs="+",
+        metavar=("skypilot", "FILE"),
+        help="write the run as a task for SkyPilot instead (skypilot.yaml)",
+    )
+    parser.add_argument(
+        "--nodes", type=int, metavar="N", help="machines of an --emit skypilot (1), under torchrun"
     )
     parser.add_argument("--run-id", metavar="ID", help="name the run (default: from the time)")
     how = parser.add_mutually_exclusive_group()
@@ -58,9 +68,32 @@ def run(options: argparse.Namespace) -> int:
         settings=settings.load(wanted, world=world),
         changes=wanted,
     )
+    if options.emit is not None:
+        return _emit(request, options)
+    if options.nodes is not None:
+        raise Usage("--nodes is for --emit skypilot", "several cards in one pod: --gpu A100:4")
     if options.dry_run:
         return _dry_run(request, preview, as_json=options.json)
     return story(request, as_json=options.json)
+
+
+def _emit(request: "Request", options: argparse.Namespace) -> int:
+    from launcher import skypilot
+    from launcher.screen import open_view
+    from launcher.world import World
+
+    form, *rest = options.emit
+    nodes = 1 if options.nodes is None else options.nodes
+    if form != "skypilot" or len(rest) > 1:
+        raise Usage(f"--emit {' '.join(options.emit)}", "write it as --emit skypilot [FILE]")
+    if nodes < 1 or request.job is None:
+        raise Usage("--emit writes a new run for one machine or more", "see launch train --help")
+    world, file = World(), Path(rest[0] if rest else "skypilot.yaml")
+    with open_view(world=world, as_json=options.json) as view:
+        run, made = skypilot.write(request, file=file, nodes=nodes, world=world, view=view)
+        facts = {"state": "written", "exit_code": 0, "id": run.id, "file": str(file)}
+        view.result({**facts, "commands": made.commands}, [f"written  {file}", *made.commands])
+    return 0
 
 
 def _dry_run(

@@ -1,0 +1,212 @@
+"""A run as a task of SkyPilot's, for other clouds and for several machines: same image, same job.
+
+Fields as in SkyPilot's documentation (docs.skypilot.co, "SkyPilot YAML"). What is written is text, with every
+string quoted as JSON does, which YAML reads too. The job is within, in ASCII: YAML refuses some characters.
+"""
+
+import json
+import os
+import shlex
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from launcher import gpus
+from launcher.image import recipe, repository
+from launcher.rental.hand_over import files_of
+from launcher.runs import Run
+from launcher.settings import Settings
+from launcher.train import Request, check_data, resolve
+from launcher.view import View
+from launcher.world import World
+from trainer.contract.errors import OutputExists
+from trainer.contract.job import Job
+
+# By RunPod's id; several names where clouds differ: any will do.
+NAMES: Mapping[str, tuple[str, ...]] = {
+    "NVIDIA RTX A4000": ("RTXA4000",),
+    "NVIDIA RTX A4500": ("RTXA4500",),
+    "NVIDIA RTX A5000": ("RTXA5000",),
+    "NVIDIA RTX A6000": ("RTXA6000",),
+    "NVIDIA RTX 2000 Ada Generation": ("RTX2000-Ada",),
+    "NVIDIA RTX 4000 Ada Generation": ("RTX4000-Ada",),
+    "NVIDIA RTX 5000 Ada Generation": ("RTX5000-Ada",),
+    "NVIDIA RTX 6000 Ada Generation": ("RTX6000-Ada",),
+    "NVIDIA RTX PRO 6000 Blackwell Server Edition": ("RTXPRO6000",),
+    "NVIDIA GeForce RTX 3090": ("RTX3090",),
+    "NVIDIA GeForce RTX 3090 Ti": ("RTX3090-Ti",),
+    "NVIDIA GeForce RTX 4080": ("RTX4080",),
+    "NVIDIA GeForce RTX 4090": ("RTX4090",),
+    "NVIDIA GeForce RTX 5080": ("RTX5080",),
+    "NVIDIA GeForce RTX 5090": ("RTX5090",),
+    "NVIDIA L4": ("L4",),
+    "NVIDIA L40": ("L40",),
+    "NVIDIA L40S": ("L40S",),
+    "NVIDIA A30": ("A30",),
+    "NVIDIA A40": ("A40",),
+    "NVIDIA A100 80GB PCIe": ("A100-80GB",),
+    "NVIDIA A100-SXM4-80GB": ("A100-80GB", "A100-80GB-SXM"),
+    "NVIDIA H100 PCIe": ("H100",),
+    "NVIDIA H100 80GB HBM3": ("H100", "H100-SXM"),
+    "NVIDIA H100 NVL": ("H100-NVL",),
+    "NVIDIA H200": ("H200", "H200-SXM"),
+    "NVIDIA B200": ("B200",),
+    "NVIDIA B300 SXM6 AC": ("B300",),
+}
+HOME, FILES, RUN = "~/sft", "files", "run"
+PYTHON = "/opt/sft/venv/bin/python"
+PORT = 29500
+SAVING = 300  # seconds from the wish to save to the end of a run that does not
+HEAD = """\
+# Written by: launch train --emit skypilot. Begin, watch, bring home and end it with:
+#   sky launch -c {name} {file}          (a gated model: --secret HF_TOKEN)
+#   sky logs {name}
+#   rsync -Pavz {name}:sft/run/ {folder}/
+#   sky down {name}
+# No --max-cost holds here: training ends after {hours:g} h, and {then} {grace} min later.
+"""
+SCRIPT = """\
+cd {home}
+cat >job.json <<'JOB'
+{job}JOB
+{resume}timeout --signal=TERM --kill-after={saving} {seconds} {command}
+"""
+RESUME = f"""\
+resume=
+[ ! -d {RUN}/checkpoints ] || resume=--resume
+"""
+ONE = f"{PYTHON} -P -m trainer job.json $resume"
+SEVERAL = f"""\
+{PYTHON} -P -m torch.distributed.run \\
+  --nnodes="$SKYPILOT_NUM_NODES" --nproc-per-node="$SKYPILOT_NUM_GPUS_PER_NODE" \\
+  --node-rank="$SKYPILOT_NODE_RANK" --master-addr="$(echo "$SKYPILOT_NODE_IPS" | head -n1)" \\
+  --master-port={PORT} -m trainer job.json"""
+APART = """\
+# The machines share no folder, so checkpoints are on the first alone: what is cut short begins again
+# (--overwrite after job.json, below).
+"""
+
+
+@dataclass(frozen=True)
+class Task:
+    """The text of the file, and what is to be typed after it."""
+
+    text: str
+    commands: list[str]
+
+
+def accelerators(gpu: str) -> dict[str, int]:
+    """SkyPilot's names of what ``--gpu`` asks for, and how many in a machine. Raises ``Usage``.
+
+    A card that RunPod has not is itself here: other clouds have it.
+    """
+    wanted = gpus.resolve(gpu)
+    names = [name for card in wanted.ids for name in NAMES[card]]
+    return dict.fromkeys([wanted.absent] if wanted.absent else names, wanted.count)
+
+
+def task(run: Run, job: Job, settings: Settings, *, image: str, nodes: int, file: Path) -> Task:
+    """``job`` has absolute paths, as ``launcher.train.resolve`` makes them; ``image`` is its reference.
+
+    Raises ``BadData`` for a table of the episodes that has changed, ``Usage`` for an unknown card.
+    """
+    mounts = mounted(job)
+    name = f"sft-{run.id}".lower().replace(".", "-").replace("_", "-")
+    text = (HEAD + APART * (nodes > 1)).format(
+        name=name,
+        file=shlex.quote(str(file)),
+        folder=shlex.quote(str(run.folder)),
+        hours=settings.max_hours,
+        then="the machine is deleted" if settings.on_deadline == "delete" else "it is stopped",
+        grace=max(1, round(settings.grace)),
+    )
+    commands = [line[4:] for line in text.splitlines() if line.startswith("#   ")]
+    cards = accelerators(settings.gpu)
+    lines = [
+        f"name: {json.dumps(name)}",
+        f"num_nodes: {nodes}",
+        "resources:",
+        f"  accelerators: {json.dumps(cards)}",
+        f"  image_id: {json.dumps('docker:' + image)}",
+        f"  disk_size: {settings.disk + settings.mount}",
+        "  autostop:",
+        f"    idle_minutes: {max(1, round(settings.grace))}",
+        f"    down: {json.dumps(settings.on_deadline == 'delete')}",
+        "file_mounts:",
+        *(f"  {_quoted(there)}: {_quoted(here)}" for there, here in mounts.items()),
+        "run: |",
+    ]
+    body = indented(script(job, settings, mounts, nodes=nodes))
+    return Task(text + "\n".join(lines) + "\n" + body, commands)
+
+
+def _quoted(text: str) -> str:
+    """As JSON, but for pairs of surrogates, which YAML does not know."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def indented(text: str) -> str:
+    """``text`` as what stands below a literal block's ``|``."""
+    return textwrap.indent(text, "  ")
+
+
+def mounted(job: Job) -> dict[str, str]:
+    """Where each file of the job lies there → where it lies here. What lies side by side stays so."""
+    paths = [os.path.normpath(path) for path in files_of(job)]
+    if Path(job.model).is_absolute():
+        paths.append(os.path.normpath(job.model))
+    top = os.path.commonpath([Path(path).parent for path in paths])
+    return {
+        f"{HOME}/{FILES}/{PurePosixPath(Path(path).relative_to(top))}": path
+        for path in dict.fromkeys(paths)
+    }
+
+
+def script(job: Job, settings: Settings, mounts: Mapping[str, str], *, nodes: int) -> str:
+    """What every machine runs. Begun again, one alone goes on from the newest checkpoint that it finds."""
+    names = {here: there.removeprefix(f"{HOME}/") for there, here in mounts.items()}
+
+    def there(path: str | None) -> str | None:
+        return path and names.get(os.path.normpath(path), path)
+
+    told = job.model_copy(
+        update={
+            "model": there(job.model),
+            "data": there(job.data),
+            "eval_data": there(job.eval_data),
+            "evaluate": there(job.evaluate),
+            "output": RUN,
+        }
+    )
+    return SCRIPT.format(
+        home=HOME,
+        job=json.dumps(told.model_dump(mode="json"), indent=2).replace("\x7f", "\\u007f") + "\n",
+        resume=RESUME if nodes == 1 else "",
+        saving=SAVING,
+        seconds=round(settings.max_hours * 3600),
+        command=ONE if nodes == 1 else SEVERAL,
+    )
+
+
+def write(
+    request: Request, *, file: Path, nodes: int, world: World, view: View
+) -> tuple[Run, Task]:
+    """Check the job and write its task. Nothing is built, pushed or rented.
+
+    Raises ``OutputExists`` for a file that is there already, ``Usage`` without an image.
+    """
+    plan = resolve(request, world=world)
+    check_data(request.job or plan.job, view=view)
+    if file.exists() and not request.overwrite:
+        raise OutputExists(f"{file} is there already", "name another file, or give --overwrite")
+    image = plan.settings.image
+    if image is None:
+        what = recipe(plan.settings)
+        image = f"{repository(plan.settings)}:{what.tag}"
+        view.say(f"the task names {image}: launch image pushes it, if it is not there yet")
+    made = task(plan.run, plan.job, plan.settings, image=image, nodes=nodes, file=file)
+    new = file.with_name(f".{file.name}.new")
+    new.write_text(made.text, encoding="utf-8")
+    new.replace(file)
+    return plan.run, made
