@@ -13,6 +13,7 @@ from pathlib import Path
 
 from launcher.world import World
 from trainer.contract import episodes, held
+from trainer.contract.cards import PEAK
 from trainer.contract.fit import Fit, fit, recomputed
 from trainer.contract.job import Job
 from trainer.contract.rows import Row, Rows, read_rows
@@ -25,32 +26,7 @@ from trainer.contract.sizing import (
     from_config,
 )
 
-# Dense bf16 TFLOPS with fp32 accumulation, from NVIDIA's data sheets; L4 throttles below its 121.
-# A card that is not here counts as USUAL.
-PEAK = {
-    "NVIDIA RTX A4000": 77,
-    "NVIDIA RTX A4500": 95,
-    "NVIDIA RTX A5000": 111,
-    "NVIDIA GeForce RTX 3090": 71,
-    "NVIDIA GeForce RTX 3090 Ti": 80,
-    "NVIDIA GeForce RTX 4080": 98,
-    "NVIDIA GeForce RTX 4090": 165,
-    "NVIDIA GeForce RTX 5090": 210,
-    "NVIDIA L4": 80,
-    "NVIDIA A30": 165,
-    "NVIDIA A40": 150,
-    "NVIDIA RTX A6000": 155,
-    "NVIDIA L40": 181,
-    "NVIDIA L40S": 362,
-    "NVIDIA RTX 6000 Ada Generation": 364,
-    "NVIDIA A100 80GB PCIe": 312,
-    "NVIDIA A100-SXM4-80GB": 312,
-    "NVIDIA H100 PCIe": 756,
-    "NVIDIA H100 80GB HBM3": 989,
-    "NVIDIA H100 NVL": 835,
-    "NVIDIA H200": 989,
-    "NVIDIA B200": 2250,
-}
+# A card that is not in PEAK counts as USUAL.
 USUAL = 70
 # Share of that peak: torchtune's README, Llama-3.2-3B LoRA on an A100, 0.57; NVIDIA NeMo, Qwen2.5-7B
 # LoRA on an H100, 0.43. Short rows and slow hosts reach less.

@@ -35,7 +35,10 @@ class Counts:
 
 
 class RunCallback(TrainerCallback):
-    """Reports every step, asks for checkpoints, stops on request and on a loss that is no number."""
+    """Reports every step, asks for checkpoints, stops on request and on a loss that is no number.
+
+    ``bound``: tokens per second of one card at most.
+    """
 
     def __init__(
         self,
@@ -47,8 +50,10 @@ class RunCallback(TrainerCallback):
         reporter: Reporter,
         stop: StopRequest,
         evaluates: bool,
+        bound: float | None = None,
     ) -> None:
         self._evaluates = evaluates
+        self._bound = bound
         self._job = job
         self._output = output
         self._mark = mark
@@ -76,7 +81,7 @@ class RunCallback(TrainerCallback):
 
     def on_log(
         self,
-        _args: Any,
+        args: Any,
         state: Any,
         _control: Any,
         logs: dict[str, float] | None = None,
@@ -108,6 +113,7 @@ class RunCallback(TrainerCallback):
                 trained_tokens_per_second=round(trained_per_second, 1),
                 seconds_left=round((state.max_steps - state.global_step) * seconds, 1),
                 memory_bytes=memory_bytes(),
+                mfu=self._bound and round(per_second / (self._bound * args.world_size), 4),
             )
         )
 

@@ -196,9 +196,10 @@ def _train(
     new: Path,
 ) -> tuple[list[dict[str, float]], dict[str, float | int | None], list[Any]]:
     """Train and save the adapter to ``new``; return history, metrics and the proof's logits."""
-    from trainer import result
+    from trainer import model, probe, result, speed
     from trainer.callbacks import Counts, RunCallback, memory_bytes
     from trainer.loop import Loop
+    from trainer.samples import Samples
 
     plan, examples = prepared.plan, prepared.examples
     counts = Counts(mark)
@@ -207,6 +208,7 @@ def _train(
             f"begun on {mark.device} with passes of {mark.pass_tokens} tokens, going on on "
             f"{this_run.device} with {this_run.pass_tokens}: not bit-exact from here"
         )
+    bound = speed.bound(model.architecture(prepared.source), plan, examples, job.lora.r)
     callback = RunCallback(
         job=job,
         output=output,
@@ -215,6 +217,7 @@ def _train(
         reporter=reporter,
         stop=stop,
         evaluates=prepared.eval_examples is not None,
+        bound=bound,
     )
     loop = Loop(
         job,
@@ -225,6 +228,11 @@ def _train(
         warn=reporter.warn,
         note=reporter.note,
     )
+    if (held := prepared.eval_examples) is not None:
+        stop_id = prepared.stop_id
+        loop.add_callback(Samples(loop, held, job.samples, stop_id=stop_id, reporter=reporter))
+    if probe.wanted(plan):
+        loop.add_callback(probe.Probe(loop, plan, reporter, bound))
     _announce(job, prepared, loop, reporter)
     if mark:
         reporter.phase("resume", f"after step {mark.step}")

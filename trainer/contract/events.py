@@ -69,8 +69,26 @@ class Data(Event):
     shown: list[list[tuple[str, bool]]]
 
 
+class Probe(Event):
+    """The longest step, taken on trial before the first one. ``bound_tokens_per_second`` is at the card's peak.
+
+    ``predicted_bytes`` is what sizing expected of ``peak_bytes``: of the card's allocator.
+    """
+
+    type: Literal["probe"] = "probe"
+    tokens: int
+    seconds: float
+    tokens_per_second: float
+    bound_tokens_per_second: float | None = None
+    peak_bytes: int | None = None
+    predicted_bytes: int | None = None
+
+
 class Step(Event):
-    """One optimizer step. ``tokens`` and ``trained_tokens`` are cumulative over the whole run."""
+    """One optimizer step. ``tokens`` and ``trained_tokens`` are cumulative over the whole run.
+
+    ``mfu`` is the rate as a share of the most that the cards can do; ``None`` where that is unknown.
+    """
 
     type: Literal["step"] = "step"
     step: int
@@ -85,6 +103,7 @@ class Step(Event):
     trained_tokens_per_second: float
     seconds_left: float
     memory_bytes: int
+    mfu: float | None = None
 
 
 class Eval(Event):
@@ -178,6 +197,7 @@ KINDS: dict[str, type[Event]] = {
         Phase,
         Plan,
         Data,
+        Probe,
         Step,
         Eval,
         Answers,

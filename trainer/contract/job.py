@@ -19,7 +19,7 @@ from pydantic.fields import FieldInfo
 from trainer.contract.errors import BadJob, NotFound
 
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
-NOT_HASHED = frozenset({"output", "data", "eval_data", "evaluate", "plan", "checkpoint"})
+NOT_HASHED = frozenset({"output", "data", "eval_data", "evaluate", "samples", "plan", "checkpoint"})
 
 
 class _Options(BaseModel):
@@ -96,6 +96,9 @@ class Job(_Options):
     )
     early_stop: int | None = Field(
         3, ge=1, description="stop after this many evaluations without a lower loss; null: never"
+    )
+    samples: int = Field(
+        1, ge=0, description="held-out rows answered at each evaluation of their loss, to be read"
     )
     evaluate: str | None = Field(
         None,
