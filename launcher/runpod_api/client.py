@@ -7,7 +7,7 @@ a ``.netrc`` entry for the host replaces the key.
 """
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any, Protocol, Self, TypeVar
@@ -43,6 +43,7 @@ SETTLE = (
 )  # a pod that was made in spite of an error shows up within these
 CREATE_TRIES = 3
 UNSEEN = 90.0  # seconds that a fresh pod may be unknown to the API
+SETTLE_POD = (*SETTLE, 15.0, 15.0, 15.0, 15.0)  # UNSEEN together: a second pod would bill too
 RELEASE_TRIES = 12
 PAGES = 1000
 
@@ -158,7 +159,7 @@ class Api:
         may then exist. Should two have been made after all, one is released.
         """
         pod, tried = self._create(
-            "/v2/pods", request.body(), Pod.read, self.pods, request.name, set()
+            "/v2/pods", request.body(), Pod.read, self.pods, request.name, set(), SETTLE_POD
         )
         if tried > 1:
             for twin in self.pods(request.name):
@@ -333,8 +334,9 @@ class Api:
         listed: Callable[[str], list[Named]],
         name: str,
         before: set[str],
+        settle: Sequence[float] = SETTLE,
     ) -> tuple[Named, int]:
-        """What was made and at which try."""
+        """What was made and at which try; ``settle`` are the waits before each look for the name."""
         for tried in itertools.count(1):
             try:
                 made = read(self._http.send("POST", path, body=body, safe=False))
@@ -344,7 +346,7 @@ class Api:
             except OutcomeUnknown as fault:
                 cause = fault.cause
             doubt = OutcomeUnknown(cause, f"{name!r} may exist all the same: look for that name")
-            for wait in SETTLE:
+            for wait in settle:
                 self._sleep(wait)
                 try:
                     found = listed(name)

@@ -8,7 +8,7 @@ from launcher.errors import (
     NoCapacity,
     WrongState,
 )
-from launcher.runpod_api import OutcomeUnknown, PodRequest
+from launcher.runpod_api import UNSEEN, OutcomeUnknown, PodRequest
 
 FAKE = runpy.run_path(str(Path(__file__).with_name("fake_api.py")))
 POD = FAKE["POD"]
@@ -77,14 +77,24 @@ def test_create_is_tried_again_only_after_the_name_stayed_away(fake, api, slept)
     fake.on("GET", "/v2/pods", {"pods": []})
     assert api.create_pod(REQUEST).id == "abc123"
     order = [asked[0] for asked in fake.asked]
-    assert order == ["POST", *["GET"] * 5, "POST", "GET"]
-    assert sum(slept) == 30
+    assert order == ["POST", *["GET"] * 9, "POST", "GET"]
+    assert sum(slept) == UNSEEN
+
+
+def test_a_pod_that_the_list_shows_late_is_not_made_twice(fake, api, slept):
+    """A fresh pod may be unknown for UNSEEN seconds: a second one would bill until the run's end."""
+    shown: list[object] = [{"pods": []}] * 8
+    fake.on("POST", "/v2/pods", problem(502, "bad gateway"), (201, {**POD, "id": "second"}))
+    fake.on("GET", "/v2/pods", *shown, {"pods": [POD]})
+    assert api.create_pod(REQUEST).id == "abc123"
+    assert fake.count("POST", "/v2/pods") == 1
+    assert 30 < sum(slept) <= UNSEEN
 
 
 def test_a_twin_that_turns_up_late_is_released(fake, api):
     twin = {**POD, "id": "twin"}
     fake.on("POST", "/v2/pods", problem(500, "oops"), (201, POD))
-    fake.on("GET", "/v2/pods", *[{"pods": []}] * 5, {"pods": [POD, twin]}, {"pods": [POD]})
+    fake.on("GET", "/v2/pods", *[{"pods": []}] * 9, {"pods": [POD, twin]}, {"pods": [POD]})
     fake.on("DELETE", "/v2/pods/twin", (204,))
     assert api.create_pod(REQUEST).id == "abc123"
     assert fake.count("DELETE", "/v2/pods/twin") == 1
