@@ -22,6 +22,7 @@ from trainer.contract.errors import (
 )
 
 TAIL = 16 * 1024
+PAST = "waiting"
 # What may work another time with the same job and data, once its cause is gone.
 RESUMABLE = {NoSpace, NotInstalled, TrainingFailed}
 
@@ -180,7 +181,7 @@ def look(run: Run, *, now: float | None = None) -> Status:
 def _on_pod(run: Run, pod: Rented, now: float) -> tuple[str, str]:
     """State and reason of a run whose pod was not released."""
     if now > pod.gone_by:
-        return "waiting", f"past its deadline; bring it home with: launch fetch {run.id}"
+        return PAST, f"past its deadline; bring it home with: launch fetch {run.id}"
     if not pod.handed_over:
         return "starting", "" if is_locked(run.lock) else f"carry on with: launch attach {run.id}"
     return "running", "" if is_locked(run.lock) else f"watch it with: launch attach {run.id}"
@@ -229,9 +230,11 @@ def ps_lines(found: Sequence[Status]) -> list[str]:
         lines.append(f"    {_near(status.folder)}")
         if status.pod is not None and status.gone_by is not None:
             until = f"{datetime.fromtimestamp(status.gone_by).astimezone():%H:%M}"
-            lines.append(
-                f"    pod {status.pod} ({status.gpu}), ${status.cost:.2f} so far, gone by {until}"
-            )
+            so_far = f"${status.cost:.2f} so far, gone by {until}"
+            if status.state == PAST:
+                # By the clock the cost ends there; whether the pod does, only RunPod knows.
+                so_far = f"${status.cost:.2f} by {until}, its deadline; since: launch receipt {status.id}"
+            lines.append(f"    pod {status.pod} ({status.gpu}), {so_far}")
         elif status.cost is not None:
             lines.append(f"    ${status.cost:.2f} on {status.gpu}, by the clock")
         if status.reason:

@@ -194,7 +194,11 @@ def test_ps_tells_pod_cost_and_deadline(left, run, account):
     text = "\n".join(status.ps_lines([found]))
     assert f"pod {left.id} (NVIDIA RTX A5000), $0.14 so far, gone by" in text
     assert "launch attach a" in text
-    assert "launch fetch a" in status.look(run, now=account.time + 1e6).reason
+    late = status.look(run, now=account.time + 1e6)
+    assert "launch fetch a" in late.reason
+    text = "\n".join(status.ps_lines([late]))
+    assert "so far" not in text, "it may bill on, and the clock does not know"
+    assert "its deadline; since: launch receipt a" in text
 
 
 def test_a_bill_that_lags_is_asked_for_again(begin, account, world, view, run):
