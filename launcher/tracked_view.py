@@ -41,6 +41,9 @@ class TrackedView:
         self._view.event(event)
         self._heard(event)
 
+    def bill(self, so_far: Callable[[], float], most: float) -> None:
+        self._view.bill(so_far, most)
+
     def tick(self) -> None:
         self._view.tick()
 

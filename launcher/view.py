@@ -4,7 +4,7 @@ Stories only speak to the ``View`` protocol; ``launcher.screen`` chooses the vie
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import IO, Any, Protocol, Self
 
@@ -46,6 +46,9 @@ class View(Protocol):
     def event(self, event: events.Event) -> None:
         """One event of the trainer."""
 
+    def bill(self, so_far: Callable[[], float], most: float) -> None:
+        """What a rented run has cost by now, and costs at most, in dollars."""
+
     def tick(self) -> None:
         """Nothing happened; called several times a second."""
 
@@ -61,6 +64,11 @@ def clock(seconds: float) -> str:
     if hours:
         return f"{hours}:{minutes:02}:{rest:02}"
     return f"{minutes}:{rest:02}" if minutes else f"{rest}s"
+
+
+def dollars(so_far: float, most: float) -> str:
+    """Write what a run has cost."""
+    return f"${so_far:.2f} so far, at most ${most:.2f}"
 
 
 def compared_lines(comparison: Mapping[str, Any]) -> list[str]:
@@ -156,6 +164,7 @@ class PlainView:
         self._world = world
         self._pace = Pace(world)
         self._stage = Stage("", world)
+        self._bill: Callable[[], str] = str
 
     def __enter__(self) -> Self:
         return self
@@ -195,8 +204,14 @@ class PlainView:
                 return
         if isinstance(event, events.Failed):
             return  # the fault is reported where it ends the story
-        if text := line(event):
+        text = line(event)
+        if isinstance(event, events.Step) and (cost := self._bill()):
+            text += f"  {cost}"
+        if text:
             self.say(text)
+
+    def bill(self, so_far: Callable[[], float], most: float) -> None:
+        self._bill = lambda: dollars(so_far(), most)
 
     def tick(self) -> None:
         pass

@@ -5,6 +5,7 @@ from contextlib import suppress
 from launcher import status
 from launcher.errors import PodFailed, PodRefused
 from launcher.machines import Work
+from launcher.rental.names import spent
 from launcher.runs import Log, Run
 from launcher.scene import Scene
 from trainer.contract import events
@@ -47,6 +48,9 @@ def watch(run: Run, work: Work, log: Log, scene: Scene) -> Fault | None:
         attend()
         world.sleep(POLL)
 
+    quoted = next((e.facts for e in reversed(log.entries) if e.what == "quote"), {})
+    if "most" in quoted:
+        view.bill(lambda: spent(log.entries, world.now()), float(quoted["most"]))
     offset = status.attempt_offset(log.entries)
     try:
         for event in events.follow(run.events, offset=offset, alive=work.alive, wait=wait):

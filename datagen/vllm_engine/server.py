@@ -72,10 +72,11 @@ def arguments(place: Place, *, port: int, context: int, dtype: str) -> list[str]
     """The command line after `vllm`.
 
     `--generation-config vllm`: a base's own defaults, such as a repetition penalty, would change what
-    a likeliest token is.
+    a likeliest token is. Its tokenizer is the base's, for a text that nobody reads: what goes in and
+    comes out are token ids.
     """
     words = ["serve", place.base, "--host", "127.0.0.1", "--port", str(port)]
-    words += ["--served-model-name", BASE, "--tokenizer", place.tokenizer, "--dtype", dtype]
+    words += ["--served-model-name", BASE, "--dtype", dtype]
     words += ["--max-model-len", str(min(context, LONGEST)), "--generation-config", "vllm"]
     if place.revision is not None:
         words += ["--revision", place.revision]

@@ -5,7 +5,7 @@ import re
 import pytest
 from rich.console import Console
 
-from launcher.live import LiveView
+from launcher.live import LiveView, flow, unwrapped
 from launcher.view import JsonView, Pace, PlainView, clock, compared_lines, line
 from launcher.world import World
 from trainer.contract import events
@@ -147,6 +147,68 @@ def test_the_picture_shows_a_stage_without_events():
     assert "asking 5/10" in out.getvalue()
 
 
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (40, 24), (20, 8)])
+def test_the_picture_tells_money_memory_and_the_last_sample(width, height):
+    live, out, world = rendered(width, height)
+    with live:
+        live.bill(lambda: (world.time - 1000) / 100, 2.0)
+        live.event(events.Sample(step=1, prompt="?", text="print(\n  42)"))
+        for number in range(1, 51):
+            live.event(step(number))
+            world.time += 1
+        live.tick()
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", out.getvalue())
+    assert all(len(row) <= width for row in text.replace("\r", "\n").splitlines())
+    if width >= 40:
+        assert "$0.50 so far, at most $2.00" in text
+        assert "sample: print( 42)" in text
+        assert "567 trained/s" in text
+        assert "1.5 GiB" in text
+
+
+@pytest.mark.parametrize("width", [80, 40])
+def test_the_picture_tells_how_far_an_evaluation_is(width):
+    live, out, world = rendered(width, 24)
+    with live:
+        live.event(step(100))
+        for number in range(21):
+            live.event(
+                events.Answers(
+                    label="adapter", questions=20, answered=number, right=number // 2, won=3, lost=1,
+                    seconds_left=20.0 - number, sample="submit(42)",
+                )
+            )  # fmt: skip
+            world.time += 1
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", out.getvalue())
+    assert "adapter 7/20 answered" in text
+    assert "submit(42)" in text
+    bars = [row for row in text.replace("\r", "\n").splitlines() if "━" in row]
+    assert bars
+    assert all(len(row) <= width for row in bars)
+
+
+def test_plain_lines_tell_money_with_each_step():
+    out, world = io.StringIO(), Clock()
+    plain = PlainView(out, world=world)
+    plain.event(step(100))
+    plain.bill(lambda: 0.25, 2.0)
+    world.time += 100
+    plain.event(step(100))
+    first, second = out.getvalue().splitlines()
+    assert second == f"{first}  $0.25 so far, at most $2.00"
+
+
+def test_a_picture_that_was_wrapped_is_taken_away():
+    assert unwrapped([70, 30, 0], 80) == unwrapped([], 10) == ""
+    assert unwrapped([70, 30, 0], 30) == "\r\x1b[4A\x1b[J\n\n"
+
+
+def test_words_flow_into_lines():
+    assert flow(["aa", "bb", "cc"], 6) == ["aa  bb", "cc"]
+    assert flow(["a long word", "b"], 4) == ["a long word", "b"]
+    assert flow([], 4) == []
+
+
 def test_a_repeated_step_replaces_the_first_one():
     live, _, _ = rendered(80, 24)
     with live:
@@ -171,3 +233,50 @@ def test_base_against_adapter_is_one_line_also_when_it_got_worse():
     found = {"n": 40, "base": 0.5, "adapter": 0.25, "difference": -0.25, "more": {}}
     assert compared_lines(found) == ["tasks    0.500 -> 0.250 (-0.250), 40 questions answered"]
     assert compared_lines({"n": 40, "base": None}) == []
+
+
+def answers(done: int, **more: float) -> events.Answers:
+    return events.Answers(
+        label="adapter", questions=40, answered=done, right=done // 2, won=2, lost=1,
+        sample='What is the largest "x"? -> 3 (right)', **more,
+    )  # fmt: skip
+
+
+def test_an_evaluation_tells_how_far_it_is():
+    assert line(answers(8, seconds_left=92.0)) == (
+        "adapter 8/40 answered, 4 right, won 2, lost 1, 1:32 left; "
+        'last: What is the largest "x"? -> 3 (right)'
+    )
+    alone = events.Answers(label="base", questions=9, answered=0, right=0)
+    assert line(alone) == "base 0/9 answered, 0 right"
+
+
+def test_plain_lines_of_an_evaluation_are_few_and_the_last_is_there():
+    out, world = io.StringIO(), Clock()
+    with PlainView(out, world=world) as view:
+        for done in range(41):
+            view.event(answers(done))
+            world.time += 0.25
+    text = out.getvalue().splitlines()
+    assert len(text) < 8
+    assert text[0].startswith("adapter 0/40")
+    assert text[-1].startswith("adapter 40/40")
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (30, 6)])
+def test_the_picture_shows_how_far_an_evaluation_is_in_the_place_of_the_training(width, height):
+    live, out, world = rendered(width, height)
+    with live:
+        live.event(step(100))
+        live.event(events.Done(manifest="m"))
+        live.event(events.Phase(name="evaluate", detail="t.jsonl"))
+        for done in range(41):
+            live.event(answers(done, seconds_left=9.0))
+            world.time += 1
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", out.getvalue())
+    after = text[text.rindex("evaluate: t.jsonl") :]
+    assert "adapter 4" in after
+    assert "step 100" not in text.split("evaluate: t.jsonl", 1)[1]
+    assert "What is the" in after
+    assert "adapter 40/40 answered, 20 right, won 2, lost 1" in text
+    assert all(len(row) <= max(width, 60) for row in text.replace("\r", "\n").splitlines())

@@ -24,7 +24,6 @@ def parsed() -> argparse.Namespace:
     serve.add_argument("--host", required=True)
     serve.add_argument("--port", type=int, required=True)
     serve.add_argument("--served-model-name", required=True)
-    serve.add_argument("--tokenizer", required=True)
     serve.add_argument("--dtype", choices=["auto", "bfloat16", "float32"])
     serve.add_argument("--max-model-len", type=int)
     serve.add_argument("--generation-config", choices=["vllm", "auto"])
