@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 # Licences that put no condition on training with outputs; others have to be stated.
 LICENCES = {"openai/gpt-oss-120b": "Apache-2.0", "openai/gpt-oss-20b": "Apache-2.0"}
 NOT_STATED = "not stated"
+LEAVING_SECONDS = 3.0
 
 
 @dataclass(kw_only=True)
@@ -77,7 +78,8 @@ class Account:
         """Models answer inside, in the running event loop; may be entered again in a later one.
 
         Leaving, however, waits for the calls that have been sent, so that their answers are recorded;
-        calls that have not are dropped.
+        calls that have not are dropped. One who is cancelled (Ctrl-C) waits `LEAVING_SECONDS` for them:
+        those without an answer by then stay in flight in the ledger, at their worst case.
         """
         if self.client is None:
             yield
@@ -85,18 +87,25 @@ class Account:
         async with self.client.connected():
             try:
                 yield
+            except asyncio.CancelledError:
+                await self._let_them_end(LEAVING_SECONDS)
+                raise
             finally:
                 await self._let_them_end()
 
-    async def _let_them_end(self) -> None:
+    async def _let_them_end(self, seconds: float | None = None) -> None:
         for model in self.models.values():
             for asking in model.under_way.values():
                 asking.withdrawn = True
                 if not asking.sent:
                     asking.task.cancel()
         tasks = [a.task for model in self.models.values() for a in model.under_way.values()]
-        if tasks:
-            await asyncio.wait(tasks)
+        if not tasks:
+            return
+        _, late = await asyncio.wait(tasks, timeout=seconds)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
 
     def status(self) -> Status:
         """Where things stand; cheap."""

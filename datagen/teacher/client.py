@@ -61,7 +61,7 @@ class Client:
                 if found.kind == "retry":
                     raise TeacherUnavailable(cause, "try again later") from None
                 raise TeacherRefused(cause, self.hint(found)) from None
-            except (openai.APIConnectionError, ValueError) as error:
+            except (openai.APIConnectionError, ValueError, RecursionError) as error:
                 raise TeacherUnavailable(
                     f"{self.base_url}{path}: {_why(error)}", "is the address right, is it up?"
                 ) from None
@@ -130,7 +130,7 @@ def _openai() -> Any:
 def _parsed(text: str) -> object:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

@@ -8,6 +8,7 @@ were in flight and may have been charged. Nothing else may be wrong with a ledge
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import json
 import os
@@ -132,8 +133,10 @@ def _amount(text: str | None) -> Decimal | None:
 def open_ledger(path: Path) -> Iterator[Ledger]:
     """Open a ledger to go on with it, alone; made when there is none.
 
+    One that was made and has no line when an error ends it is taken away, its new folders too.
     Raises Locked when another process has it, BadData naming the line that is none.
     """
+    missing = [place for place in (path, *path.parents) if not place.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab+") as file:
         try:
@@ -150,7 +153,12 @@ def open_ledger(path: Path) -> Iterator[Ledger]:
             ledger.uncertain += call.worst
         with ThreadPoolExecutor(1, "ledger") as thread:
             ledger._writer = _Writer(file, path, thread)  # noqa: SLF001 - this is its constructor
-            yield ledger
+            try:
+                yield ledger
+            except BaseException:
+                if path in missing and not ledger.size:
+                    _take_away(missing)
+                raise
 
 
 def read_ledger(path: Path) -> Ledger:
@@ -169,13 +177,21 @@ def _read(path: Path) -> Ledger:
                 break
             try:
                 ledger.take(line, ledger.size)
-            except (ValueError, KeyError, TypeError, ArithmeticError) as error:
+            except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as error:
                 raise BadData(
                     f"{path}:{number}: not a line of a ledger: {type(error).__name__}: {error}",
                     "it says what was paid for: restore the file, or begin anew in another folder",
                 ) from None
             ledger.size += len(line)
     return ledger
+
+
+def _take_away(made: list[Path]) -> None:
+    """Remove a file and the folders around it, innermost first, up to one that holds something else."""
+    with contextlib.suppress(OSError):
+        made[0].unlink()
+        for folder in made[1:]:
+            folder.rmdir()
 
 
 def _sync(file: BinaryIO, path: Path) -> None:

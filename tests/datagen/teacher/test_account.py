@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import time
 from decimal import Decimal
 
 import pytest
 
 from datagen.models import NoReply, Reply
+from datagen.teacher import account as account_module
 from datagen.teacher.account import open_account, replay_account
 from tests.datagen.teacher.conftest import ask, asked, kind, question
 from tests.openrouter.mishaps import Mishap
@@ -220,6 +222,7 @@ def test_an_unknown_key_is_refused_before_the_first_call(fake, settings, ledger)
         asked(settings(), ledger)
     assert refused.value.hint.startswith("the key was found in environment variable OPENROUTER_API")
     assert "put one there that is accepted" in refused.value.hint
+    assert not ledger.parent.exists()
 
 
 def test_opting_out_of_distillable_text_is_loud(fake, settings, ledger):
@@ -298,3 +301,42 @@ def test_cancelling_takes_back_what_is_not_sent_and_records_what_is(fake, settin
     fake.latency = 0
     asked(settings(), ledger, "s0", "s1", "s2")
     assert fake.asked == 3
+
+
+def test_a_refusal_takes_away_nothing_that_was_there(fake, settings, ledger):
+    ledger.parent.mkdir()
+    ledger.touch()
+    fake.key = "sk-other"
+    with pytest.raises(TeacherRefused):
+        asked(settings(), ledger)
+    assert ledger.read_bytes() == b""
+    ledger.unlink()
+    (ledger.parent / "mine").touch()
+    with pytest.raises(TeacherRefused):
+        asked(settings(), ledger)
+    assert [path.name for path in ledger.parent.iterdir()] == ["mine"]
+
+
+def test_leaving_by_ctrl_c_is_prompt_and_what_was_sent_stays_in_flight(
+    fake, settings, ledger, monkeypatch
+):
+    monkeypatch.setattr(account_module, "LEAVING_SECONDS", 0.1)
+    fake.will(Mishap("hang"))
+
+    async def interrupted(account):
+        asking = asyncio.create_task(ask(account, "s0"))
+        while not account.status().in_flight:  # noqa: ASYNC110 - a count, no event
+            await asyncio.sleep(0.01)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+
+    with open_account(settings(timeout=60.0), ledger=ledger) as account:
+        started = time.monotonic()
+        asyncio.run(interrupted(account))
+        assert time.monotonic() - started < 30
+        spent = account.status().spent
+        assert spent == account.status().uncertain > 0
+        assert account.status().reserved == 0
+    with open_account(settings(), ledger=ledger) as account:
+        assert account.notices[0].startswith("1 calls were in flight when an earlier run ended")
+        assert account.status().spent == spent
