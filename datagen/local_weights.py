@@ -17,6 +17,7 @@ from trainer.contract.manifest import check_adapter, hash_file, safetensors_head
 
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
+MARK = "checkpoint.json"  # the trainer writes it last
 BUNDLED = "bundled:"
 PREFIX = "base_model.model."
 SIDES = {".lora_A.weight": ("in_features", 1), ".lora_B.weight": ("out_features", 0)}
@@ -38,14 +39,26 @@ class Place:
 
 
 def adapter_folder(path: Path) -> Path:
-    """The adapter in `path`: the folder itself, or `adapter/` in a run folder. Raises NotFound."""
+    """The adapter in `path`: the folder itself, or `adapter/` in a run folder. Raises NotFound.
+
+    Of a run that has none yet, and of its `checkpoints/`, the newest checkpoint that is whole.
+    """
     for folder in (path, path / "adapter"):
         if (folder / CONFIG).is_file():
             return folder
+    marks = [*path.glob(f"checkpoint-*/{MARK}"), *path.glob(f"checkpoints/checkpoint-*/{MARK}")]
+    newest = max((mark.parent for mark in marks), key=_step, default=None)
+    if newest is not None and (newest / CONFIG).is_file():
+        return newest
     raise NotFound(
         f"{path}: no adapter in it",
         f"give a run folder, a folder with {CONFIG}, or a whole model with config.json",
     )
+
+
+def _step(checkpoint: Path) -> int:
+    number = checkpoint.name.rpartition("-")[2]
+    return int(number) if number.isdecimal() else -1
 
 
 def find(model: str, base: str | None = None) -> Place:
@@ -139,8 +152,9 @@ def load(place: Place) -> Loaded:
         )
         tokenizer = AutoTokenizer.from_pretrained(place.tokenizer)
     except Exception as error:
+        here = "" if Path(place.base).exists() else "no such folder here, and of the hub: "
         raise ModelUnavailable(
-            f"model {place.base}: {' '.join(str(error).split())[:300]}",
+            f"model {place.base}: {here}{' '.join(str(error).split())[:300]}",
             "it has to be whole, on disk or on a reachable hub",
         ) from error
     if tokenizer.chat_template is None:

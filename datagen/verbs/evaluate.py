@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import re
 import shutil
 import signal
 import sys
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from datagen.contenders import Asked
     from datagen.verbs.arguments import Verbs
 
+EVALUATIONS = Path("evaluations")
 API = frozenset(
     (
         "base_url openrouter key_name max_cost price max_tokens concurrency timeout providers"
@@ -34,11 +36,14 @@ def add(verbs: Verbs) -> None:
     verb.add_argument(
         "--model",
         required=True,
-        help="run or adapter folder (base and adapter are asked), model folder or hub id (it alone),"
+        help="run, adapter or checkpoint folder (base and adapter are asked; of checkpoints the newest),"
+        " model folder or hub id (it alone),"
         " or with --base-url the name of a model there",
     )
     verb.add_argument("--episodes", type=Path, required=True, help="held-out episodes")
-    verb.add_argument("--out", type=Path, help="folder for the results (the run folder)")
+    verb.add_argument(
+        "--out", type=Path, help="folder for the results (the run folder, else evaluations/MODEL)"
+    )
     verb.add_argument("--base", metavar="MODEL", help="where the adapter's base model lies now")
     verb.add_argument(
         "--engine",
@@ -156,9 +161,9 @@ def _asked(args: argparse.Namespace) -> Asked:
 
 
 def _own_folder(asked: Asked) -> Path:
-    """The run folder of an adapter. Raises Usage where there is none."""
+    """The run folder of an adapter; of a model that has none, a folder of its name."""
     if asked.place is None or asked.place.adapter is None:
-        raise Usage(f"{asked.model} has no folder for results", "say where with --out FOLDER")
+        return EVALUATIONS / re.sub(r"[^\w.-]+", "-", asked.model).strip("-.")
     folder = asked.place.adapter
     return folder.parent if folder.name == "adapter" else folder
 

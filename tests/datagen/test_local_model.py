@@ -250,6 +250,19 @@ def test_what_a_path_names(tmp_path: Path, zero_adapter: Path):
         find("bundled:huge")
 
 
+def test_of_checkpoints_the_newest_that_is_whole(tmp_path: Path, zero_adapter: Path):
+    run = tmp_path / "run"
+    for step in (2, 9, 10, 11):
+        made = shutil.copytree(zero_adapter, run / "checkpoints" / f"checkpoint-{step}")
+        if step != 11:
+            (made / "checkpoint.json").write_text("{}")
+    newest = run / "checkpoints" / "checkpoint-10"
+    assert find(str(run)).adapter == find(str(run / "checkpoints")).adapter == newest
+    assert find(str(newest.with_name("checkpoint-2"))).adapter == newest.with_name("checkpoint-2")
+    shutil.copytree(zero_adapter, run / "adapter")
+    assert find(str(run)).adapter == run / "adapter"
+
+
 @pytest.fixture
 def copy(tmp_path: Path, zero_adapter: Path) -> Path:
     return Path(shutil.copytree(zero_adapter, tmp_path / "run" / "adapter"))

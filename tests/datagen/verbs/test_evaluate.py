@@ -113,9 +113,9 @@ def test_a_whole_model_alone_is_measured(episodes: Path, capsys, tmp_path: Path)
     assert found == json.loads((out / "result.json").read_text())
     assert (found["n"], found["model"]) == (3, str(TINY))
     assert not (out / "comparison.json").exists()
-    code, text = refused(capsys, "--model", TINY, "--episodes", episodes)
-    assert code == 2
-    assert "--out FOLDER" in text
+    # Without --out, a folder of its name.
+    found = evaluated(capsys, "--model", "bundled:tiny", "--episodes", episodes, "--limit", 3)
+    assert found == json.loads(Path("evaluations/bundled-tiny/result.json").read_text())
 
 
 def test_a_model_behind_an_api_is_paid_once(episodes: Path, fake, capsys, tmp_path: Path):
@@ -199,6 +199,26 @@ def test_stopped_it_keeps_what_was_answered_and_says_how_to_go_on(run, episodes,
     assert "base: 0/13" in lines
     assert lines[-2] == f"error: interrupted; {kept} answers are kept in {run / 'evaluation'}"
     assert "the same command asks only what is missing" in lines[-1]
+
+
+def test_the_seeds_line(run, episodes, tmp_path, monkeypatch):
+    """From a checkout, as a process: `python -m datagen evaluate --model ./checkpoints ...`."""
+    run.rename(tmp_path / "project" / "checkpoints")
+    command = [sys.executable, "-m", "datagen", "evaluate", "--model", "./checkpoints"]
+    command += ["--episodes", os.path.relpath(episodes), "--limit", "2", "--turns", "1"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "no difference can be told" in done.stdout
+    assert json.loads(Path("checkpoints/comparison.json").read_text())["n"] == 2
+
+
+def test_what_is_no_model_is_said_first(episodes, capsys, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    code, text = refused(capsys, "--model", "nope", "--episodes", episodes)
+    assert code == 7
+    assert "error: model nope: no such folder here, and of the hub: " in text
+    assert not Path("evaluations").exists()
 
 
 @pytest.mark.parametrize(
