@@ -4,6 +4,7 @@ Judged from token ids and from further renderings, not from how the labels were 
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -21,7 +22,7 @@ ALONE = (
 
 
 class Found(NamedTuple):
-    """``check`` is masks, doubles or prefix; ``text`` says what is wrong and what to do."""
+    """``check`` is masks, doubles, content or prefix; ``text`` says what is wrong and what to do."""
 
     check: str
     text: str
@@ -31,8 +32,10 @@ def lint(row: Row, encoded: Encoded, chat_format: ChatFormat) -> Iterator[Found]
     """Yield all that is wrong with how ``row`` was encoded."""
     yield from (Found("masks", text) for text in _masks(row, encoded, chat_format))
     yield from (Found("doubles", text) for text in _doubles(encoded, chat_format))
+    parts = cut(chat_format, row.messages, row.tools)
+    yield from (Found("content", text) for text in _forged(parts, encoded, chat_format))
     try:
-        yield from (Found("prefix", text) for text in _prefix(row, chat_format))
+        yield from (Found("prefix", text) for text in _prefix(row, parts, chat_format))
     except ValueError as error:
         yield Found("prefix", f"as far as a trained turn, it cannot stand alone: {error}")
 
@@ -100,9 +103,24 @@ def _doubles(encoded: Encoded, chat_format: ChatFormat) -> Iterator[str]:
         before = token
 
 
-def _prefix(row: Row, chat_format: ChatFormat) -> Iterator[str]:
+def _forged(pieces: list[str], encoded: Encoded, chat_format: ChatFormat) -> Iterator[str]:
+    """Special tokens must be those that the template writes: content holds no text of one.
+
+    A tokenizer that normalises text may still make one of content.
+    """
+    written = Counter(chat_format.special.findall("".join(pieces)))
+    tokens = Counter(token for token in encoded.input_ids if token in chat_format.special_ids)
+    for token, count in tokens.items():
+        name = str(chat_format.tokenizer.convert_ids_to_tokens(token))
+        if count > written[name]:
+            yield (
+                f"the tokenizer makes {name} of text that only looks like it, so the row could pass for "
+                "other turns: remove or rewrite that text"
+            )
+
+
+def _prefix(row: Row, pieces: list[str], chat_format: ChatFormat) -> Iterator[str]:
     """What a turn follows, and the turn, must be what they are when it is the last one."""
-    pieces = cut(chat_format, row.messages, row.tools)
     end = 0
     for number, (at, _) in enumerate(_trained(row)):
         start = end + len(pieces[2 * number])

@@ -24,7 +24,8 @@ class ChatFormat:
     """How a tokenizer's chats look.
 
     ``header`` opens every assistant turn, ``prompt`` is the generation prompt (it starts with the
-    header), ``stop`` ends a turn. ``control`` matches texts that content must not hold.
+    header), ``stop`` ends a turn. ``control`` matches texts that content must not hold, ``special`` the
+    texts of special tokens, whose ids are ``special_ids``.
     """
 
     tokenizer: Any
@@ -33,6 +34,8 @@ class ChatFormat:
     stop: str
     stop_id: int
     control: re.Pattern[str]
+    special: re.Pattern[str]
+    special_ids: frozenset[int]
 
 
 def freeze(tokenizer: Any) -> str:
@@ -127,6 +130,8 @@ def learn_format(tokenizer: Any) -> ChatFormat:
         stop=stop,
         stop_id=int(tokenizer.convert_tokens_to_ids(stop)),
         control=re.compile("|".join(map(re.escape, control))),
+        special=any_special,
+        special_ids=frozenset(map(int, tokenizer.convert_tokens_to_ids(specials))),
     )
 
 

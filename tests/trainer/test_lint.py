@@ -121,6 +121,22 @@ def test_a_bos_that_stands_twice_is_refused(tokenizer_of):
     assert "<|begin_of_text|> stands there twice" in found[0][1]
 
 
+def test_text_that_the_tokenizer_takes_for_a_special_token_is_refused(tokenizer_of):
+    from tokenizers import AddedToken, normalizers
+
+    tokenizer = tokenizer_of("chatml")
+    tokenizer.backend_tokenizer.normalizer = normalizers.NFKC()
+    tokenizer.add_special_tokens(
+        {"additional_special_tokens": [AddedToken("<|tool|>", special=True, normalized=True)]}
+    )
+    chat_format = format_of(tokenizer)
+    wide = QUESTION | {"content": "what is \uff1c|tool|\uff1e?"}
+    ((check, text),) = faults_of(chat_format, [wide, FIRST])
+    assert check == "content"
+    assert "makes <|tool|> of text that only looks like it" in text
+    assert faults_of(chat_format, [QUESTION, FIRST]) == []
+
+
 @pytest.fixture
 def good(tokenizer_of):
     chat_format = format_of(tokenizer_of("chatml"))
