@@ -67,7 +67,7 @@ def is_finished(path: Path) -> bool:
     """Whether a comparison or result is there to stay: not one whose time was up, nor a torn one."""
     try:
         return bool(json.loads(path.read_bytes()).get("finished", True))
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         return False
 
 

@@ -47,5 +47,5 @@ def _load(path: Path) -> Catalog | None:
             for gpu in data["gpus"]
         )
         return Catalog(read_at=float(data["read_at"]), count=int(data["count"]), gpus=gpus)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None

@@ -79,9 +79,12 @@ def read(path: Path) -> list[Entry]:
     entries = []
     for line in block[: block.rfind(b"\n") + 1].splitlines():
         try:
-            entries.append(Entry(**json.loads(line)))
-        except (ValueError, TypeError):
+            found = json.loads(line)
+            entry = Entry(**found)
+        except (ValueError, TypeError, RecursionError):
             continue
+        if isinstance(found.get("facts", {}), dict) and isinstance(found["time"], int | float):
+            entries.append(entry)
     return entries
 
 

@@ -229,7 +229,7 @@ def index(*, world: World) -> list[Run]:
         try:
             entry = json.loads(line)
             run = Run(str(entry["id"]), Path(entry["folder"]))
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             continue
         found.pop(run.folder, None)
         found[run.folder] = run

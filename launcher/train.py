@@ -81,7 +81,7 @@ class Outcome:
         """What the evaluation wrote, if there was one."""
         try:
             found = json.loads((self.run.folder / episodes.COMPARISON).read_bytes())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return None
         return found if isinstance(found, dict) else None
 

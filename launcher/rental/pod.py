@@ -1,6 +1,5 @@
 """A rented pod at work: brought up, handed its job, followed, fetched from, let go."""
 
-import json
 from collections.abc import Callable
 from contextlib import suppress
 from math import inf
@@ -277,7 +276,7 @@ class PodWork:
         except NotFound:
             self._fetch_checkpoint()
             return False
-        proof = manifest.Manifest.model_validate(json.loads(raw))
+        proof = manifest.parse(raw, source=f"{manifest.NAME} on pod {self._pod_id}")
         total = sum(file.size for file in proof.files.values())
         done = 0
 

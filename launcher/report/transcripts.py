@@ -37,7 +37,7 @@ def _episodes(path: Path) -> Iterator[dict[str, Any]]:
     for line in lines:
         try:
             found = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(found, dict) and found.get("traces") and "question" in found:
             yield found

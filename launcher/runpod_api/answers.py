@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 ABSENT = "TERMINATED"
+LARGEST = 1e15  # seconds, dollars or gigabytes: beyond what anything here can be
 
 
 def as_map(value: object) -> Mapping[str, Any]:
@@ -24,7 +25,10 @@ def as_text(value: object) -> str:
 
 
 def as_number(value: object) -> float:
-    return float(value) if isinstance(value, int | float) else 0.0
+    """0 for what is no number, infinite, or too large to be one."""
+    if not isinstance(value, int | float) or not -LARGEST < value < LARGEST:
+        return 0.0
+    return float(value)
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ class Pod:
             data_center=as_text(data.get("dataCenterId")),
             cuda_version=as_text(data.get("cudaVersion")),
             ssh=_endpoint(as_map(data.get("ssh")), runtime),
-            uptime=int(uptime) if isinstance(uptime, int | float) else None,
+            uptime=int(as_number(uptime)) if isinstance(uptime, int | float) else None,
             gpu_use=tuple(as_number(as_map(g).get("util")) for g in as_list(runtime.get("gpus"))),
             created=as_text(data.get("createdAt")),
             started=as_text(data.get("startedAt")),

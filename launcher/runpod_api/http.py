@@ -140,7 +140,7 @@ class Http:
             return {}
         try:
             return as_map(response.json())
-        except ValueError:
+        except (ValueError, RecursionError):
             fault = ApiUnavailable(
                 f"{what}: the answer is not JSON: {self._clean(response.text)}",
                 f"is {self.base_url} RunPod's API?",
@@ -208,7 +208,7 @@ class Http:
     def _said(self, response: "httpx2.Response") -> tuple[str, list[str]]:
         try:
             problem = as_map(json.loads(response.content))
-        except ValueError:
+        except (ValueError, RecursionError):
             problem = {}
         detail = as_text(problem.get("detail")) or as_text(problem.get("title"))
         faults = [self._clean(str(fault)) for fault in as_list(problem.get("errors"))]

@@ -14,6 +14,7 @@ from launcher.runpod_api.http import Dropped, Http
 from trainer.contract.errors import NotFound
 
 MOST_LINES = 5000
+MOST_DATA = 1 << 20  # characters of one event; what is longer is let go
 UNKNOWN_TRIES = 8
 
 
@@ -79,8 +80,8 @@ def read_events(lines: Iterator[str]) -> Iterator[LogLine | None]:
         elif name == "id":
             event_id = value
         elif name == "data":
-            data += value
-        found = _object(data) if event_id else None
+            data = data + value if len(data) + len(value) <= MOST_DATA else ""
+        found = _object(data) if event_id and data.endswith("}") else None
         if found is not None:
             yield _line(event_id, found)
             event_id, data = "", ""
@@ -89,7 +90,7 @@ def read_events(lines: Iterator[str]) -> Iterator[LogLine | None]:
 def _object(data: str) -> Mapping[str, Any] | None:
     try:
         found = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return found if isinstance(found, Mapping) else None
 

@@ -63,7 +63,7 @@ def asked(cloud: Cloud, schedule: Schedule) -> dict[Pod, float]:
         assert made is not None
         found[pod] = made + min(hours, max(0.0, cap) / cloud.rate(pod)) * 3600
         # A pod that outlives its own deadline is a fault of its own, or excused.
-        cap -= (min(pod.held[0][1] or inf, found[pod]) - made) / 3600 * cloud.rate(pod)
+        cap -= (min(pod.held[0][1] or inf, found[pod] - STOP) - made) / 3600 * cloud.rate(pod)
     return found
 
 

@@ -41,7 +41,7 @@ def tables_of(path: Path) -> dict[str, str]:
                 os.path.normpath(str(table["path"])): str(table["sha256"])
                 for table in _tables(line)
             }
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             faults.append(f"{path}:{number}: not an episode with its tables: {HINT}")
             continue
         for name, sha256 in named.items():

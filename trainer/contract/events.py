@@ -292,7 +292,7 @@ def _cut_torn_line(fd: int) -> int:
 def _parse_object(line: bytes) -> dict[str, Any]:
     try:
         value = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     return value if isinstance(value, dict) else {}
 

@@ -160,7 +160,7 @@ class Job(_Options):
         """Read a resolved job. Raises ``NotFound`` or ``BadJob``."""
         try:
             values = json.loads(_read(path))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise BadJob(f"{path}: not JSON: {error}", "write it again") from None
         if not isinstance(values, dict):
             raise BadJob(f"{path}: not a JSON object", "write it again")
@@ -225,7 +225,7 @@ def load_toml(path: Path) -> dict[str, Any]:
     """Read a recipe. Raises ``NotFound`` or ``BadJob``."""
     try:
         return tomllib.loads(_read(path))
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise BadJob(f"{path}: not TOML: {error}", "correct that line") from None
 
 
@@ -279,7 +279,7 @@ def _parse_value(text: str) -> object:
         return None
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         return text
 
 

@@ -99,13 +99,19 @@ def hash_files(folder: Path, names: list[str]) -> dict[str, File]:
 def load(path: Path) -> Manifest:
     """Read a manifest file. Raises ``NotFound`` or ``ResultRejected``."""
     try:
-        return Manifest.model_validate_json(path.read_bytes())
+        return parse(path.read_bytes(), source=str(path))
     except FileNotFoundError:
         raise NotFound(f"{path} does not exist", "the run has not finished") from None
+
+
+def parse(block: bytes, *, source: str) -> Manifest:
+    """Read a manifest that came from ``source``. Raises ``ResultRejected``."""
+    try:
+        return Manifest.model_validate_json(block)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise ResultRejected(f"{path}: {where}: {first['msg']}", AGAIN) from None
+        raise ResultRejected(f"{source}: {where}: {first['msg']}", AGAIN) from None
 
 
 def verify(folder: Path) -> Manifest:
@@ -167,7 +173,7 @@ def check_adapter(folder: Path) -> list[str]:
         tensors = safetensors_header(path)
         config = json.loads((folder / "adapter_config.json").read_bytes())
         return [f"{path.name}: {fault}" for fault in _lora_faults(tensors, config["r"])]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         return [f"{path.name}: {error}"]
 
 
