@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from datagen.conclusion import GROUPS
 from datagen.outcome import CEILING, PROBES
 
 HEADS = ("base", "adapter")
@@ -20,14 +21,23 @@ def lines(found: Mapping[str, Any]) -> list[str]:
 def text(found: Mapping[str, Any], heads: tuple[str, str] = HEADS) -> list[str]:
     """Two models: `heads` stand over their columns."""
     lines = [f"{'':{WIDE}}{'n':>5}{heads[0]:>9}{heads[1]:>9}{'difference':>12}"]
-    for heading in ("families", "tables"):
-        lines += [_line(name, row) for name, row in found[heading].items()] + [""]
+    for group in _groups(found):
+        lines += [_line(name, row) for name, row in group.items()] + [""]
     lines.append(_line("all", found))
     lines.append(
         f"wins {found['wins']}, losses {found['losses']}, exact McNemar p = {found['mcnemar_p']:.2g}"
     )
     if found["low"] is not None:
         lines.append(f"95% interval {found['low']:+.3f} to {found['high']:+.3f}")
+    for head, name in zip(heads, ("base", "adapter"), strict=True):
+        low, high = found["intervals"][name]
+        lines.append(f"{head}: {found[name]:.3f}, 95% interval {low:.3f} to {high:.3f} (Wilson)")
+    shown = (
+        f"differences from {found['smallest']:.2f} on" if found["smallest"] < 1 else "no difference"
+    )
+    lines.append(
+        f"{found['ties']} ties; {found['n']} questions over {found['clusters']} tables can show {shown}"
+    )
     for head, name in zip(heads, ("base", "adapter"), strict=True):
         lines += _effort(head, found["effort"][name])
     lines += _samples(found, heads)
@@ -37,8 +47,8 @@ def text(found: Mapping[str, Any], heads: tuple[str, str] = HEADS) -> list[str]:
 def text_of_one(found: Mapping[str, Any]) -> list[str]:
     """One model."""
     lines = [f"{'':{WIDE}}{'n':>5}{'accuracy':>10}"]
-    for heading in ("families", "tables"):
-        lines += [_share(name, row) for name, row in found[heading].items()] + [""]
+    for group in _groups(found):
+        lines += [_share(name, row) for name, row in group.items()] + [""]
     lines.append(_share("all", found))
     low, high = found["interval"]
     lines.append(f"95% interval {low:.3f} to {high:.3f} (Wilson)")
@@ -49,6 +59,13 @@ def text_of_one(found: Mapping[str, Any]) -> list[str]:
         lines.append(_passes("it", sampled, sampled["k"]))
     lines += _noted(found)
     return [*lines, f"{found['model']}: {found['right']} of {found['n']} right"]
+
+
+def _groups(found: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """By family and by table, and by whatever else the questions are of more than one kind of."""
+    for heading in GROUPS:
+        if heading in ("families", "tables") or len(found[heading]) > 1:
+            yield found[heading]
 
 
 def _more(found: Mapping[str, Any]) -> list[str]:
@@ -75,7 +92,7 @@ def _effort(name: str, row: Mapping[str, Any]) -> Iterator[str]:
     paid += "" if not price else f" (${price:.4f} a right answer)"
     yield (
         f"{name}: submitted {row['submitted']:.2f}{recovered}, {row['turns']:.1f} turns, "
-        f"{row['completion_tokens']:.0f} tokens and {row['seconds']:.1f} s a question{paid}"
+        f"{row['prompt_tokens']:.0f} tokens read, {row['completion_tokens']:.0f} written and {row['seconds']:.1f} s a question{paid}"
     )
 
 

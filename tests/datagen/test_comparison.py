@@ -32,6 +32,24 @@ def test_groups_add_up_and_order_does_not_matter():
         assert sum(row["wins"] for row in found[name].values()) == found["wins"]
 
 
+def test_the_text_has_ties_intervals_what_n_can_show_and_each_group_with_several_names():
+    base, adapter = both(30, 2, 40, tables=12)
+    hard = [e.question.model_copy(update={"difficulty": "hard"}) for e in base]
+    mixed = [e.model_copy(update={"question": q}) for e, q in zip(base, hard, strict=True)]
+    found = compared([*mixed[:20], *base[20:]], adapter)
+    told = text(found)
+    assert any(line.startswith("hard ") for line in told)
+    assert not any(line.startswith("integer ") for line in told)  # all of them are
+    assert (
+        f"40 ties; 72 questions over 12 tables can show differences from {found['smallest']:.2f} on"
+        in told
+    )
+    low, high = found["intervals"]["adapter"]
+    assert f"adapter: 0.972, 95% interval {low:.3f} to {high:.3f} (Wilson)" in told
+    few = text(compared(*both(1, 0, 0, tables=1)))
+    assert "0 ties; 1 questions over 1 tables can show no difference" in few
+
+
 def test_results_of_other_questions_are_refused_and_some_are_counted():
     base, adapter = both(5, 2, 9, tables=4)
     assert compared(base[:10], adapter[4:])["unpaired"] == 10
