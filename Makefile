@@ -2,9 +2,10 @@
 # make lint   style and types                        make bench  measurements, as ratios
 # make image  build and push what pods run           make chaos  1,000 schedules of faults, or SEED=n
 # make chaos-real  30 schedules with real containers and SSH (a Docker engine), or SEED=n
+# make gpu    with a CUDA card: its tests, and a dated table of rates at real shapes
 # PYTHON=/path/to/python3.12 make demo               chooses the interpreter for .venv
 
-.PHONY: demo test lint bench image chaos chaos-real
+.PHONY: demo test lint bench gpu image chaos chaos-real
 .DEFAULT_GOAL := demo
 
 VENV := .venv
@@ -25,6 +26,10 @@ lint: $(STAMP)
 
 bench: $(STAMP)
 	@$(BIN)/python -m pytest -m bench -s -q tests/bench
+
+gpu: $(STAMP)
+	@$(BIN)/python -m pytest tests/gpu
+	@$(BIN)/python -m tests.bench.gpu
 
 image: $(STAMP)
 	@$(BIN)/launch image

@@ -1,6 +1,7 @@
 """For every test: a state folder of its own, and one line at the end saying what was left out."""
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -10,6 +11,7 @@ settings.register_profile("project", derandomize=True, deadline=None, database=N
 settings.load_profile("project")
 
 LEFT_OUT: Counter[str] = Counter()
+LEFT = {"bench": "benches (make bench)", "gpu": "need a CUDA card (make gpu)"}
 
 
 @pytest.fixture(autouse=True)
@@ -17,9 +19,17 @@ def _own_state_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch) -> 
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What needs a card runs wherever there is one."""
+    needing = [item for item in items if item.get_closest_marker("gpu")]
+    if needing and not Path("/dev/nvidiactl").exists():
+        config.hook.pytest_deselected(items=needing)
+        items[:] = [item for item in items if item not in needing]
+
+
 def pytest_deselected(items: list[pytest.Item]) -> None:
     LEFT_OUT.update(
-        "benches (make bench)" if item.get_closest_marker("bench") else "not selected"
+        next((why for mark, why in LEFT.items() if item.get_closest_marker(mark)), "not selected")
         for item in items
     )
 

@@ -1,0 +1,15 @@
+"""The GPU bench runs, at toy shapes; its figures mean nothing here."""
+
+import pytest
+
+from tests.bench import gpu
+
+pytestmark = pytest.mark.bench
+
+
+def test_the_whole_bench_runs_at_toy_shapes(tmp_path):
+    place = gpu.main(["--toy", "--out", str(tmp_path)])
+    lines = [line for line in place.read_text().splitlines() if line.startswith("| toy |")]
+    assert len(lines) == 6
+    assert all(line.split(" | ")[4].replace(",", "").isdigit() for line in lines)
+    assert "-toy-cpu-" in place.name

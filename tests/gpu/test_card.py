@@ -1,0 +1,57 @@
+"""What only a card can show: the flash path of packed attention, and a whole run in bf16 and NF4."""
+
+import json
+
+import pytest
+
+pytestmark = pytest.mark.gpu
+
+
+def test_one_flash_call_is_attention_row_by_row():
+    import torch
+
+    from trainer.attention import _flash, _row_by_row, attend
+
+    torch.manual_seed(0)
+    lengths = [5, 300, 1, 1000]
+    borders = torch.tensor([0, 5, 305, 306, 1306], dtype=torch.int32, device="cuda")
+    shapes = [(1, heads, sum(lengths), 64) for heads in (8, 2, 2)]
+    states = [torch.randn(s, device="cuda", dtype=torch.bfloat16) for s in shapes]
+    for each in states:
+        each.requires_grad_()
+    query, key, value = states
+    assert _flash(query)
+    ours, _ = attend(
+        None, query, key, value, None, cu_seq_lens_q=borders, max_length_q=max(lengths)
+    )
+    plain = _row_by_row(query, key, value, borders, None)
+    torch.testing.assert_close(ours, plain, atol=0.02, rtol=0.02)
+    weights = torch.randn_like(plain)
+    left = torch.autograd.grad((ours * weights).sum(), states)
+    right = torch.autograd.grad((plain * weights).sum(), states)
+    for a, b in zip(left, right, strict=True):
+        torch.testing.assert_close(a, b, atol=0.1, rtol=0.05)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "nf4"])
+def test_a_whole_run_is_proved_and_its_memory_is_measured(base_model, tmp_path, precision):
+    from trainer.contract import events, manifest
+    from trainer.contract.job import from_sources
+    from trainer.train import train
+
+    data, output = tmp_path / "rows.jsonl", tmp_path / "run"
+    chats = [
+        [{"role": "user", "content": f"{n} mean?"}, {"role": "assistant", "content": "submit(1)"}]
+        for n in range(16)
+    ]
+    data.write_text("".join(json.dumps({"messages": chat}) + "\n" for chat in chats))
+    places = {"model": str(base_model), "data": str(data), "output": str(output)}
+    settings = ["max_steps=4", "lr=0.01", "max_length=256", f"precision={precision}"]
+    job = from_sources(None, settings, places)
+    train(job, resume=False, overwrite=False, say=lambda _: None)
+    assert manifest.verify(output).complete
+    found, _ = events.read(output / "events.jsonl")
+    (probed,) = [event for event in found if isinstance(event, events.Probe)]
+    assert probed.peak_bytes is not None
+    losses = [event.loss for event in found if isinstance(event, events.Step)]
+    assert losses[-1] < losses[0]
