@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from datagen.verbs.arguments import check_source, family_set, whole_count
 from datagen.verbs.reading_flags import add_reading_flags, check_named, given_of
-from trainer.contract.errors import OutputExists
+from trainer.contract.errors import BadData, OutputExists
 
 if TYPE_CHECKING:
     from datagen.questions.sources import Batch
@@ -71,11 +71,15 @@ def run(args: argparse.Namespace) -> int:
         if not args.json:
             names = " + ".join(p.name for p in batch.tables)
             print(f"{names}: {len(batch.questions)} {batch.source} questions")
+    counts = _counts(batches)
+    if not lines:
+        if not args.json:
+            _print_counts(counts)
+        raise BadData("these tables give no question", "look at them with: datagen profile")
     args.out.parent.mkdir(parents=True, exist_ok=True)
     part = args.out.with_name(args.out.name + ".part")
     part.write_text("".join(line + "\n" for line in lines), "utf-8")
     part.replace(args.out)
-    counts = _counts(batches)
     if args.json:
         print(json.dumps({"questions": len(lines), "file": str(args.out), **counts}))
         return 0

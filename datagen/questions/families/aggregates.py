@@ -56,6 +56,8 @@ def _between(t: Cells, s: Slots, *, ends: bool = True) -> Truth:
     if low >= high:
         raise Unasked("empty range")
     values = known(t.numbers(s["n"]))
+    if low <= min(values) and max(values) <= high:
+        raise Unasked("degenerate")
     return sum(low < x < high or (ends and x in (low, high)) for x in values)
 
 

@@ -11,6 +11,7 @@ from datagen.questions.cells import Value
 from datagen.questions.distributions import chi2_tail, f_tail, normal_tail, t_two_sided
 from datagen.questions.family import Family, Slots, Truth, Unasked
 from datagen.questions.gather import grouped
+from datagen.questions.others import missing_group, zeros
 from datagen.questions.slots import amount, category, value_of, words
 
 if TYPE_CHECKING:
@@ -161,6 +162,7 @@ FAMILIES = (
         truth=_welch,
         plan="I split {n} by {c} and run Welch's t-test.",
         decimals=4,
+        others=(zeros(_welch),),
     ),
     Family(
         name="mann_whitney",
@@ -176,6 +178,7 @@ FAMILIES = (
         truth=_mann_whitney,
         plan="I split {n} by {c} and run the Mann-Whitney test in its asymptotic form.",
         decimals=4,
+        others=(zeros(_mann_whitney),),
     ),
     Family(
         name="anova",
@@ -187,6 +190,7 @@ FAMILIES = (
         truth=_anova,
         plan="I collect {n} by {c} and run a one-way ANOVA.",
         decimals=4,
+        others=(zeros(_anova), missing_group(_anova)),
     ),
     Family(
         name="levene",
@@ -199,6 +203,7 @@ FAMILIES = (
         truth=_levene,
         plan="I collect {n} by {c} and run Levene's test around the median.",
         decimals=4,
+        others=(zeros(_levene), missing_group(_levene)),
     ),
     Family(
         name="kruskal_wallis",
@@ -211,6 +216,7 @@ FAMILIES = (
         truth=_kruskal,
         plan="I collect {n} by {c} and run the Kruskal-Wallis test.",
         decimals=4,
+        others=(zeros(_kruskal), missing_group(_kruskal)),
     ),
     Family(
         name="chi_squared",
@@ -230,5 +236,6 @@ FAMILIES = (
         truth=_chi_squared,
         plan="I cross {c} with {e} and run the chi-squared test on the counts.",
         decimals=4,
+        others=(missing_group(_chi_squared), missing_group(_chi_squared, "e")),
     ),
 )

@@ -10,6 +10,7 @@ from datagen.questions.arithmetic import AGGREGATES, deviation, mean, median, to
 from datagen.questions.families.aggregates import AVERAGES
 from datagen.questions.family import Bound, Family, Other, Slots, Truth, Unasked, cell
 from datagen.questions.gather import chosen, known, where
+from datagen.questions.others import missing_group
 from datagen.questions.slots import Draw, amount, category, gappy, value_of, words
 
 if TYPE_CHECKING:
@@ -190,6 +191,7 @@ FAMILIES = (
         ),
         truth=_filled_by_group,
         plan="I compute the median of {n} by {c} and fill the gaps with it.",
+        others=(missing_group(_filled_by_group),),
         scaled=True,
     ),
     Family(
@@ -245,6 +247,7 @@ FAMILIES = (
         code=("rows = df.dropna(subset=[{c}]).drop_duplicates({c})\nanswer = rows[{n}].sum()"),
         truth=_first_of_each,
         plan="I drop all but the first row of each {c} and sum {n}.",
+        others=(missing_group(_first_of_each),),
     ),
     Family(
         name="sentinel",

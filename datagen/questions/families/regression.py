@@ -194,6 +194,7 @@ FAMILIES = (
         ),
         truth=_partial,
         plan="I solve the least-squares problem with a column of ones, {m} and {o}.",
+        others=(zeros(_partial), zeros(_partial, "m"), zeros(_partial, "o")),
         decimals=3,
         scaled=True,
     ),

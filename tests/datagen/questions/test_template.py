@@ -183,6 +183,15 @@ def test_a_family_without_fitting_columns_is_left_alone(tmp_path: Path):
         ("weighted_mean", "Leave out missing values"),
         ("leaders_share", "belong to no group"),
         ("longest_streak", "ends a run"),
+        ("first_of_each", "belong to no group"),
+        ("impute_by_group", "belong to no group"),
+        ("anova", "belong to no group"),
+        ("levene", "belong to no group"),
+        ("kruskal_wallis", "belong to no group"),
+        ("chi_squared", "belong to no group"),
+        ("welch_t", "Leave out missing values"),
+        ("mann_whitney", "Leave out missing values"),
+        ("partial_slope", "Leave out missing values"),
     ],
 )
 def test_the_readings_of_the_families_are_stated(repairs: Path, name: str, clause: str):

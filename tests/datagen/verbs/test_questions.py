@@ -84,3 +84,11 @@ def test_the_reading_flags_reach_the_questions(tmp_path: Path, capsys):
     assert table["reading"]["missing"] == ["gone"]
     assert "gone" not in table["columns"][0]["top"]
     assert f"--questions {out}" in capsys.readouterr().out
+
+
+def test_tables_that_give_no_question_leave_no_file(tmp_path: Path, capsys):
+    (tmp_path / "one.csv").write_text("x\n1\n", "utf-8")
+    out = tmp_path / "out" / "questions.jsonl"
+    assert main(["questions", str(tmp_path / "one.csv"), "--out", str(out)]) == 3
+    assert "these tables give no question" in capsys.readouterr().err
+    assert not out.parent.exists()
