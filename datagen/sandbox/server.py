@@ -17,6 +17,7 @@ import pandas as pd
 from datagen.sandbox import child, limits, wire
 from datagen.sandbox.cell import Cells
 from datagen.sandbox.nursery import Nursery, ask_in_child
+from datagen.sandbox.pages import Memory
 from datagen.sandbox.warm import import_scipy, read_tables, warm_cells, warm_tables
 
 _SETUP_SECONDS = 30.0
@@ -60,6 +61,7 @@ class _Server:
         self._control = control
         self._cells = warm_cells(Cells(tables, output_chars=int(setup["output_chars"])))
         self._has_scipy = False
+        self._memory = Memory()
         plan = limits.Plan(
             level=setup["level"],
             memory_bytes=int(setup["memory_bytes"]),
@@ -69,6 +71,7 @@ class _Server:
         self._confinement.enter_server()
         self.layers: list[str] = self._probe()
         self.level = limits.level_of(self.layers)
+        self._memory.gather()
         self._nursery = Nursery(self._run_episode)
 
     def serve(self) -> None:
@@ -93,6 +96,7 @@ class _Server:
             self._has_scipy = True
             self._nursery.drop_spares()
             import_scipy()
+            self._memory.gather()
             self._confinement.measure()
         try:
             channel = self._nursery.take(number)
