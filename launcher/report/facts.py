@@ -22,6 +22,10 @@ GROUPS = {
     "sources": "By source",
     "answer_types": "By answer type",
 }
+PROBES = {
+    "floor": "tables emptied: what is guessed",
+    "renamed": "columns renamed, rows drawn anew: what is known by heart",
+}
 
 
 @dataclass
@@ -115,9 +119,28 @@ class Facts:
             found += [
                 ("steps", f"{steps[-1].step:,} of {steps[-1].steps:,}"),
                 ("loss", f"{steps[0].loss:.4f} → {steps[-1].loss:.4f}"),
+                ("memory", self._memory(max(step.memory_bytes for step in steps))),
                 ("time", clock(self.seconds())),
             ]
         return found
+
+    def _memory(self, most: int) -> str:
+        expected = self.plan.predicted_bytes if self.plan is not None else None
+        told = f"{most / 2**30:.1f} GiB at most"
+        return f"{told}, {expected / 2**30:.1f} GiB expected" if expected else told
+
+    @property
+    def samples(self) -> list[events.Sample]:
+        return [event for event in self.seen if isinstance(event, events.Sample)]
+
+    def probes(self) -> list[tuple[str, str, dict[str, Any]]]:
+        """(what was done to the questions, which model, how it fared) for each that was asked."""
+        return [
+            (title, label, row)
+            for name, title in PROBES.items()
+            for label, row in self.comparison.get(name, {}).items()
+            if isinstance(row, dict) and row.get("n")
+        ]
 
     def seconds(self) -> float:
         """From the first event to the last, pauses between attempts included."""

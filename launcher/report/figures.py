@@ -43,6 +43,7 @@ class Report(BaseModel):
     answers: dict[str, int] = Field(
         description="questions by outcome: won, lost, both right, both wrong"
     )
+    samples: list[dict[str, Any]] = Field(description="step, prompt and text of each on the way")
     quote: dict[str, Any] | None = Field(description="as journalled; null where nothing was rented")
     receipt: dict[str, Any] | None = Field(description="receipt.json as it is")
     warnings: list[str]
@@ -75,6 +76,7 @@ def figures(facts: Facts) -> Report:
         lengths=facts.data.lengths if facts.data else [],
         comparison=facts.comparison or None,
         answers=Counter(pair.outcome for pair in facts.pairs),
+        samples=[s.model_dump(mode="json", exclude=made) for s in facts.samples],
         quote=facts.quote or None,
         receipt=facts.receipt or None,
         warnings=facts.warnings,

@@ -51,9 +51,8 @@ def charts(facts: Facts) -> list[tuple[str, str, dict[str, Any]]]:
         at = [step.step for step in steps]
         loss = [_line("training", at, [step.loss for step in steps])]
         if facts.evals:
-            loss.append(
-                _line("held out", [e.step for e in facts.evals], [e.loss for e in facts.evals])
-            )
+            held = _line("held out", [e.step for e in facts.evals], [e.loss for e in facts.evals])
+            loss.append({**held, "mode": "lines+markers"})
         wide = min(step.loss for step in steps) > 0
         wide &= max(step.loss for step in steps) > 20 * min(step.loss for step in steps)
         found = [

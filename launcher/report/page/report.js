@@ -5,7 +5,9 @@ const dark = matchMedia("(prefers-color-scheme: dark)");
 function draw() {
   for (const [id, spec] of Object.entries(read("chart-data"))) {
     const colours = { paper_bgcolor: "transparent", plot_bgcolor: "transparent", font: { color: dark.matches ? "#ddd" : "#222" } };
-    Plotly.react(id, spec.data, { ...spec.layout, ...colours }, { responsive: true, displayModeBar: false });
+    const lines = { gridcolor: "#8884", zerolinecolor: "#8888" };
+    const axes = { xaxis: { ...spec.layout.xaxis, ...lines }, yaxis: { ...spec.layout.yaxis, ...lines } };
+    Plotly.react(id, spec.data, { ...spec.layout, ...axes, ...colours }, { responsive: true, displayModeBar: false });
   }
 }
 

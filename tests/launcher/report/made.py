@@ -21,6 +21,7 @@ def make_run(folder: Path, *, questions: int = 4) -> Run:
             events.Plan(
                 device="a card", precision="bf16", pass_tokens=8192, passes=1.0, rows=10, dropped_rows=2,
                 tokens=1000, trained_tokens=300, steps=3, epochs=1.0, trainable_parameters=1234,
+                predicted_bytes=3 << 30,
             )
         )  # fmt: skip
         writer.emit(
@@ -35,6 +36,7 @@ def make_run(folder: Path, *, questions: int = 4) -> Run:
                 )
             )  # fmt: skip
         writer.emit(events.Eval(step=2, loss=1.75))
+        writer.emit(events.Sample(step=2, prompt="What?", text=FORGED))
         writer.emit(events.Warning(message=FORGED))
         writer.emit(events.Done(manifest="manifest.json"))
     entries = [
@@ -56,7 +58,10 @@ def make_run(folder: Path, *, questions: int = 4) -> Run:
         "losses": 1,
         "mcnemar_p": 0.6,
     }
-    groups = {name: {"one": row, FORGED: row} for name in ("families", "tables")}
+    groups: dict[str, Any] = {name: {"one": row, FORGED: row} for name in ("families", "tables")}
+    probed = {"n": 4, "accuracy": 0.125, "plain": 0.75, "difference": -0.625, "mcnemar_p": 0.1}
+    ceiling = {"model": FORGED, "n": 4, "accuracy": 0.875, "interval": [0.5, 1.0]}
+    groups |= {"floor": {"adapter": probed}, "ceiling": ceiling, "notes": [FORGED]}
     comparison = {**row, **groups, "verdict": "the adapter is BETTER than the base by +0.500"}
     (folder / "comparison.json").write_text(json.dumps(comparison))
     (folder / "receipt.json").write_text(json.dumps({"charged": 0.1234, "settled": True}))

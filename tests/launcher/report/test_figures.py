@@ -48,6 +48,7 @@ def test_the_page_and_the_json_tell_the_same(run):
     assert [float(base), float(adapter), float(difference)] == [
         all_[name] for name in ("base", "adapter", "difference")
     ]
+    assert [sample["step"] for sample in told["samples"]] == [2]
     assert told["quote"]["most"] == 2.0
     assert told["receipt"]["charged"] == 0.1234
     assert told["manifest"]["base_model"] == "me/model"

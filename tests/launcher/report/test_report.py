@@ -66,6 +66,14 @@ def test_the_page_loads_nothing_and_forged_text_stays_text(run):
     assert "<mark>submit(1)" in text
 
 
+def test_probes_ceiling_samples_and_memory_are_told(run):
+    text = report.write(run).read_text("utf-8")
+    assert "<th>adapter, tables emptied: what is guessed<td>4<td>0.750<td>0.125<td>-0.625" in text
+    assert "<td>0.875" in text
+    assert "step 2: What?" in text
+    assert "0.0 GiB at most, 3.0 GiB expected" in text
+
+
 def test_the_learning_rate_is_not_told_in_millionths(run):
     axes = {name: figure["layout"]["yaxis"] for _, name, figure in charts(collect(run))}
     assert axes["lr"]["tickformat"] == ".1e"
