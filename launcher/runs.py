@@ -22,6 +22,7 @@ from trainer.contract.errors import Locked, NotFound, Usage
 INDEX = "index.jsonl"
 LOCK_TRIES = 5
 LOCK_PAUSE = 0.02
+LOG_TAIL = 8192  # bytes
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,9 @@ class Run:
     def log_tail(self) -> list[str]:
         """The last lines of the trainer's output that are not blank."""
         try:
-            text = self.log.read_bytes()[-8192:].decode(errors="replace")
+            with self.log.open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - LOG_TAIL))
+                text = file.read().decode(errors="replace")
         except OSError:
             return []
         return [line for line in text.splitlines() if line.strip()][-8:]

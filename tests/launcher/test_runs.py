@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tracemalloc
 
 import pytest
 
@@ -121,3 +122,17 @@ def test_a_lock_dies_with_its_holder_but_lives_on_in_a_child(tmp_path):
 def test_no_lock_file_is_no_lock(tmp_path):
     assert not runs.is_locked(tmp_path / "none")
     assert not (tmp_path / "none").exists()
+
+
+def test_the_end_of_a_log_of_gigabytes_is_read_alone(tmp_path):
+    run = runs.Run("a", tmp_path)
+    with run.log.open("wb") as file:
+        file.truncate(4 << 30)
+        file.seek(0, 2)
+        file.write(b"\nlast line\n")
+    tracemalloc.start()
+    try:
+        assert run.log_tail[-1] == "last line"
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
