@@ -95,6 +95,11 @@ def line(event: events.Event) -> str:
             )
         case events.Data():
             return ""
+        case events.Probe():
+            return (
+                f"the longest step, on trial: {event.tokens:,} tokens in {event.seconds:.2f} s, "
+                f"{event.tokens_per_second:,.0f} tokens/s"
+            )
         case events.Step():
             return (
                 f"step {event.step}/{event.steps}  loss {event.loss:.4f}  lr {event.lr:.2e}  "
