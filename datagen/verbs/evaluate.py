@@ -124,7 +124,6 @@ def _evaluated(
     try:
         print(f"loading {args.model}; {len(tasks)} questions", file=sys.stderr, flush=True)
         with contenders(asked, output / FOLDER / LEDGER) as models:
-            gc.freeze()  # or the end of the process looks through all of the libraries, for seconds
             watching = Watching(emitter(), {one.label: one.activity for one in models})
             return evaluate(
                 tasks,
@@ -140,6 +139,7 @@ def _evaluated(
             "the same command asks only what is missing",
         ) from None
     finally:
+        gc.freeze()  # or the end of the process looks through all of the libraries, for seconds
         signal.signal(signal.SIGTERM, before)
 
 
