@@ -48,6 +48,7 @@ MAY_START_PROCESSES = {
     "datagen/vllm_engine/server.py",  # that
     "trainer/evaluation.py",  # datagen, which may not be imported, when training is done
     "trainer/outside.py",  # the pod's supervisor: trainer, sshd, guard
+    "trainer/ranks.py",  # of one training several processes, a card each
 }
 MAY_READ_ENVIRONMENT = {
     "launcher/world.py",  # XDG_STATE_HOME
@@ -56,6 +57,8 @@ MAY_READ_ENVIRONMENT = {
     "trainer/quiet.py",  # OMP_NUM_THREADS
     "trainer/pipe.py",  # SFT_EVENTS_FD
     "trainer/evaluation.py",  # SFT_EVENTS_FD, for its child
+    "trainer/ranks.py",  # what several processes inherit, and whether this is one of them
+    "trainer/together.py",  # RANK, WORLD_SIZE and LOCAL_RANK, as torchrun sets them
     "trainer/release.py",  # the pod's key
     "trainer/supervise.py",  # the pod's settings
     "datagen/sandbox/place.py",  # SFT_SANDBOX

@@ -8,7 +8,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from trainer import checkpoints, heldout
+from trainer import checkpoints, heldout, together
 from trainer.contract import events
 from trainer.contract.errors import TrainingFailed
 from trainer.contract.job import Job
@@ -68,16 +68,18 @@ class RunCallback(TrainerCallback):
         self._saved = time.monotonic()
 
     def on_step_end(self, _args: Any, state: Any, control: Any, **_kwargs: Any) -> None:
-        due = time.monotonic() - self._saved >= self._job.checkpoint.minutes * 60
+        late = time.monotonic() - self._saved >= self._job.checkpoint.minutes * 60
+        # One process's clock or signal is everyone's: all save at the same step.
+        due, asked = together.any_of([late, self._stop.asked])
         steps = self._job.checkpoint.steps
         counted = steps is not None and state.global_step % steps == 0
         last = state.global_step >= state.max_steps
-        if due or counted or last or self._stop.asked:
+        if due or counted or last or asked:
             control.should_save = True
         if last and self._evaluates:
             control.should_evaluate = True
-        if self._stop.asked:
-            control.should_training_stop = True
+        if asked:
+            self._stop.asked = control.should_training_stop = True
 
     def on_log(
         self,
@@ -141,6 +143,11 @@ class RunCallback(TrainerCallback):
             self._reporter.line(f"eval loss {loss:.4f} at step {state.global_step}")
 
     def on_save(self, _args: Any, state: Any, _control: Any, **_kwargs: Any) -> None:
+        self._saved = time.monotonic()
+        # Each process has saved its random numbers by then.
+        together.wait_for_all()
+        if together.rank() > 0:
+            return
         name = f"{checkpoints.FOLDER}/checkpoint-{state.global_step}"
         mark = self._mark.model_copy(
             update={
@@ -154,7 +161,6 @@ class RunCallback(TrainerCallback):
         checkpoints.rotate(
             self._output, self._job.checkpoint.keep, best=lowest[0] if lowest else None
         )
-        self._saved = time.monotonic()
         self._reporter.emit(events.Checkpoint(step=state.global_step, path=name))
 
 

@@ -34,8 +34,14 @@ class Mark(BaseModel):
     precision: str
     device: str
     pass_tokens: int
+    processes: int = 1
     tokens: int
     trained_tokens: int
+
+    def place(self) -> str:
+        """Return what the last bits of the numbers depend on."""
+        many = f", {self.processes} processes" if self.processes > 1 else ""
+        return f"{self.device} with passes of {self.pass_tokens} tokens{many}"
 
 
 def write_mark(folder: Path, mark: Mark) -> None:

@@ -1,11 +1,11 @@
 """TRL's SFTTrainer, given our rows, our order and our passes: loss, adapter and optimizer are its own.
 
-A batch of the data loader is one optimizer step's rows. They are laid end to end in as few forward
-passes as the device has room for; when it has not, the step is taken again with smaller ones.
+A batch of the data loader is one optimizer step's rows, in every process. Each takes its share of them,
+laid end to end in as few forward passes as its device has room for; when one has not, all take the step
+again with smaller ones. Then the gradients are summed: they are those of one process with all rows.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from transformers.trainer_callback import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
-from trainer import attention, checkpoints, heldout
+from trainer import attention, checkpoints, heldout, together
 from trainer.callbacks import Counts
 from trainer.contract import held
 from trainer.contract.errors import TrainingFailed
@@ -26,7 +26,7 @@ from trainer.contract.job import Job
 from trainer.masks import IGNORED
 from trainer.model import load_base
 from trainer.order import Sampler
-from trainer.packing import first_fit
+from trainer.packing import first_fit, share
 from trainer.plan import Plan
 from trainer.prepare import Prepared
 from trainer.selftest import prove_packing
@@ -68,6 +68,10 @@ def arguments(job: Job, plan: Plan, output: Path, *, evaluates: bool) -> SFTConf
         save_strategy="no",
         report_to="none",
         disable_tqdm=True,
+        # We sum the gradients of all processes ourselves, each divided by the tokens of all of them.
+        average_tokens_across_devices=False,
+        ddp_find_unused_parameters=False,
+        ddp_broadcast_buffers=False,
     )
 
 
@@ -91,6 +95,8 @@ class Loop(SFTTrainer):
         note: Callable[[str], None],
     ) -> None:
         self._sampler = Sampler(len(prepared.examples.lengths), seed=job.seed)
+        examples = prepared.examples
+        self._facts = prepared.plan.steps, len(examples.lengths), examples.tokens
         self._counts = counts
         self._warn = warn
         self._note = note
@@ -123,6 +129,8 @@ class Loop(SFTTrainer):
             callbacks=list(callbacks),
         )
         self.remove_callback(PrinterCallback)
+        # TRL's figures of each pass would wait for every process, and passes differ in number.
+        self.accelerator.gather_for_metrics = lambda tensor, *_: tensor
 
     def run(self, checkpoint: Path | None) -> None:
         """Train, from ``checkpoint`` on where given.
@@ -134,6 +142,11 @@ class Loop(SFTTrainer):
             self._run(checkpoint)
 
     def _run(self, checkpoint: Path | None) -> None:
+        step = int(checkpoint.name.rsplit("-")[-1]) if checkpoint else 0
+        together.check_same([step, *self._facts], "the step to go on from, steps, rows and tokens")
+        if together.rank():
+            # Each process draws its own dropout.
+            torch.manual_seed(self._job.seed + together.rank())
         if checkpoint is None:
             self.train()
             return
@@ -180,35 +193,43 @@ class Loop(SFTTrainer):
     ) -> Any:
         """Return the step's loss, its gradient summed over the passes; a full card makes it smaller."""
         rows = inputs["rows"]
-        random_state = torch.get_rng_state()
+        random_state = _random_state()
         while True:
+            loss, full = torch.tensor(0.0, device=self.args.device), False
             try:
-                return self._all_passes(model, rows, num_items_in_batch)
+                for joined in self.passes(self._share(rows)):
+                    with self.accelerator.no_sync(model=model):
+                        loss += super().training_step(model, joined, num_items_in_batch)
             except torch.OutOfMemoryError:
-                self._halve(rows)
+                full = True
+            if together.any_of([full]) == [False]:
+                break
+            self._halve(rows)
             model.zero_grad()
-            torch.set_rng_state(random_state)
+            _set_random_state(random_state)
+        together.sum_gradients(model)
+        return together.total(loss)
 
-    def _all_passes(self, model: Any, rows: Rows, trained: Any) -> Any:
-        passes = list(self.passes(rows))
-        total = 0.0
-        for number, joined in enumerate(passes, 1):
-            last = number == len(passes)
-            with nullcontext() if last else self.accelerator.no_sync(model=model):
-                total += super().training_step(model, joined, trained)
-        return total
+    def _share(self, rows: Rows) -> Rows:
+        return [rows[index] for index in _shares(rows)[together.rank()]]
 
     def _halve(self, rows: Rows) -> None:
         """Make passes half as long as the longest that did not fit. Raises ``TrainingFailed``."""
-        groups = first_fit([len(row["input_ids"]) for row in rows], self.pass_tokens)
-        longest = max(len(row["input_ids"]) for row in rows)
-        if all(len(group) == 1 for group in groups):
+        lengths = [len(row["input_ids"]) for row in rows]
+        longest = max(lengths)
+        passes = [
+            [mine[index] for index in group]
+            for mine in ([lengths[index] for index in part] for part in _shares(rows))
+            for group in first_fit(mine, self.pass_tokens)
+        ]
+        if all(len(group) == 1 for group in passes):
             raise TrainingFailed(
                 f"out of memory with one row of {longest} tokens",
                 "lower --set max_length=..., set precision=nf4, or take a larger card; then --resume",
             )
-        used = max(sum(len(rows[i]["input_ids"]) for i in group) for group in groups)
-        self.pass_tokens = max(used // 2, longest)
+        used = max(sum(group) for group in passes)
+        # The longest row is alone anyhow: shorter passes help only when none is longer than it.
+        self.pass_tokens = max(used // 2, longest) if used > longest else used // 2
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         self._warn(
@@ -219,7 +240,7 @@ class Loop(SFTTrainer):
     def evaluate(self, *_args: Any, **_kwargs: Any) -> dict[str, float]:
         """Return the mean loss per trained token of the held-out rows."""
         model, total, count = self.model, 0.0, 0
-        rows: Rows = list(self.eval_dataset)
+        rows = self._share(list(self.eval_dataset))
         model.eval()
         with torch.no_grad(), self.compute_loss_context_manager():
             for joined in self.passes(rows):
@@ -227,21 +248,29 @@ class Loop(SFTTrainer):
                 ready = self._prepare_inputs(joined)
                 total += float(self.compute_loss(model, ready, num_items_in_batch=1))
                 count += here
-        metrics = {"eval_loss": total / max(count, 1)}
+        both = together.total(torch.tensor([total, count], dtype=torch.float64))
+        metrics = {"eval_loss": float(both[0]) / max(int(both[1]), 1)}
         self.log(metrics)
         control: Any = self.control  # type: ignore[has-type]
         self.control = self.callback_handler.on_evaluate(self.args, self.state, control, metrics)
         return metrics
 
+    def get_train_dataloader(self) -> Any:
+        """Give every process every step's rows: it takes its share of them later."""
+        loader = super().get_train_dataloader()
+        if together.size() > 1:
+            shard = loader.batch_sampler
+            # Nor is a short last step filled up with rows from the beginning.
+            shard.num_processes, shard.process_index, shard.even_batches = 1, 0, False
+        return loader
+
     def _get_train_sampler(self, _dataset: Any = None) -> Sampler:
         return self._sampler
 
     def _get_num_items_in_batch(self, batch_samples: list[dict[str, Rows]], device: Any) -> Any:
-        """Count the trained tokens of the step, over all processes."""
+        """Count the trained tokens of the step, of all processes."""
         rows = [row for batch in batch_samples for row in batch["rows"]]
         trained = torch.tensor(trained_tokens(rows), device=device)
-        if self.args.world_size > 1:
-            trained = self.accelerator.gather(trained).sum()
         self._counts.seen_trained += int(trained)
         self._counts.seen_tokens += sum(len(row["input_ids"]) for row in rows)
         return trained
@@ -253,3 +282,18 @@ class Loop(SFTTrainer):
 def trained_tokens(rows: Rows) -> int:
     """Return the number of labels that the loss counts; a row's first token is predicted by nothing."""
     return sum(len(row["labels"]) - 1 - row["labels"][1:].count(IGNORED) for row in rows)
+
+
+def _shares(rows: Rows) -> list[list[int]]:
+    return share([len(row["input_ids"]) for row in rows], together.size())
+
+
+def _random_state() -> list[torch.Tensor]:
+    cards = [torch.cuda.get_rng_state()] if torch.cuda.is_available() else []
+    return [torch.get_rng_state(), *cards]
+
+
+def _set_random_state(state: list[torch.Tensor]) -> None:
+    torch.set_rng_state(state[0])
+    for card in state[1:]:
+        torch.cuda.set_rng_state(card)

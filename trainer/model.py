@@ -174,6 +174,13 @@ def architecture(source: Source) -> Architecture | None:
     return from_config(_config(source).get_text_config().to_dict())
 
 
+def _place(device: str) -> dict[str, Any]:
+    """The whole model on this process's card, or the CPU."""
+    import torch
+
+    return {"": torch.cuda.current_device() if device == "cuda" else device}
+
+
 def load_base(source: Source, precision: str, device: str, *, attention: str = "sdpa") -> Any:
     """Load the weights for ``precision`` (bf16, fp32, nf4) on ``device`` (cuda, cpu)."""
     import torch
@@ -197,7 +204,7 @@ def load_base(source: Source, precision: str, device: str, *, attention: str = "
             dtype=dtype,
             quantization_config=quantization,
             attn_implementation=attention,
-            device_map={"": device} if device == "cuda" or quantization else None,
+            device_map=_place(device) if device == "cuda" or quantization else None,
         )
     except (OSError, ValueError, KeyError) as error:
         raise explain(error, source) from None

@@ -1,4 +1,4 @@
-"""Which rows share a forward pass: rows lie end to end in it, without padding."""
+"""Which rows share a process, and then a forward pass: rows lie end to end in it, without padding."""
 
 from collections.abc import Sequence
 
@@ -21,3 +21,18 @@ def first_fit(lengths: Sequence[int], tokens: int) -> list[list[int]]:
             groups.append([index])
             room.append(tokens - lengths[index])
     return groups
+
+
+def share(lengths: Sequence[int], processes: int) -> list[list[int]]:
+    """Return each process's row indices, in order; some have none when there are fewer rows.
+
+    The longest row goes to whoever has the fewest tokens, and so on: no process has more than 4/3 of the
+    least possible (Graham 1969).
+    """
+    shares: list[list[int]] = [[] for _ in range(processes)]
+    tokens = [0] * processes
+    for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        idlest = tokens.index(min(tokens))
+        shares[idlest].append(index)
+        tokens[idlest] += lengths[index]
+    return [sorted(indices) for indices in shares]

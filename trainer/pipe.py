@@ -5,7 +5,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-from trainer.contract.events import Event, Writer
+from trainer import together
+from trainer.contract.events import Event, Failed, Writer
 from trainer.contract.pod import EVENTS_FD
 
 
@@ -40,9 +41,25 @@ class PipeWriter:
         return event
 
 
+class FollowerWriter(PipeWriter):
+    """Of several processes the first tells what happens; any other only how it failed, if anybody reads."""
+
+    def __init__(self, fd: int | None) -> None:
+        self._silent = fd is None
+        super().__init__(1 if fd is None else fd)
+
+    def emit(self, event: Event) -> Event:
+        return event if self._silent or not isinstance(event, Failed) else super().emit(event)
+
+
 def is_supervised() -> bool:
-    """Whether another process decides what comes next: a supervisor, or of several ranks the first."""
-    return EVENTS_FD in os.environ or os.environ.get("RANK", "0") != "0"
+    """Whether another process decides what comes next: a supervisor, or of several processes the first."""
+    return EVENTS_FD in os.environ or together.rank() > 0
+
+
+def has_parent() -> bool:
+    """Whether ``trainer.ranks`` started this process, as one of several."""
+    return EVENTS_FD in os.environ and together.size() > 1
 
 
 def open_events(path: Path) -> Writer | PipeWriter:
@@ -50,6 +67,9 @@ def open_events(path: Path) -> Writer | PipeWriter:
 
     With ``SFT_EVENTS_FD`` set they go to that inherited pipe, and ``path`` is left to the supervisor.
     """
-    if (fd := os.environ.get(EVENTS_FD)) is not None:
+    fd = os.environ.get(EVENTS_FD)
+    if together.rank() > 0:
+        return FollowerWriter(None if fd is None else int(fd))
+    if fd is not None:
         return PipeWriter(int(fd))
     return Writer(path)

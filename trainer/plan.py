@@ -7,7 +7,7 @@ from statistics import fmean
 from trainer.contract.fit import Fit
 from trainer.contract.job import Job
 from trainer.order import batches
-from trainer.packing import first_fit
+from trainer.packing import first_fit, share
 
 # Tokens of one forward and backward pass where the model's shape does not tell how many fit.
 BUDGET = {"cpu": 16_384, "cuda": 8_192}
@@ -24,7 +24,8 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """``passes`` forward and backward passes of at most ``pass_tokens`` make one optimizer step, on average.
+    """``passes`` forward and backward passes of at most ``pass_tokens`` make one optimizer step, on average,
+    in the one of ``processes`` that has the most.
 
     A row longer than ``pass_tokens`` is a pass of its own. ``recompute_every`` layers one is recomputed, none
     when 0. ``predicted_bytes`` is the peak that sizing expects of the card's allocator.
@@ -37,12 +38,19 @@ class Plan:
     predicted_bytes: int | None
     pass_tokens: int
     passes: float
+    processes: int
     steps: int
     epochs: float
 
 
 def make_plan(
-    job: Job, lengths: list[int], *, device: Device, precision: str, fitted: Fit | None
+    job: Job,
+    lengths: list[int],
+    *,
+    device: Device,
+    precision: str,
+    fitted: Fit | None,
+    processes: int = 1,
 ) -> Plan:
     """Choose the tokens of a pass and count the passes of the first epoch.
 
@@ -50,7 +58,7 @@ def make_plan(
     """
     tokens = job.plan.tokens or (fitted.pass_tokens if fitted else BUDGET[device.kind])
     epoch = batches(len(lengths), batch_size=job.batch_size, seed=job.seed, epoch=0)
-    passes = fmean(len(first_fit([lengths[i] for i in batch], tokens)) for batch in epoch)
+    passes = fmean(_passes([lengths[i] for i in batch], tokens, processes) for batch in epoch)
     per_epoch = math.ceil(len(lengths) / job.batch_size)
     steps = job.max_steps or math.ceil(job.epochs * per_epoch)
     every = fitted.every if fitted else int(device.kind == "cuda")
@@ -62,6 +70,12 @@ def make_plan(
         predicted_bytes=fitted.need.total - fitted.need.context if fitted else None,
         pass_tokens=tokens,
         passes=round(passes, 2),
+        processes=processes,
         steps=steps,
         epochs=steps / per_epoch,
     )
+
+
+def _passes(lengths: list[int], tokens: int, processes: int) -> int:
+    parts = share(lengths, processes)
+    return max(len(first_fit([lengths[i] for i in part], tokens)) for part in parts)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainer import checkpoints, model, quiet, tokenised
+from trainer import checkpoints, model, quiet, together, tokenised
 from trainer.contract import events, libraries
 from trainer.contract.fit import Fit, fit
 from trainer.contract.job import Job
@@ -114,7 +114,14 @@ def prepare(job: Job, rows: Rows, mark: checkpoints.Mark | None, reporter: Repor
         checkpoints.check_same_run(
             mark, template_sha256=opened.template_sha256, precision=precision
         )
-    plan = make_plan(job, examples.lengths, device=device, precision=precision, fitted=fitted)
+    plan = make_plan(
+        job,
+        examples.lengths,
+        device=device,
+        precision=precision,
+        fitted=fitted,
+        processes=together.size(),
+    )
     return Prepared(
         source=source,
         tokenizer=tokenizer,
@@ -134,7 +141,7 @@ def this_device() -> Device:
 
     if not torch.cuda.is_available():
         return Device("cpu", f"cpu {platform.machine()}")
-    card = torch.cuda.get_device_properties(0)
+    card = torch.cuda.get_device_properties(torch.cuda.current_device())
     return Device("cuda", str(card.name), int(card.total_memory))
 
 

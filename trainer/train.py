@@ -1,5 +1,6 @@
 """The run, in order: read, tokenise, plan, load, train, save, prove, manifest."""
 
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainer import checkpoints, quiet
+from trainer import checkpoints, quiet, ranks, together
 from trainer.contract import events, libraries, manifest
 from trainer.contract.errors import (
     Fault,
@@ -20,9 +21,9 @@ from trainer.contract.errors import (
 )
 from trainer.contract.job import Job
 from trainer.contract.rows import Rows, read_rows
-from trainer.pipe import open_events
+from trainer.pipe import Emitter, has_parent, open_events
 from trainer.reporting import Reporter, clock
-from trainer.signals import StopRequest
+from trainer.signals import AskedByParent, StopRequest
 
 if TYPE_CHECKING:
     from trainer.prepare import Prepared
@@ -50,7 +51,8 @@ def train(job: Job, *, resume: bool, overwrite: bool, say: Callable[[str], None]
     """
     output = Path(job.output)
     try:
-        checkpoints.prepare(output, resume=resume, overwrite=overwrite)
+        if together.rank() == 0 and not has_parent():
+            checkpoints.prepare(output, resume=resume, overwrite=overwrite)
         if resume and checkpoints.complete(output):
             _already_done(job, output, say)
             return
@@ -61,11 +63,19 @@ def train(job: Job, *, resume: bool, overwrite: bool, say: Callable[[str], None]
             with suppress(OSError, Fault), open_events(output / EVENTS) as writer:
                 writer.emit(_failed(fault))
         raise
-    with open_events(output / EVENTS) as writer, StopRequest() as stop:
+    asked = AskedByParent() if has_parent() else StopRequest()
+    with open_events(output / EVENTS) as writer, asked as stop:
         try:
+            libraries.prepare_environment(one_card=False)
+            if (count := ranks.wanted(job)) > 1:
+                for _, mark in checkpoints.whole(output)[-1:] if resume else ():
+                    checkpoints.check_resume(mark, job, rows.sha256)
+                (output / JOB).write_text(job.to_json(), encoding="utf-8")
+                ranks.train(output / JOB, output / LOG, count, writer, stop, resume=resume)
+                return
             libraries.prepare_environment()
             with quiet.chatter_to(output / LOG):
-                reporter = Reporter(writer, say, output / LOG)
+                reporter = _reporter(writer, say, output / LOG)
                 _run(job, output, rows, reporter, stop, resume=resume)
         except BaseException as error:
             known = _as_fault(error, job)
@@ -75,6 +85,13 @@ def train(job: Job, *, resume: bool, overwrite: bool, say: Callable[[str], None]
             if known is None or known is error:
                 raise
             raise known from error
+
+
+def _reporter(writer: Emitter, say: Callable[[str], None], log: Path) -> Reporter:
+    """Of several processes the first speaks."""
+    if together.rank() == 0:
+        return Reporter(writer, say, log)
+    return Reporter(writer, lambda _: None, Path(os.devnull))
 
 
 def check_installed() -> None:
@@ -131,15 +148,19 @@ def _run(
             checkpoints.check_resume(mark, job, rows.sha256)
         else:
             reporter.warn("there is no checkpoint to resume from: starting from the beginning")
-    (output / JOB).write_text(job.to_json(), encoding="utf-8")
+    leads = together.rank() == 0
+    if leads:
+        (output / JOB).write_text(job.to_json(), encoding="utf-8")
     reporter.phase("data", f"{len(rows.rows)} rows in {job.data}")
     from trainer import result
     from trainer.prepare import prepare
 
+    together.use_own_card()
     prepared = prepare(job, rows, mark, reporter)
     reporter.phase("model", f"loading {prepared.source.name} in {prepared.plan.precision}")
     new = output / f".{manifest.ADAPTER}.new"
-    shutil.rmtree(new, ignore_errors=True)
+    if leads:
+        shutil.rmtree(new, ignore_errors=True)
     this_run = checkpoints.Mark(
         step=mark.step if mark else 0,
         job=job.model_dump(mode="json"),
@@ -149,10 +170,11 @@ def _run(
         precision=prepared.plan.precision,
         device=prepared.plan.device_name,
         pass_tokens=prepared.plan.pass_tokens,
+        processes=together.size(),
         tokens=mark.tokens if mark else 0,
         trained_tokens=mark.trained_tokens if mark else 0,
     )
-    history, metrics, logits = _train(
+    trained = _train(
         job,
         output,
         prepared,
@@ -163,6 +185,9 @@ def _run(
         this_run=this_run,
         new=new,
     )
+    if trained is None:
+        return
+    history, metrics, logits = trained
     reporter.phase("proof", "loading the saved adapter on a clean base")
     proof = result.prove(logits, prepared, new)
     result.publish(
@@ -194,8 +219,11 @@ def _train(
     mark: checkpoints.Mark | None,
     this_run: checkpoints.Mark,
     new: Path,
-) -> tuple[list[dict[str, float]], dict[str, float | int | None], list[Any]]:
-    """Train and save the adapter to ``new``; return history, metrics and the proof's logits."""
+) -> tuple[list[dict[str, float]], dict[str, float | int | None], list[Any]] | None:
+    """Train and save the adapter to ``new``; return history, metrics and the proof's logits.
+
+    ``None`` where that is another process's to do.
+    """
     from trainer import model, probe, result, speed
     from trainer.callbacks import Counts, RunCallback, memory_bytes
     from trainer.loop import Loop
@@ -203,11 +231,8 @@ def _train(
 
     plan, examples = prepared.plan, prepared.examples
     counts = Counts(mark)
-    if mark and (mark.device, mark.pass_tokens) != (this_run.device, this_run.pass_tokens):
-        reporter.warn(
-            f"begun on {mark.device} with passes of {mark.pass_tokens} tokens, going on on "
-            f"{this_run.device} with {this_run.pass_tokens}: not bit-exact from here"
-        )
+    if mark and (before := mark.place()) != (now := this_run.place()):
+        reporter.warn(f"begun on {before}, going on on {now}: not bit-exact from here")
     bound = speed.bound(model.architecture(prepared.source), plan, examples, job.lora.r)
     callback = RunCallback(
         job=job,
@@ -242,6 +267,9 @@ def _train(
     stop.in_loop = False
     if stop.asked and loop.state.global_step < plan.steps:
         raise Interrupted("interrupted")
+    together.leave()
+    if together.rank() > 0:
+        return None
     seconds = time.monotonic() - started
     lowest = loop.take_best()
     if lowest and lowest[0] < loop.state.global_step:
@@ -275,6 +303,7 @@ def _announce(job: Job, prepared: "Prepared", loop: Any, reporter: Reporter) -> 
             f"the base model does not stop at {prepared.stop!r}, which ends a turn in its chat "
             "template: give it as a stop token when generating"
         )
+    cards = f"{plan.processes} x " if plan.processes > 1 else ""
     trainable = sum(p.numel() for p in loop.model.parameters() if p.requires_grad)
     reporter.emit(
         events.Plan(
@@ -282,6 +311,7 @@ def _announce(job: Job, prepared: "Prepared", loop: Any, reporter: Reporter) -> 
             precision=plan.precision,
             pass_tokens=plan.pass_tokens,
             passes=plan.passes,
+            processes=plan.processes,
             recompute_every=plan.recompute_every,
             predicted_bytes=plan.predicted_bytes,
             rows=len(examples.lengths),
@@ -295,7 +325,7 @@ def _announce(job: Job, prepared: "Prepared", loop: Any, reporter: Reporter) -> 
     )
     reporter.phase(
         "train",
-        f"{plan.steps} steps of {job.batch_size} rows, {plan.precision} on {plan.device_name}",
+        f"{plan.steps} steps of {job.batch_size} rows, {plan.precision} on {cards}{plan.device_name}",
     )
     reporter.line(
         f"{examples.tokens:,} tokens an epoch, {examples.trained_tokens:,} of them trained; "

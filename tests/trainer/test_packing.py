@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.packing import first_fit
+from trainer.packing import first_fit, share
 
 
 @given(lengths=st.lists(st.integers(1, 50), max_size=60), tokens=st.integers(1, 100))
@@ -17,3 +17,15 @@ def test_no_two_passes_could_be_one(lengths):
     groups = first_fit(lengths, 50)
     sums = sorted(sum(lengths[index] for index in group) for group in groups)
     assert len(sums) == 1 or sums[0] + sums[1] > 50
+
+
+@given(lengths=st.lists(st.integers(1, 50), max_size=40), processes=st.integers(1, 9))
+def test_rows_are_divided_evenly_and_in_order(lengths, processes):
+    shares = share(lengths, processes)
+    assert len(shares) == processes
+    assert sorted(index for part in shares for index in part) == list(range(len(lengths)))
+    assert all(part == sorted(part) for part in shares)
+    tokens = [sum(lengths[index] for index in part) for part in shares]
+    # Whoever has most had, before its last row, no more than the others.
+    assert max(tokens) - min(tokens) <= max(lengths, default=0)
+    assert share(lengths, 1) == [list(range(len(lengths)))]

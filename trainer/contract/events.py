@@ -47,6 +47,7 @@ class Plan(Event):
     precision: str
     pass_tokens: int
     passes: float
+    processes: int = 1
     recompute_every: int = 0
     predicted_bytes: int | None = None
     rows: int

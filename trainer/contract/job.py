@@ -65,6 +65,9 @@ class PlanOverrides(_Options):
     recompute: int | None = Field(
         None, ge=0, description="run every n-th layer twice to save memory; 0: none, 1: all"
     )
+    processes: int | None = Field(
+        None, ge=1, description="processes that share the rows of a step; otherwise one per card"
+    )
 
 
 class Job(_Options):

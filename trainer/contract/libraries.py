@@ -19,11 +19,14 @@ SETTINGS = {
 }
 
 
-def prepare_environment() -> None:
-    """Set what libraries read when they are imported; call before the first heavy import."""
+def prepare_environment(*, one_card: bool = True) -> None:
+    """Set what libraries read when they are imported; call before the first heavy import.
+
+    Without ``one_card`` every card is left to be seen: by one who wants to count them.
+    """
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
-    if "WORLD_SIZE" not in os.environ:
+    if one_card and "WORLD_SIZE" not in os.environ:
         # One process drives one card; without this TRL refuses a machine with several.
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
 

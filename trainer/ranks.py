@@ -1,0 +1,167 @@
+"""Several processes of one training on this machine: started together, followed, and ended together.
+
+Each is ``python -m trainer job.json`` with its number in the environment, as torchrun would start it. But
+they stay in our process group, hand us their events over a pipe, so that one process writes them, and end
+when we do, however that comes about.
+"""
+
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from trainer import pipe
+from trainer.contract import events
+from trainer.contract.errors import BadJob, Fault, TrainingFailed
+from trainer.contract.job import Job
+from trainer.contract.pod import EVENTS_FD
+from trainer.outside import Process
+from trainer.signals import STOP, StopRequest
+
+COMMAND = (sys.executable, "-P", "-m", "trainer")
+POLL = 0.5
+TO_END = 10.0
+LOOP, CLOSING = frozenset({"train", "resume"}), frozenset({"save", "proof"})
+
+
+class Rank(Process):
+    """One of the processes; what is written to its stdin asks it to stop, and the end of it to die."""
+
+    def ask(self) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(STOP)
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            """It has ended; its exit code says how."""
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait(TO_END)
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        if self.pipe is not None:
+            os.close(self.pipe)
+            self.pipe = None
+
+
+def wanted(job: Job) -> int:
+    """Return how many processes this one is to start for ``job``; 1: it trains by itself.
+
+    One per card, unless the job says how many; never more than a step has rows. Raises ``BadJob`` when
+    there are fewer cards than that.
+    """
+    most = job.batch_size if job.plan.processes is None else job.plan.processes
+    if min(most, job.batch_size) == 1 or "RANK" in os.environ:
+        return 1
+    import torch
+
+    cards = torch.cuda.device_count()
+    if job.plan.processes is not None and 0 < cards < job.plan.processes:
+        raise BadJob(
+            f"plan.processes = {job.plan.processes}, and this machine has {cards} cards",
+            "leave it out to use every card",
+        )
+    if job.plan.processes is None:
+        most = max(cards, 1)
+    return min(most, job.batch_size)
+
+
+def train(
+    job_file: Path, log: Path, count: int, writer: pipe.Emitter, stop: StopRequest, *, resume: bool
+) -> None:
+    """Train with ``count`` processes; return when the result is there.
+
+    Raises the ``Fault`` that one of them ended with, or ``KeyboardInterrupt`` when asked to stop while
+    there is nothing to save.
+    """
+    stop.in_loop = True
+    command = [*COMMAND, str(job_file), *["--resume"] * resume]
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = int(free.getsockname()[1])
+    ranks: list[Rank] = []
+    try:
+        for number in range(count):
+            ranks.append(_start(command, number, count, port, log))  # noqa: PERF401 - to be ended if one fails
+        _follow(ranks, writer, stop)
+    finally:
+        stop.in_loop = False
+        for rank in ranks:
+            rank.kill()
+
+
+def _start(command: Sequence[str], number: int, count: int, port: int, log: Path) -> Rank:
+    ours, theirs = os.pipe()
+    os.set_blocking(ours, False)
+    package = str(Path(__file__).resolve().parent.parent)
+    path = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
+    threads = max((os.cpu_count() or 1) // count, 1)
+    environment = {
+        "OMP_NUM_THREADS": str(threads),
+        **os.environ,
+        "RANK": str(number),
+        "LOCAL_RANK": str(number),
+        "WORLD_SIZE": str(count),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "PYTHONPATH": path,
+        EVENTS_FD: str(theirs),
+    }
+    try:
+        with log.open("ab") as chatter:
+            process = subprocess.Popen(
+                command,
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=None if number == 0 else subprocess.DEVNULL,
+                stderr=chatter,
+                pass_fds=[theirs],
+            )
+    finally:
+        os.close(theirs)
+    return Rank(process, ours)
+
+
+def _follow(ranks: Sequence[Rank], writer: pipe.Emitter, stop: StopRequest) -> None:
+    phase, told = "", False
+    while True:
+        select.select([rank.pipe for rank in ranks if rank.pipe is not None], [], [], POLL)
+        # Before the last look at their pipes, or what they say as they end is lost.
+        codes = [rank.poll() for rank in ranks]
+        for number, rank in enumerate(ranks):
+            # Once the first alone is needed, it does not matter how the others end.
+            needed = number == 0 or phase not in CLOSING
+            for line in rank.lines():
+                event = events.parse(line)
+                if isinstance(event, events.Failed) and needed:
+                    raise _fault(event)
+                if event is not None and number == 0:
+                    writer.emit(event)
+                    phase = event.name if isinstance(event, events.Phase) else phase
+            if codes[number] and needed:
+                raise _died(number, len(ranks), codes[number] or 0)
+        if codes[0] == 0:
+            return
+        if stop.asked and not told:
+            if phase not in LOOP:
+                raise KeyboardInterrupt
+            told = True
+            for rank in ranks:
+                rank.ask()
+
+
+def _fault(event: events.Failed) -> Fault:
+    kinds = {kind.exit_code: kind for kind in Fault.__subclasses__()}
+    return kinds.get(event.exit_code, Fault)(event.cause, event.hint)
+
+
+def _died(number: int, count: int, code: int) -> TrainingFailed:
+    how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+    return TrainingFailed(
+        f"process {number + 1} of {count} ended {how} without a word",
+        "see train.log; then --resume",
+    )
