@@ -96,7 +96,8 @@ def child(tasks: list[Task], output: Path, kill: tuple[int, str] | None) -> int:
     """Evaluate in a child; the signal that ended it, 0 without one."""
     pid = os.fork()
     if pid == 0:
-        generate.WarmTables = lambda: WarmTables(starter=lambda _task: cells())  # type: ignore[assignment,misc]
+        tables = WarmTables(starter=lambda _task: cells())
+        setattr(generate, "WarmTables", lambda: tables)  # noqa: B010 - its name there is not exported
         if kill is not None:
             dies_at(*kill)
         models = [

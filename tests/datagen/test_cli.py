@@ -38,5 +38,8 @@ def test_failures_have_their_own_codes(tmp_path: Path, capsys):
     error = capsys.readouterr().err
     assert f"{bad}:1" in error
     assert f"{bad}:2" not in error  # a file of something else: one line of it tells enough
-    assert main(["evaluate", "--model", str(tmp_path), "--episodes", str(bad)]) == 3
+    assert (
+        main(["evaluate", "--model", str(tmp_path), "--episodes", str(bad)]) == 11
+    )  # no model there
+    assert main(["evaluate", "--model", "bundled:tiny", "--episodes", str(bad)]) == 3
     assert main(["tables", "--out", str(tmp_path), "--invent", "99"]) == 2

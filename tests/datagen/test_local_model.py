@@ -225,7 +225,9 @@ def test_nothing_is_written_for_those_who_are_gone(engine: Engine, sizes):
         one.cancel()
         await asyncio.gather(one, return_exceptions=True)
         before = len(sizes)
-        await engine.base.worker
+        worker = engine.base.worker
+        assert worker is not None
+        await worker
         return len(sizes) - before
 
     assert asyncio.run(ask()) <= 2

@@ -6,14 +6,21 @@ import time
 from rich.console import Console
 
 from datagen import watching
+from datagen.progress import Progress
 from datagen.watching import Watching, emitter, sample
 from tests.datagen.answered import both, episode
 from trainer.contract import events
 
 
-def told(capsys, run) -> tuple[list[events.Event], str]:
-    found: list[events.Event] = []
-    run(Watching(found.append, {"adapter": lambda: "3 replies under way"}))
+class Heard(list[events.Answers]):
+    def __call__(self, event: events.Event) -> None:
+        assert isinstance(event, events.Answers)
+        self.append(event)
+
+
+def told(capsys, run) -> tuple[Heard, str]:
+    found = Heard()
+    run(Watching(found, {"adapter": lambda: "3 replies under way"}))
     return found, capsys.readouterr().err
 
 
@@ -47,14 +54,14 @@ def test_it_tells_though_nothing_ends(capsys, monkeypatch):
     monkeypatch.setattr(watching, "EVENT_SECONDS", 0.0)
     monkeypatch.setattr(watching, "TICK_SECONDS", 0.02)
     console = Console(force_terminal=True, width=100)
-    monkeypatch.setattr(watching.Progress.__init__, "__defaults__", (console,))
+    monkeypatch.setattr(Progress.__init__, "__defaults__", (console,))
 
     def run(watching: Watching) -> None:
         with watching("adapter", 6):
             time.sleep(0.5)
 
-    found: list[events.Event] = []
-    run(Watching(found.append, {"adapter": lambda: "3 replies under way"}))
+    found = Heard()
+    run(Watching(found, {"adapter": lambda: "3 replies under way"}))
     assert len(found) > 4
     assert {e.answered for e in found} == {0}
     assert "3 replies under way" in capsys.readouterr().out

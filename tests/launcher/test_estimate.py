@@ -5,8 +5,9 @@ import json
 
 import pytest
 
-from launcher.estimate import PARTS, PEAK, Work, architecture, estimate, work
+from launcher.estimate import PARTS, Work, architecture, estimate, work
 from launcher.world import World
+from trainer.contract.cards import PEAK
 from trainer.contract.errors import NotFound
 from trainer.contract.job import from_sources
 from trainer.contract.rows import read_rows

@@ -105,8 +105,8 @@ def test_the_bound_is_the_published_one(every, rate):
 
     examples = Examples(lengths=[4096], trained_tokens=4096)
     examples.input_ids.extend([0] * 4096)
-    plan = Plan("cuda", "NVIDIA H200", "bf16", every, None, 4096, 1.0, 1, 1.0)
+    plan = Plan("cuda", "NVIDIA H200", "bf16", every, None, 4096, 1.0, 1, 1, 1.0)
     assert bound(QWEN, plan, examples, 1) == pytest.approx(rate, rel=0.02)
     assert bound(None, plan, examples, 1) is None
-    unknown = Plan("cpu", "cpu", "bf16", every, None, 4096, 1.0, 1, 1.0)
+    unknown = Plan("cpu", "cpu", "bf16", every, None, 4096, 1.0, 1, 1, 1.0)
     assert bound(QWEN, unknown, examples, 1) is None

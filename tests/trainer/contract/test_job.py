@@ -121,7 +121,7 @@ def test_the_hash_tells_jobs_apart(job, other):
 
 def test_the_hash_leaves_out_place_and_plan():
     settings = ["output=x", "data=y", "eval_data=z", "evaluate=w"]
-    settings += ["plan.tokens=2", "checkpoint.minutes=9"]
+    settings += ["plan.tokens=2", "plan.processes=2", "samples=2", "checkpoint.minutes=9"]
     assert from_sources(None, settings).hash() == Job().hash()
 
 
@@ -149,8 +149,8 @@ def test_every_other_option_counts_in_the_hash():
         "eval_share": 0.9,
         "early_stop": 9,
     }
-    plain = {"output", "data", "eval_data", "evaluate", "plan.tokens", "plan.recompute"}
-    plain |= {name for name, _ in options() if name.startswith("checkpoint.")}
+    plain = {"output", "data", "eval_data", "evaluate", "samples"}
+    plain |= {name for name, _ in options() if name.startswith(("plan.", "checkpoint."))}
     assert {name for name, _ in options()} == set(other) | plain
     hashes = {from_sources(None, [], {name: value}).hash() for name, value in other.items()}
     assert len(hashes | {Job().hash()}) == len(other) + 1
