@@ -56,7 +56,7 @@ class Client:
                 text = api.get(path, cast_to=str, options={"params": query})
                 return json.loads(text)
             except openai.APIStatusError as error:
-                found = _failure(error)
+                found = self._failure(error)
                 cause = f"{self.base_url}{path}: {found.cause}"
                 if found.kind == "retry":
                     raise TeacherUnavailable(cause, "try again later") from None
@@ -95,14 +95,14 @@ class Client:
             async with asyncio.timeout(self.timeout):
                 text = await self._api.post("/chat/completions", cast_to=str, body=body)
         except openai.APIStatusError as error:
-            return _failure(error)
+            return self._failure(error)
         except TimeoutError:
             return Failure(kind="retry", cause=f"no reply in {self.timeout:g} s", cost=None)
         except openai.APIConnectionError as error:
             if _never_sent(error):
                 return Failure(kind="retry", cause=f"no connection: {_why(error)}")
             return Failure(kind="retry", cause=f"connection lost: {_why(error)}", cost=None)
-        return read_answer(_parsed(text), price, now=time.time())
+        return read_answer(_parsed(self._told(text)), price, now=time.time())
 
     def hint(self, found: Failure) -> str:
         """What to do about a request that is not accepted."""
@@ -115,6 +115,15 @@ class Client:
 
     def _key(self) -> str:
         return self.secret.value if self.secret else "none"
+
+    def _failure(self, error: sdk.APIStatusError) -> Failure:
+        response = error.response
+        body = _parsed(self._told(response.text))
+        return judge_status(response.status_code, body, response.headers, now=time.time())
+
+    def _told(self, text: str) -> str:
+        """What came back, without the key: some servers repeat in their errors what they were sent."""
+        return text.replace(self.secret.value, "[the key]") if self.secret else text
 
 
 def _openai() -> Any:
@@ -132,12 +141,6 @@ def _parsed(text: str) -> object:
         return json.loads(text)
     except (ValueError, RecursionError):
         return None
-
-
-def _failure(error: sdk.APIStatusError) -> Failure:
-    response = error.response
-    body = _parsed(response.text)
-    return judge_status(response.status_code, body, response.headers, now=time.time())
 
 
 def _never_sent(error: BaseException) -> bool:
