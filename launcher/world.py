@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -50,6 +51,22 @@ class Child:
 
     def exit_code(self) -> int | None:
         return self.process.poll()
+
+
+PLAIN = (
+    *("PATH", "HOME", "USER", "LANG", "LC_*", "TZ", "TMPDIR", "XDG_*", "PYTHON*", "VIRTUAL_ENV"),
+    *("LD_LIBRARY_PATH", "DYLD_*", "SSL_CERT_*", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
+)
+
+
+def plain(environment: Mapping[str, str]) -> dict[str, str]:
+    """What of an environment a program needs to run and to reach the network; no secrets but a proxy's."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if any(fnmatchcase(name.upper(), pattern) for pattern in PLAIN)
+    }
 
 
 class World:
@@ -132,8 +149,8 @@ class World:
         """Start ``command`` in a session of its own, so that Ctrl-C does not reach it.
 
         Both output streams are appended to ``log``. The child inherits the descriptor ``lock``: the
-        file stays locked for as long as the child, or a child of it, lives. ``variables`` are added
-        to its environment.
+        file stays locked for as long as the child, or a child of it, lives. With ``variables`` its
+        environment is those and what it takes to run and to reach the network, so no other secret.
         """
         with log.open("ab") as sink:
             process = subprocess.Popen(
@@ -143,7 +160,7 @@ class World:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 pass_fds=[lock],
-                env={**os.environ, **(variables or {})},
+                env=None if variables is None else {**plain(os.environ), **variables},
             )
         return Child(process)
 

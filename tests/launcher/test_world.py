@@ -1,3 +1,4 @@
+import json
 import signal
 import sys
 from pathlib import Path
@@ -62,3 +63,19 @@ def test_an_answer_is_what_a_command_prints_and_none_where_it_fails():
     assert world.answer(["echo", "yes"]) == "yes\n"
     assert world.answer(["false"]) is None
     assert world.answer(["no-such-command-anywhere"]) is None
+
+
+def test_given_variables_are_all_but_what_it_takes_to_run(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "secret")
+    monkeypatch.setenv("https_proxy", "http://proxy:1")
+    command = [sys.executable, "-c", "import json, os; print(json.dumps(dict(os.environ)))"]
+    log = tmp_path / "log"
+    with log.open("wb") as lock:
+        child = World().start(
+            command, log=log, lock=lock.fileno(), variables={"RUNPOD_API_KEY": "k"}
+        )
+    assert child.process.wait(timeout=30) == 0
+    found = json.loads(log.read_text())
+    assert (found["RUNPOD_API_KEY"], found["https_proxy"]) == ("k", "http://proxy:1")
+    assert "PATH" in found
+    assert "HF_TOKEN" not in found
