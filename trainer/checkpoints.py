@@ -1,19 +1,21 @@
 """What an output folder holds: nothing, an unfinished run, or a result; and what a resume needs.
 
-A checkpoint counts once its ``checkpoint.json`` is there, which is written last.
+A checkpoint counts once its ``checkpoint.json`` is there, which is written last and names every file with
+its SHA-256: one that has been damaged since is passed over for an older one.
 """
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from trainer.contract.episodes import RESULTS
 from trainer.contract.errors import OutputExists, ResumeRefused
 from trainer.contract.job import NOT_HASHED, Job
-from trainer.contract.manifest import ADAPTER, NAME, load
+from trainer.contract.manifest import ADAPTER, NAME, hash_file, load
 
 FOLDER = "checkpoints"
 MARK = "checkpoint.json"
@@ -35,6 +37,7 @@ class Mark(BaseModel):
     device: str
     pass_tokens: int
     processes: int = 1
+    files: dict[str, str] = Field(default_factory=dict)
     tokens: int
     trained_tokens: int
 
@@ -45,7 +48,9 @@ class Mark(BaseModel):
 
 
 def write_mark(folder: Path, mark: Mark) -> None:
-    """Declare the checkpoint in ``folder`` whole."""
+    """Declare the checkpoint in ``folder`` whole, as it is now."""
+    paths = sorted(p for p in folder.iterdir() if p.is_file() and p.name != MARK)
+    mark = mark.model_copy(update={"files": {p.name: hash_file(p).sha256 for p in paths}})
     new = folder / f".{MARK}.new"
     new.write_text(mark.model_dump_json(indent=2) + "\n", encoding="utf-8")
     new.replace(folder / MARK)
@@ -60,6 +65,33 @@ def whole(output: Path) -> list[tuple[Path, Mark]]:
         except (ValidationError, OSError):
             continue
     return sorted(found, key=lambda item: item[1].step)
+
+
+def damaged(folder: Path, mark: Mark) -> str | None:
+    """Return the name of a file that is not what ``mark`` says, if any."""
+    for name, sha256 in mark.files.items():
+        try:
+            if hash_file(folder / name).sha256 != sha256:
+                return name
+        except OSError:
+            return name
+    return None
+
+
+def newest(output: Path, warn: Callable[[str], None]) -> tuple[Path, Mark] | None:
+    """Return the newest checkpoint that is as it was written; ``warn`` hears of those that are not."""
+    for folder, mark in reversed(whole(output)):
+        if (name := damaged(folder, mark)) is None:
+            return folder, mark
+        warn(f"{folder.name} is damaged ({name} is not what was written): taking an older one")
+    return None
+
+
+def forget_newer(output: Path, step: int) -> None:
+    """Make checkpoints after ``step`` torn ones: a run that goes on from there makes them again."""
+    for folder, mark in whole(output):
+        if mark.step > step:
+            (folder / MARK).unlink(missing_ok=True)
 
 
 def rotate(output: Path, keep: int, *, best: int | None = None) -> None:

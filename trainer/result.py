@@ -145,6 +145,8 @@ def publish(
     Without ``proof`` the result is not complete.
     """
     text = card(job, source, mark, metrics)
+    # It may be a link to a checkpoint's, which is to stay as it was written.
+    (new / "README.md").unlink(missing_ok=True)
     (new / "README.md").write_text(text, encoding="utf-8")
     draw_loss(history, output / "loss.png")
     # A salvaged result that was trained on, or a run that died below and was resumed.

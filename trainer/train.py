@@ -143,13 +143,15 @@ def _run(
 ) -> None:
     checkpoint, mark = None, None
     if resume:
-        if found := checkpoints.whole(output):
-            checkpoint, mark = found[-1]
+        if found := checkpoints.newest(output, reporter.warn):
+            checkpoint, mark = found
             checkpoints.check_resume(mark, job, rows.sha256)
         else:
             reporter.warn("there is no checkpoint to resume from: starting from the beginning")
     leads = together.rank() == 0
     if leads:
+        if resume:
+            checkpoints.forget_newer(output, mark.step if mark else -1)
         (output / JOB).write_text(job.to_json(), encoding="utf-8")
     reporter.phase("data", f"{len(rows.rows)} rows in {job.data}")
     from trainer import result

@@ -87,6 +87,8 @@ def test_a_salvaged_run_can_be_gone_on_with(whole, cut):
     job = whole.model_copy(update={"output": str(cut.parent / "run")})
     cut.write_text(job.to_json())
     assert call(cut, "--resume") == 0
+    told = events.read(cut.parent / "run" / "events.jsonl")[0]
+    assert not [e.message for e in told if isinstance(e, events.Warning)]
     found = manifest.verify(cut.parent / "run")
     assert found.complete
     assert found.metrics["steps"] == 4

@@ -390,6 +390,41 @@ def test_a_full_disk_keeps_the_last_checkpoint(finished, tmp_path, monkeypatch):
     assert largest_difference(job.output, output) == 0.0
 
 
+@pytest.mark.parametrize("harm", ["flip", "cut", "lose"])
+def test_a_damaged_checkpoint_is_passed_over_for_an_older_one(finished, tmp_path, harm):
+    output, plain, _ = finished
+    job = job_of(plain.model, plain.data, tmp_path / "run", "checkpoint.steps=3")
+    run(job)
+    (tmp_path / "run" / manifest.NAME).unlink()
+    path = tmp_path / "run" / "checkpoints" / "checkpoint-8" / "optimizer.pt"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data[: 100 if harm == "cut" else None])
+    if harm == "lose":
+        path.unlink()
+    lines = run(job, resume=True)
+    (warning,) = events_of(job.output, events.Warning)
+    assert warning.message.startswith("checkpoint-8 is damaged (optimizer.pt is not")
+    assert "resume: after step 6" in lines
+    assert losses_of(job.output)[-2:] == losses_of(output)[-2:]
+    assert largest_difference(job.output, output) == 0.0
+
+
+def test_what_comes_after_the_checkpoint_that_is_taken_does_not_count(tmp_path):
+    from trainer import checkpoints
+
+    mark = dict.fromkeys(("job_hash", "data_sha256", "template_sha256", "precision", "device"), "")
+    for step in (6, 7, 8):
+        folder = tmp_path / "checkpoints" / f"checkpoint-{step}"
+        folder.mkdir(parents=True)
+        numbers = {"step": step, "pass_tokens": 1, "tokens": 1, "trained_tokens": 1}
+        checkpoints.write_mark(folder, checkpoints.Mark(job={}, **mark, **numbers))
+    checkpoints.forget_newer(tmp_path, 7)
+    assert [found.step for _, found in checkpoints.whole(tmp_path)] == [6, 7]
+    checkpoints.rotate(tmp_path, 1)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["checkpoint-7"]
+
+
 def test_a_loss_that_is_no_number_ends_the_run(base_model, data_file, tmp_path):
     from safetensors.torch import load_file, save_file
 
