@@ -262,6 +262,8 @@ class Loop(SFTTrainer):
             shard = loader.batch_sampler
             # Nor is a short last step filled up with rows from the beginning.
             shard.num_processes, shard.process_index, shard.even_batches = 1, 0, False
+            # In the epoch of a resume it is wrapped once more, and accelerate misses the sampler within.
+            shard.set_epoch = self._sampler.set_epoch
         return loader
 
     def _get_train_sampler(self, _dataset: Any = None) -> Sampler:
