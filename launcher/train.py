@@ -54,7 +54,7 @@ class Request:
     A new run lies in the job's output folder where one was set, else in ``runs/<id>``. ``attach``
     carries on with what was begun, but does not begin again what has ended; ``wake`` starts a pod that
     has stopped, to fetch from it. A run that is resumed keeps its settings but for the ``changes``,
-    which are valid ones.
+    which are valid ones, and its job but for the ``job_changes``.
     """
 
     job: Job | None = None
@@ -66,6 +66,7 @@ class Request:
     wake: bool = False
     settings: Settings = field(default_factory=Settings)
     changes: Mapping[str, Any] = field(default_factory=dict)
+    job_changes: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,7 @@ def resolve(request: Request, *, world: World) -> Plan:
         job = Job.resolve(kept["job"], source=str(run.journal)) if "job" in kept else None
         job = job or Job.from_json(run.job)
         settings = Settings.model_validate({**kept.get("settings", {}), **request.changes})
-        job = job.model_copy(update={"output": str(run.folder)})
+        job = job.model_copy(update={"output": str(run.folder), **request.job_changes})
         return Plan(run, job, str(kept.get("where", "here")), settings)
     job = request.job or Job()
     run_id = runs.check_id(request.run_id) if request.run_id else runs.new_id(world)

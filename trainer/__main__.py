@@ -11,7 +11,7 @@ from trainer import evaluation
 from trainer.contract import libraries
 from trainer.contract.errors import Usage, run_main
 from trainer.contract.exporting import add_flags as add_export_flags
-from trainer.contract.job import Job, add_flags, from_sources, given_flags
+from trainer.contract.job import AT_RESUME, Job, add_flags, from_sources, given_flags
 from trainer.contract.manifest import ADAPTER
 from trainer.pipe import is_supervised
 from trainer.salvage import salvage
@@ -27,9 +27,9 @@ def _job(options: argparse.Namespace) -> Job:
     flags = given_flags(options)
     if options.job is None:
         return from_sources(options.recipe, options.set, flags)
-    if flags or options.set or options.recipe:
+    if flags.keys() - AT_RESUME or options.set or options.recipe:
         raise Usage("a job file is already resolved", "give either it or flags")
-    return Job.from_json(Path(options.job))
+    return Job.from_json(Path(options.job)).model_copy(update=flags)
 
 
 def _say(line: str) -> None:

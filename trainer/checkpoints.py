@@ -44,7 +44,7 @@ class Mark(BaseModel):
     def place(self) -> str:
         """Return what the last bits of the numbers depend on."""
         many = f", {self.processes} processes" if self.processes > 1 else ""
-        return f"{self.device} with passes of {self.pass_tokens} tokens{many}"
+        return f"{self.device} in {self.precision} with passes of {self.pass_tokens} tokens{many}"
 
 
 def write_mark(folder: Path, mark: Mark) -> None:
@@ -141,7 +141,10 @@ def prepare(output: Path, *, resume: bool, overwrite: bool) -> None:
 
 def check_resume(mark: Mark, job: Job, data_sha256: str) -> None:
     """Raise ``ResumeRefused`` naming what has changed since the checkpoint was made."""
-    if mark.job_hash != job.hash():
+    same = job
+    if job.allow_precision_change:
+        same = job.model_copy(update={"precision": mark.job.get("precision")})
+    if mark.job_hash != same.hash():
         before, now = _flat(mark.job), _flat(json.loads(job.to_json()))
         changed = [
             f"{name}: {before.get(name)} -> {now.get(name)}"
@@ -160,16 +163,17 @@ def check_resume(mark: Mark, job: Job, data_sha256: str) -> None:
         )
 
 
-def check_same_run(mark: Mark, *, template_sha256: str, precision: str) -> None:
-    """Raise ``ResumeRefused`` when the model's template or the precision is another one now."""
+def check_same_run(mark: Mark, job: Job, *, template_sha256: str, precision: str) -> None:
+    """Raise ``ResumeRefused`` when the template is another one now, or the precision without leave."""
     if mark.template_sha256 != template_sha256:
         raise ResumeRefused(
             "the model's chat template is another one now", "pin the model's revision"
         )
-    if mark.precision != precision:
+    if mark.precision != precision and not job.allow_precision_change:
         raise ResumeRefused(
             f"the run was begun in {mark.precision} and would go on in {precision}",
-            f"resume on a like device, or begin again with --set precision={mark.precision}",
+            f"go on regardless with --allow-precision-change, resume on a like device, or begin again "
+            f"with --set precision={mark.precision}",
         )
 
 

@@ -112,7 +112,7 @@ def prepare(job: Job, rows: Rows, mark: checkpoints.Mark | None, reporter: Repor
     )
     if mark is not None:
         checkpoints.check_same_run(
-            mark, template_sha256=opened.template_sha256, precision=precision
+            mark, job, template_sha256=opened.template_sha256, precision=precision
         )
     plan = make_plan(
         job,

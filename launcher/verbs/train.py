@@ -46,13 +46,13 @@ def run(options: argparse.Namespace) -> int:
     from launcher import settings
     from launcher.train import Request, preview
     from launcher.world import World
-    from trainer.contract.job import from_sources, given_flags
+    from trainer.contract.job import AT_RESUME, from_sources, given_flags
 
     flags, wanted = given_flags(options), settings.given(options)
     job = None
     if options.resume is None:
         job = from_sources(options.recipe, options.set, flags)
-    elif options.recipe or options.set or flags or options.run_id or options.on:
+    elif options.recipe or options.set or flags.keys() - AT_RESUME or options.run_id or options.on:
         raise Usage(
             "a resumed run keeps its job, its id and its machine",
             "drop the other flags (settings such as --max-cost may change), or start a new run "
@@ -67,6 +67,7 @@ def run(options: argparse.Namespace) -> int:
         overwrite=options.overwrite,
         settings=settings.load(wanted, world=world),
         changes=wanted,
+        job_changes=flags if options.resume else {},
     )
     if options.emit is not None:
         return _emit(request, options)

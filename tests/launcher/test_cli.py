@@ -169,6 +169,8 @@ def test_a_verb_on_an_unknown_run_says_so(launch, verb):
     ("flags", "code", "words"),
     [
         (["--lr", "1"], 2, "keeps its job"),
+        (["--lr", "1", "--allow-precision-change"], 2, "keeps its job"),
+        (["--allow-precision-change"], 11, "there is no run 'a'"),
         (["--max-cost", "much"], 4, "--max-cost"),
         (["--max-cost", "3"], 11, "there is no run 'a'"),
     ],

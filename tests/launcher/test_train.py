@@ -100,6 +100,17 @@ def test_resume_continues_from_the_checkpoint_in_the_same_folder(job, world, hea
     assert status.look(run).state == "finished"
 
 
+def test_a_resumed_run_may_go_on_in_another_precision(job, world, heard):
+    with pytest.raises(TrainingFailed):
+        train(Request(job=job), world=world("killed"), view=heard)
+    run = only_run(world())
+    allowed = {"allow_precision_change": True}
+
+    train(Request(resume=run.id, job_changes=allowed), world=world(), view=heard)
+
+    assert Job.from_json(run.job).allow_precision_change
+
+
 def test_resuming_a_moved_folder_writes_there(folder, job, world, heard):
     with pytest.raises(TrainingFailed):
         train(Request(job=job), world=world("killed"), view=heard)

@@ -34,6 +34,20 @@ def test_help_imports_nothing_heavy():
     assert "HEAVY []" in done.stdout
 
 
+def test_a_resolved_job_may_be_gone_on_with_in_another_precision(tmp_path, monkeypatch):
+    given = []
+    monkeypatch.setattr(command, "train", lambda job, **how: given.append((job, how["resume"])))
+    path = tmp_path / "job.json"
+    path.write_text(Job(lr=1).to_json())
+    assert call(path, "--resume") == 0
+    assert call(path, "--resume", "--allow-precision-change") == 0
+    assert call("--lr", "1", "--resume", "--allow-precision-change") == 0
+    plain, *allowed = [job for job, resume in given if resume]
+    assert not plain.allow_precision_change
+    assert allowed == [plain.model_copy(update={"allow_precision_change": True})] * 2
+    assert allowed[0].hash() == plain.hash()
+
+
 def test_wrong_usage(capsys):
     assert call("--resume", "--overwrite") == 2
     assert call("job.json", "--lr", "1") == 2

@@ -343,12 +343,41 @@ def test_another_precision_is_refused_and_another_device_is_told(finished, tmp_p
     (copy / manifest.NAME).unlink()
     job = job_of(plain.model, plain.data, copy)
     checkpoint_with(copy, {"precision": "bf16"})
-    with pytest.raises(ResumeRefused, match="begun in bf16 and would go on in fp32"):
+    with pytest.raises(ResumeRefused, match="begun in bf16 and would go on in fp32") as caught:
         run(job, resume=True)
+    assert "--allow-precision-change" in caught.value.hint
     checkpoint_with(copy, {"precision": "fp32", "device": "NVIDIA A10"})
     run(job, resume=True)
     (warning,) = events_of(copy, events.Warning)
     assert "not bit-exact from here" in warning.message
+
+
+def test_another_precision_is_gone_on_with_when_that_is_allowed(finished, tmp_path):
+    """As planned by itself, and as asked for; the steps and their rows stay."""
+    output, plain, _ = finished
+    cut = tmp_path / "cut"
+    run(job_of(plain.model, plain.data, cut, "checkpoint.steps=5"))
+    (cut / manifest.NAME).unlink()
+    shutil.rmtree(cut / "checkpoints" / "checkpoint-8")
+    for precision, changes in (("auto", {"precision": "bf16"}), ("nf4", {})):
+        copy = tmp_path / precision
+        shutil.copytree(cut, copy)
+        (mark,) = checkpoint_with(copy, changes)
+        before = json.loads(mark.read_text())
+        job = job_of(plain.model, plain.data, copy, f"precision={precision}")
+        with pytest.raises(ResumeRefused):
+            run(job, resume=True)
+        job = job.model_copy(update={"allow_precision_change": True})
+        lines = run(job, resume=True)
+        assert f"resume: after step {before['step']}" in lines
+        (warning,) = events_of(copy, events.Warning)
+        assert f" in {before['precision']} with passes of" in warning.message
+        assert "not bit-exact from here" in warning.message
+        seen, first = events_of(copy, events.Step)[8:], events_of(output, events.Step)
+        assert [e.step for e in seen] == [6, 7, 8]
+        assert (seen[-1].tokens, seen[-1].lr) == (first[-1].tokens, first[-1].lr)
+        assert seen[-1].loss == pytest.approx(first[-1].loss, abs=0.1)
+        assert manifest.verify(copy).precision == {"auto": "fp32"}.get(precision, precision)
 
 
 def test_checkpoints_are_made_by_step_and_the_newest_are_kept(base_model, data_file, tmp_path):

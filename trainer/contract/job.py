@@ -19,7 +19,14 @@ from pydantic.fields import FieldInfo
 from trainer.contract.errors import BadJob, NotFound
 
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
-NOT_HASHED = frozenset({"output", "data", "eval_data", "evaluate", "samples", "plan", "checkpoint"})
+NOT_HASHED = frozenset(
+    {
+        *("output", "data", "eval_data", "evaluate", "samples", "plan", "checkpoint"),
+        "allow_precision_change",
+    }
+)
+# How a job is gone on with: may be given with one that is resolved already.
+AT_RESUME = frozenset({"allow_precision_change"})
 
 
 class _Options(BaseModel):
@@ -143,6 +150,11 @@ class Job(_Options):
     )
     precision: Literal["auto", "bf16", "fp32", "nf4"] = Field(
         "auto", description="of the base: auto is bf16 (nf4 when too large) on a GPU, fp32 on a CPU"
+    )
+    allow_precision_change: bool = Field(
+        False,
+        description="go on from a checkpoint though the base is in another precision now",
+        json_schema_extra=_flag("--allow-precision-change"),
     )
     lora: Lora = Field(default_factory=Lora)
     checkpoint: CheckpointEvery = Field(default_factory=CheckpointEvery)
@@ -298,7 +310,17 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--set", action="append", default=[], metavar="A.B=C", help="set any option; repeatable"
     )
     for name, field in options():
-        if flag := _flag_of(field):
+        if not (flag := _flag_of(field)):
+            continue
+        if field.annotation is bool:
+            parser.add_argument(
+                flag,
+                dest=name,
+                default=argparse.SUPPRESS,
+                action="store_true",
+                help=field.description,
+            )
+        else:
             parser.add_argument(
                 flag,
                 dest=name,
@@ -309,7 +331,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def given_flags(namespace: argparse.Namespace) -> dict[str, Any]:
-    """Return the short flags that were given, as dotted option → text (checked by the job)."""
+    """Return the short flags that were given, as dotted option → text, or True (checked by the job)."""
     return {name: getattr(namespace, name) for name, _ in flag_names() if hasattr(namespace, name)}
 
 

@@ -386,13 +386,15 @@ def test_a_resumed_run_goes_on_from_the_checkpoint_that_came_home(
     run = run_of(project)
     assert (run.folder / "checkpoints/checkpoint-3/rng/state.pt").read_bytes() == b"r" * 5000
 
-    outcome = train(Request(resume="a"), world=world, view=view)
+    allowed = {"allow_precision_change": True}
+    outcome = train(Request(resume="a", job_changes=allowed), world=world, view=view)
 
     assert outcome.manifest.complete
     assert [step.step for step in outcome.steps] == [1, 2, 3, 4, 5, 6]
     begun = next(e for e in events.read(run.events)[0] if isinstance(e, events.Step))
     assert begun.step == 4
     second = list(account.machines.values())[1]
+    assert json.loads((second.root / "run/job.json").read_bytes())["allow_precision_change"]
     there = second.root / "run/checkpoints/checkpoint-3"
     assert (there / "rng/state.pt").read_bytes() == b"r" * 5000
     assert (
