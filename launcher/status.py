@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -122,24 +122,31 @@ def attempt_offset(entries: Sequence[Entry]) -> int:
     return int(starts[-1].facts.get("offset", 0)) if starts else 0
 
 
+def newest_first(path: Path, start: int = 0) -> Iterator[events.Event]:
+    """The events from byte ``start`` on, the newest first, read from the end: a long run wrote megabytes.
+
+    A line that is no event is passed over, a file that is not there has none.
+    """
+    try:
+        file = path.open("rb")
+    except OSError:
+        return
+    with file:
+        end = file.seek(0, os.SEEK_END)
+        rest = b""
+        while end > start:
+            begun = max(start, end - TAIL)
+            file.seek(begun)
+            rest, *lines = (file.read(end - begun) + rest).split(b"\n")
+            end = begun
+            if begun == start:
+                lines.insert(0, rest)
+            yield from filter(None, map(events.parse, reversed(lines)))
+
+
 def last_step(path: Path) -> events.Step | None:
-    """The newest step in an events file, read from its end: a long run has written megabytes."""
-    back = TAIL
-    while True:
-        try:
-            with path.open("rb") as file:
-                size = file.seek(0, os.SEEK_END)
-                begun = max(0, size - back)
-                file.seek(begun)
-                lines = file.read(size - begun).split(b"\n")
-        except OSError:
-            return None
-        for line in reversed(lines[bool(begun) : -1]):
-            if isinstance(event := events.parse(line), events.Step):
-                return event
-        if not begun:
-            return None
-        back *= 4
+    """The newest step in an events file."""
+    return next((one for one in newest_first(path) if isinstance(one, events.Step)), None)
 
 
 def look(run: Run, *, now: float | None = None) -> Status:
@@ -189,10 +196,12 @@ def _on_pod(run: Run, pod: Rented, now: float) -> tuple[str, str]:
 
 def _unnoted(run: Run, entries: Sequence[Entry]) -> tuple[str, str]:
     """State and reason of an attempt whose end no launcher saw."""
-    try:
-        attempt, _ = events.read(run.events, min(attempt_offset(entries), _size(run)))
-    except Fault:
-        attempt = []
+    attempt: list[events.Event] = []
+    for event in newest_first(run.events, attempt_offset(entries)):
+        attempt.append(event)
+        if isinstance(event, events.Done | events.Checkpoint):
+            break
+    attempt.reverse()
     fault = fault_of(run, attempt, exit_code=None)
     if fault is None:
         return "finished", ""
@@ -201,10 +210,6 @@ def _unnoted(run: Run, entries: Sequence[Entry]) -> tuple[str, str]:
     if any(isinstance(event, events.Failed) for event in attempt):
         return "failed", fault.cause
     return "dead", f"its trainer is gone; carry on with: {resume_hint(run)}"
-
-
-def _size(run: Run) -> int:
-    return run.events.stat().st_size if run.events.exists() else 0
 
 
 def ps_lines(found: Sequence[Status]) -> list[str]:

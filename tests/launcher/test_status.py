@@ -61,3 +61,16 @@ def test_no_step_is_none(tmp_path, content):
     (tmp_path / "events.jsonl").write_bytes(content)
     assert status.last_step(tmp_path / "events.jsonl") is None
     assert status.last_step(tmp_path / "none") is None
+
+
+@given(
+    sizes=st.lists(st.integers(0, 40_000), max_size=8),
+    start=st.integers(0, 8),
+    torn=st.sampled_from(["", "{", '{"type": "step"']),
+)
+def test_backwards_are_the_same_events(tmp_path_factory, sizes, start, torn):
+    path = tmp_path_factory.mktemp("e") / "events.jsonl"
+    said: list[events.Event] = [events.Warning(message="x" * size) for size in sizes]
+    start = write(path, said[:start]).stat().st_size
+    write(path, said, torn=torn)
+    assert [*status.newest_first(path, start)] == events.read(path, start)[0][::-1]
