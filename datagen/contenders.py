@@ -23,7 +23,7 @@ LEDGER = "calls.jsonl"
 class Asked:
     """What the command line names. `flags` are those of `teacher.settings`; `place` None: `model` is
     behind the API. `tokens` None: 256 a reply here, the API's setting there. `engine` is one of
-    `vllm_engine.choice`, for weights here.
+    `vllm_engine.choice`, for weights here. `alone`: of base and adapter the adapter is the one model.
     """
 
     model: str
@@ -32,6 +32,7 @@ class Asked:
     tokens: int | None = None
     temperature: float = 0.0
     engine: str = "auto"
+    alone: bool = False
     flags: dict[str, Any] = field(default_factory=dict)
 
 
@@ -72,6 +73,8 @@ def _local(asked: Asked, place: Place, _log: Path) -> Iterator[list[Contender]]:
 
     if engine.adapter is None:
         yield [contender(MODEL, engine.base)]
+    elif asked.alone:
+        yield [contender(MODEL, engine.adapter)]
     else:
         yield [contender("base", engine.base), contender("adapter", engine.adapter)]
 
@@ -86,13 +89,14 @@ def _vllm(asked: Asked, place: Place, log: Path) -> Iterator[list[Contender]]:
     with engine(place, writing, log) as models:
         yield [
             Contender(
-                label=label if place.adapter else MODEL,
+                label=label if place.adapter and not asked.alone else MODEL,
                 model=model,
                 sampling=sampling,
                 concurrency=CONCURRENCY,
                 connected=model.connected,
             )
             for label, model in models.items()
+            if label == "adapter" or not asked.alone
         ]
 
 

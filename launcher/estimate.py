@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from launcher.world import World
-from trainer.contract import episodes, held
+from trainer.contract import episodes, held, validation
 from trainer.contract.cards import PEAK
 from trainer.contract.fit import Fit, fit, recomputed
 from trainer.contract.job import Job
@@ -38,6 +38,7 @@ LINK = {"low": 300e6, "likely": 100e6, "high": 40e6}  # bytes a second, for the 
 HOME = 5e6  # bytes a second, for the adapter
 ANSWERED = {"low": 2.0, "likely": 1.0, "high": 0.4}  # questions a second; base, then adapter
 LETTERS = 4  # a token's
+LOADED = 30.0  # seconds, for a checkpoint that is asked
 UNNAMED = 3.0  # billion parameters, when the model's name does not tell
 PARTS = ("low", "likely", "high")
 
@@ -47,7 +48,8 @@ class Work:
     """What is to be trained. `tokens` over all epochs; lengths in tokens, estimated from letters.
 
     `measured` are the tokens of all evaluations of the loss together, which are forward passes alone;
-    their rows count as like those trained on. `questions` are asked of base and adapter each.
+    their rows count as like those trained on. `questions` are asked of base and adapter each, `validated`
+    of each of several checkpoints.
     `model` is None where the shape is not known; `parameters` then comes from the name.
     """
 
@@ -61,6 +63,7 @@ class Work:
     precision: Precision | None
     measured: int = 0
     questions: int = 0
+    validated: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +104,7 @@ def work(job: Job, data: Rows, *, world: World) -> Work:
         precision=asked,
         measured=round(held.times(steps) * (_eval_tokens(job) or total * out / rows)),
         questions=episodes.questions(Path(job.evaluate)) if job.evaluate else 0,
+        validated=episodes.questions(Path(job.validation)) if job.validation else 0,
     )
 
 
@@ -141,7 +145,7 @@ def estimate(what: Work, card: str, *, memory: int, count: int = 1, here: bool =
 
 def _seconds(what: Work, part: str, training: float, here: bool) -> float:
     """Pull, weights (once for training, once for the proof's clean base, from disk), training with the
-    loss of held-out rows, questions to base and adapter, way home.
+    loss of held-out rows, questions to checkpoints, to base and to adapter, way home.
     """
     adapter = what.model.adapter(what.rank) * 4 if what.model else what.parameters * 0.08
     brought = 0.0 if here else PULL[part] + adapter / HOME
@@ -150,7 +154,8 @@ def _seconds(what: Work, part: str, training: float, here: bool) -> float:
         + START
         + what.parameters * 2 / LINK[part]
         + training
-        + 2 * what.questions / ANSWERED[part]
+        + (2 * what.questions + validation.ASKED * what.validated) / ANSWERED[part]
+        + validation.ASKED * bool(what.validated) * LOADED
     )
 
 

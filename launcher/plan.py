@@ -14,6 +14,7 @@ from launcher.estimate import PARTS, Work, estimate
 from launcher.gpus import Candidate
 from launcher.settings import Settings
 from launcher.view import clock
+from trainer.contract.validation import ASKED
 
 MONTH = 730.0  # hours
 DISK = 0.10 / MONTH  # per GB and hour while a pod runs
@@ -27,7 +28,7 @@ SHORTEST = 600.0  # seconds: less is not even enough to pull the image
 @dataclass(frozen=True)
 class Quote:
     """``rate`` is USD per hour with disks; ``low``, ``likely`` and ``high`` are rough, in USD and at most
-    ``most``; ``questions`` of an evaluation are in them; ``spent`` is not in ``most``.
+    ``most``; ``questions`` of an evaluation and those ``validated`` are in them; ``spent`` is not in ``most``.
     """
 
     gpu: str
@@ -47,6 +48,7 @@ class Quote:
     waiting: float
     stopped_day: float
     spent: float = 0.0
+    validated: int = 0
 
     def facts(self) -> dict[str, Any]:
         return asdict(self)
@@ -100,6 +102,7 @@ def quote(
         waiting=settings.grace / 60 * rate,
         stopped_day=disks * STOPPED_DISK * 24,
         spent=spent,
+        validated=what.validated,
     )
 
 
@@ -108,6 +111,9 @@ def lines(offer: Quote, settings: Settings) -> list[str]:
     several = f"{offer.count} x " if offer.count > 1 else ""
     card = f"{several}{offer.gpu} ({offer.memory} GB)"
     asked = f" with {offer.questions:,} questions to base and adapter" * bool(offer.questions)
+    if offer.validated:
+        joined = " and" if offer.questions else " with"
+        asked += f"{joined} {offer.validated:,} to each of {ASKED} checkpoints"
     likely = (
         f"likely ${offer.likely:.2f} ({clock(offer.likely_hours * 3600)}){asked}, "
         f"rough: ${offer.low:.2f} to ${offer.high:.2f}"

@@ -176,6 +176,7 @@ def script(job: Job, settings: Settings, mounts: Mapping[str, str], *, nodes: in
             "data": there(job.data),
             "eval_data": there(job.eval_data),
             "evaluate": there(job.evaluate),
+            "validation": there(job.validation),
             "output": RUN,
         }
     )

@@ -20,7 +20,7 @@ from launcher.settings import Settings
 from launcher.view import View
 from launcher.watch import note_end, watch
 from launcher.world import World
-from trainer.contract import episodes, events, manifest, rows
+from trainer.contract import episodes, events, manifest, rows, validation
 from trainer.contract.errors import (
     Fault,
     Locked,
@@ -35,6 +35,8 @@ RESULTS = (
     "adapter",
     "checkpoints",
     *episodes.RESULTS,
+    validation.RESULT,
+    validation.FOLDER,
     "events.jsonl",
     "job.json",
     "loss.png",
@@ -184,6 +186,7 @@ def resolve(request: Request, *, world: World) -> Plan:
             "data": str(Path(job.data).absolute()),
             "eval_data": job.eval_data and str(Path(job.eval_data).absolute()),
             "evaluate": job.evaluate and str(Path(job.evaluate).absolute()),
+            "validation": job.validation and str(Path(job.validation).absolute()),
             "model": str(Path(job.model).absolute()) if local else job.model,
         }
     )
@@ -197,6 +200,7 @@ def check_data(job: Job, *, view: View) -> rows.Rows:
         rows.read_rows(Path(job.eval_data))
     if job.evaluate is not None:
         episodes.check(Path(job.evaluate))
+    validation.check(job)
     return rows.read_rows(Path(job.data))
 
 

@@ -108,6 +108,8 @@ def line(event: events.Event) -> str:
             )
         case events.Eval():
             return f"evaluation at step {event.step}: loss {event.loss:.4f}"
+        case events.Validation():
+            return f"checkpoint of step {event.step}: {event.right} of {event.questions} right"
         case events.Answers():
             last = f"; last: {event.sample}" * bool(event.sample)
             return f"{answered(event)}{last}"

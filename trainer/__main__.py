@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from trainer import evaluation
+from trainer import choosing, evaluation
 from trainer.contract import libraries
 from trainer.contract.errors import Usage, run_main
 from trainer.contract.exporting import add_flags as add_export_flags
@@ -50,14 +50,26 @@ def _train(argv: Sequence[str]) -> int:
         action="store_true",
         help="do not train: make an adapter of the job's newest checkpoint",
     )
+    parser.add_argument(
+        "--choose",
+        action="store_true",
+        help="do not train: choose the adapter among the checkpoints, as keep = best does",
+    )
     options = parser.parse_args(argv)
-    if options.resume + options.overwrite + options.salvage > 1:
-        raise Usage("--resume, --overwrite and --salvage exclude each other", "give one of them")
+    if options.resume + options.overwrite + options.salvage + options.choose > 1:
+        raise Usage(
+            "--resume, --overwrite, --salvage and --choose exclude each other", "give one of them"
+        )
     job = _job(options)
     if options.salvage:
         salvage(job, say=_say)
+    elif options.choose:
+        if choosing.due(job, Path(job.output)):
+            choosing.choose(job, say=_say)
     else:
         train(job, resume=options.resume, overwrite=options.overwrite, say=_say)
+        if choosing.due(job, Path(job.output)) and not is_supervised():
+            choosing.choose(job, say=_say)
         if evaluation.due(job, Path(job.output)) and not is_supervised():
             evaluation.evaluate(job)
     return 0

@@ -18,7 +18,7 @@ ABSENCE = 300.0
 
 class State(BaseModel):
     """Instants in unix seconds. ``starts`` counts the trainer's since its last checkpoint,
-    ``evaluations`` the evaluation's.
+    ``evaluations`` the evaluation's, ``choices`` those of the checkpoint to keep.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -31,6 +31,7 @@ class State(BaseModel):
     deaths: int = 0
     starts: int = 0
     evaluations: int = 0
+    choices: int = 0
     loaded: bool = False
     over: str | None = None
 

@@ -9,7 +9,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from trainer import checkpoints, heldout, together
-from trainer.contract import events
+from trainer.contract import events, held
 from trainer.contract.errors import TrainingFailed
 from trainer.contract.job import Job
 from trainer.reporting import Rates, Reporter
@@ -74,7 +74,8 @@ class RunCallback(TrainerCallback):
         steps = self._job.checkpoint.steps
         counted = steps is not None and state.global_step % steps == 0
         last = state.global_step >= state.max_steps
-        if due or counted or last or asked:
+        spaced = state.global_step in self._spaced(state.max_steps)
+        if due or counted or spaced or last or asked:
             control.should_save = True
         if last and self._evaluates:
             control.should_evaluate = True
@@ -159,9 +160,16 @@ class RunCallback(TrainerCallback):
         checkpoints.write_mark(self._output / name, mark)
         lowest = heldout.best(state.log_history)
         checkpoints.rotate(
-            self._output, self._job.checkpoint.keep, best=lowest[0] if lowest else None
+            self._output,
+            self._job.checkpoint.keep,
+            best=lowest[0] if lowest else None,
+            also=self._spaced(state.max_steps),
         )
         self._reporter.emit(events.Checkpoint(step=state.global_step, path=name))
+
+    def _spaced(self, steps: int) -> set[int]:
+        """Steps whose checkpoints are kept to choose from."""
+        return held.spaced(steps) if self._job.keep == "best" else set()
 
 
 def memory_bytes() -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from trainer import twins
+from trainer.contract import validation
 from trainer.contract.errors import BadData
 from trainer.contract.job import Job
 from trainer.contract.rows import Row, Rows, read_rows
@@ -101,6 +102,7 @@ def check(job: Job) -> Report:
 
     Raises ``BadData`` for rows that cannot be read or rendered at all, ``ModelUnavailable``.
     """
+    validation.check(job)
     warnings: list[str] = []
     path = Path(job.data)
     rows = read_rows(path)

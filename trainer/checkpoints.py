@@ -6,7 +6,7 @@ its SHA-256: one that has been damaged since is passed over for an older one.
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,12 @@ from trainer.contract.episodes import RESULTS
 from trainer.contract.errors import OutputExists, ResumeRefused
 from trainer.contract.job import NOT_HASHED, Job
 from trainer.contract.manifest import ADAPTER, NAME, hash_file, load
+from trainer.contract.validation import FOLDER as ANSWERS
+from trainer.contract.validation import RESULT as CHOICE
 
 FOLDER = "checkpoints"
 MARK = "checkpoint.json"
-MADE_HERE = (NAME, ADAPTER, f".{ADAPTER}.new", FOLDER, "loss.png", *RESULTS)
+MADE_HERE = (NAME, ADAPTER, f".{ADAPTER}.new", FOLDER, "loss.png", *RESULTS, CHOICE, ANSWERS)
 
 
 class Mark(BaseModel):
@@ -94,10 +96,11 @@ def forget_newer(output: Path, step: int) -> None:
             (folder / MARK).unlink(missing_ok=True)
 
 
-def rotate(output: Path, keep: int, *, best: int | None = None) -> None:
-    """Delete all but the ``keep`` newest whole checkpoints, that of step ``best``, and torn ones."""
+def rotate(output: Path, keep: int, *, best: int | None = None, also: Collection[int] = ()) -> None:
+    """Delete all but the ``keep`` newest whole checkpoints, those of steps ``best`` and ``also``, and torn ones."""
     found = whole(output)
-    kept = {path for path, _ in found[-keep:]} | {path for path, m in found if m.step == best}
+    kept = {path for path, _ in found[-keep:]}
+    kept |= {path for path, m in found if m.step == best or m.step in also}
     for path in (output / FOLDER).glob("checkpoint-*"):
         if path not in kept:
             shutil.rmtree(path)

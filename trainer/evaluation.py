@@ -9,8 +9,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from trainer.contract import events
@@ -18,7 +18,7 @@ from trainer.contract.episodes import COMPARISON
 from trainer.contract.errors import Interrupted
 from trainer.contract.job import Job
 from trainer.contract.pod import EVENTS_FD
-from trainer.pipe import Emitter, open_events
+from trainer.pipe import open_events
 from trainer.signals import StopRequest
 
 PHASE, OVER = "evaluate", "evaluated"
@@ -48,7 +48,7 @@ def told(run: Path, code: int, again: str, *, log_from: int = 0) -> events.Phase
         base, adapter = (float(found[name]) for name in ("base", "adapter"))
         text = f"base {base:.3f}, adapter {adapter:.3f}, {found['n']} questions"
     except (OSError, ValueError, KeyError, TypeError):
-        how = _why(run / LOG, log_from) or f"exit code {code}, see {LOG}"
+        how = last_error(run / LOG, log_from) or f"exit code {code}, see {LOG}"
         return warning(how, again)
     return events.Phase(name=OVER, detail=text)
 
@@ -60,7 +60,7 @@ def warning(why: str, again: str) -> events.Warning:
     )
 
 
-def _why(log: Path, start: int) -> str:
+def last_error(log: Path, start: int) -> str:
     """The last error that a log tells of from byte ``start`` on."""
     with suppress(OSError), log.open("rb") as file:
         file.seek(max(start, log.stat().st_size - TAIL))
@@ -78,41 +78,50 @@ def evaluate(job: Job) -> None:
     """Evaluate in a process of its own, outside of a pod. Raises ``Interrupted``."""
     run = Path(job.output)
     assert job.evaluate is not None
-    _free_the_card()
+    free_the_card()
     before = size(run / LOG)
     with open_events(run / "events.jsonl") as writer, StopRequest():
         writer.emit(events.Phase(name=PHASE, detail=job.evaluate))
-        ours, theirs = os.pipe()
-        with os.fdopen(ours, "rb") as told_us:
-            # In our process group: whoever ends the trainer for good ends this too.
-            child = subprocess.Popen(
-                [*COMMAND, *arguments(run, job.evaluate)],
-                stdin=subprocess.DEVNULL,
-                pass_fds=[theirs],
-                env=os.environ | {EVENTS_FD: str(theirs)},
-            )
-            os.close(theirs)
-            code = _followed(child, told_us, writer, job)
+        try:
+            code = ask(arguments(run, job.evaluate), writer.emit)
+        except KeyboardInterrupt:
+            writer.emit(warning("interrupted", job.evaluate))
+            raise Interrupted(
+                "interrupted while evaluating; the adapter is whole",
+                f"go on with: datagen evaluate --model {job.output} --episodes {job.evaluate}",
+            ) from None
         writer.emit(told(run, code, job.evaluate, log_from=before))
 
 
-def _followed(
-    child: "subprocess.Popen[bytes]", lines: Iterable[bytes], writer: Emitter, job: Job
+def ask(
+    what: Sequence[str], hear: Callable[[events.Event], object], *, log: Path | None = None
 ) -> int:
-    """The exit code; what it says until then is passed on. Raises ``Interrupted``."""
-    try:
-        for line in lines:
-            if (event := events.parse(line)) is not None:
-                writer.emit(event)
-        return child.wait()
-    except KeyboardInterrupt:
-        _end(child)
-        assert job.evaluate is not None
-        writer.emit(warning("interrupted", job.evaluate))
-        raise Interrupted(
-            "interrupted while evaluating; the adapter is whole",
-            f"go on with: datagen evaluate --model {job.output} --episodes {job.evaluate}",
-        ) from None
+    """Run ``COMMAND`` on ``what``, ``hear`` its events, return its exit code.
+
+    What it prints goes to the end of ``log``, where given. Ended before a KeyboardInterrupt is passed on.
+    """
+    with ExitStack() as stack:
+        printed = stack.enter_context(log.open("ab")) if log else None
+        ours, theirs = os.pipe()
+        lines = stack.enter_context(os.fdopen(ours, "rb"))
+        # In our process group: whoever ends the trainer for good ends this too.
+        child = subprocess.Popen(
+            [*COMMAND, *what],
+            stdin=subprocess.DEVNULL,
+            stdout=printed,
+            stderr=printed,
+            pass_fds=[theirs],
+            env=os.environ | {EVENTS_FD: str(theirs)},
+        )
+        os.close(theirs)
+        try:
+            for line in lines:
+                if (event := events.parse(line)) is not None:
+                    hear(event)
+            return child.wait()
+        except KeyboardInterrupt:
+            _end(child)
+            raise
 
 
 def _end(child: "subprocess.Popen[bytes]") -> None:
@@ -124,8 +133,8 @@ def _end(child: "subprocess.Popen[bytes]") -> None:
         child.wait()
 
 
-def _free_the_card() -> None:
-    """Give back what the trained model took: the evaluation loads its own."""
+def free_the_card() -> None:
+    """Give back what the trained model took: the next process loads its own."""
     gc.collect()
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():

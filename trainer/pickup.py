@@ -19,6 +19,7 @@ from trainer.contract.pod import (
 )
 
 EPISODES = "episodes"
+VALIDATION = "validation"
 MODEL = "model"
 
 
@@ -49,7 +50,12 @@ def pick_up(root: Path) -> Job | None:
 
 def _accept(job: Job, root: Path) -> Job:
     """Put everything where the trainer is to find it, and the job last."""
-    places = {"output": RUN, "evaluate": _lay_out(job, root), "model": _unpack(job, root)}
+    places = {
+        "output": RUN,
+        "evaluate": _lay_out(job.evaluate, root, EPISODES),
+        "validation": _lay_out(job.validation, root, VALIDATION),
+        "model": _unpack(job, root),
+    }
     job = job.model_copy(update=places)
     new = root / f".{JOB}.new"
     new.write_text(job.to_json(), encoding="utf-8")
@@ -59,7 +65,8 @@ def _accept(job: Job, root: Path) -> Job:
 
 def _faults(job: Job, root: Path) -> list[str]:
     faults = []
-    named = (("data", job.data), ("eval_data", job.eval_data), ("evaluate", job.evaluate))
+    asked = (("evaluate", job.evaluate), ("validation", job.validation))
+    named = (("data", job.data), ("eval_data", job.eval_data), *asked)
     for field, name in named:
         if name is None:
             continue
@@ -81,10 +88,12 @@ def _faults(job: Job, root: Path) -> list[str]:
             faults.append(f"model: {upload_name(sha256)} was not uploaded")
         elif place.exists() and place.resolve() != (root / MODEL).resolve():
             faults.append(f"model: the pod has a {place} of its own: give the folder another name")
-    if job.evaluate is not None and not faults:
+    if not faults:
         faults = [
-            f"evaluate: table {name} ({sha256[:12]}...) was not uploaded"
-            for name, sha256 in tables_of(root / job.evaluate).items()
+            f"{field}: table {name} ({sha256[:12]}...) was not uploaded"
+            for field, asks in asked
+            if asks is not None
+            for name, sha256 in tables_of(root / asks).items()
             if not (root / upload_name(sha256)).is_file()
         ]
     return faults
@@ -125,9 +134,9 @@ def _unpack(job: Job, root: Path) -> str:
     return path
 
 
-def _lay_out(job: Job, root: Path) -> str | None:
+def _lay_out(episodes: str | None, root: Path, folder: str) -> str | None:
     """Where the episodes lie with their tables, as seen from ``root``."""
-    if job.evaluate is None:
+    if episodes is None:
         return None
-    there = lay_out(root / job.evaluate, root / EPISODES, lambda sha256: root / upload_name(sha256))
+    there = lay_out(root / episodes, root / folder, lambda sha256: root / upload_name(sha256))
     return str(there.relative_to(root))

@@ -139,10 +139,11 @@ def publish(
     source: Source,
     mark: Mark,
     proof: ReloadProof | None,
+    beside: Sequence[str] = (),
 ) -> None:
     """Card, picture, the adapter from ``new`` into its place, and the manifest last.
 
-    Without ``proof`` the result is not complete.
+    ``beside`` are more files of the run folder that the manifest is to name. Without ``proof`` the result is not complete.
     """
     text = card(job, source, mark, metrics)
     # It may be a link to a checkpoint's, which is to stay as it was written.
@@ -158,7 +159,7 @@ def publish(
     manifest.Manifest(
         complete=proof is not None,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        files=manifest.hash_files(output, ["job.json", "loss.png", manifest.ADAPTER]),
+        files=manifest.hash_files(output, ["job.json", "loss.png", *beside, manifest.ADAPTER]),
         job_hash=mark.job_hash,
         data_sha256=mark.data_sha256,
         base_model=source.name,

@@ -58,9 +58,9 @@ def _save(
     faults = []
     for folder, mark in reversed(found):
         shutil.rmtree(new, ignore_errors=True)
-        _copy_adapter(folder, new)
+        copy_adapter(folder, new)
         try:
-            _check(new)
+            check(new)
         except ResultRejected as fault:
             faults.append(f"{folder.name}: {fault}")
             reporter.warn(faults[-1])
@@ -73,7 +73,8 @@ def _save(
     raise ResultRejected("no checkpoint can be used", "train again", faults=faults)
 
 
-def _copy_adapter(folder: Path, new: Path) -> None:
+def copy_adapter(folder: Path, new: Path) -> None:
+    """Make ``new`` of what a checkpoint holds beside what only a resume needs."""
     new.mkdir()
     for path in sorted(folder.iterdir()):
         kept = path.name in {*TO_RESUME, checkpoints.MARK} or path.name.startswith("rng_state")
@@ -86,7 +87,8 @@ def _copy_adapter(folder: Path, new: Path) -> None:
             shutil.copyfile(path, new / path.name)
 
 
-def _check(new: Path) -> None:
+def check(new: Path) -> None:
+    """Raise ``ResultRejected`` for an adapter that is not whole or has values that are no numbers."""
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -108,7 +110,7 @@ def _publish(job: Job, output: Path, folder: Path, mark: checkpoints.Mark, new: 
     from trainer.model import Source
 
     state = json.loads((folder / "trainer_state.json").read_bytes())
-    history = [_finite(entry) for entry in state["log_history"]]
+    history = [finite(entry) for entry in state["log_history"]]
     config = json.loads((new / "adapter_config.json").read_bytes())
     if not (output / "job.json").exists():
         (output / "job.json").write_text(job.to_json(), encoding="utf-8")
@@ -131,7 +133,8 @@ def _publish(job: Job, output: Path, folder: Path, mark: checkpoints.Mark, new: 
     )
 
 
-def _finite(entry: dict[str, Any]) -> dict[str, float]:
+def finite(entry: dict[str, Any]) -> dict[str, float]:
+    """What of an entry of the trainer's history is a number."""
     return {
         name: value
         for name, value in entry.items()

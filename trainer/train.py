@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainer import checkpoints, quiet, ranks, together
-from trainer.contract import events, libraries, manifest
+from trainer.contract import events, libraries, manifest, validation
 from trainer.contract.errors import (
     Fault,
     Interrupted,
@@ -51,6 +51,7 @@ def train(job: Job, *, resume: bool, overwrite: bool, say: Callable[[str], None]
     """
     output = Path(job.output)
     try:
+        validation.check(job)
         if together.rank() == 0 and not has_parent():
             checkpoints.prepare(output, resume=resume, overwrite=overwrite)
         if resume and checkpoints.complete(output):

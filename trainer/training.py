@@ -4,7 +4,7 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 
-from trainer import checkpoints, evaluation
+from trainer import checkpoints, choosing, evaluation
 from trainer.contract import events, pod
 from trainer.contract.errors import BadJob, Fault, Interrupted, NoSpace, TrainingFailed
 from trainer.contract.job import Job
@@ -46,6 +46,7 @@ class Training:
         if self._keeper.state.over is not None:
             return True
         if self._complete():
+            self._choose()
             self._evaluate()
             return True
         if not (self._places.root / pod.JOB).exists() and not self._wait_for_job():
@@ -53,6 +54,7 @@ class Training:
         while (outcome := self._train_once()) is None:
             pass
         if outcome == "done":
+            self._choose()
             self._evaluate()
         self._conclude(outcome)
         return True
@@ -215,13 +217,53 @@ class Training:
             self._salvage()
         self._keeper.remember(over=outcome if isinstance(outcome, str) else outcome.cause)
 
+    def _choose(self) -> None:
+        """Let the trainer choose among the checkpoints, if the job asks for it; at worst a warning.
+
+        When the time is up while it is at that, the adapter that was there stays.
+        """
+        try:
+            job = Job.from_json(self._places.root / pod.JOB)
+            if not choosing.due(job, self._places.run):
+                return
+            if why := self._no_more(self._outside.now(), self._keeper.state.choices):
+                self._keeper.warn(choosing.warning(why))
+                return
+            self._keeper.remember(choices=self._keeper.state.choices + 1)
+            child = self._start_trainer("--choose")
+            code, why = self._follow(child)
+            if code is None:
+                code = self._asked_to_end(child)
+            child.kill()
+            self._trainer = None
+            if why or code:
+                self._keeper.warn(
+                    choosing.warning(why or f"exit code {code}, see {evaluation.LOG}")
+                )
+            if not self._complete():
+                self._salvage()
+        except (OSError, Fault) as error:
+            self._keeper.warn(f"no checkpoint can be chosen: {error}")
+
+    def _asked_to_end(self, child: Child) -> int | None:
+        """Its exit code: it may be putting an adapter into its place, and is given the time for it."""
+        child.ask()
+        left = self._keeper.state.hard_by - self._outside.now()
+        until = self._outside.now() + min(PATIENCE, max(left / 3, 0.0))
+        while (code := child.poll()) is None and self._outside.now() < until:
+            self._pass_on(child)
+            self._keeper.tick(POLL, child)
+        self._pass_on(child)
+        return code
+
     def _evaluate(self) -> None:
         """Compare base and adapter, if the job asks for it and there is time; at worst a warning."""
         try:
             job = Job.from_json(self._places.root / pod.JOB)
-            if job.evaluate is None or not evaluation.due(job, self._places.run):
+            due = evaluation.due(job, self._places.run) and self._complete()
+            if job.evaluate is None or not due:
                 return
-            if why := self._no_evaluation(self._outside.now()):
+            if why := self._no_more(self._outside.now(), self._keeper.state.evaluations):
                 self._keeper.tell(evaluation.warning(why, EPISODES))
                 return
             self._keeper.remember(evaluations=self._keeper.state.evaluations + 1)
@@ -230,38 +272,41 @@ class Training:
         except (OSError, Fault) as error:
             self._keeper.warn(f"the evaluation cannot be run: {error}")
 
-    def _no_evaluation(self, now: float) -> str:
-        """Why there is to be none, or no more of it."""
+    def _no_more(self, now: float, begun: int) -> str:
+        """Why what was ``begun`` so often is not to be, or not to go on."""
         if now >= self._settings.finish_by:
             return "the time is up: finish_by has passed"
         if self._asked_to_stop():
             return "stopped by hand"
-        if self._keeper.state.evaluations >= EVALUATIONS:
+        if begun >= EVALUATIONS:
             return f"begun {EVALUATIONS} times and never done"
         return ""
 
     def _follow_evaluation(self, episodes: str) -> None:
-        run, begun = self._places.run, self._outside.now()
+        run = self._places.run
         before = evaluation.size(run / evaluation.LOG)
         command = [*self._places.evaluator, *evaluation.arguments(Path(pod.RUN), episodes)]
         child = self._start(command)
-        why = ""
-        while True:
-            code = child.poll()
-            self._pass_on(child)
-            if code is not None or why:
-                break
-            now = self._keeper.tick(POLL, child)
-            if now - begun > self._settings.limits.evaluate:
-                why = f"not done after {now - begun:.0f} s"
-            elif now >= self._settings.finish_by or self._asked_to_stop():
-                why = self._no_evaluation(now)
+        code, why = self._follow(child)
         child.kill()
         self._trainer = None
         if code is None:
             self._keeper.tell(evaluation.warning(why, EPISODES))
         else:
             self._keeper.tell(evaluation.told(run, code, EPISODES, log_from=before))
+
+    def _follow(self, child: Child) -> tuple[int | None, str]:
+        """Its exit code, or the reason for which it is to be ended."""
+        begun, why = self._outside.now(), ""
+        while True:
+            code = child.poll()
+            self._pass_on(child)
+            if code is not None or why:
+                return code, why
+            now = self._keeper.tick(POLL, child)
+            spent = now - begun
+            late = f"not done after {spent:.0f} s" * (spent > self._settings.limits.evaluate)
+            why = late or self._no_more(now, 0)
 
     def _pass_on(self, child: Child) -> None:
         for line in child.lines():

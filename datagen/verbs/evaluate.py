@@ -44,6 +44,9 @@ def add(verbs: Verbs) -> None:
     verb.add_argument(
         "--out", type=Path, help="folder for the results (the run folder, else evaluations/MODEL)"
     )
+    verb.add_argument(
+        "--alone", action="store_true", help="ask the adapter alone, not its base (result.json)"
+    )
     verb.add_argument("--base", metavar="MODEL", help="where the adapter's base model lies now")
     verb.add_argument(
         "--engine",
@@ -149,13 +152,17 @@ def _asked(args: argparse.Namespace) -> Asked:
     from datagen.teacher.settings import given
 
     flags = given(args)
+    place = None if is_remote(args.model, flags) else find(args.model, args.base)
+    if args.alone and (place is None or place.adapter is None):
+        raise Usage(f"--alone: {args.model} is no adapter", "leave --alone out")
     return Asked(
         model=args.model,
-        place=None if is_remote(args.model, flags) else find(args.model, args.base),
+        place=place,
         ceiling=args.ceiling,
         tokens=args.tokens,
         temperature=args.temperature,
         engine=args.engine,
+        alone=args.alone,
         flags=flags,
     )
 

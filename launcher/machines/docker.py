@@ -209,8 +209,8 @@ class Docker:
         kept = {run.folder: "rw", Path(job.data): "ro"}
         if job.eval_data is not None:
             kept[Path(job.eval_data)] = "ro"
-        if job.evaluate is not None:
-            for path in (Path(job.evaluate), *episodes.check(Path(job.evaluate)).values()):
+        for asked in filter(None, (job.evaluate, job.validation)):
+            for path in (Path(asked), *episodes.check(Path(asked)).values()):
                 kept[Path(os.path.normpath(path))] = "ro"
         variables = {"SFT_LOG": str(run.log), "SFT_LOCK": str(run.trainer_lock)}
         if Path(job.model).is_absolute():

@@ -72,10 +72,11 @@ class Here:
         self.view = scene.view
 
     def check(self, job: Job) -> None:
-        needed = NEEDED if job.evaluate is None else (*NEEDED, *TO_EVALUATE)
+        evaluates = job.evaluate is not None or job.validation is not None
+        needed = (*NEEDED, *TO_EVALUATE) if evaluates else NEEDED
         missing = [name for name in needed if importlib.util.find_spec(name) is None]
         if missing:
-            extras = "train" if job.evaluate is None else "train,datagen"
+            extras = "train,datagen" if evaluates else "train"
             raise NotInstalled(
                 f"training here needs {', '.join(missing)}",
                 f"pip install -c constraints.txt '.[{extras}]' (in the project's folder)",

@@ -18,7 +18,7 @@ from launcher.runs import Log, Run
 from launcher.scene import Scene
 from launcher.secrets import runpod
 from launcher.ssh import make_key
-from trainer.contract import episodes
+from trainer.contract import episodes, validation
 from trainer.contract.errors import Fault, Interrupted, Usage
 from trainer.contract.job import Job
 from trainer.contract.rows import Rows
@@ -31,6 +31,7 @@ OF_AN_ATTEMPT = (
     "manifest.json",
     "loss.png",
     *episodes.RESULTS,
+    validation.RESULT,
 )
 DIGEST = "the image's digest, once it is built and pushed"
 

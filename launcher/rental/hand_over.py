@@ -42,6 +42,7 @@ def hand_over(
             "data": names[job.data],
             "eval_data": names[job.eval_data] if job.eval_data else None,
             "evaluate": names[job.evaluate] if job.evaluate else None,
+            "validation": names[job.validation] if job.validation else None,
             "output": border.RUN,
             "model": _model(job, names),
         }
@@ -74,9 +75,10 @@ def _model(job: Job, names: Mapping[str, str]) -> str:
 
 def files_of(job: Job) -> list[str]:
     """Every file of this machine that the job needs. Raises ``BadData`` for a table that has changed."""
-    named = [job.data, *filter(None, [job.eval_data, job.evaluate])]
-    tables = episodes.check(Path(job.evaluate)).values() if job.evaluate else ()
-    return [*named, *map(str, tables)]
+    asked = [*filter(None, [job.evaluate, job.validation])]
+    tables = [str(table) for path in asked for table in episodes.check(Path(path)).values()]
+    named = [job.data, *filter(None, [job.eval_data]), *asked]
+    return [*dict.fromkeys([*named, *tables])]
 
 
 def _stay(scene: Scene) -> None:

@@ -11,7 +11,7 @@ from launcher import journal
 from launcher.report.transcripts import Pair, read_pairs
 from launcher.runs import Run
 from launcher.view import clock
-from trainer.contract import events
+from trainer.contract import events, validation
 from trainer.contract.errors import Fault, NotFound
 from trainer.contract.manifest import Manifest, load
 
@@ -37,6 +37,7 @@ class Facts:
     entries: Sequence[journal.Entry]
     manifest: Manifest | None = None
     comparison: dict[str, Any] = field(default_factory=dict)
+    choice: validation.Choice | None = None
     receipt: dict[str, Any] = field(default_factory=dict)
     pairs: list[Pair] = field(default_factory=list)
 
@@ -192,6 +193,7 @@ def collect(run: Run) -> Facts:
         entries=entries,
         manifest=whole,
         comparison=_object(run.folder / "comparison.json"),
+        choice=validation.read(run.folder / validation.RESULT),
         receipt=_object(run.folder / "receipt.json"),
         pairs=read_pairs(run.folder / "evaluation"),
     )

@@ -40,6 +40,9 @@ class Report(BaseModel):
     curves: Curves
     lengths: list[tuple[int, int]] = Field(description="(longest in the bin in tokens, rows)")
     comparison: dict[str, Any] | None = Field(description="comparison.json as it is")
+    validation: dict[str, Any] | None = Field(
+        description="validation.json as it is: how each checkpoint fared that could have been kept"
+    )
     answers: dict[str, int] = Field(
         description="questions by outcome: won, lost, both right, both wrong"
     )
@@ -75,6 +78,7 @@ def figures(facts: Facts) -> Report:
         ),
         lengths=facts.data.lengths if facts.data else [],
         comparison=facts.comparison or None,
+        validation=facts.choice and facts.choice.model_dump(mode="json"),
         answers=Counter(pair.outcome for pair in facts.pairs),
         samples=[s.model_dump(mode="json", exclude=made) for s in facts.samples],
         quote=facts.quote or None,

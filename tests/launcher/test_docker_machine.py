@@ -1,6 +1,7 @@
 """What a container is created with, on engines of every kind. No engine here."""
 
 import json
+import shutil
 from dataclasses import replace
 from typing import Any
 
@@ -123,8 +124,10 @@ def test_episodes_and_their_tables_are_mounted_where_they_are(machine, run, tmp_
     line = json.dumps({"tables": [{"path": "../t.csv", "sha256": sha256}]})
     (tmp_path / "e" / "x.jsonl").write_text(line + "\n")
     engine = Engine()
-    started(machine(engine), run, JOB.model_copy(update={"evaluate": f"{tmp_path}/e/x.jsonl"}))
-    for path in (f"{tmp_path}/e/x.jsonl", f"{tmp_path}/t.csv"):
+    asked = {"evaluate": f"{tmp_path}/e/x.jsonl", "validation": f"{tmp_path}/e/v.jsonl"}
+    shutil.copy(asked["evaluate"], asked["validation"])
+    started(machine(engine), run, JOB.model_copy(update=asked))
+    for path in (*asked.values(), f"{tmp_path}/t.csv"):
         assert f"{path}:{path}:ro" in engine.created["volumes"]
 
 

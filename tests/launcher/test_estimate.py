@@ -146,6 +146,8 @@ def test_questions_are_counted_once_each(tmp_path):
     episodes.write_text("\n".join(lines) + "\n")
     job = from_sources(None, [], {"data": str(rows), "evaluate": str(episodes)})
     assert work(job, read_rows(rows), world=World()).questions == 4
+    chosen = job.model_copy(update={"evaluate": None, "validation": str(episodes)})
+    assert work(chosen, read_rows(rows), world=World()).validated == 4
     missing = job.model_copy(update={"evaluate": str(tmp_path / "none.jsonl")})
     with pytest.raises(NotFound):
         work(missing, read_rows(rows), world=World())

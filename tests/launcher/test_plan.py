@@ -72,6 +72,12 @@ def test_the_quote_counts_questions_and_stays_below_its_cap():
     assert "with 300 questions to base and adapter" in text
     assert f"rough: ${asked.low:.2f} to ${asked.high:.2f}" in text
     assert "questions" not in "\n".join(plan.lines(deal, wanted))
+    chosen, _ = quote(0.5, what=dataclasses.replace(SMALL, questions=300, validated=60))
+    # 60 to each of five checkpoints, each loaded for 30 s
+    more = chosen.likely - asked.likely
+    assert more == pytest.approx((300 + 150) / 3600 * deal.rate)
+    text = "\n".join(plan.lines(chosen, wanted))
+    assert "300 questions to base and adapter and 60 to each of 5 checkpoints" in text
     short, _ = quote(0.5, what=dataclasses.replace(SMALL, questions=10**6))
     assert short.low == short.likely == short.high == short.most
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from launcher import cli, gpus, skypilot
 from launcher.settings import Settings
-from trainer.contract import episodes
+from trainer.contract import episodes, validation
 from trainer.contract.errors import Usage
 from trainer.contract.job import Job
 
@@ -108,6 +108,13 @@ def test_one_machine_runs_the_job_with_everything_where_it_says(folder, tmp_path
     assert job.evaluate is not None
     assert len(episodes.check(Path(job.evaluate))) == 1
     assert (job.output, job.lr) == ("run", 1e-3)
+
+
+def test_episodes_to_choose_by_go_along(folder, tmp_path, monkeypatch):
+    found = emit("--keep", "best", "--validate", "episodes/test.jsonl")
+    _, job = ran(found, tmp_path, monkeypatch)
+    assert job.keep == "best"
+    validation.check(job)
 
 
 def test_begun_again_it_goes_on(folder, tmp_path, monkeypatch):

@@ -93,12 +93,13 @@ class World:
         trainers=(),
         salvage=None,
         evaluators=(),
+        choosers=(),
         answers=(),
         probes=(),
         lasts=30 * 86400,
     ):
         self.places, self.time, self.stop_asked = places, T0, False
-        self.evaluators = list(evaluators)
+        self.evaluators, self.choosers = list(evaluators), list(choosers)
         self.trainers, self.salvage = list(trainers), salvage
         self.answers, self.probes = list(answers), list(probes)
         self.until = T0 + lasts
@@ -151,6 +152,8 @@ class World:
         if argv[0] == "trainer":
             if "--salvage" in argv:
                 return Child(self, self.salvage or salvaged(self))
+            if "--choose" in argv:
+                return self.choosers.pop(0)(self)
             return self.trainers.pop(0)(self, argv)
         if argv[0] == "datagen":
             return Child(self, self.evaluators.pop(0))
@@ -895,6 +898,126 @@ def test_episodes_without_their_tables_are_turned_down(places):
     keep(world)
     assert "table ../tables/t.csv" in only(places, events.Warning)[0].message
     assert (places.root / "inbox" / "job.rejected.json").exists()
+
+
+def upload_to_choose(places, **changes):
+    """As ``upload_to_evaluate``, with other episodes to choose by."""
+    upload_to_evaluate(places)
+    inbox = places.root / "inbox"
+    sha = hashlib.sha256(CSV).hexdigest()
+    text = json.dumps({"tables": [{"path": "t.csv", "sha256": sha}], "other": 1}) + "\n"
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    (inbox / digest).write_text(text)
+    job = json.loads((inbox / "job.json").read_text())
+    upload(places, evaluate=job["evaluate"], keep="best", validation=f"inbox/{digest}")
+
+
+def chosen(places):
+    """What the trainer leaves once it has chosen."""
+
+    def write():
+        (places.run / "validation.json").write_text("{}")
+        whole = manifest.load(places.run / manifest.NAME)
+        named = whole.files | manifest.hash_files(places.run, ["validation.json"])
+        whole.model_copy(update={"files": named}).write(places.run / manifest.NAME)
+
+    return write
+
+
+def chooser(places):
+    said = line("validation", step=4, right=1, questions=2)
+    over = line("phase", name="validated", detail="step 4")
+    return lambda world: Child(world, [(5, said), (50, chosen(places)), (51, over), (52, 0)])
+
+
+def test_the_choice_comes_after_training_and_before_the_evaluation(places):
+    world = World(
+        places,
+        trainers=[good],
+        choosers=[chooser(places)],
+        evaluators=[[(50, compared(places)), (51, 0)]],
+    )
+    upload_to_choose(places)
+    keep(world)
+    assert phases(places)[-6:] == [
+        "save",
+        "validated",
+        "evaluate",
+        "evaluated",
+        "ready",
+        "released",
+    ]
+    assert not only(places, events.Warning)
+    ((_, argv, _, _),) = world.of("--choose")
+    assert argv == ["trainer", str(places.root / "job.json"), "--choose"]
+    job = Job.from_json(places.root / "job.json")
+    assert job.validation is not None
+    assert (places.root / job.validation).parent.joinpath("t.csv").read_bytes() == CSV
+    assert [e.right for e in only(places, events.Validation)] == [1]
+
+
+def test_a_choice_that_fails_is_a_warning_and_the_evaluation_follows(places):
+    world = World(
+        places,
+        trainers=[good],
+        choosers=[lambda world: Child(world, [(9, -9)])],
+        evaluators=[[(50, compared(places)), (51, 0)]],
+    )
+    upload_to_choose(places)
+    keep(world)
+    (told,) = only(places, events.Warning)
+    assert "exit code -9" in told.message
+    assert "that of the lowest loss" in told.message
+    assert "evaluated" in phases(places)
+
+
+@pytest.mark.parametrize("deaf", [False, True])
+def test_finish_by_ends_the_choice_and_the_adapter_stays(places, deaf):
+    slow = lambda world: Child(world, [(9000, 0)], on_ask=[(3, 130)], deaf=deaf)  # noqa: E731
+    world = World(places, trainers=[good], choosers=[slow])
+    upload_to_choose(places)
+    keep(world, settings(finish_by=T0 + 1000, gone_by=T0 + 3000))
+    messages = [e.message for e in only(places, events.Warning)]
+    assert "finish_by has passed" in messages[0]
+    child = world.of("--choose")[0][3]
+    assert child.asked is not None
+    assert child.killed == deaf
+    assert not world.of("datagen")
+    assert checkpoints.complete(places.run)
+    assert phases(places)[-2:] == ["ready", "released"]
+
+
+def test_a_choice_that_was_cut_while_it_replaced_the_adapter_still_leaves_one(places):
+    def torn(world):
+        def lose():
+            (places.run / manifest.NAME).unlink()
+
+        return Child(world, [(9, lose), (10, -9)])
+
+    world = World(places, trainers=[good], choosers=[torn])
+    upload_to_choose(places)
+    keep(world)
+    assert world.of("--salvage")
+    assert (places.run / manifest.NAME).exists()
+    assert not world.of("datagen")
+
+
+def test_a_choice_is_not_begun_for_ever(places):
+    endless_one = lambda world: Child(world, [(90000, 0)])  # noqa: E731
+    world = World(
+        places,
+        trainers=[good],
+        choosers=[endless_one, endless_one],
+        evaluators=[[(50, compared(places)), (51, 0)]],
+    )
+    upload_to_choose(places)
+    for at in (400, 600):
+        world.at(at, world.stop)
+        keep(world)
+        (places.root / "released").unlink()
+    keep(world)
+    assert "begun 2 times" in only(places, events.Warning)[0].message
+    assert "evaluated" in phases(places)
 
 
 def archive(name="sub/config.json", kind=tarfile.REGTYPE):

@@ -64,6 +64,30 @@ def questions(path: Path) -> int:
     return len({_question(line) for line in path.read_bytes().splitlines()})
 
 
+def shared(one: Path, other: Path) -> list[str]:
+    """The ids of the questions of ``one`` that ``other`` asks too: the same id, or the same text of the
+    same tables. Raises as ``tables_of``.
+    """
+    tables_of(one), tables_of(other)
+    theirs = {key for line in other.read_bytes().splitlines() for key in _keys(line)}
+    found: dict[object, None] = {}
+    for line in one.read_bytes().splitlines():
+        keys = _keys(line)
+        if theirs.intersection(keys):
+            found[keys[0]] = None
+    return [str(key) for key in found]
+
+
+def _keys(line: bytes) -> list[object]:
+    """What a question is known by: its id, and its text with the content of its tables."""
+    known: list[object] = [_question(line)]
+    question = json.loads(line).get("question")
+    if isinstance(question, dict) and "text" in question:
+        tables = sorted(str(table["sha256"]) for table in _tables(line))
+        known.append((str(question["text"]), *tables))
+    return known
+
+
 def _question(line: bytes) -> object:
     """What tells a line's question from others: its id, else the line itself."""
     question = json.loads(line).get("question")

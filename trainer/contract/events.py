@@ -115,6 +115,16 @@ class Eval(Event):
     loss: float
 
 
+class Validation(Event):
+    """How a checkpoint fared on the questions that the adapter is chosen by; ``loss`` is held out."""
+
+    type: Literal["validation"] = "validation"
+    step: int
+    loss: float | None = None
+    right: int
+    questions: int
+
+
 class Answers(Event):
     """How far one model is in an evaluation: ``label`` is base, adapter, model, ceiling, floor-base ...
 
@@ -201,6 +211,7 @@ KINDS: dict[str, type[Event]] = {
         Probe,
         Step,
         Eval,
+        Validation,
         Answers,
         Sample,
         Checkpoint,

@@ -19,9 +19,11 @@ from pydantic.fields import FieldInfo
 from trainer.contract.errors import BadJob, NotFound
 
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
+# What training itself does not depend on, or what counts by content elsewhere.
 NOT_HASHED = frozenset(
     {
-        *("output", "data", "eval_data", "evaluate", "samples", "plan", "checkpoint"),
+        *("output", "data", "eval_data", "evaluate", "validation", "keep"),
+        *("samples", "plan", "checkpoint"),
         "allow_precision_change",
     }
 )
@@ -115,6 +117,19 @@ class Job(_Options):
         min_length=1,
         description="held-out episodes: base and adapter answer them once training is done",
         json_schema_extra=_flag("--evaluate"),
+    )
+    keep: Literal["loss", "best"] = Field(
+        "loss",
+        description="the adapter: that of the lowest held-out loss, or of the checkpoint that answers "
+        "most questions of `validation` (of five at most, over the run)",
+        json_schema_extra=_flag("--keep"),
+    )
+    validation: str | None = Field(
+        None,
+        min_length=1,
+        description="episodes to choose by with `keep = best`; none of their questions may be in "
+        "`evaluate`",
+        json_schema_extra=_flag("--validate"),
     )
     output: str = Field(
         "./checkpoints",

@@ -8,13 +8,14 @@ How a run goes, seen from the laptop:
 1. the container log carries ``host_key_line`` at every boot; the highest boot number wins;
 2. each file is uploaded to ``inbox/<sha256 of its content>`` (first as ``<sha256>.part``, renamed when
    whole), secrets to ``SECRETS/<NAME>`` (a folder that is there, 0700), and the job, whose ``data``,
-   ``eval_data`` and ``evaluate`` are ``inbox/<sha256>``, to ``inbox/job.json.part``; the tables that the
-   episodes of ``evaluate`` name are uploaded like any file, and a model that is a folder at home as an
+   ``eval_data``, ``evaluate`` and ``validation`` are ``inbox/<sha256>``, to ``inbox/job.json.part``; the
+   tables that the episodes of the last two name are uploaded like any file, and a model that is a folder at home as an
    archive of it, ``model_name``: it will be found at the same path in the pod;
 3. ``inbox/job.json.part`` is renamed to ``inbox/job.json``, last of all: the start signal. Accepted:
    ``Phase("accepted")``. Refused: a ``Warning`` with the reason, and the file is now
    ``inbox/job.rejected.json``; the pod waits on for another;
-4. after training comes the evaluation that the job asks for: ``Phase("evaluate")``, then
+4. after training comes, with ``keep = best``, the choice among the checkpoints: ``Phase("validate")``, then
+   ``Phase("validated")`` or a ``Warning``; then the evaluation that the job asks for: ``Phase("evaluate")``, then
    ``Phase("evaluated")`` or a ``Warning``. ``run/events.jsonl`` and ``run/train.log`` only grow. ``Phase("ready")`` is the last word before the
    grace: whatever can be fetched is in place, and ``manifest.json`` is there if anything is. A run that
    went wrong has said ``Failed`` before it;
@@ -119,7 +120,7 @@ class Limits(BaseModel):
     load: int = Field(900, ge=1, description="loading weights; also saving and the reload proof")
     no_step: int = Field(900, ge=1, description="training without a step")
     idle_gpu: int = Field(900, ge=1, description="training with a GPU that does nothing")
-    evaluate: int = Field(3600, ge=1, description="evaluating, all of it")
+    evaluate: int = Field(3600, ge=1, description="evaluating, all of it; choosing too")
 
 
 class PodSettings(BaseModel):

@@ -81,6 +81,22 @@ def refused(capsys, *arguments: object) -> tuple[int, str]:
     return code, captured.err
 
 
+def test_an_adapter_alone_is_one_model_and_another_model_is_no_adapter(
+    run: Path, episodes: Path, capsys, tmp_path: Path
+):
+    out = tmp_path / "out"
+    found = evaluated(
+        capsys, "--model", run, "--episodes", episodes, "--out", out, "--alone", "--limit", 2
+    )
+    assert (found["n"], found["finished"]) == (2, True)
+    assert "+ adapter" in found["model"]
+    assert {path.name for path in out.iterdir()} == {"result.json", "evaluation"}
+    assert {path.name for path in (out / "evaluation").iterdir()} == {"model.jsonl"}
+    code, said = refused(capsys, "--model", TINY, "--episodes", episodes, "--alone")
+    assert code == 2
+    assert "is no adapter" in said
+
+
 def test_a_run_folder_as_the_trainer_asks_and_its_transcripts_again(
     run: Path, episodes: Path, capsys, tmp_path: Path
 ):

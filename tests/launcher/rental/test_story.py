@@ -26,6 +26,7 @@ from trainer.contract import events, manifest
 from trainer.contract import pod as border
 from trainer.contract.errors import (
     BadData,
+    BadJob,
     Interrupted,
     NoSpace,
     NotFound,
@@ -33,6 +34,7 @@ from trainer.contract.errors import (
     TrainingFailed,
     Usage,
 )
+from trainer.contract.job import Job
 
 RUN = runs.Run
 
@@ -470,6 +472,29 @@ def test_a_table_that_has_changed_is_told_before_anything_is_rented(
     with pytest.raises(BadData, match="cannot be evaluated on") as caught:
         begin(job=evaluated)
     assert "../t.csv has changed" in caught.value.faults[0]
+    assert not account.created
+
+
+def test_episodes_to_choose_by_go_along_too(project, account, begin, evaluated):
+    other = json.loads((project / "episodes" / "test.jsonl").read_text()) | {"other": 1}
+    (project / "episodes" / "v.jsonl").write_text(json.dumps(other) + "\n")
+    asked = {"keep": "best", "validation": "episodes/v.jsonl"}
+    begin(job=evaluated.model_copy(update=asked))
+    there = the_pod(account).root
+    job = Job.from_json(there / "run" / "job.json")
+    assert job.validation is not None
+    assert json.loads((there / job.validation).read_text()) == other
+    assert len(list((there / "inbox").glob("?" * 64))) == 4
+
+
+def test_a_question_to_choose_by_that_is_evaluated_is_refused_before_anything_is_rented(
+    project, account, begin, evaluated
+):
+    asked = {"keep": "best", "validation": evaluated.evaluate}
+    with pytest.raises(BadData, match="says nothing about it"):
+        begin(job=evaluated.model_copy(update=asked))
+    with pytest.raises(BadJob, match="--validate"):
+        begin(job=evaluated.model_copy(update={"keep": "best"}))
     assert not account.created
 
 

@@ -11,6 +11,7 @@ from launcher.report.render import charts
 from launcher.runs import Run
 from tests.launcher.report.made import FORGED, make_run
 from trainer.contract.errors import NotFound
+from trainer.contract.validation import Choice, Score
 
 
 @pytest.fixture
@@ -98,3 +99,19 @@ def test_the_verb_takes_a_run_folder(run, capsys):
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["report"] == str(
         run.folder / "report.html"
     )
+
+
+def test_it_tells_how_each_checkpoint_fared_and_which_was_kept(run):
+    assert "Which checkpoint was kept" not in report.write(run).read_text()
+    scores = [
+        Score(step=2, loss=0.5, right=1, questions=9),
+        Score(step=4, loss=None, right=7, questions=9),
+    ]
+    choice = Choice(chosen=4, by_loss=2, scores=scores)
+    (run.folder / "validation.json").write_text(choice.model_dump_json())
+    page = report.write(run).read_text()
+    assert "Which checkpoint was kept" in page
+    assert "<td>2</td><td>1</td><td>9</td><td>0.5000</td><td> (lowest loss)</td>" in page
+    assert "<td>4</td><td>7</td><td>9</td><td></td><td>kept</td>" in page
+    told = json.loads((run.folder / "report.json").read_text())
+    assert told["validation"] == choice.model_dump(mode="json")

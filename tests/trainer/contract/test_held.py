@@ -16,3 +16,14 @@ def test_how_many_rows_are_held_out(rows, share, count):
 def test_the_loss_is_measured_as_the_loop_comes_to_it(steps):
     counted = sum(step % held.every(steps) == 0 or step == steps for step in range(1, steps + 1))
     assert held.times(steps) == counted <= held.EVALUATIONS
+
+
+@given(steps=st.integers(1, 100_000))
+def test_what_is_kept_to_choose_from_is_little_spaced_and_measured(steps):
+    kept = sorted(held.spaced(steps))
+    assert len(kept) == min(held.SPACED, held.times(steps))
+    assert kept[-1] == steps
+    assert all(step % held.every(steps) == 0 or step == steps for step in kept)
+    if steps >= 100:
+        gaps = [b - a for a, b in zip([0, *kept], kept, strict=False)]
+        assert max(gaps) <= 0.4 * steps

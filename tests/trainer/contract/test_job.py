@@ -150,7 +150,7 @@ def test_every_other_option_counts_in_the_hash():
         "eval_share": 0.9,
         "early_stop": 9,
     }
-    plain = {"output", "data", "eval_data", "evaluate", "samples"}
+    plain = {"output", "data", "eval_data", "evaluate", "samples", "keep", "validation"}
     plain |= {name for name, _ in options() if name.startswith(("plan.", "checkpoint."))}
     plain |= AT_RESUME
     assert {name for name, _ in options()} == set(other) | plain
