@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-from pydantic import JsonValue
 
 from datagen.verify import AnswerType
 
@@ -64,27 +61,3 @@ class Family:
     others: Sequence[Other] = ()
     whole: bool = False
     tables: int = 1
-
-
-@dataclass(frozen=True)
-class Bound:
-    """A filled slot: the value the truth uses, as text in a wording, as a literal in code.
-
-    `table` is the place of the table whose column this is.
-    """
-
-    value: JsonValue
-    text: str
-    literal: str
-    table: int = 0
-
-
-def column(name: str, table: int = 0) -> Bound:
-    return Bound(name, f'"{name}"', json.dumps(name, ensure_ascii=False), table)
-
-
-def cell(value: str | float | bool) -> Bound:
-    """A value of a column: text in quotes, all else bare."""
-    if isinstance(value, str):
-        return Bound(value, f'"{value}"', json.dumps(value, ensure_ascii=False))
-    return Bound(value, str(value), repr(value))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from datagen.questions.family import Bound, cell, column
+from datagen.questions.bound import Bound, cell, column
 
 if TYPE_CHECKING:
     from datagen.profile import ColumnProfile

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from datagen.questions.arithmetic import mean, median, pearson, spearman, top
-from datagen.questions.family import Bound, Family, Other, Slots, Truth, Unasked, column
+from datagen.questions.bound import Bound, column
+from datagen.questions.family import Family, Other, Slots, Truth, Unasked
 from datagen.questions.gather import known, pairs
 from datagen.questions.others import zeros
 from datagen.questions.slots import Draw, amount, category, is_amount, value_of

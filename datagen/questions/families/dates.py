@@ -8,8 +8,9 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from datagen.questions.arithmetic import AGGREGATES, mean, top
+from datagen.questions.bound import Bound
 from datagen.questions.families.aggregates import LEVELS
-from datagen.questions.family import Bound, Family, Other, Slots, Truth, Unasked
+from datagen.questions.family import Family, Other, Slots, Truth, Unasked
 from datagen.questions.gather import known
 from datagen.questions.others import zeros
 from datagen.questions.slots import Draw, Slot, amount, dates, pick, threshold, words

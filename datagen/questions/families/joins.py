@@ -6,9 +6,10 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from datagen.questions.arithmetic import AGGREGATES, mean, top
+from datagen.questions.bound import Bound, column
 from datagen.questions.cells import Value
 from datagen.questions.families.aggregates import LEVELS
-from datagen.questions.family import Bound, Family, Slots, Truth, column
+from datagen.questions.family import Family, Slots, Truth
 from datagen.questions.gather import known
 from datagen.questions.joining import keys
 from datagen.questions.others import zeros

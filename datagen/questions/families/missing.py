@@ -7,8 +7,9 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from datagen.questions.arithmetic import AGGREGATES, deviation, mean, median, top
+from datagen.questions.bound import Bound, cell
 from datagen.questions.families.aggregates import AVERAGES
-from datagen.questions.family import Bound, Family, Other, Slots, Truth, Unasked, cell
+from datagen.questions.family import Family, Other, Slots, Truth, Unasked
 from datagen.questions.gather import chosen, known, where
 from datagen.questions.others import missing_group
 from datagen.questions.slots import Draw, amount, category, gappy, value_of, words

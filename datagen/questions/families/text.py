@@ -6,7 +6,8 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from datagen.questions.arithmetic import mean, top
-from datagen.questions.family import Bound, Family, Other, Slots, Truth, cell
+from datagen.questions.bound import Bound, cell
+from datagen.questions.family import Family, Other, Slots, Truth
 from datagen.questions.gather import known
 from datagen.questions.slots import Draw, Slot, pick, safe, text
 
