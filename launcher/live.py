@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from launcher.curve import curve
-from launcher.view import PlainView, Stage, View, answered, clock, dollars, line
+from launcher.view import PlainView, Stage, View, answered, clock, dollars, gpu_use, line
 from launcher.world import World
 from trainer.contract import events
 
@@ -171,7 +171,7 @@ class LiveView:
             f"{step.trained_tokens_per_second:,.0f} trained/s",
             f"{step.memory_bytes / 2**30:.1f} GiB{expected}",
         ]
-        return [*found, cost] if (cost := self._bill()) else found
+        return [word for word in (*found, gpu_use(step), self._bill()) if word]
 
 
 def unwrapped(widths: Sequence[int], columns: int) -> str:

@@ -101,11 +101,16 @@ def line(event: events.Event) -> str:
                 f"{event.tokens_per_second:,.0f} tokens/s"
             )
         case events.Step():
-            return (
-                f"step {event.step}/{event.steps}  loss {event.loss:.4f}  lr {event.lr:.2e}  "
-                f"{event.tokens_per_second:,.0f} tokens/s  "
-                f"{event.trained_tokens_per_second:,.0f} trained/s  {clock(event.seconds_left)} left"
-            )
+            words = [
+                f"step {event.step}/{event.steps}",
+                f"loss {event.loss:.4f}",
+                f"lr {event.lr:.2e}",
+                f"{event.tokens_per_second:,.0f} tokens/s",
+                f"{event.trained_tokens_per_second:,.0f} trained/s",
+                gpu_use(event),
+                f"{clock(event.seconds_left)} left",
+            ]
+            return "  ".join(word for word in words if word)
         case events.Eval():
             return f"evaluation at step {event.step}: loss {event.loss:.4f}"
         case events.Validation():
@@ -129,6 +134,11 @@ def line(event: events.Event) -> str:
             return f"done: {event.manifest}"
         case _:
             return ""
+
+
+def gpu_use(event: events.Step) -> str:
+    """Write how busy the card is; empty without one."""
+    return "" if event.gpu_use is None else f"GPU {event.gpu_use}%"
 
 
 def answered(event: events.Answers) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from trainer import checkpoints, heldout, together
+from trainer import checkpoints, heldout, outside, together
+from trainer.card_use import CardUse
 from trainer.contract import events, held
 from trainer.contract.errors import TrainingFailed
 from trainer.contract.job import Job
@@ -61,6 +62,7 @@ class RunCallback(TrainerCallback):
         self._reporter = reporter
         self._stop = stop
         self._rates = Rates(mark.step, counts.tokens, counts.trained_tokens)
+        self._card_use = CardUse(outside.gpu_use)
         self._saved = time.monotonic()
 
     def on_train_begin(self, _args: Any, state: Any, _control: Any, **_kwargs: Any) -> None:
@@ -117,6 +119,7 @@ class RunCallback(TrainerCallback):
                 seconds_left=round((state.max_steps - state.global_step) * seconds, 1),
                 memory_bytes=memory_bytes(),
                 mfu=self._bound and round(per_second / (self._bound * args.world_size), 4),
+                gpu_use=self._gpu_use(args.device.type),
             )
         )
 
@@ -166,6 +169,10 @@ class RunCallback(TrainerCallback):
             also=self._spaced(state.max_steps),
         )
         self._reporter.emit(events.Checkpoint(step=state.global_step, path=name))
+
+    def _gpu_use(self, device: str) -> int | None:
+        """Of several processes the first asks: it alone is heard."""
+        return self._card_use.latest() if device == "cuda" and together.rank() == 0 else None
 
     def _spaced(self, steps: int) -> set[int]:
         """Steps whose checkpoints are kept to choose from."""

@@ -105,12 +105,29 @@ class Process:
         return whole
 
 
+def gpu_use() -> int | None:
+    """Return the busiest card's use in percent, as NVIDIA's driver tells it; ``None`` where it does not."""
+    found = shutil.which(SMI[0])
+    if found is None:
+        return None
+    try:
+        done = subprocess.run(
+            [found, *SMI[1:]],
+            capture_output=True,
+            text=True,
+            timeout=SMI_SECONDS,
+            check=True,
+        )
+        return max(int(line) for line in done.stdout.split())
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return None
+
+
 class World:
     """``Outside``, as it is."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
         self._api = Api(env)
-        self._smi = shutil.which(SMI[0])
         self.stop_asked = False
         self._wake, wake = os.pipe()
         os.set_blocking(wake, False)
@@ -171,19 +188,7 @@ class World:
         return Process(process, ours)
 
     def gpu_use(self) -> int | None:
-        if self._smi is None:
-            return None
-        try:
-            done = subprocess.run(
-                [self._smi, *SMI[1:]],
-                capture_output=True,
-                text=True,
-                timeout=SMI_SECONDS,
-                check=True,
-            )
-            return max(int(line) for line in done.stdout.split())
-        except (OSError, subprocess.SubprocessError, ValueError):
-            return None
+        return gpu_use()
 
     def probe(self) -> Answer:
         return self._api.probe()

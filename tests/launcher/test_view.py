@@ -20,7 +20,7 @@ class Clock(World):
         return self.time
 
 
-def step(number: int, steps: int = 100, loss: float = 1.0) -> events.Step:
+def step(number: int, steps: int = 100, loss: float = 1.0, **more: int) -> events.Step:
     return events.Step(
         step=number,
         steps=steps,
@@ -33,6 +33,7 @@ def step(number: int, steps: int = 100, loss: float = 1.0) -> events.Step:
         trained_tokens_per_second=567.0,
         seconds_left=92.0,
         memory_bytes=3 << 29,
+        **more,
     )
 
 
@@ -43,6 +44,16 @@ def test_a_step_shows_loss_rates_and_time_left():
     assert line(step(3)) == (
         "step 3/100  loss 1.0000  lr 1.00e-03  1,234 tokens/s  567 trained/s  1:32 left"
     )
+
+
+def test_a_card_shows_how_busy_it_is_and_a_cpu_does_not():
+    assert "  567 trained/s  GPU 0%  1:32 left" in line(step(3, gpu_use=0))
+    for use, said in ((97, True), (None, False)):
+        live, out, _ = rendered(80, 24)
+        with live:
+            live.event(step(1, gpu_use=use))
+        assert ("GPU 97%" in out.getvalue()) is said
+        assert ("GPU" in out.getvalue()) is said
 
 
 @pytest.mark.parametrize("kind", [k for k in events.KINDS.values() if k not in APART])

@@ -89,6 +89,7 @@ class Step(Event):
     """One optimizer step. ``tokens`` and ``trained_tokens`` are cumulative over the whole run.
 
     ``mfu`` is the rate as a share of the most that the cards can do; ``None`` where that is unknown.
+    ``gpu_use``: percent of the last moments in which the busiest card worked; ``None`` without one.
     """
 
     type: Literal["step"] = "step"
@@ -105,6 +106,7 @@ class Step(Event):
     seconds_left: float
     memory_bytes: int
     mfu: float | None = None
+    gpu_use: int | None = None
 
 
 class Eval(Event):
