@@ -64,9 +64,9 @@ class Sshd:
     def accept(self, public: str) -> None:
         (self.folder / "authorized_keys").write_text(public + "\n")
 
-    def start(self, host_key: str = "host") -> None:
+    def start(self, host_key: str = "host", *, more: str = "") -> None:
         config = self.folder / "sshd_config"
-        config.write_text(CONFIG.format(folder=self.folder, host_key=host_key))
+        config.write_text(CONFIG.format(folder=self.folder, host_key=host_key) + more)
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(exist_ok=True)
         assert SSHD is not None

@@ -11,6 +11,8 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
+from trainer.contract.private import keep_private
+
 SHOWN_FAULTS = 20
 
 
@@ -193,6 +195,7 @@ def run_main(inner: Callable[[Sequence[str] | None], int], argv: Sequence[str] |
 
     ``SystemExit`` (argparse) passes through. ``SFT_TRACEBACK=1`` shows where any failure came from.
     """
+    keep_private()
     try:
         code = inner(argv)
         sys.stdout.flush()
