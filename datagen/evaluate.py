@@ -18,6 +18,7 @@ from datagen.episode import Episode
 from datagen.generate import CONCURRENCY, attempt_all
 from datagen.outcome import MODEL, PROBES, outcome
 from datagen.results import FOLDER, write_whole
+from datagen.token_meter import TokenMeter
 from trainer.contract import episodes as border
 from trainer.contract.errors import BadData
 
@@ -53,12 +54,16 @@ class Contender:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """`seeds` tries at each question, the first with `seed`; `minutes` for everything together."""
+    """`seeds` tries at each question, the first with `seed`; `minutes` for everything together.
+
+    `tokens` read and written: for everything together too, and for what was answered before.
+    """
 
     seed: int = 0
     seeds: int = 1
     turns: int | None = None
     minutes: float | None = None
+    tokens: int | None = None
 
 
 def tasks_of(episodes: Sequence[Episode], path: Path) -> list[Task]:
@@ -123,7 +128,8 @@ def evaluate(
     (`floor-LABEL.jsonl`), and questions.jsonl; an interrupted evaluation takes those up again.
     `probes` are the same questions made harder, by the names of `outcome.PROBES`; not asked of the
     ceiling. `watch` is entered with a label and the number of answers, and yields what is told of
-    each. Raises BadData where the minutes were too few for one question, and what models raise.
+    each. Raises BadData where the minutes were too few for one question, BudgetSpent where the tokens
+    were too few for all of them, and what models raise.
     """
     folder = (output / FOLDER).resolve()
     columns = [(one.label, one, tasks) for one in contenders]
@@ -133,10 +139,12 @@ def evaluate(
     columns = [column for column in columns if column[2]]
     end = None if limits.minutes is None else time.monotonic() + 60 * limits.minutes
     answers: dict[str, list[Episode]] = {}
+    meter = TokenMeter(limits.tokens)
     for left, (label, contender, asked) in zip(range(len(columns), 0, -1), columns, strict=True):
         now = time.monotonic()
         until = None if end is None else now + (end - now) / left
-        answers[label] = _ask(label, contender, asked, folder, limits, until, watch)
+        answers[label] = _ask(label, contender, asked, folder, limits, until, watch, meter)
+        meter.refuse(label, missing=len(asked) * limits.seeds - len(answers[label]))
     if not all(answers[one.label] for one in contenders):
         raise BadData(
             f"{limits.minutes:g} minutes were too few for one question of each model",
@@ -159,8 +167,21 @@ def _ask(
     limits: Limits,
     until: float | None,
     watch: Watch,
+    meter: TokenMeter,
 ) -> list[Episode]:
+    def may_begin() -> bool:
+        return not meter.empty and (until is None or time.monotonic() < until)
+
     with watch(label, len(tasks) * limits.seeds) as told:
+
+        def done(episode: Episode) -> None:
+            meter.add(episode)
+            told(episode)
+
+        def found(episode: Episode) -> None:
+            meter.add(episode)
+            told.found(episode)
+
         return attempt_all(
             [_seen_from(folder, task) for task in tasks],
             contender.model,
@@ -168,10 +189,10 @@ def _ask(
             seeds=limits.seeds,
             how=How(seed=limits.seed, turns=limits.turns, sampling=contender.sampling),
             journal=folder / f"{label}.jsonl",
-            done=told,
-            found=told.found,
+            done=done,
+            found=found,
             concurrency=contender.concurrency,
-            until=until,
+            may_begin=may_begin,
             connected=contender.connected,
         )
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, nullcontext
@@ -140,13 +139,13 @@ def attempt_all(
     concurrency: int = CONCURRENCY,
     how: How | None = None,
     seeds: int = 1,
-    until: float | None = None,
+    may_begin: Callable[[], bool] = lambda: True,
     connected: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
 ) -> list[Episode]:
     """One judged attempt for each task and each of `seeds` seeds, in that order.
 
     `done` hears of each episode as it ends; `found`, else `done` too, of those in the journal, first.
-    After `until`, by the monotonic clock, none is begun any more, and those not asked are missing in
+    Once `may_begin` says no, none is begun any more, and those not asked are missing in
     what is returned. An episode that breaks is a failure on record; many that do raise what broke them.
     `connected` holds what the model needs. Raises TeacherUnavailable where a task got no reply.
     """
@@ -163,7 +162,7 @@ def attempt_all(
     ordered = sorted(tasks, key=lambda task: by_tables[tables_of(task)])
 
     def in_time() -> Iterator[Task]:
-        return takewhile(lambda _: until is None or time.monotonic() < until, ordered)
+        return takewhile(lambda _: may_begin(), ordered)
 
     async def ask() -> int:
         async with connected():

@@ -90,6 +90,12 @@ def add(verbs: Verbs) -> None:
     verb.add_argument(
         "--max-minutes", type=float, metavar="M", help="begin no question after M minutes"
     )
+    verb.add_argument(
+        "--max-total-tokens",
+        type=whole_count,
+        metavar="N",
+        help="begin no question after N tokens were read and written, in all calls together",
+    )
     verb.add_argument("--overwrite", action="store_true", help="ask again what was asked before")
     verb.add_argument("--json", action="store_true", help="print JSON")
     add_flags(verb, only=API)
@@ -121,7 +127,13 @@ def _evaluated(
     from datagen.results import FOLDER
     from datagen.watching import Watching, emitter
 
-    limits = Limits(seed=args.seed, seeds=args.seeds, turns=args.turns, minutes=args.max_minutes)
+    limits = Limits(
+        seed=args.seed,
+        seeds=args.seeds,
+        turns=args.turns,
+        minutes=args.max_minutes,
+        tokens=args.max_total_tokens,
+    )
     watching = Watching()
     before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:

@@ -1,6 +1,7 @@
 import hashlib
 import json
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from datagen.outcome import outcome
 from datagen.probes import emptied
 from datagen.questions.teach import scripted_teacher
 from datagen.results import is_finished, read_all
-from trainer.contract.errors import BadData
+from trainer.contract.errors import BadData, BudgetSpent
 
 
 class Unwatched:
@@ -139,6 +140,59 @@ def test_minutes_end_it_and_the_same_command_goes_on(tasks: list[Task], tmp_path
     whole = evaluate(tasks, two(knowing, knowing), output=tmp_path, watch=unwatched)
     assert (whole["n"], whole["finished"]) == (len(tasks), True)
     assert is_finished(tmp_path / "comparison.json")
+
+
+class Counting:
+    """Has read 60 tokens and written 40 with each reply; knows how many it gave."""
+
+    def __init__(self, model):
+        self.model, self.name, self.replies = model, model.name, 0
+
+    async def reply(self, messages, *, session):
+        self.replies += 1
+        said = await self.model.reply(messages, session=session)
+        return replace(said, prompt_tokens=60, completion_tokens=40)
+
+
+def test_tokens_end_it_and_a_higher_limit_goes_on(tasks: list[Task], tmp_path: Path):
+    knowing = Counting(scripted_teacher(tasks, seed=0))
+    models = [replace(one, concurrency=1) for one in two(knowing, knowing)]
+
+    def asked(most: int) -> tuple[list[int], str]:
+        with pytest.raises(BudgetSpent) as refused:
+            evaluate(
+                tasks, models, output=tmp_path, watch=unwatched, limits=Limits(tokens=most)
+            )  # fmt: skip
+        assert "--max-total-tokens" in refused.value.hint
+        assert not (tmp_path / "comparison.json").exists()
+        assert knowing.replies * 100 - most in range(300)  # the question under way has ended
+        files = [tmp_path / "evaluation" / f"{label}.jsonl" for label in ("base", "adapter")]
+        return [len(read_episodes(file)) for file in files if file.exists()], refused.value.cause
+
+    first, cause = asked(300)
+    assert first[0] in range(1, 4)
+    assert first[1:] == []
+    assert cause.startswith(f"base: {len(tasks) - first[0]} questions were not asked: ")
+    enough = len(tasks) * 150  # for the base and a part of the adapter
+    assert asked(enough)[0][0] == len(tasks)
+    spent = knowing.replies * 100
+    found = evaluate(
+        tasks, models, output=tmp_path, watch=unwatched, limits=Limits(tokens=10**6)
+    )  # fmt: skip
+    assert found["finished"]
+    replies = sum(
+        len(episode.traces[-1].turns)
+        for label in ("base", "adapter")
+        for episode in read_episodes(tmp_path / "evaluation" / f"{label}.jsonl")
+    )
+    assert knowing.replies == replies  # nothing was asked twice
+    assert spent < replies * 100
+    # What was spent on everything is enough for everything.
+    (tmp_path / "comparison.json").unlink()
+    evaluate(
+        tasks, models, output=tmp_path, watch=unwatched, limits=Limits(tokens=replies * 100)
+    )  # fmt: skip
+    assert knowing.replies == replies
 
 
 def test_turns_are_limited_and_several_seeds_are_all_asked(tasks: list[Task], tmp_path: Path):

@@ -150,6 +150,19 @@ def test_a_model_behind_an_api_is_paid_once(episodes: Path, fake, capsys, tmp_pa
     assert fake.asked == 2 * asked  # what was paid for is in the ledger
 
 
+def test_the_limit_on_tokens_is_a_budget(episodes: Path, fake, capsys, tmp_path: Path):
+    model = next(iter(fake.models))
+    common = ["--model", model, "--episodes", episodes, "--out", tmp_path / "out"]
+    common += ["--base-url", fake.url, "--max-cost", 1, "--tokens", 500, "--concurrency", 1]
+    code, said = refused(capsys, *common, "--max-total-tokens", 1)
+    assert code == 15
+    assert "model: 12 questions were not asked" in said
+    assert "a higher --max-total-tokens" in said
+    asked = fake.asked
+    assert evaluated(capsys, *common, "--max-total-tokens", 10**6)["finished"]
+    assert fake.asked == asked * 13
+
+
 def test_the_ceiling_beside_base_and_adapter(run, episodes, fake, capsys):
     model = next(iter(fake.models))
     found = evaluated(

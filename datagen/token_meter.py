@@ -1,0 +1,34 @@
+"""The limit on the tokens of an evaluation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from trainer.contract.errors import BudgetSpent
+
+if TYPE_CHECKING:
+    from datagen.episode import Episode
+
+
+@dataclass
+class TokenMeter:
+    """Tokens that were read and written; `most` None: as many as are needed."""
+
+    most: int | None
+    spent: int = 0
+
+    @property
+    def empty(self) -> bool:
+        return self.most is not None and self.spent >= self.most
+
+    def add(self, episode: Episode) -> None:
+        self.spent += sum(t.prompt_tokens + t.completion_tokens for t in episode.traces)
+
+    def refuse(self, label: str, *, missing: int) -> None:
+        """Raise BudgetSpent where that is why answers are missing."""
+        if self.empty and missing:
+            raise BudgetSpent(
+                f"{label}: {missing} questions were not asked: {self.spent:,} tokens of {self.most:,} are spent",
+                "run the same command with a higher --max-total-tokens: what was answered is kept",
+            )
