@@ -40,7 +40,7 @@ def _main(argv: Sequence[str] | None) -> int:
     parser = Parser(
         prog="launch",
         description="Train a LoRA adapter of your own, and see what it is worth.",
-        epilog="launch VERB --help tells more. Exit codes are listed in the README.",
+        epilog="launch VERB --help tells more. Exit codes are listed in docs/reference.md.",
         allow_abbrev=False,
     )
     verbs = parser.add_subparsers(metavar="VERB", required=True)

@@ -1,63 +1,82 @@
-"""What the README says is what the code says."""
+"""What README and docs say is what the code says."""
 
 import argparse
 import re
+from collections import Counter
 from importlib import import_module
 from pathlib import Path
 
+import pytest
+
 from datagen.cli import _parser
-from launcher import errors as launcher_errors
 from launcher.cli import VERBS
-from trainer.contract import errors
-from trainer.contract.job import RECIPES, options_table
+from tests.reference import FILE, reference
+from trainer.__main__ import _add_job
 
-README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
-BLOCKS = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
-COMMANDS = [line.split("#")[0].split() for block in BLOCKS for line in block.splitlines() if line]
+ROOT = Path(__file__).parent.parent
+FOLDERS = ("datagen", "docker", "docs", "launcher", "tests", "trainer")
+PAGES = [*ROOT.glob("*.md"), *sorted(p for name in FOLDERS for p in (ROOT / name).rglob("*.md"))]
+TOLD = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 
 
-def exit_table() -> str:
-    codes = errors.EXIT_CODES | launcher_errors.EXIT_CODES
-    kinds = {
-        kind.__name__: (kind.__doc__ or "").split("\n")[0].split("; ``")[0]
-        for module in (errors, launcher_errors)
-        for kind in vars(module).values()
-        if isinstance(kind, type) and kind.__name__ in codes
-    }
-    lines = ["| code | when |", "| --- | --- |"]
-    lines += [
-        f"| {code} | {kinds[name]} |" for name, code in sorted(codes.items(), key=lambda c: c[1])
+def commands() -> list[tuple[str, list[str]]]:
+    """(page, words) of every line of every block of shell."""
+    return [
+        (path.name, line.split("#")[0].split())
+        for path in TOLD
+        for block in re.findall(r"```bash\n(.*?)```", path.read_text("utf-8"), re.DOTALL)
+        for line in block.splitlines()
+        if line
     ]
-    return "\n".join(lines) + "\n"
 
 
-def test_tables_of_options_and_exit_codes():
-    assert options_table() in README
-    assert exit_table() in README
+def anchors(page: Path) -> set[str]:
+    """As GitHub makes them of the headings."""
+    text = FENCED.sub("", page.read_text("utf-8"))
+    seen: Counter[str] = Counter()
+    found = set()
+    for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE):
+        kept = "".join(c for c in heading.lower() if c.isalnum() or c in " -_")
+        name = kept.replace(" ", "-")
+        found.add(f"{name}-{seen[name]}" if seen[name] else name)
+        seen[name] += 1
+    return found
 
 
-def test_recipes_are_those_shipped():
-    named = re.search(r"Recipes for `--recipe`: (.*?)\.\s+A recipe", README, re.DOTALL)
-    assert named
-    assert set(re.findall(r"`([^`]+)`", named[1])) == {path.stem for path in RECIPES.glob("*.toml")}
+def test_the_reference_is_what_the_code_says():
+    assert FILE.read_text("utf-8") == reference(), "write it anew: python -m tests.reference"
 
 
-def test_every_command_is_one_that_exists():
-    for words in COMMANDS:
-        match words:
-            case ["make", *_] | ["python", "-m", "trainer", *_] | ["export" | "echo", *_]:
-                pass
-            case ["launch", verb, *rest]:
-                parser = argparse.ArgumentParser()
-                assert verb in VERBS
-                import_module(f"launcher.verbs.{verb}").add_flags(parser)
-                parser.parse_args(rest)
-            case ["docker", "compose", "down"]:
-                pass
-            case ["docker", "compose", "run", "--rm", "evaluate", *rest]:
-                _parser().parse_args(["evaluate", *rest])
-            case ["docker", "compose", "run", "--rm", "datagen", *rest] | ["datagen", *rest]:
-                csvs = [word.replace("*", "x") for word in rest]
-                _parser().parse_args(csvs)
-            case _:
-                raise AssertionError(words)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", FENCED.sub("", page.read_text("utf-8"))):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        there = (page.parent / path).resolve() if path else page
+        assert there.exists(), target
+        assert not anchor or anchor in anchors(there), target
+
+
+@pytest.mark.parametrize(("page", "words"), commands())
+def test_every_command_is_one_that_exists(page, words):
+    csvs = [word.replace("*", "x") for word in words]
+    match csvs:
+        case ["make", *_] | ["export" | "echo", *_] | ["docker", "compose", "down"]:
+            pass
+        case ["python", "-m", "trainer", *rest]:
+            parser = argparse.ArgumentParser()
+            _add_job(parser)
+            parser.parse_args(rest)
+        case ["launch", verb, *rest]:
+            assert VERBS[verb]
+            parser = argparse.ArgumentParser()
+            import_module(f"launcher.verbs.{verb}").add_flags(parser)
+            parser.parse_args(rest)
+        case ["docker", "compose", "run", "--rm", "evaluate", *rest]:
+            _parser().parse_args(["evaluate", *rest])
+        case ["docker", "compose", "run", "--rm", "datagen", *rest] | ["datagen", *rest]:
+            _parser().parse_args(rest)
+        case _:
+            raise AssertionError(words)

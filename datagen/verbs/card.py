@@ -14,7 +14,7 @@ def add(verbs: Verbs) -> None:
     verb = verbs.add_parser(
         "card", help="dataset card and quality page: provenance, yields, costs, licences"
     )
-    verb.add_argument("episodes", type=Path, metavar="EPISODES")
+    verb.add_argument("episodes", type=Path, metavar="EPISODES", help="their .jsonl file")
     verb.add_argument(
         "--out", type=Path, required=True, help="folder for README.md and quality.html"
     )

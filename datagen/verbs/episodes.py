@@ -25,7 +25,7 @@ def add(verbs: Verbs) -> None:
     verb = verbs.add_parser(
         "episodes", help="ask questions about CSV files and keep the verified answers"
     )
-    verb.add_argument("csv", type=Path, nargs="*", metavar="CSV")
+    verb.add_argument("csv", type=Path, nargs="*", metavar="CSV", help="CSV files")
     verb.add_argument("--out", type=Path, required=True, help="folder to write episodes.jsonl to")
     verb.add_argument(
         "--questions", type=Path, metavar="FILE", help="ask these, of datagen questions"
@@ -48,7 +48,12 @@ def add(verbs: Verbs) -> None:
         "--per-table", type=whole_count, default=40, metavar="N", help="questions a table (40)"
     )
     verb.add_argument("--reword", action="store_true", help="have the model word the programs")
-    verb.add_argument("--prompt", choices=["brief", "full"], default="full")
+    verb.add_argument(
+        "--prompt",
+        choices=["brief", "full"],
+        default="full",
+        help="what the model is told; brief is for the bundled tiny model (full)",
+    )
     verb.add_argument(
         "--attempts",
         type=whole_count,
@@ -76,7 +81,7 @@ def add(verbs: Verbs) -> None:
         metavar="SHARE",
         help="verified episodes that --audit-model, if given, solves again (0.05)",
     )
-    verb.add_argument("--seed", type=int, default=0)
+    verb.add_argument("--seed", type=int, default=0, help="of everything drawn (0)")
     verb.add_argument("--json", action="store_true", help="print the counts as JSON")
     add_teacher_flags(verb)
     add_reading_flags(verb)

@@ -23,7 +23,7 @@ def add(verbs: Verbs) -> None:
     verb = verbs.add_parser(
         "export", help="write verified episodes as training rows (OpenAI chat JSONL)"
     )
-    verb.add_argument("episodes", type=Path, metavar="EPISODES")
+    verb.add_argument("episodes", type=Path, metavar="EPISODES", help="their .jsonl file")
     verb.add_argument("--out", type=Path, required=True, help="JSONL file to write")
     for name, meaning in LIMITS.items():
         verb.add_argument(

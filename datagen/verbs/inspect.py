@@ -14,7 +14,7 @@ def add(verbs: Verbs) -> None:
     verb = verbs.add_parser(
         "inspect", help="list episodes, or show one: messages, code, output, verdict"
     )
-    verb.add_argument("episodes", type=Path, metavar="EPISODES")
+    verb.add_argument("episodes", type=Path, metavar="EPISODES", help="their .jsonl file")
     verb.add_argument(
         "id",
         metavar="ID",

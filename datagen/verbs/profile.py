@@ -24,7 +24,7 @@ def add(verbs: Verbs) -> None:
     verb = verbs.add_parser(
         "profile", help="what is in CSV files, and how they are read: kinds, ranges, missing values"
     )
-    verb.add_argument("csv", type=Path, nargs="+", metavar="CSV")
+    verb.add_argument("csv", type=Path, nargs="+", metavar="CSV", help="CSV files")
     verb.add_argument("--json", action="store_true", help="print JSON, a line for each file")
     add_reading_flags(verb)
     verb.set_defaults(run=run)

@@ -23,9 +23,14 @@ def add(verbs: Verbs) -> None:
     verb = verbs.add_parser(
         "questions", help="ask questions with known answers about CSV files; no model is called"
     )
-    verb.add_argument("csv", type=Path, nargs="+", metavar="CSV")
+    verb.add_argument("csv", type=Path, nargs="+", metavar="CSV", help="CSV files")
     verb.add_argument("--out", type=Path, required=True, metavar="FILE", help="JSONL to write")
-    verb.add_argument("--source", choices=["template", "procedural", "all"], default="all")
+    verb.add_argument(
+        "--source",
+        choices=["template", "procedural", "all"],
+        default="all",
+        help="where questions come from: templates, programs of typed operators, or both (all)",
+    )
     verb.add_argument(
         "--families",
         type=family_set,
@@ -37,7 +42,7 @@ def add(verbs: Verbs) -> None:
     verb.add_argument(
         "--per-table", type=whole_count, default=40, metavar="N", help="questions a table (40)"
     )
-    verb.add_argument("--seed", type=int, default=0)
+    verb.add_argument("--seed", type=int, default=0, help="of everything drawn (0)")
     verb.add_argument("--json", action="store_true", help="print the counts as JSON")
     add_reading_flags(verb)
     verb.set_defaults(run=run)

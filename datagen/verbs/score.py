@@ -19,7 +19,7 @@ def add(verbs: Verbs) -> None:
     verb = verbs.add_parser(
         "score", help="judge saved episodes again, with no model call, and say what changed"
     )
-    verb.add_argument("episodes", type=Path, metavar="EPISODES")
+    verb.add_argument("episodes", type=Path, metavar="EPISODES", help="their .jsonl file")
     verb.add_argument("--out", type=Path, metavar="FILE", help="write them with the new verdicts")
     verb.add_argument(
         "--rule",

@@ -14,7 +14,7 @@ def add(verbs: Verbs) -> None:
     verb = verbs.add_parser(
         "split", help="split episodes by table, then by question family; no near-duplicate across"
     )
-    verb.add_argument("episodes", type=Path, metavar="EPISODES")
+    verb.add_argument("episodes", type=Path, metavar="EPISODES", help="their .jsonl file")
     verb.add_argument(
         "--test-share", type=float, default=0.25, help="share of the tables to hold out (0.25)"
     )
@@ -32,7 +32,7 @@ def add(verbs: Verbs) -> None:
         metavar="SHARE",
         help="also hold out this share of the question families, to families.jsonl (0)",
     )
-    verb.add_argument("--seed", type=int, default=0)
+    verb.add_argument("--seed", type=int, default=0, help="of everything drawn (0)")
     verb.set_defaults(run=run)
 
 

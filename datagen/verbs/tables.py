@@ -21,7 +21,7 @@ def add(verbs: Verbs) -> None:
     verb.add_argument(
         "--invent", type=int, default=0, metavar="N", help="also invent N tables (at most 24)"
     )
-    verb.add_argument("--seed", type=int, default=0)
+    verb.add_argument("--seed", type=int, default=0, help="of everything drawn (0)")
     verb.set_defaults(run=run)
 
 

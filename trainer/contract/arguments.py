@@ -11,7 +11,8 @@ import difflib
 import re
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any, NoReturn
+from types import NoneType
+from typing import Any, Literal, NoReturn, get_args, get_origin
 
 from trainer.contract.errors import Usage
 
@@ -53,6 +54,25 @@ class Parser(argparse.ArgumentParser):
     def _hint(self, wrong: str, names: Iterable[str]) -> str:
         near = difflib.get_close_matches(wrong, list(names), n=1)
         return f"did you mean {near[0]}?" if near else f"see: {self.prog} --help"
+
+
+def allowed(kind: Any) -> tuple[str, ...]:
+    """The words that a field of type ``kind`` takes: a Literal's, or yes and no; none for other types.
+
+    ``Literal[...] | None`` counts as the Literal.
+    """
+    if get_origin(kind) is Literal:
+        return tuple(str(word) for word in get_args(kind))
+    if kind is bool:
+        return ("yes", "no")
+    parts = [part for part in get_args(kind) if part is not NoneType]
+    return allowed(parts[0]) if len(parts) == 1 and len(get_args(kind)) == 2 else ()
+
+
+def shown(kind: Any, name: str) -> str:
+    """What stands for the value of a flag in its help: the words it takes, else ``name``."""
+    words = allowed(kind)
+    return "{" + ",".join(words) + "}" if words else name.upper()
 
 
 def _listed(action: argparse.Action) -> list[Any]:

@@ -16,6 +16,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
+from trainer.contract.arguments import allowed, shown
 from trainer.contract.errors import BadJob, NotFound
 
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
@@ -204,10 +205,12 @@ class Job(_Options):
         except ValidationError as error:
             faults = [_explain(detail) for detail in error.errors()]
             if len(faults) == 1:
-                raise BadJob(f"{source}: {faults[0]}", "see the options in the README") from None
+                raise BadJob(
+                    f"{source}: {faults[0]}", "docs/reference.md lists the options"
+                ) from None
             raise BadJob(
                 f"{source}: {len(faults)} options are wrong",
-                "see the options in the README",
+                "docs/reference.md lists the options",
                 faults=faults,
             ) from None
 
@@ -327,6 +330,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     for name, field in options():
         if not (flag := _flag_of(field)):
             continue
+        default = _default(field)
         if field.annotation is bool:
             parser.add_argument(
                 flag,
@@ -340,8 +344,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
                 flag,
                 dest=name,
                 default=argparse.SUPPRESS,
-                metavar=flag.rsplit("-", 1)[-1].upper(),
-                help=f"{field.description} (default: {_default(field)})",
+                metavar=shown(field.annotation, flag.rsplit("-", 1)[-1]),
+                help=f"{field.description}"
+                + (f" (default: {default})" if default is not None else ""),
             )
 
 
@@ -360,10 +365,12 @@ def options_table() -> str:
     for name, field in options():
         flag = f"`{_flag_of(field)}`" if _flag_of(field) else ""
         default = _default(field)
-        shown = "" if default is None else f"`{default}`"
-        lines.append(f"| `{name}` | {flag} | {shown} | {_meaning(field)} |")
+        preset = "" if default is None else f"`{default}`"
+        lines.append(f"| `{name}` | {flag} | {preset} | {_meaning(field)} |")
     return "\n".join(lines) + "\n"
 
 
 def _meaning(field: FieldInfo) -> str:
-    return str(field.description).replace("|", "\\|")
+    words = () if field.annotation is bool else allowed(field.annotation)
+    of = f" ({', '.join(f'`{word}`' for word in words)})" if words else ""
+    return f"{field.description}{of}".replace("|", "\\|")

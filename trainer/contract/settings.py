@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from trainer.contract.arguments import shown
 from trainer.contract.errors import BadJob
 
 FILE = "launch.toml"
@@ -54,13 +55,13 @@ class Declared(Generic[S]):
             if only and name not in only:
                 continue
             field = self.kind.model_fields[name]
-            shown = "" if field.default in (None, "") else f" (default: {field.default})"
+            default = "" if field.default in (None, "") else f" (default: {field.default})"
             group.add_argument(
                 flag,
                 dest=f"setting_{name}",
                 default=argparse.SUPPRESS,
-                metavar=name.rsplit("_", 1)[-1].upper(),
-                help=f"{field.description}{shown}".replace("%", "%%"),
+                metavar=shown(field.annotation, name.rsplit("_", 1)[-1]),
+                help=f"{field.description}{default}".replace("%", "%%"),
             )
 
     def given(self, options: argparse.Namespace) -> dict[str, Any]:

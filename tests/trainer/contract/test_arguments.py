@@ -1,6 +1,8 @@
+from typing import Literal
+
 import pytest
 
-from trainer.contract.arguments import Parser
+from trainer.contract.arguments import Parser, allowed, shown
 from trainer.contract.errors import Usage
 
 
@@ -43,3 +45,20 @@ def test_what_is_wrong_is_named_with_the_nearest(given, cause, hint):
 def test_what_is_right_is_parsed():
     assert parser().parse_args(["train", "--batch-size", "3"]).batch_size == 3
     assert parser().parse_args(["hidden", "--x", "1"]).x == "1"
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (Literal["stop", "delete"], ("stop", "delete")),
+        (Literal["low", "high"] | None, ("low", "high")),
+        (bool, ("yes", "no")),
+        (bool | None, ("yes", "no")),
+        (str, ()),
+        (float | None, ()),
+        (dict[str, None], ()),
+    ],
+)
+def test_the_words_that_a_field_takes(kind, words):
+    assert allowed(kind) == words
+    assert shown(kind, "deadline") == ("{" + ",".join(words) + "}" if words else "DEADLINE")
