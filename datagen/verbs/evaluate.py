@@ -72,7 +72,7 @@ def add(verbs: Verbs) -> None:
     verb.add_argument(
         "--limit", type=whole_count, metavar="N", help="ask only N, drawn by the seed"
     )
-    verb.add_argument("--seed", type=int, default=0)
+    verb.add_argument("--seed", type=int, default=0, help="of everything drawn (0)")
     verb.add_argument(
         "--seeds",
         type=whole_count,
