@@ -19,6 +19,12 @@ def test_no_two_passes_could_be_one(lengths):
     assert len(sums) == 1 or sums[0] + sums[1] > 50
 
 
+def test_long_rows_come_first_so_that_short_ones_fill_what_they_leave():
+    assert first_fit([4, 4, 6, 6], 10) == [[2, 0], [3, 1]]
+    assert first_fit([3, 7, 20], 10) == [[2], [1, 0]]
+    assert share([1, 1, 2, 2, 4], 2) == [[0, 4], [1, 2, 3]]
+
+
 @given(lengths=st.lists(st.integers(1, 50), max_size=40), processes=st.integers(1, 9))
 def test_rows_are_divided_evenly_and_in_order(lengths, processes):
     shares = share(lengths, processes)

@@ -155,15 +155,18 @@ class PodSettings(BaseModel):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            faults = [
-                f"{PREFIX}{'_'.join(str(part) for part in detail['loc']).upper()}: {detail['msg']}"
-                for detail in error.errors()
-            ]
+            faults = [f"{_variable(detail['loc'])}: {detail['msg']}" for detail in error.errors()]
             raise BadJob(
                 "the pod's environment is not what the launcher sends",
                 "start pods with the launcher of the image's version",
                 faults=faults,
             ) from None
+
+
+def _variable(place: tuple[int | str, ...]) -> str:
+    """The variable that a field is read from, as ``limits``, ``load``: ``SFT_LIMIT_LOAD``."""
+    words = ["limit" if word == "limits" else str(word) for word in place]
+    return f"{PREFIX}{'_'.join(words).upper()}"
 
 
 def _given(model: type[BaseModel], env: Mapping[str, str], prefix: str) -> dict[str, object]:

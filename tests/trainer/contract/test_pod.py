@@ -1,4 +1,5 @@
 import pytest
+from pydantic import ValidationError
 
 from trainer.contract import pod
 from trainer.contract.errors import BadJob
@@ -26,7 +27,43 @@ def test_what_is_not_in_the_environment_has_its_default():
         {"SFT_RUN_ID": "a", "SFT_FINISH_BY": "10", "SFT_GONE_BY": "20", "SFT_LIMIT_LOAD": "5"}
     )
     assert (found.upload_seconds, found.grace_seconds, found.on_deadline) == (900, 900, "stop")
-    assert found.limits == pod.Limits(download=1800, load=5, no_step=900, idle_gpu=900)
+    assert found.limits.model_dump() == {
+        "download": 1800,
+        "load": 5,
+        "no_step": 900,
+        "idle_gpu": 900,
+        "evaluate": 3600,
+    }
+    assert found.limits.model_copy(update={"load": 900}) == pod.Limits()
+
+
+@pytest.mark.parametrize(
+    ("name", "least"),
+    [
+        ("SFT_FINISH_BY", 0.5),
+        ("SFT_GONE_BY", 0.5),
+        ("SFT_UPLOAD_SECONDS", 1),
+        ("SFT_GRACE_SECONDS", 0),
+        ("SFT_LIMIT_DOWNLOAD", 1),
+        ("SFT_LIMIT_LOAD", 1),
+        ("SFT_LIMIT_NO_STEP", 1),
+        ("SFT_LIMIT_IDLE_GPU", 1),
+        ("SFT_LIMIT_EVALUATE", 1),
+    ],
+)
+def test_a_time_that_is_none_is_refused(name, least):
+    env = SETTINGS.to_env()
+    assert pod.PodSettings.from_env(env | {name: str(least)}).to_env()[name] == str(least)
+    with pytest.raises(BadJob) as caught:
+        pod.PodSettings.from_env(env | {name: str(-0.5 if least == 0.5 else least - 1)})
+    assert [fault.partition(":")[0] for fault in caught.value.faults] == [name]
+
+
+def test_what_a_pod_was_told_does_not_change():
+    with pytest.raises(ValidationError):
+        SETTINGS.gone_by = 2e9  # type: ignore[misc]
+    with pytest.raises(ValidationError):
+        SETTINGS.limits.load = 10**6  # type: ignore[misc]
 
 
 def test_a_wrong_environment_names_each_variable():
@@ -37,7 +74,7 @@ def test_a_wrong_environment_names_each_variable():
     assert {fault.partition(":")[0] for fault in caught.value.faults} == {
         "SFT_GONE_BY",
         "SFT_FINISH_BY",
-        "SFT_LIMITS_LOAD",
+        "SFT_LIMIT_LOAD",
     }
 
 
@@ -59,6 +96,7 @@ def test_host_key_there_and_back():
     [
         "",
         "sft-launch host-key run=sft-2 boot=3 ssh-ed25519 AAAA",
+        "sft-launch host-key run=sft-0 boot=3 ssh-ed25519 AAAA",
         "sft-launch host-key run=sft-11 boot=3 ssh-ed25519 AAAA",
         "sft-launch host-key run=sft-1 boot=x ssh-ed25519 AAAA",
         "sft-launch host-key run=sft-1 boot=3 ssh-rsa AAAA",
@@ -74,6 +112,15 @@ def test_names_of_uploads():
     assert pod.uploaded_sha256(pod.upload_name(digest)) == digest
     for other in ("data.jsonl", "inbox/data", f"../inbox/{digest}", f"inbox/x/{digest}", digest):
         assert pod.uploaded_sha256(other) is None
+
+
+def test_names_of_uploaded_models():
+    digest = "0" * 63 + "a"
+    for path in ("/home/me/model", "/a:b"):
+        assert pod.uploaded_model(pod.model_name(digest, path)) == (digest, path)
+    upload = pod.upload_name(digest)
+    for other in (upload, f"{upload}:", f"{upload}:model", "/model", "Qwen/Qwen:/model", ":/model"):
+        assert pod.uploaded_model(other) is None
 
 
 def test_paths():
