@@ -8,39 +8,78 @@ from typing import Any
 
 LETTERS = 4_000
 """Of one output: what is longer is cut in the report, with a mark."""
+ROOM = 64_000_000
+"""Letters of all outputs together: a page with more is slow to open, or does not open at all."""
+GIVES_WAY = ("both right", "both wrong", "won", "lost")
+"""Whose outputs are left out first where there is no room for all."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A question, and how each model fared; `outcome` is won, lost, both right or both wrong."""
+    """A question, and how each model fared; `outcome` is won, lost, both right or both wrong.
+
+    The `turns` of both sides are None where the page has no room for them.
+    """
 
     outcome: str
     facts: dict[str, Any]
 
+    @property
+    def letters(self) -> int:
+        """How much was said and heard in it."""
+        turns = (turn for side in ("base", "adapter") for turn in self.facts[side]["turns"])
+        return sum(len(turn["said"]) + len(turn["heard"]) for turn in turns)
 
-def read_pairs(folder: Path) -> list[Pair]:
-    """The questions that both models were asked; none where there are no transcripts."""
-    base = {_question(episode): episode for episode in _episodes(folder / "base.jsonl")}
-    return [
-        _pair(base[_question(episode)], episode)
-        for episode in _episodes(folder / "adapter.jsonl")
-        if _question(episode) in base
-    ]
+    def leave_out(self) -> int:
+        """Forget the turns; return how many letters that were."""
+        letters = self.letters
+        for side in ("base", "adapter"):
+            self.facts[side]["turns"] = None
+        return letters
 
 
-def _episodes(path: Path) -> Iterator[dict[str, Any]]:
-    """Whole lines only: an evaluation may be at work on the file."""
+def read_pairs(folder: Path, *, room: int = ROOM) -> list[Pair]:
+    """The questions that both models were asked; none where there are no transcripts.
+
+    No more than ``room`` letters of what was said is in memory, however many questions there are.
+    """
+    places = {_question(episode): at for at, episode in _episodes(folder / "base.jsonl")}
+    if not places:
+        return []
+    pairs: list[Pair] = []
+    whole: dict[str, list[Pair]] = {outcome: [] for outcome in GIVES_WAY}
+    letters = 0
+    with (folder / "base.jsonl").open("rb") as base:
+        for _, adapter in _episodes(folder / "adapter.jsonl"):
+            at = places.get(_question(adapter))
+            if at is None:
+                continue
+            base.seek(at)
+            pair = _pair(json.loads(base.readline()), adapter)
+            pairs.append(pair)
+            whole[pair.outcome].append(pair)
+            letters += pair.letters
+            while letters > room:
+                letters -= next(filter(None, whole.values())).pop().leave_out()
+    return pairs
+
+
+def _episodes(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Where each begins, in bytes. Whole lines only: an evaluation may be at work on the file."""
     try:
-        lines = path.read_bytes().splitlines()
+        file = path.open("rb")
     except OSError:
         return
-    for line in lines:
-        try:
-            found = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(found, dict) and found.get("traces") and "question" in found:
-            yield found
+    at = 0
+    with file:
+        for line in file:
+            start, at = at, at + len(line)
+            try:
+                found = json.loads(line)
+            except (ValueError, RecursionError):
+                continue
+            if isinstance(found, dict) and found.get("traces") and "question" in found:
+                yield start, found
 
 
 def _question(episode: dict[str, Any]) -> str:

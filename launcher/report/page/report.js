@@ -32,7 +32,8 @@ function side(name, tried) {
   const box = element("div");
   box.append(element("h4", `${name}: ${tried.right ? "right" : "wrong"}`, tried.right ? "right" : "wrong"));
   if (tried.why) box.append(element("p", tried.why, "about"));
-  for (const turn of tried.turns) {
+  if (tried.turns === null) box.append(element("p", "The page has no room for it: see evaluation/ in the run folder.", "about"));
+  for (const turn of tried.turns ?? []) {
     box.append(element("pre", turn.said));
     if (turn.submitted) box.append(element("p", `submitted ${JSON.stringify(turn.answer)}`));
     if (turn.heard) box.append(element("pre", turn.heard, "about"));

@@ -40,7 +40,12 @@ def make_run(folder: Path, *, questions: int = 4) -> Run:
         writer.emit(events.Warning(message=FORGED))
         writer.emit(events.Done(manifest="manifest.json"))
     entries = [
-        {"what": "created", "stage": "fact", "time": 0.5, "facts": {"id": "run-1"}},
+        {
+            "what": "created",
+            "stage": "fact",
+            "time": 0.5,
+            "facts": {"id": "run-1", "where": "here"},
+        },
         {"what": "quote", "stage": "fact", "time": 1.0, "facts": {"most": 2.0, "gpu": FORGED}},
     ]
     run.journal.write_text("".join(json.dumps({**entry, "v": 1}) + "\n" for entry in entries))
