@@ -105,6 +105,12 @@ class PushRefused(Fault):
     exit_code = 34
 
 
+class BrokenJournal(Fault):
+    """A run's journal is not as a launcher wrote it; the message names the line."""
+
+    exit_code = 35
+
+
 EXIT_CODES: dict[str, int] = {
     kind.__name__: kind.exit_code
     for kind in (
@@ -123,5 +129,6 @@ EXIT_CODES: dict[str, int] = {
         NoEngine,
         BuildFailed,
         PushRefused,
+        BrokenJournal,
     )
 }

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from launcher import journal, runs
-from launcher.errors import ApiUnavailable
+from launcher.errors import ApiUnavailable, BrokenJournal
 from launcher.rental.names import Rented, rented
 from launcher.rental.release import pods_of, release
 from launcher.runpod_api import BASE_URL_VARIABLE, Api
@@ -54,7 +54,8 @@ def watch(folder: Path, *, world: World, view: View) -> None:
     """Wait until the run has no pod, or until its deadline, and then let the pod go."""
     run = runs.at(folder)
     with world.api(world.variable(RUNPOD)) as api:
-        while (what := rented(journal.read(run.journal))) is not None and not what.released:
+        what: Rented | None = None
+        while (what := _rented(run, what)) is not None and not what.released:
             # A job is handed over only where the pod has proved that it acts by itself.
             due = what.gone_by + (LATE if what.handed_over else 0.0)
             if world.now() >= due:
@@ -67,15 +68,25 @@ def watch(folder: Path, *, world: World, view: View) -> None:
                 world.sleep(min(LOOK, max(1.0, due - world.now())))
 
 
+def _rented(run: Run, before: Rented | None) -> Rented | None:
+    """What the journal says; of a broken one what is left of it, or what it said ``before``."""
+    try:
+        return rented(journal.read(run.journal))
+    except BrokenJournal:
+        return rented(journal.salvage(run.journal)) or before
+
+
 def act(run: Run, what: Rented, api: Api, *, world: World, view: View) -> None:
     """Release a pod that holds nothing, or that is fetched; stop one that may hold a result.
 
     Never waits for the lock. Where deleting was chosen, a pod that has stopped by itself is kept all the
     same: it does so with a complete result.
     """
-    settings = Settings.model_validate(
-        runs.summary(run, journal.read(run.journal)).get("settings", {})
-    )
+    kept = runs.summary(run, journal.salvage(run.journal)).get("settings", {})
+    try:
+        settings = Settings.model_validate(kept)
+    except ValueError:
+        settings = Settings()
     unwanted = settings.on_deadline == "delete" and not _stopped(what, api)
     if what.fetched or what.up is None or unwanted:
         try:
@@ -84,10 +95,10 @@ def act(run: Run, what: Rented, api: Api, *, world: World, view: View) -> None:
                     run, Scene(world, view, settings), api, log, reason="deadline, by the guard"
                 )
             return
-        except Locked:
+        except (Locked, BrokenJournal) as fault:
             for pod_id in pods_of(what, api):
                 api.release(pod_id)
-            view.say("the journal is held: released without it")
+            view.say(f"released without the journal: {fault.cause}")
             return
     for pod_id in pods_of(what, api):
         pod = api.pod(pod_id)
@@ -95,7 +106,9 @@ def act(run: Run, what: Rented, api: Api, *, world: World, view: View) -> None:
             if api.stop(pod_id).status not in {"EXITED", "TERMINATED"}:
                 world.sleep(1.0)
                 if (now := api.pod(pod_id)) is not None and now.status == "RUNNING":
-                    raise ApiUnavailable(f"pod {pod_id} does not stop")
+                    raise ApiUnavailable(
+                        f"pod {pod_id} does not stop", "it bills on: end it in RunPod's console"
+                    )
             view.say(f"{time.ctime(world.now())}: stopped pod {pod_id}, past its deadline")
 
 

@@ -2,20 +2,59 @@
 
 Append-only, a JSON object a line, on disk before the call returns. A torn last line, which a crash
 may leave, is ignored by readers and cut by the next writer. Appending needs the run's lock.
+
+Nobody acts on a journal that cannot be read whole: a line that was lost may be the one that names a pod.
 """
 
 import json
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+from launcher.errors import BrokenJournal
 from launcher.world import World
 
 VERSION = 1
 Stage = Literal["intent", "done", "failed", "fact"]
+LATEST = 1e11  # unix seconds: what a calendar can still show
+RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+Kind = Literal[
+    "text", "text or null", "number", "whole number", "process id or null", "run id", "object"
+]
+# What is read back of an entry's facts: of which kind each is, and which must be there.
+FACTS: dict[str, Kind] = {
+    "cause": "text",
+    "data_sha256": "text or null",
+    "finish_by": "number",
+    "gone_by": "number",
+    "gpu": "text",
+    "id": "run id",
+    "image": "text",
+    "job": "object",
+    "model": "text",
+    "model_sha256": "text or null",
+    "most": "number",
+    "name": "text",
+    "offset": "whole number",
+    "pid": "process id or null",
+    "pod": "text or null",
+    "rate": "number",
+    "reason": "text",
+    "settings": "object",
+    "state": "text",
+    "where": "text",
+}
+NEEDED: dict[tuple[str, Stage], tuple[str, ...]] = {
+    ("created", "fact"): ("id", "where"),
+    ("rent", "intent"): ("name", "gpu", "rate", "finish_by", "gone_by"),
+    ("found", "fact"): ("pod",),
+    ("start", "intent"): ("offset",),
+    ("image", "done"): ("image",),
+}
 
 
 @dataclass(frozen=True)
@@ -57,10 +96,17 @@ class Journal:
     def _append(self, what: str, stage: Stage, facts: dict[str, Any]) -> None:
         entry = Entry(what, stage, round(self._world.now(), 3), facts)
         line = json.dumps(asdict(entry), ensure_ascii=False).encode() + b"\n"
-        with self._path.open("ab") as file:
-            file.write(line)
-            file.flush()
-            os.fsync(file.fileno())
+        size = self._path.stat().st_size if self._path.exists() else 0
+        try:
+            with self._path.open("ab") as file:
+                file.write(line)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            # A full disk takes a part of a line; the next one must not be written after it.
+            if self._path.exists():
+                os.truncate(self._path, size)
+            raise
         self.entries.append(entry)
 
 
@@ -71,21 +117,94 @@ def of_this_run(entries: Sequence[Entry]) -> Sequence[Entry]:
 
 
 def read(path: Path) -> list[Entry]:
-    """Return the whole lines; none when there is no journal. Lines that are no entries are skipped."""
+    """Return the whole lines; none when there is no journal.
+
+    Raises ``BrokenJournal`` naming the first line that is not as a launcher wrote it.
+    """
+    entries: list[Entry] = []
+    for number, found in enumerate(_lines(path), 1):
+        if isinstance(found, str):
+            raise BrokenJournal(
+                f"{path}:{number}: {found}",
+                "put the line back as it was; where that is lost, delete the whole line, and see with "
+                "launch reap that no pod of the run is left",
+            )
+        entries.append(found)
+    return entries
+
+
+def salvage(path: Path) -> list[Entry]:
+    """The entries of the lines that can be read, for whoever must act all the same."""
+    try:
+        return [found for found in _lines(path) if isinstance(found, Entry)]
+    except BrokenJournal:
+        return []
+
+
+def _lines(path: Path) -> Iterator[Entry | str]:
+    """The entry of each whole line, or what is wrong with it."""
     try:
         block = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
-        return []
-    entries = []
-    for line in block[: block.rfind(b"\n") + 1].splitlines():
+        return
+    except OSError as error:
+        raise BrokenJournal(f"{path}: {error.strerror}", "make it readable for you") from None
+    for line in block[: block.rfind(b"\n") + 1].split(b"\n")[:-1]:
         try:
             found = json.loads(line)
-            entry = Entry(**found)
-        except (ValueError, TypeError, RecursionError):
-            continue
-        if isinstance(found.get("facts", {}), dict) and isinstance(found["time"], int | float):
-            entries.append(entry)
-    return entries
+        except (ValueError, RecursionError):
+            yield "this is not JSON"
+        else:
+            yield _wrong(found) or Entry(
+                found["what"], found["stage"], float(found["time"]), found.get("facts", {})
+            )
+
+
+def _wrong(found: Any) -> str:
+    """What is wrong with a line's value; empty when nothing is."""
+    if not isinstance(found, dict):
+        return "this is no JSON object"
+    if (version := found.get("v", VERSION)) != VERSION:
+        return f"this is of version {version}, and this launch reads version {VERSION}: install a newer one"
+    what: Any = found.get("what")
+    stage: Any = found.get("stage")
+    facts = found.get("facts", {})
+    if not _is(what, "text"):
+        return "'what' is no text"
+    if stage not in get_args(Stage):
+        return f"'stage' is none of {', '.join(get_args(Stage))}"
+    if not _is(found.get("time"), "number"):
+        return "'time' is no time in seconds"
+    if not isinstance(facts, dict):
+        return "'facts' is no JSON object"
+    for name in NEEDED.get((what, stage), ()):
+        if facts.get(name) is None:
+            return f"a {what!r} must tell {name!r}"
+    for name, kind in FACTS.items():
+        if name in facts and not _is(facts[name], kind):
+            return f"{name!r} must be {'an' if kind == 'object' else 'a'} {kind}"
+    return ""
+
+
+def _is(value: Any, kind: Kind) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    match kind:
+        case "text" | "text or null":
+            # Half a character is no text that can be shown or sent.
+            return (value is None and kind != "text") or (
+                isinstance(value, str) and value.encode(errors="replace").decode() == value
+            )
+        case "number":
+            return number and 0 <= value < LATEST
+        case "whole number":
+            return number and isinstance(value, int) and value >= 0
+        case "process id or null":
+            # 0, 1 and what is negative would be signals to many.
+            return value is None or (number and isinstance(value, int) and value > 1)
+        case "run id":
+            return isinstance(value, str) and RUN_ID.fullmatch(value) is not None
+        case "object":
+            return isinstance(value, dict)
 
 
 def _cut_torn_line(path: Path) -> None:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from launcher import runs
+from launcher.errors import BrokenJournal
 from launcher.journal import read
 from launcher.rental.names import Name, machine_id, rented
 from launcher.runpod_api import Api, Pod
@@ -50,17 +51,22 @@ def judge(pods: Sequence[Pod], *, world: World) -> list[Judged]:
             continue
         here = name.machine == machine and name.run in known
         fetched = over = False
+        unknown = ""
         if here:
             run = known[name.run]
-            what = rented(read(run.journal))
-            fetched = what is not None and what.fetched and what.name == pod.name
-            over = what is None or what.released or what.name != pod.name
-            over = over or look(run, now=world.now()).state in OVER
+            try:
+                what = rented(read(run.journal))
+                fetched = what is not None and what.fetched and what.name == pod.name
+                over = what is None or what.released or what.name != pod.name
+                over = over or look(run, now=world.now()).state in OVER
+            except BrokenJournal as fault:
+                unknown = fault.cause
         late = world.now() > name.gone_by
         if not late and not over and pod.status == "EXITED":
             action, why = "keep", "stopped by itself, and may hold a result: launch fetch"
         elif not late and not over:
             action, why = "keep", "its run is at work" if here else "not past its deadline"
+            why = unknown or why
         elif fetched:
             action, why = "delete", "its result is at home"
         elif pod.status == "EXITED":
@@ -88,7 +94,7 @@ def _note(item: Judged, *, world: World) -> None:
     run = next((run for run in runs.index(world=world) if run.id == item.run), None)
     if not item.here or run is None:
         return
-    with suppress(Locked), runs.hold(run, world=world) as log:
+    with suppress(Locked, BrokenJournal), runs.hold(run, world=world) as log:
         what = rented(log.entries)
         if what is not None and what.pod == item.pod and not what.released:
             log.fact("gone", pod=item.pod, reason="deleted by launch reap")

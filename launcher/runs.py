@@ -7,7 +7,6 @@ end with the process that holds them, however it ends.
 import fcntl
 import json
 import os
-import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from launcher.journal import Entry, Journal, read
+from launcher.journal import RUN_ID, Entry, Journal, read, salvage
 from launcher.world import World
 from trainer.contract.errors import Locked, NotFound, Usage
 
@@ -99,7 +98,7 @@ def new_id(world: World) -> str:
 
 def check_id(name: str) -> str:
     """Return ``name`` when it can name a run and its folder; raise ``Usage`` otherwise."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+    if not RUN_ID.fullmatch(name):
         raise Usage(f"{name!r} cannot be a run id", "use letters, digits, dots, dashes")
     return name
 
@@ -177,7 +176,7 @@ def summary(run: Run, entries: list[Entry]) -> dict[str, Any]:
     facts: dict[str, Any] = {"v": 1, "id": run.id, "state": "new"}
     for entry in entries:
         if entry.what == "created":
-            facts |= {"created": entry.time, **entry.facts}
+            facts |= {**entry.facts, "created": entry.time}
         elif entry.what == "settings":
             facts |= entry.facts
         elif entry.what == "start" and entry.stage == "intent":
@@ -200,7 +199,7 @@ def hold(run: Run, *, world: World) -> Iterator[Log]:
         try:
             fd = stack.enter_context(lock(run.lock, world=world))
         except BlockingIOError:
-            pid = run.lock.read_text("utf-8").strip()
+            pid = run.lock.read_text("utf-8", "replace").strip()
             raise Locked(
                 f"another launch (process {pid}) is at work in {run.folder}",
                 f"watch it with: launch logs -f {run.id}",
@@ -240,12 +239,14 @@ def index(*, world: World) -> list[Run]:
 
 
 def at(folder: Path) -> Run:
-    """The run in ``folder``. Raises ``NotFound`` when there is none."""
+    """The run in ``folder``. Raises ``NotFound`` when there is none, ``BrokenJournal`` when its id is lost."""
     folder = folder.absolute()
-    created = [e for e in read(folder / "journal.jsonl") if e.what == "created"]
+    path = folder / "journal.jsonl"
+    created = [e for e in salvage(path) if e.what == "created"]
     if not created:
+        read(path)
         raise NotFound(f"{folder} holds no run", "launch ps lists the runs")
-    return Run(str(created[-1].facts.get("id", folder.name)), folder)
+    return Run(str(created[-1].facts["id"]), folder)
 
 
 def find(name: str, *, world: World) -> Run:

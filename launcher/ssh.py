@@ -115,7 +115,7 @@ def _parse(host_key: str) -> tuple[str, bytes]:
     if kind not in known or kind != named:
         raise HostKeyChanged(
             f"no SSH host key that can be pinned: {host_key[:80]!r}",
-            "it is a line such as: ssh-ed25519 AAAA...",
+            "it is a line such as: ssh-ed25519 AAAA...; without it the pod is not entered",
         )
     return kind, blob
 

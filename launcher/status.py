@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from launcher.errors import BrokenJournal
 from launcher.journal import Entry, read
 from launcher.rental.names import Rented, rented, spent
 from launcher.runs import Run, is_locked, summary
@@ -23,6 +24,7 @@ from trainer.contract.errors import (
 
 TAIL = 16 * 1024
 PAST = "waiting"
+UNREADABLE = "unreadable"
 # What may work another time with the same job and data, once its cause is gone.
 RESUMABLE = {NoSpace, NotInstalled, TrainingFailed}
 
@@ -94,7 +96,8 @@ class Status:
     """One line of ``launch ps``.
 
     ``state``: running, finished, failed, interrupted (can be resumed), dead (its trainer vanished
-    and no launcher noted why), new (never started). Times are unix seconds, ``loss`` is per token.
+    and no launcher noted why), new (never started), waiting (its pod is past its deadline), unreadable
+    (its journal is). Times are unix seconds, ``loss`` is per token.
     """
 
     id: str
@@ -149,8 +152,27 @@ def last_step(path: Path) -> events.Step | None:
     return next((one for one in newest_first(path) if isinstance(one, events.Step)), None)
 
 
+def seen(run: Run, *, now: float | None = None) -> Status:
+    """``look``, where a journal that cannot be read is a state among others."""
+    try:
+        return look(run, now=now)
+    except BrokenJournal as fault:
+        return Status(
+            id=run.id,
+            state=UNREADABLE,
+            step=None,
+            steps=None,
+            loss=None,
+            where=None,
+            model=None,
+            created=None,
+            reason=str(fault),
+            folder=str(run.folder),
+        )
+
+
 def look(run: Run, *, now: float | None = None) -> Status:
-    """Read a run's state from its folder; takes no lock and changes nothing.
+    """Read a run's state from its folder; takes no lock and changes nothing. Raises ``BrokenJournal``.
 
     ``now`` is for what a rented pod has cost; without it the time of the last entry counts.
     """

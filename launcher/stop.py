@@ -38,7 +38,9 @@ def stop(name: str, *, at_once: bool, world: World, view: View) -> Outcome:
         if work is None:
             if taken.asked:
                 return ended(run, log, view=view)
-            raise NotFound(f"nothing of run {run.id} is at work", "launch ps lists the runs")
+            raise NotFound(
+                f"nothing of run {run.id} is at work", "launch ps tells what became of it"
+            )
         pod = rented(log.entries)
         if at_once or (pod is not None and not pod.handed_over):
             view.say("ending it at once; what came after the last checkpoint is lost")

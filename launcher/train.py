@@ -6,12 +6,16 @@ carry on after any of them.
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from launcher import runs, status, tracking, unchanged
+from launcher.errors import BrokenJournal
 from launcher.journal import of_this_run, read
 from launcher.machines import MACHINES, Machine, Work
 from launcher.runs import Log, Run
@@ -104,7 +108,7 @@ def train(request: Request, *, world: World, view: View) -> Outcome:
         data, offer = None, {}
     with world.interrupts(scene.interrupts):
         make_folder(run, request)
-        with runs.hold(run, world=world) as log:
+        with going_on(run), runs.hold(run, world=world) as log:
             work = machine.find(run, log)
             if request.resume is None:
                 if work is not None:
@@ -143,6 +147,16 @@ def train(request: Request, *, world: World, view: View) -> Outcome:
                 return conclude(run, work, log, watched)
 
 
+@contextmanager
+def going_on(run: Run) -> Iterator[None]:
+    """A fault of the link or the API, inside, knows no run: it is told how this one goes on."""
+    try:
+        yield
+    except Fault as fault:
+        fault.hint = fault.hint or f"carry on with: {status.resume_hint(run)}"
+        raise
+
+
 def preview(request: Request, *, world: World, view: View) -> list[dict[str, Any]]:
     """Everything of the story that asks and nothing that acts: the requests and commands it would send."""
     plan = resolve(request, world=world)
@@ -172,9 +186,21 @@ def resolve(request: Request, *, world: World) -> Plan:
         # A result that was fetched has brought its own job.json: the paths in it are the pod's.
         job = Job.resolve(kept["job"], source=str(run.journal)) if "job" in kept else None
         job = job or Job.from_json(run.job)
-        settings = Settings.model_validate({**kept.get("settings", {}), **request.changes})
+        try:
+            settings = Settings.model_validate({**kept.get("settings", {}), **request.changes})
+        except ValidationError as error:
+            name = ".".join(map(str, error.errors()[0]["loc"]))
+            raise BrokenJournal(
+                f"{run.journal}: the setting {name!r} in it is none", "put it back as it was"
+            ) from None
+        where = str(kept.get("where", "here"))
+        if where not in MACHINES:
+            raise BrokenJournal(
+                f"{run.journal}: 'where' is {where!r}, and runs lie {', '.join(MACHINES)}",
+                "put it back as it was",
+            )
         job = job.model_copy(update={"output": str(run.folder), **request.job_changes})
-        return Plan(run, job, str(kept.get("where", "here")), settings)
+        return Plan(run, job, where, settings)
     job = request.job or Job()
     run_id = runs.check_id(request.run_id) if request.run_id else runs.new_id(world)
     chosen = Path(job.output) if "output" in job.model_fields_set else Path("runs") / run_id
@@ -307,7 +333,8 @@ def conclude(run: Run, work: Work, log: Log, scene: Scene) -> Outcome:
             raise
     if outcome is None and fault is None:
         raise ResultRejected(
-            f"run {run.id} says it is done, and there is no manifest", "see what launch logs says"
+            f"run {run.id} says it is done, and there is no manifest",
+            f"see what it said: launch logs {run.id}",
         )
     if outcome is not None and not outcome.manifest.complete:
         fault = fault or status.failure(run, log.entries)

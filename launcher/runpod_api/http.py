@@ -247,9 +247,12 @@ def _fault(status: int, text: str, detail: str, faults: list[str]) -> Fault:
     if status == 404:
         return NotFound(text)
     if status == 409:
-        return WrongState(text, "look at the pod's status first")
+        return WrongState(text, "see its state in RunPod's console, then try again")
     if status in {400, 422}:
         return BadRequest(
-            text, "this request never succeeds as it is", faults=faults, status=status
+            text,
+            "the same again would fail too: launch train --dry-run shows the request",
+            faults=faults,
+            status=status,
         )
     return ApiUnavailable(text, "is RUNPOD_API_BASE_URL RunPod's API?")

@@ -13,11 +13,11 @@ def run(options: argparse.Namespace) -> int:
     import json
 
     from launcher.runs import index
-    from launcher.status import look, ps_lines
+    from launcher.status import ps_lines, seen
     from launcher.world import World
 
     world = World()
-    found = [look(run, now=world.now()) for run in index(world=world)]
+    found = [seen(run, now=world.now()) for run in index(world=world)]
     if options.json:
         for status in found:
             print(json.dumps(status.facts(), ensure_ascii=False))

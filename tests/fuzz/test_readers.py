@@ -38,7 +38,8 @@ NASTY = [
 EXAMPLES = {
     "row": {"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "y"}]},
     "event": {"v": 1, "seq": 0, "time": 1.0, "type": "step", "step": 1, "steps": 2, "loss": 1.0},
-    "created": {"what": "created", "stage": "fact", "time": 1.0, "v": 1, "facts": {"id": "a"}},
+    "created": {"what": "created", "stage": "fact", "time": 1.0, "v": 1,
+                "facts": {"id": "a", "where": "here"}},
     "episode": {"v": 1, "question": {"id": "q", "text": "?"}, "tables": [], "traces": []},
     "answer": {"id": "g", "choices": [{"message": {"content": "x"}, "finish_reason": "stop"}],
                "usage": {"prompt_tokens": 1, "completion_tokens": 1, "cost": 0.1}},
@@ -91,7 +92,7 @@ def journals(path: Path) -> None:
 
 def ps(path: Path) -> None:
     (path.parent / "journal.jsonl").write_bytes(path.read_bytes())
-    status.look(runs.Run("a", path.parent), now=2.0)
+    status.ps_lines([status.seen(runs.Run("a", path.parent), now=2.0)])
 
 
 READERS: dict[str, Callable[[Path], object]] = {

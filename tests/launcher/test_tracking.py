@@ -64,7 +64,8 @@ def noted(tmp_path, monkeypatch):
 @pytest.fixture
 def run(tmp_path):
     made = make_run(tmp_path / "run")
-    entry = {"v": 1, "what": "created", "stage": "fact", "time": 0.5, "facts": {"id": "run-1"}}
+    facts = {"id": "run-1", "where": "here"}
+    entry = {"v": 1, "what": "created", "stage": "fact", "time": 0.5, "facts": facts}
     made.journal.write_text(json.dumps(entry) + "\n")
     return made
 
