@@ -13,37 +13,13 @@ from typing import Any
 import pytest
 
 from datagen.cli import main
-from datagen.episode import read_episodes, write_episodes
-from datagen.generate import Task, attempt_all
+from datagen.episode import read_episodes
+from datagen.generate import Task
 from datagen.prompts.render import as_reply
-from datagen.questions.teach import scripted_teacher
 from tests.openrouter.server import KEY, OpenRouter
 
 ROOT = Path(__file__).parents[3]
 TINY = ROOT / "trainer" / "tiny" / "model"
-
-
-@pytest.fixture
-def episodes(tasks: list[Task], tmp_path: Path) -> Path:
-    made = attempt_all(
-        tasks, scripted_teacher(tasks, seed=0), seed=0, journal=tmp_path / "made.jsonl"
-    )
-    write_episodes(tmp_path / "test.jsonl", made)
-    return tmp_path / "test.jsonl"
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Path:
-    """A run folder whose adapter does nothing."""
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    folder = tmp_path / "run"
-    config = LoraConfig(r=2, target_modules="all-linear", task_type="CAUSAL_LM")
-    model = get_peft_model(AutoModelForCausalLM.from_pretrained(TINY), config)
-    model.save_pretrained(folder / "adapter")
-    AutoTokenizer.from_pretrained(TINY).save_pretrained(folder / "adapter")
-    return folder
 
 
 @pytest.fixture(autouse=True)

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from datagen.episode import Message
+from datagen.cli import main
+from datagen.episode import Message, read_episodes
 from datagen.local_model import Writing
 from datagen.local_weights import Place, name_of
 from datagen.local_writing import token_ids
 from datagen.models import NoReply
+from datagen.prompts.render import as_reply
 from datagen.verbs import evaluate
 from datagen.vllm_engine import choice, server
 from datagen.vllm_engine.model import engine, reading
@@ -193,6 +195,49 @@ def test_which_engine_answers(vllm, place, tmp_path, monkeypatch):
         engine(place, Writing(), tmp_path / "log"),
     ):
         pass
+
+
+def test_the_verb_from_the_command_line_to_the_comparison(
+    vllm, run, episodes, tasks, tmp_path, monkeypatch, capsys
+):
+    """The adapter solves one of the questions, the base none."""
+    read = reading(Place(base=str(BASE), adapter=run / "adapter"))
+    says = {"base": "I do not know.", "adapter": as_reply(tasks[3].question.code)}
+    ids = {
+        name: [*read.tokenizer(text)["input_ids"], min(read.stops)] for name, text in says.items()
+    }
+    monkeypatch.setenv("FAKE_SAYS", json.dumps(ids))
+    monkeypatch.setattr("datagen.vllm_engine.model.RETRIES", 0)
+    monkeypatch.chdir(tmp_path)
+    command = ["evaluate", "--model", str(run), "--episodes", str(episodes), "--engine", "vllm"]
+    command += ["--tokens", "400", "--turns", "1", "--json"]
+
+    monkeypatch.setenv("FAKE_MOOD", "dies")
+    assert main(command) == ModelUnavailable.exit_code
+    assert "vLLM ended while it was asked" in capsys.readouterr().err
+    assert not (run / "comparison.json").exists()
+
+    monkeypatch.setenv("FAKE_MOOD", "")
+    assert main(command) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found == json.loads((run / "comparison.json").read_text())
+    assert (found["n"], found["base"], found["losses"]) == (13, 0.0, 0)
+    assert found["wins"] >= 1
+    assert "loading weights" in (run / "evaluation" / "vllm.log").read_text()
+
+    transcripts = {name: read_episodes(run / "evaluation" / f"{name}.jsonl") for name in says}
+    for name, answered in transcripts.items():
+        assert {e.traces[0].turns[0].reply for e in answered} == {says[name]}
+        assert {e.provenance.sampling["engine"] for e in answered} == {"vllm"}
+    solved = {e.question.id for e in transcripts["adapter"] if e.verdict.verified}
+    assert tasks[3].question.id in solved
+    _, second, *asked = vllm()
+    for name, answered in transcripts.items():
+        prompts = [one["asked"]["prompt"] for one in asked if one["asked"]["model"] == name]
+        theirs = [token_ids(read.tokenizer, e.traces[0].opening) for e in answered]
+        assert sorted(prompts) == sorted(theirs)
+    assert is_gone(second["pid"])
+    assert is_gone(second["worker"])
 
 
 def test_the_verb_offers_these_engines():
