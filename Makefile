@@ -3,13 +3,15 @@
 # make image  build and push what pods run           make chaos  1,000 schedules of faults, or SEED=n
 # make chaos-real  30 schedules with real containers and SSH (a Docker engine), or SEED=n
 # make gpu    with a CUDA card: its tests, and a dated table of rates at real shapes
+# make mutate  break the money path, the judge and the masks: MODULE=launcher/plan.py, COUNT=0 for all
 # PYTHON=/path/to/python3.12 make demo               chooses the interpreter for .venv
 
-.PHONY: demo test lint bench gpu image chaos chaos-real
+.PHONY: demo test lint bench gpu image chaos chaos-real mutate
 .DEFAULT_GOAL := demo
 
 VENV := .venv
 BIN := $(VENV)/bin
+MUTATE := $(VENV)-mutate
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -39,6 +41,14 @@ chaos: $(STAMP)
 
 chaos-real: $(STAMP)
 	@CHAOS_REAL="$(or $(SEED),$(shell seq -s ' ' 0 29))" $(BIN)/python -m pytest -v tests/system/test_chaos_real.py
+
+mutate: $(STAMP) $(MUTATE)/.installed
+	@$(MUTATE)/bin/python -m tests.mutate --python $(BIN)/python $(if $(COUNT),--count $(COUNT)) $(MODULE)
+
+$(MUTATE)/.installed: constraints.txt tests/mutate/requirements.txt
+	@"$(PYTHON)" -m venv --clear $(MUTATE)
+	@$(MUTATE)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r tests/mutate/requirements.txt
+	@touch $@
 
 # Runs once, and again only when what is to be installed has changed. pip compiles what it
 # installs; our own code is editable, so its bytecode is compiled here.
