@@ -30,6 +30,7 @@ scalars = st.one_of(
         (2.67, 2.675, "number", 2),
         (-0.0, 0.0, "number", 2),
         (1e15, 1e15 + 0.125, "number", 2),
+        (10**400, 10**400, "number", 2),
         ("3.5", 3.5, "number", 1),
         (" 3.0 ", 3, "integer", None),
         ("-1e3", -1000.0, "number", 0),
@@ -115,6 +116,7 @@ def test_right(answer, truth, kind, decimals):
         (0, NAN, "number", 0, "missing"),
         (math.inf, 1e300, "number", 2, "number"),
         (10**400, 1.0, "number", 2, "number"),
+        (-(10**400), 10**400, "number", 2, "number"),
         (["a", "b"], ["b", "a"], "list", None, "list"),
         (["a"], ["a", "b"], "list", None, "list"),
         ("a", ["a"], "list", None, "type"),
@@ -262,6 +264,60 @@ def test_margin_is_half_a_unit_of_the_last_decimal(units, decimals, thousandths)
     answer = truth + unit * thousandths / 1000
     judgement = judge(float(answer), float(truth), "number", decimals)
     assert judgement.correct == (abs(thousandths) <= 500)
+
+
+@pytest.mark.parametrize(
+    ("answer", "truth", "kind", "significant", "right"),
+    [
+        (1200, 1234, "number", 2, True),
+        (1284.0, 1234, "number", 2, True),
+        (1284.5, 1234, "number", 2, False),
+        (1183.5, 1234, "number", 2, False),
+        (-1284.0, -1234, "number", 2, True),
+        (-1284.5, -1234, "number", 2, False),
+        (0.001239, 0.001234, "number", 3, True),
+        (0.00124, 0.001234, "number", 3, False),
+        (0.0, 0.0, "number", 3, True),
+        (1e-9, 0.0, "number", 3, False),
+        (1000.4, 1000, "number", 4, True),
+        (999.4, 1000, "number", 4, False),
+        ([1200, 0.3], [1234, 0.3], "list", 2, True),
+        ([1200, 0.4], [1234, 0.3], "list", 2, False),
+        ([0.3, 1200], [1234, 0.3], "set", 2, True),
+        ({"a": 1200.0, "n": 7.0}, {"a": 1234.0, "n": 7}, "object", 2, True),
+        ({"a": 1200.0, "n": 7.01}, {"a": 1234.0, "n": 7}, "object", 2, False),
+    ],
+)
+def test_significant_digits(answer, truth, kind, significant, right):
+    assert judge(answer, truth, kind, None, significant).correct is right
+
+
+@given(
+    st.integers(1, 999_999).flatmap(lambda m: st.sampled_from([m, -m])),
+    st.integers(-8, 8),
+    st.integers(1, 6),
+    st.integers(-3000, 3000),
+)
+def test_margin_is_half_a_unit_of_the_last_significant_digit(mantissa, power, digits, thousandths):
+    truth = Decimal(mantissa).scaleb(power)
+    unit = Decimal(1).scaleb(truth.adjusted() + 1 - digits)
+    judgement = judge(
+        float(truth + unit * thousandths / 1000), float(truth), "number", None, digits
+    )
+    assert judgement.correct == (abs(thousandths) <= 500)
+
+
+def test_what_did_not_fit_is_told_with_the_stated_precision():
+    def detail(answer, truth, kind, *precision):
+        return judge(answer, truth, kind, *precision).detail
+
+    assert detail(2.0, 1.0, "number", 2) == "not within half a unit of decimal 2"
+    assert detail(2.0, 1.0, "number", None, 2) == "not within half a unit of significant digit 2"
+    assert detail(["a", "c"], ["a", "b"], "list", None) == "element 2: another text"
+    assert detail({"a": 1}, {"a": 2}, "object", None) == "a: another value"
+    assert detail([1], [1, 2], "set", None) == "1 elements, not 2"
+    assert detail("x", 1, "integer", None) == "text, not number"
+    assert detail(None, 1, "integer", None) == "missing where number was due"
 
 
 @given(
