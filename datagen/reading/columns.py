@@ -19,6 +19,7 @@ BOOLEANS = {"yes": True, "no": False, "true": True, "false": False}
 BOOLEANS |= {"y": True, "n": False, "t": True, "f": False}
 _PAIRS = [{"yes", "no"}, {"true", "false"}, {"y", "n"}, {"t", "f"}]
 PROBED = 200
+FEW = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +41,7 @@ def find(column: pd.Series[Any], *, marks: str, thousands: str | None) -> Found:
     `marks` are the decimal marks to try, the table's first; `thousands` None tries all group marks.
     """
     values = column.dropna()
+    lone: list[str] = []
     if _may_be_typed(distinct(values.head(PROBED)), marks, thousands):
         texts = distinct(values)
         for attempt in (_booleans, _dates):
@@ -47,10 +49,12 @@ def find(column: pd.Series[Any], *, marks: str, thousands: str | None) -> Found:
                 return found
         if found := _numbers(texts, marks=marks, thousands=thousands):
             return found
+        lone = _lone(texts, marks=marks, thousands=thousands)
     if not len(values):
         return Found()
     signs, words = among_words(values.astype("str"))
     notes = [f"{text!r} is a value, not missing (--missing {text!r})" for text in words]
+    notes += [f"numbers, but for {text!r} (--missing {text!r})" for text in lone]
     return Found(missing=tuple(signs), notes=tuple(notes))
 
 
@@ -123,6 +127,17 @@ def _numbers(texts: Sequence[str], *, marks: str, thousands: str | None) -> Foun
             notes=_doubt(texts, parsed, mark) if len(marks) > 1 and thousands is None else (),
         )
     return None
+
+
+def _lone(texts: Sequence[str], *, marks: str, thousands: str | None) -> list[str]:
+    """The one text among numbers that keeps them from being numbers, if it is one."""
+    for mark in marks:
+        numbers = parse_numbers(texts, style_of(mark, thousands)).numbers
+        odd = [text for text, number in zip(texts, numbers, strict=True) if number is None]
+        odd = [text for text in odd if not stands_for_missing(text)]
+        if len(odd) == 1 and len(texts) >= FEW:
+            return odd
+    return []
 
 
 def _mixed(parsed: Parsed) -> str:

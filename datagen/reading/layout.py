@@ -17,6 +17,7 @@ DELIMITERS = (",", ";", "\t", "|")
 HEAD_BYTES = 1 << 18
 BLOCKS, BLOCK_BYTES = 16, 1 << 15
 JUDGED = 500
+NO_HEADER = "if the first line is a title, delete what stands above the header"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +71,9 @@ def find_layout(
     if rows and all(len(row) == width + 1 and not row[-1] for row in rows):
         header = [*header, ""]  # each row ends with a delimiter, the header does not
     names, renamed = unique_names(header)
+    named = sum(bool(name.strip()) for name in header)
+    if 2 * named < len(header):
+        renamed.insert(0, f"{named} of {len(header)} columns have a name: {NO_HEADER}")
     rows += [] if whole or encoding in WIDE else _from_all_over(path, encoding, delimiter)
     sample = [row for row in rows if len(row) == len(names)]
     return Layout(

@@ -199,5 +199,6 @@ def _count_exactly(
 
 def _not_text(path: Path, encoding: str, error: UnicodeDecodeError) -> BadData:
     return BadData(
-        f"{path}: not {encoding}: {error.reason}", "name the right encoding with --encoding"
+        f"{path}: not {encoding}: {error.reason}",
+        "name the right encoding with --encoding, if this is a CSV at all",
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datagen.verbs.reading_flags import add_reading_flags, check_named, given_of
+from trainer.contract.errors import BadData
 
 if TYPE_CHECKING:
     from datagen.episode import Reading
@@ -34,14 +35,28 @@ def run(args: argparse.Namespace) -> int:
     from datagen.tables import profile_table
 
     given = given_of(args)
-    found = [profile_table(path, given=given) for path in args.csv]
-    check_named(given, found)
+    found, faults = [], []
+    for path in args.csv:
+        try:
+            found.append(profile_table(path, given=given))
+        except BadData as fault:
+            faults.append(fault)
+    if not faults:
+        check_named(given, found)
     for table in found:
         if args.json:
             record = asdict(table) | {"reading": table.reading.model_dump()}
             print(json.dumps(record, default=str, allow_nan=False))
         else:
             print("\n".join(_lines(table)))
+    if len(faults) > 1:
+        raise BadData(
+            f"{len(faults)} of {len(args.csv)} files cannot be read",
+            "mend them, or leave them out",
+            faults=[str(fault) for fault in faults],
+        )
+    if faults:
+        raise faults[0]
     return 0
 
 
@@ -92,4 +107,5 @@ def _details(column: ColumnProfile, reading: Reading) -> tuple[str, str, str]:
 def _examples(column: ColumnProfile) -> str:
     if column.numeric or column.kind == "date":
         return ""
-    return ", ".join(e if len(e) <= SHOWN else e[: SHOWN - 1] + "…" for e in column.examples[:3])
+    shown = (" ".join(example.split()) for example in column.examples[:3])
+    return ", ".join(e if len(e) <= SHOWN else e[: SHOWN - 1] + "…" for e in shown)

@@ -418,3 +418,30 @@ def test_late_values_count_too(tmp_path):
     assert values(table, "x")[-1] is None
     assert values(table, "y")[-1] == 2.5
     assert values(table, "z")[-1] == "00012"
+
+
+def test_a_title_above_the_header_is_doubted(tmp_path):
+    table = read(tmp_path, "Staff 2025,,\n,,\nname,dept,years\nAnn,ops,3\nBob,lab,4\n")
+    assert table.notes[0].startswith("1 of 3 columns have a name: if the first line is a title")
+    assert not any("title" in note for note in read(tmp_path, ",a,b\n1,2,3\n").notes)
+
+
+@pytest.mark.parametrize(
+    ("texts", "lone"),
+    [
+        (["4", "s/d", "7", "9"], ["s/d"]),
+        (["4,5", "s/d", "-", "7", "9"], ["s/d"]),
+        (["4", "s/d", "7"], []),  # too few to tell
+        (["4", "s/d", "keine", "9"], []),
+        (["4", "unknown", "7", "9"], []),  # known, and taken for missing
+        (["ab", "s/d", "cd", "9"], []),
+    ],
+)
+def test_the_one_word_among_numbers_is_doubted(tmp_path, texts, lone):
+    table = read(tmp_path, "a;b\n" + "".join(f"x;{text}\n" for text in texts))
+    said = [note for note in table.notes if "numbers, but for" in note]
+    assert said == [f"b: numbers, but for {text!r} (--missing {text!r})" for text in lone]
+    if lone:
+        again = read(tmp_path, (tmp_path / "table.csv").read_text(), missing=tuple(lone))
+        assert values(again, "b").count(None) >= 1
+        assert again.frame["b"].dtype.kind == "f"

@@ -75,3 +75,28 @@ def test_delimiter_and_encoding(tmp_path, words, capsys):
     path = tmp_path / "t.csv"
     path.write_bytes("ä\tb\n1\t2\n".encode("latin-1"))
     assert "2 columns; " in printed(capsys, str(path), *words)
+
+
+def test_a_value_of_two_lines_is_shown_in_one(tmp_path, capsys):
+    (tmp_path / "t.csv").write_text('a,b\n"x\n y",1\n"x\n y",2\n')
+    assert main(["profile", str(tmp_path / "t.csv")]) == 0
+    assert capsys.readouterr().out.splitlines()[1].endswith("  x y")
+
+
+def test_files_that_cannot_be_read_are_all_named_after_the_others(path, tmp_path, capsys):
+    for name, content in {"empty": b"", "picture": b"%PDF-1.7", "bare": b"a,b\n"}.items():
+        (tmp_path / f"{name}.csv").write_bytes(content)
+    assert main(["profile", str(tmp_path / "empty.csv")]) == 3
+    assert capsys.readouterr().err.startswith(f"error: {tmp_path / 'empty.csv'}: empty file\n")
+    names = ["empty", "t", "picture", "bare"]
+    assert main(["profile", *(str(tmp_path / f"{name}.csv") for name in names)]) == 3
+    shown = capsys.readouterr()
+    assert shown.out.startswith("t: 3 rows")
+    head, *faults, hint = shown.err.splitlines()
+    assert head == "error: 3 of 4 files cannot be read"
+    assert [fault.split(": ")[0].split("/")[-1] for fault in faults] == [
+        "empty.csv",
+        "picture.csv",
+        "bare.csv",
+    ]
+    assert hint == "  -> mend them, or leave them out"
