@@ -1,6 +1,7 @@
 """Caps become instants; the quote says what money buys."""
 
 import dataclasses
+import time
 
 import pytest
 
@@ -86,3 +87,82 @@ def test_the_quote_tells_what_each_cuda_flavour_reaches():
     said = plan.reach_line({"12.8": 3, "13.0": 1}, 6, "13.0")
     assert said == "  cards: 1 of 6 kinds can be had now with CUDA 13.0 (3 with 12.8: --cuda)"
     assert plan.reach_line({"13.0": 1}, 1, "13.0").endswith("with CUDA 13.0")
+
+
+@pytest.mark.parametrize(
+    ("settings", "rate", "stopped_day"),
+    [
+        # 20 GB of the container and 40 GB of the mount at $0.10 a GB and month of 730 hours
+        ({}, 0.5 + 60 * 0.10 / 730, 40 * 0.20 / 730 * 24),
+        ({"disk": 100, "mount": 10}, 0.5 + 110 * 0.10 / 730, 10 * 0.20 / 730 * 24),
+        # a volume takes the mount's place, and is paid for whether a pod runs or not
+        ({"volume": "mine"}, 0.5 + 20 * 0.10 / 730, 0.0),
+    ],
+)
+def test_disks_are_in_the_rate(settings, rate, stopped_day):
+    deal, _ = quote(0.5, grace=30, **settings)
+    assert deal.rate == pytest.approx(rate, rel=1e-12)
+    assert deal.waiting == pytest.approx(rate / 2, rel=1e-12)
+    assert deal.stopped_day == pytest.approx(stopped_day, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("hours", "reserve"), [(2.0, 900.0), (1.0, 900.0), (0.5, 450.0), (600 / 3600, 150.0)]
+)
+def test_a_pod_is_gone_a_minute_early_and_saves_before(hours, reserve):
+    deal, _ = quote(0.5, max_hours=hours)
+    assert deal.hours == hours
+    assert deal.gone_by == pytest.approx(NOW + hours * 3600 - 60, abs=1e-6)
+    assert deal.finish_by == pytest.approx(deal.gone_by - reserve, abs=1e-6)
+
+
+def test_less_than_ten_minutes_is_too_short():
+    with pytest.raises(
+        OverBudget, match=r"buy .* of RTX A5000 at \$0.51/h: less than a start takes"
+    ):
+        quote(0.5, max_hours=599 / 3600)
+
+
+def test_what_earlier_attempts_have_cost_is_taken_from_the_cap():
+    gpu = Candidate(card("NVIDIA RTX A5000", 0.5), 0.5, "")
+
+    def after(spent):
+        return plan.quote(gpu, 2, Settings(), SMALL, now=NOW, read_at=NOW - 5, spent=spent)
+
+    deal = after(1.5)
+    assert deal.most == pytest.approx(0.5)
+    assert (deal.spent, deal.count, deal.read_at, deal.memory) == (1.5, 2, NOW - 5, 24)
+    assert "h ($1.50 went into earlier attempts)" in plan.lines(deal, Settings())[1]
+    for spent in (1.99, 2.0, 5.0):
+        with pytest.raises(OverBudget) as caught:
+            after(spent)
+        assert f"$2.00 (${spent:.2f} of it went into earlier attempts) buy " in caught.value.cause
+        needed = spent + deal.rate / 6 + 0.01
+        assert caught.value.hint == f"allow at least --max-cost {needed:.2f} and --max-hours 0.2"
+    with pytest.raises(OverBudget) as caught:
+        quote(0.5, max_cost=0.01)
+    assert "earlier" not in caught.value.cause
+
+
+def test_the_quote_as_it_is_shown():
+    deal = dataclasses.replace(
+        quote(0.5)[0],
+        count=2, rate=0.508, most=2.0, hours=3.94, likely=0.25, likely_hours=0.5, low=0.125,
+        high=1.0, waiting=0.127, stopped_day=0.263, validated=60,
+    )  # fmt: skip
+    fetch = "then stops: $0.26 a day for its disk until you fetch or reap it"
+    assert plan.lines(deal, Settings()) == [
+        f"quote: 2 x NVIDIA RTX A5000 (24 GB), $0.508/h with disks, read {plan.at(NOW)}",
+        "  at most $2.00 = 3.94 h at $0.508/h",
+        "  likely $0.25 (30:00) with 60 to each of 5 checkpoints, rough: $0.12 to $1.00",
+        f"  saves by {plan.at(deal.finish_by)}, gone by {plan.at(deal.gone_by)}",
+        f"  finished and not fetched it waits 15 min ($0.13), {fetch}",
+        "  a host failure loses what was trained so far (--volume keeps it)",
+    ]
+    one = plan.lines(dataclasses.replace(deal, count=1), Settings())
+    assert one[0].startswith("quote: NVIDIA RTX A5000 (24 GB), ")
+
+
+def test_instants_are_told_in_local_time():
+    assert plan.at(NOW) == time.strftime("%H:%M:%S", time.localtime(NOW))
+    assert plan.at_day(NOW) == time.strftime("%Y-%m-%d %H:%M", time.localtime(NOW))
