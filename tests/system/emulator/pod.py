@@ -144,7 +144,7 @@ class Pod:
     def public(self, port: int) -> int | None:
         """The public port reported for a private one."""
         link = self.links.get(port)
-        if port == 22 and self.old_port and self.site.loop.time() < self.old_port[0]:
+        if port == 22 and self.old_port and self.site.clock.now() < self.old_port[0]:
             return self.old_port[1]
         return link.port if link else None
 

@@ -150,7 +150,7 @@ class Pods:
             pod.life.end(wipe=False)
         stale, link = pod.trouble(faults.StalePort), pod.life.last_port
         if stale and link:
-            pod.old_port = (self._site.loop.time() + stale.seconds, link)
+            pod.old_port = (self._site.clock.now() + stale.seconds, link)
         pod.status = "PROVISIONING"
         pod.started = None
         pod.bill(running=True)
