@@ -56,10 +56,8 @@ def least_more(votes: Sequence[bool], rule: Rule) -> int:
 
 
 def same(one: Trace, other: Trace, question: Question) -> bool:
-    """Whether two attempts submitted the same answer, in the form the question asks for."""
+    """Whether two attempts, that submitted, have the same answer in the form the question asks for."""
     form = (question.answer_type, question.decimals, question.significant)
-    if not (one.submitted and other.submitted):
-        return False
     try:
         return judge(other.answer, as_truth(one.answer, *form), *form).correct
     except ValueError:

@@ -126,6 +126,7 @@ CASES = [
     ([CRASHED, SILENT, 1.0], "no submit"),
     ([1.0, 2.0, 2.004, 1.0, 2.0], "ambiguous"),
     ([1.0, 2.0, 3.0, 4.0], "disagreement"),
+    ([1.0, 1.0, 2.0, 3.0], "disagreement"),
     ([2.0, 2.0, 2.0], "hint necessary"),
     (["2", 2.0, 2], "hint necessary"),
     ([2.0, 2.0, 3.0, 4.0], "no majority"),
