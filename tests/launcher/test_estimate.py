@@ -58,6 +58,47 @@ def test_a_model_of_unknown_shape_is_measured_at_two_a_parameter():
     assert more - plain == pytest.approx(100_000 * 2 * 3e9 / (0.40 * 312e12))
 
 
+@pytest.mark.parametrize(
+    ("part", "pull", "link", "answered", "reached"),
+    [
+        ("low", 60, 300e6, 2.0, 0.55),
+        ("likely", 180, 100e6, 1.0, 0.40),
+        ("high", 480, 40e6, 0.4, 0.25),
+    ],
+)
+def test_every_part_of_the_time_by_hand(part, pull, link, answered, reached):
+    """Image, start, weights of 2 bytes a parameter, training, answers, an adapter of 4 bytes a parameter."""
+    found = estimate(WORK, A100, memory=80)
+    train = 3_000_000 / found.tokens_per_second * 0.40 / reached
+    here = 60 + 2 * 3.086e9 / link + train
+    adapter = 59.87e6 * 4 / 5e6
+    assert found.seconds[part] == pytest.approx(here + pull + adapter, rel=1e-3)
+    at_home = estimate(WORK, A100, memory=80, here=True).seconds[part]
+    assert at_home == pytest.approx(here, rel=1e-3)
+    # 60 questions to each of five checkpoints, each of them loaded for 30 s
+    chosen = estimate(dataclasses.replace(WORK, validated=60), A100, memory=80).seconds[part]
+    assert chosen - found.seconds[part] == pytest.approx(5 * 60 / answered + 5 * 30)
+
+
+def test_four_cards_reach_four_times_as_much_and_nf4_is_slower():
+    one = estimate(WORK, A100, memory=80).tokens_per_second
+    assert estimate(WORK, A100, memory=80, count=4).tokens_per_second == pytest.approx(4 * one)
+    small = estimate(dataclasses.replace(WORK, precision="nf4"), A100, memory=80)
+    assert small.fit is not None
+    assert (small.fit.precision, small.fit.every) == ("nf4", 0)
+    assert small.tokens_per_second == pytest.approx(one / 1.15)
+
+
+def test_a_model_and_a_card_that_nobody_knows():
+    """6 and 2 flops a parameter and token, 70e12 flops a second; an adapter of 2% of the weights."""
+    strange = dataclasses.replace(WORK, model=None, parameters=3e9)
+    found = estimate(strange, "NVIDIA Rubin X", memory=24)
+    assert found.fit is None
+    assert found.tokens_per_second == pytest.approx(0.40 * 70e12 / (6 * 3e9))
+    train = 3_000_000 / found.tokens_per_second
+    assert found.seconds["likely"] == pytest.approx(180 + 60 + 60 + train + 3e9 * 0.02 * 4 / 5e6)
+
+
 @pytest.mark.parametrize("card", PEAK)
 def test_low_is_below_likely_and_that_below_high(card):
     seconds = estimate(WORK, card, memory=24).seconds
@@ -99,6 +140,53 @@ def test_work_is_measured_from_the_rows(tmp_path):
     assert found.longest == 541 // 4 + 16
     assert found.tokens == 2 * found.longest
     assert found.scored == pytest.approx(11 / found.longest)
+
+
+@pytest.mark.parametrize(
+    ("model", "billions"),
+    [
+        ("me/Some-7B-Instruct", 7.0),
+        ("me/thing-1.5b", 1.5),
+        ("me/13b-4bit", 13.0),
+        ("me/thing-4bit", 3.0),
+        ("me/thing", 3.0),
+    ],
+)
+def test_parameters_are_read_from_a_name_that_nobody_knows(tmp_path, model, billions):
+    rows = rows_file(tmp_path / "rows.jsonl", 1)
+    job = from_sources(None, [f"model={model}"], {"data": str(rows)})
+    found = work(job, read_rows(rows), world=World())
+    assert (found.model, found.parameters) == (None, pytest.approx(billions * 1e9))
+
+
+def test_parameters_are_read_from_the_weights_of_a_folder(tmp_path):
+    rows = rows_file(tmp_path / "rows.jsonl", 1)
+    for name, size in (("a.safetensors", 3000), ("b.safetensors", 1000), ("c.bin", 500)):
+        (tmp_path / name).write_bytes(bytes(size))
+    job = from_sources(None, [f"model={tmp_path}"], {"data": str(rows)})
+    assert work(job, read_rows(rows), world=World()).parameters == pytest.approx(2000)
+
+
+def test_the_work_in_numbers_a_person_can_check(tmp_path):
+    rows = tmp_path / "rows.jsonl"
+    call = {"type": "function", "id": "c", "function": {"name": "run", "arguments": "{}"}}
+    short = [{"role": "user", "content": "q" * 40}, {"role": "assistant", "content": "a" * 40}]
+    long = [*short, {"role": "assistant", "content": None, "tool_calls": [call]}]
+    long[0] = {"role": "user", "content": "q" * 8000}
+    rows.write_text("".join(json.dumps({"messages": said}) + "\n" for said in (short, long)))
+    data = read_rows(rows)
+    called = len(str(data.rows[1].messages[2]["tool_calls"]))
+    lengths = [80 // 4 + 8, (8040 + called) // 4 + 12]
+    job = from_sources(None, ["lora.r=8", "max_length=1024"], {"data": str(rows), "epochs": 1.0})
+    found = work(job, data, world=World())
+    assert found.longest == 1024
+    assert found.tokens == sum(lengths)
+    assert found.context == pytest.approx(sum(n * n for n in lengths) / sum(lengths))
+    assert found.scored == pytest.approx((11 + 11 + called // 4 + 1) / sum(lengths))
+    assert (found.rank, found.precision) == (8, None)
+    assert (found.questions, found.validated, found.measured) == (0, 0, 0)
+    exact = work(job.model_copy(update={"precision": "nf4"}), data, world=World())
+    assert exact.precision == "nf4"
 
 
 def rows_file(path, count):
