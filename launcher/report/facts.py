@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from launcher import journal
+from launcher.report.expected import Expected, expectations
 from launcher.report.transcripts import Pair, read_pairs
 from launcher.runs import Run
 from launcher.view import clock
@@ -123,7 +125,27 @@ class Facts:
                 ("memory", self._memory(max(step.memory_bytes for step in steps))),
                 ("time", clock(self.seconds())),
             ]
+            told = {"the card worked": self.gpu_use, "of what the card can do": self.mfu}
+            for what, share in told.items():
+                if known := [x for x in share if x is not None]:
+                    found.append((what, f"{fmean(known):.0f}% on average"))
         return found
+
+    @property
+    def gpu_use(self) -> list[float | None]:
+        """Percent of the time in which the card worked, by step."""
+        return [step.gpu_use for step in self.steps]
+
+    @property
+    def mfu(self) -> list[float | None]:
+        """Rate by the most that the cards can do, in percent, by step."""
+        return [None if step.mfu is None else round(100 * step.mfu, 2) for step in self.steps]
+
+    def expected(self) -> list[Expected]:
+        probe = next((e for e in reversed(self.seen) if isinstance(e, events.Probe)), None)
+        hours = self.quote.get("likely_hours")
+        likely = 3600 * hours if isinstance(hours, int | float) else None
+        return expectations(probe, self.steps, likely=likely, took=self.seconds())
 
     def _memory(self, most: int) -> str:
         expected = self.plan.predicted_bytes if self.plan is not None else None

@@ -6,10 +6,12 @@ away, or means something else, makes a new one.
 """
 
 from collections import Counter
+from dataclasses import asdict
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from launcher.report.expected import Unit
 from launcher.report.facts import Facts
 
 State = Literal["finished", "unfinished", "failed", "no result"]
@@ -24,8 +26,22 @@ class Curves(BaseModel):
     tokens_per_second: list[float]
     trained_tokens_per_second: list[float]
     memory_bytes: list[int]
+    gpu_use: list[float | None] = Field(description="percent of the time; null where not known")
+    mfu: list[float | None] = Field(
+        description="rate by the most that the cards can do, in percent"
+    )
     eval_step: list[int]
     eval_loss: list[float] = Field(description="per trained token, on rows held out")
+
+
+class Expectation(BaseModel):
+    """What was expected, and what it came to."""
+
+    what: str
+    unit: Unit
+    expected: float
+    measured: float
+    error: float = Field(description="measured by expected, less one")
 
 
 class Report(BaseModel):
@@ -38,6 +54,7 @@ class Report(BaseModel):
     seconds: float = Field(description="from the first event to the last")
     plan: dict[str, Any] | None = Field(description="the last `plan` event: device, rows, tokens")
     curves: Curves
+    expected: list[Expectation]
     lengths: list[tuple[int, int]] = Field(description="(longest in the bin in tokens, rows)")
     comparison: dict[str, Any] | None = Field(description="comparison.json as it is")
     validation: dict[str, Any] | None = Field(
@@ -73,9 +90,14 @@ def figures(facts: Facts) -> Report:
             tokens_per_second=[s.tokens_per_second for s in steps],
             trained_tokens_per_second=[s.trained_tokens_per_second for s in steps],
             memory_bytes=[s.memory_bytes for s in steps],
+            gpu_use=facts.gpu_use,
+            mfu=facts.mfu,
             eval_step=[e.step for e in evals],
             eval_loss=[e.loss for e in evals],
         ),
+        expected=[
+            Expectation(**asdict(one), error=round(one.error, 4)) for one in facts.expected()
+        ],
         lengths=facts.data.lengths if facts.data else [],
         comparison=facts.comparison or None,
         validation=facts.choice and facts.choice.model_dump(mode="json"),

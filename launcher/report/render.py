@@ -1,6 +1,7 @@
 """The facts of a run as one HTML file: styles, script, charts and transcripts inside it."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,16 @@ def charts(facts: Facts) -> list[tuple[str, str, dict[str, Any]]]:
                 ),
             ),
         ]
+        shares = [
+            _line(name, at, share)
+            for name, share in (
+                ("worked", facts.gpu_use),
+                ("of its peak", facts.mfu),
+            )
+            if any(x is not None for x in share)
+        ]
+        if shares:
+            found.append(("The card, in percent", "card", _figure(shares, "step")))
     if facts.data is not None and facts.data.lengths:
         bars = {
             "type": "bar",
@@ -84,8 +95,8 @@ def charts(facts: Facts) -> list[tuple[str, str, dict[str, Any]]]:
     return found
 
 
-def _line(name: str, x: list[int], y: list[float]) -> dict[str, Any]:
-    return {"type": "scatter", "mode": "lines", "name": name, "x": x, "y": y}
+def _line(name: str, x: list[int], y: Sequence[float | None]) -> dict[str, Any]:
+    return {"type": "scatter", "mode": "lines", "name": name, "x": x, "y": [*y]}
 
 
 def _figure(

@@ -1,0 +1,73 @@
+"""What was expected of a run against what was measured, as far as both are known."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Literal
+
+from launcher.view import clock
+from trainer.contract import events
+
+Unit = Literal["bytes", "tokens/s", "seconds"]
+
+
+@dataclass(frozen=True)
+class Expected:
+    """A figure that somebody expected, and what it came to; both above zero."""
+
+    what: str
+    unit: Unit
+    expected: float
+    measured: float
+
+    @property
+    def error(self) -> float:
+        """How far the measured one is off, as a share of the expected one."""
+        return self.measured / self.expected - 1
+
+    @property
+    def shown(self) -> tuple[str, str, str]:
+        """Expected, measured and error, as people read them."""
+        return (
+            _text(self.expected, self.unit),
+            _text(self.measured, self.unit),
+            f"{self.error:+.0%}",
+        )
+
+
+def expectations(
+    probe: events.Probe | None,
+    steps: Sequence[events.Step],
+    *,
+    likely: float | None,
+    took: float,
+) -> list[Expected]:
+    """Memory and rate by the longest step, which is tried before the first one, and time by the quote.
+
+    ``likely`` and ``took`` are seconds; the rate of a run is the median over its ``steps``.
+    """
+
+    def known() -> Iterator[Expected]:
+        if probe is not None:
+            yield Expected(
+                "memory of the longest step",
+                "bytes",
+                probe.predicted_bytes or 0,
+                probe.peak_bytes or 0,
+            )
+            rates = [step.tokens_per_second for step in steps]
+            yield Expected(
+                "tokens a second, of the longest step on trial and of all steps",
+                "tokens/s",
+                probe.tokens_per_second,
+                median(rates) if rates else 0,
+            )
+        yield Expected("time, quoted as likely", "seconds", likely or 0, took)
+
+    return [one for one in known() if one.expected > 0 and one.measured > 0]
+
+
+def _text(value: float, unit: Unit) -> str:
+    if unit == "bytes":
+        return f"{value / 2**30:.1f} GiB"
+    return clock(value) if unit == "seconds" else f"{value:,.0f}"

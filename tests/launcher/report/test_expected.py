@@ -1,0 +1,77 @@
+"""What was expected of a run beside what was measured, on the page and for programs."""
+
+import json
+
+import pytest
+
+from launcher import report
+from launcher.report.expected import expectations
+from launcher.report.facts import collect
+from launcher.report.render import charts
+from launcher.runs import Run
+from tests.launcher.report.made import make_run
+from trainer.contract import events
+
+PROBE = events.Probe(
+    tokens=8000, seconds=2.0, tokens_per_second=4000.0, peak_bytes=9 << 29, predicted_bytes=4 << 30
+)
+
+
+def step(number: int, rate: float, **more: float) -> events.Step:
+    return events.Step(
+        step=number, steps=4, epoch=1.0, loss=1.0, lr=1e-4, tokens=number * 100, trained_tokens=number,
+        tokens_per_second=rate, trained_tokens_per_second=1.0, seconds_left=1.0, memory_bytes=1, **more,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def run(tmp_path) -> Run:
+    """On a card, of which the first step does not know yet how busy it is; quoted at half an hour."""
+    made = make_run(tmp_path / "run")
+    with events.Writer(made.events) as writer:
+        writer.emit(PROBE)
+        for number, rate, use in ((1, 2000.0, None), (2, 5000.0, 90), (3, 6000.0, 97)):
+            writer.emit(step(number, rate, gpu_use=use, mfu=0.01 * number))
+    quote = {"v": 1, "what": "quote", "stage": "fact", "time": 2.0, "facts": {"likely_hours": 0.5}}
+    with made.journal.open("a") as journal:
+        journal.write(json.dumps(quote) + "\n")
+    return made
+
+
+def test_memory_rate_and_time_with_the_error():
+    found = expectations(PROBE, [step(1, 5000.0)], likely=600.0, took=1200.0)
+    assert [one.shown for one in found] == [
+        ("4.0 GiB", "4.5 GiB", "+12%"),
+        ("4,000", "5,000", "+25%"),
+        ("10:00", "20:00", "+100%"),
+    ]
+
+
+def test_what_is_not_known_is_not_told():
+    assert expectations(None, [step(1, 5000.0)], likely=None, took=60.0) == []
+    on_cpu = events.Probe(tokens=1, seconds=1.0, tokens_per_second=1.0)
+    assert expectations(on_cpu, [], likely=600.0, took=0.0) == []
+
+
+def test_the_page_and_the_json_tell_it(run):
+    page = report.write(run).read_text("utf-8")
+    told = json.loads((run.folder / "report.json").read_text("utf-8"))
+    assert "<th>memory of the longest step<td>4.0 GiB<td>4.5 GiB<td>+12%" in page
+    memory, rate, time = told["expected"]
+    assert memory["error"] == 0.125
+    assert (rate["expected"], rate["measured"], rate["unit"]) == (4000.0, 5000.0, "tokens/s")
+    assert time["expected"] == 1800.0
+    assert told["curves"]["gpu_use"] == [None, 90, 97]
+    assert told["curves"]["mfu"] == [1.0, 2.0, 3.0]
+    assert "<th>the card worked<td>94% on average" in page
+    assert "<th>of what the card can do<td>2% on average" in page
+    (drawn,) = [figure["data"] for _, name, figure in charts(collect(run)) if name == "card"]
+    assert [line["y"] for line in drawn] == [[None, 90, 97], [1.0, 2.0, 3.0]]
+
+
+def test_a_run_without_a_card_has_none_of_it(tmp_path):
+    made = make_run(tmp_path / "run")
+    page = report.write(made).read_text("utf-8")
+    assert "Expected and measured" not in page
+    assert "the card worked" not in page
+    assert all(name != "card" for _, name, _ in charts(collect(made)))
