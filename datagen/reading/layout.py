@@ -72,7 +72,9 @@ def find_layout(
         header = [*header, ""]  # each row ends with a delimiter, the header does not
     names, renamed = unique_names(header)
     named = sum(bool(name.strip()) for name in header)
-    if 2 * named < len(header):
+    if len(header) == 1 and (mark := _inside(rows)):
+        renamed.append(f"one column, and most rows hold {mark!r}: {NO_HEADER}")
+    elif 2 * named < len(header):
         renamed.insert(0, f"{named} of {len(header)} columns have a name: {NO_HEADER}")
     rows += [] if whole or encoding in WIDE else _from_all_over(path, encoding, delimiter)
     sample = [row for row in rows if len(row) == len(names)]
@@ -108,6 +110,14 @@ def unique_names(header: list[str]) -> tuple[list[str], list[str]]:
             renamed.append(f"column {at}: {'no name' if not wanted else repr(wanted)} -> {name!r}")
         names.append(name)
     return names, renamed
+
+
+def _inside(rows: list[list[str]]) -> str:
+    """The delimiter that most rows of one column hold; empty where none does. Commas are of texts."""
+    for mark in DELIMITERS[1:]:
+        if 2 * sum(mark in row[0] for row in rows if row) > len(rows):
+            return mark
+    return ""
 
 
 def _find_delimiter(text: str, *, whole: bool) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datagen.reading.encoding import UTF8, WIDE, foreign_words, guess_encoding
-from datagen.reading.layout import is_blank
+from datagen.reading.layout import NO_HEADER, is_blank
 from trainer.contract.errors import BadData
 
 if TYPE_CHECKING:
@@ -191,7 +191,9 @@ def _count_exactly(
             faults[0]
             if len(faults) == 1
             else f"{faults[0]}, and {len(faults) - 1} more such lines",
-            f"mend them, or name the delimiter with --delimiter (taken: {delimiter!r})",
+            NO_HEADER
+            if width == 1
+            else f"mend them, or name the delimiter with --delimiter (taken: {delimiter!r})",
             faults=faults[1:],
         )
     return rows

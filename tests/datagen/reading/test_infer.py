@@ -424,6 +424,12 @@ def test_a_title_above_the_header_is_doubted(tmp_path):
     table = read(tmp_path, "Staff 2025,,\n,,\nname,dept,years\nAnn,ops,3\nBob,lab,4\n")
     assert table.notes[0].startswith("1 of 3 columns have a name: if the first line is a title")
     assert not any("title" in note for note in read(tmp_path, ",a,b\n1,2,3\n").notes)
+    table = read(tmp_path, "Source: office\nAs of 2025\nname;dept\nAnn;ops\nBob;lab\n")
+    assert table.notes[0].startswith("one column, and most rows hold ';': if the first line is a")
+    assert not read(tmp_path, 'text\n"a, b"\nc; d\ne\nf\n').notes
+    with pytest.raises(BadData) as caught:
+        read(tmp_path, "Staff 2025\n\nname,dept\nAnn,ops\n")
+    assert "if the first line is a title, delete what stands above" in caught.value.hint
 
 
 @pytest.mark.parametrize(
