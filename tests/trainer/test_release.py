@@ -95,6 +95,40 @@ def test_without_a_key_it_may_not():
     assert "RUNPOD_API_KEY" in answer.text
 
 
+@pytest.mark.parametrize(
+    ("env", "missing"),
+    [
+        ({}, "RUNPOD_API_KEY and RUNPOD_POD_ID not set"),
+        ({"RUNPOD_API_KEY": KEY}, "RUNPOD_POD_ID not set"),
+        ({"RUNPOD_API_KEY": "", "RUNPOD_POD_ID": "p1"}, "RUNPOD_API_KEY not set"),
+    ],
+)
+def test_what_a_pod_was_not_told_is_a_refusal(env, missing):
+    assert Api(env).act("stop") == Answer(401, missing)
+
+
+@pytest.mark.parametrize(
+    ("status", "refused", "may", "done"),
+    [
+        (None, False, False, False),
+        (199, False, False, False),
+        (200, False, True, True),
+        (204, False, True, True),
+        (299, False, True, True),
+        (300, False, False, False),
+        (400, False, False, False),
+        (401, True, False, False),
+        (403, True, False, False),
+        (404, False, False, True),
+        (409, False, True, False),
+        (500, False, False, False),
+    ],
+)
+def test_what_an_answer_means(status, refused, may, done):
+    answer = Answer(status, "")
+    assert (answer.refused, answer.may, answer.done) == (refused, may, done)
+
+
 class Gone(Exception):
     pass
 
@@ -139,8 +173,8 @@ def test_once_accepted_it_waits_to_be_gone(tmp_path):
 def test_one_that_was_accepted_and_did_not_happen_is_asked_again(tmp_path):
     asked, naps, said, _ = go([OK, OK], tmp_path=tmp_path)
     assert asked == ["stop", "stop"]
-    assert naps[0] > 60
-    assert "still runs" in said[0]
+    assert naps == [120.0, 120.0]
+    assert said == ["stop was accepted 120 s ago, and this pod still runs"]
 
 
 def test_trouble_is_asked_again_with_growing_pauses(tmp_path):
@@ -149,9 +183,38 @@ def test_trouble_is_asked_again_with_growing_pauses(tmp_path):
     assert accepted
 
 
+@pytest.mark.parametrize(
+    ("answer", "marked"), [(BUSY, False), (REFUSED, False), (NOT_NOW, True), (LOST, True)]
+)
+def test_the_mark_goes_only_when_the_pod_surely_stays(tmp_path, answer, marked):
+    go([answer], tmp_path=tmp_path)
+    assert (tmp_path / "released").exists() is marked
+
+
+def test_a_mark_that_cannot_be_written_keeps_no_pod_alive(tmp_path):
+    assert go([OK], tmp_path=tmp_path / "not there")[3]
+    assert go([BUSY, OK], tmp_path=tmp_path / "not there")[3]
+
+
+def test_without_a_mark_nothing_is_left_behind(tmp_path):
+    def act(action):
+        return BUSY
+
+    def sleep(seconds):
+        raise Gone
+
+    said: list[str] = []
+    with pytest.raises(Gone):
+        let_go("stop", act=act, mark=None, say=said.append, sleep=sleep)
+    assert said == ["HTTP 500: asking again in 5 s"]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_refused_delete_becomes_a_stop(tmp_path):
-    asked, naps, _, accepted = go([REFUSED, OK], "terminate", tmp_path=tmp_path)
+    asked, naps, said, accepted = go([REFUSED, OK], "terminate", tmp_path=tmp_path)
     assert asked == ["terminate", "stop"]
+    assert said == ["may not delete itself (HTTP 403): trying to stop"]
+    assert (tmp_path / "released").read_text() == "stop"
     assert len(naps) == 1
     assert accepted
 
