@@ -7,6 +7,7 @@ from typing import Any
 
 from trainer.contract.arguments import Parser
 from trainer.contract.errors import run_main
+from trainer.contract.streams import write_json
 
 # A verb without help is for our own use and not listed. Its module is imported only when it is used:
 # help of `launch` stays light.
@@ -53,5 +54,7 @@ def _main(argv: Sequence[str] | None) -> int:
             verb.add_flags(sub)
             sub.set_defaults(call=verb.run)
     options = parser.parse_args(arguments)
+    if getattr(options, "json", False):
+        write_json()
     code: int = options.call(options)
     return code

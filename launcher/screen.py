@@ -1,6 +1,5 @@
 """The view that suits stdout: a live picture on a terminal, plain lines elsewhere, JSON on request."""
 
-import io
 import sys
 
 from launcher.view import JsonView, PlainView, View
@@ -8,15 +7,7 @@ from launcher.world import World
 
 
 def open_view(*, world: World, as_json: bool = False) -> View:
-    """Choose the view; the live one, which is heavier, is only loaded where it is shown.
-
-    What stdout's encoding has no sign for is shown as its number: a run's text never ends its view.
-    """
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        if as_json:
-            sys.stdout.reconfigure(encoding="utf-8")
-        else:
-            sys.stdout.reconfigure(errors="backslashreplace")
+    """Choose the view; the live one, which is heavier, is only loaded where it is shown."""
     if as_json:
         return JsonView(sys.stdout, world=world)
     if not sys.stdout.isatty():

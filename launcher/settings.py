@@ -45,8 +45,10 @@ class Settings(BaseModel):
     volume: str | None = Field(
         None, description="RunPod network volume for base weights and checkpoints"
     )
-    disk: int = Field(20, ge=10, description="container disk, lost at a restart")
-    mount: int = Field(40, ge=10, description="disk for weights and results, kept over a stop")
+    disk: int = Field(20, ge=10, description="container disk in GB, lost at a restart")
+    mount: int = Field(
+        40, ge=10, description="disk for weights and results in GB, kept over a stop"
+    )
     track: Literal["none", "trackio", "wandb"] = Field(
         "none", description="send a run's metrics, from this machine, to trackio or W&B too"
     )

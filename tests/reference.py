@@ -14,7 +14,7 @@ from launcher.settings import DECLARED as LAUNCHER
 from trainer.contract import errors
 from trainer.contract.arguments import allowed
 from trainer.contract.job import RECIPES, flag_names, options_table
-from trainer.contract.settings import Declared
+from trainer.contract.settings import Declared, written
 
 FILE = Path(__file__).parent.parent / "docs" / "reference.md"
 PLAIN = {"positional arguments", "options"}
@@ -87,7 +87,7 @@ def exit_table() -> str:
 def _settings(declared: Declared[Any]) -> str:
     lines = ["| setting | in the environment | default | meaning |", "| --- | --- | --- | --- |"]
     for name, field in declared.kind.model_fields.items():
-        shown = "" if field.default in (None, "") else f"`{field.default}`"
+        shown = f"`{preset}`" if (preset := written(field.default)) else ""
         key = f"{declared.prefix}{name.upper()}"
         words = ", ".join(f"`{word}`" for word in allowed(field.annotation))
         said = f"{field.description} ({words})" if words else str(field.description)

@@ -20,7 +20,7 @@ def run(options: argparse.Namespace) -> int:
     found = [seen(run, now=world.now()) for run in index(world=world)]
     if options.json:
         for status in found:
-            print(json.dumps(status.facts(), ensure_ascii=False))
+            print(json.dumps({"type": "run", **status.facts()}, ensure_ascii=False))
     else:
         print("\n".join(ps_lines(found)))
     return 0

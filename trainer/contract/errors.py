@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from trainer.contract.private import keep_private
+from trainer.contract.streams import make_usable
 
 SHOWN_FAULTS = 20
 
@@ -165,7 +166,10 @@ EXIT_CODES: dict[str, int] = {
 INTERNAL_ERROR = 1
 BROKEN_PIPE = 141
 # What a path that someone named can be, and a program cannot help.
-UNUSABLE = (FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
+UNUSABLE = {
+    *(errno.EACCES, errno.EEXIST, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG),
+    *(errno.ENOTDIR, errno.ENXIO, errno.EPERM, errno.EROFS, errno.ETXTBSY),
+}
 
 
 def report(fault: Fault) -> str:
@@ -196,13 +200,15 @@ def run_main(inner: Callable[[Sequence[str] | None], int], argv: Sequence[str] |
     ``SystemExit`` (argparse) passes through. ``SFT_TRACEBACK=1`` shows where any failure came from.
     """
     keep_private()
+    make_usable()
     try:
         code = inner(argv)
         sys.stdout.flush()
     except Fault as fault:
         return _failed(report(fault), fault.exit_code)
     except KeyboardInterrupt:
-        return _failed("interrupted", Interrupted.exit_code)
+        found = Interrupted("interrupted", "run the same command again")
+        return _failed(report(found), found.exit_code)
     except BrokenPipeError:
         # Python flushes stdout again at exit and would complain there.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -210,9 +216,11 @@ def run_main(inner: Callable[[Sequence[str] | None], int], argv: Sequence[str] |
     except Exception as error:  # noqa: BLE001 - the outermost shell: nothing may pass it unexplained
         if isinstance(error, OSError) and is_no_space(error):
             return _failed(report(no_space(error)), NoSpace.exit_code)
-        if isinstance(error, UNUSABLE) and error.filename:
-            found = Usage(f"{error.filename}: {error.strerror}", "choose another path, or clear it")
-            return _failed(report(found), found.exit_code)
+        if isinstance(error, OSError) and error.errno in UNUSABLE and error.filename:
+            unusable = Usage(
+                f"{error.filename}: {error.strerror}", "choose another path, or clear it"
+            )
+            return _failed(report(unusable), unusable.exit_code)
         what = f"{type(error).__name__}: {error}".splitlines()[0]
         return _failed(
             f"internal error: {what}\n  -> set SFT_TRACEBACK=1 to see where", INTERNAL_ERROR

@@ -135,7 +135,7 @@ class Job(_Options):
     output: str = Field(
         "./checkpoints",
         min_length=1,
-        description="run folder to write",
+        description="run folder to write; where it is not given, launch takes runs/ID",
         json_schema_extra=_flag("--output"),
     )
     epochs: float = Field(

@@ -31,6 +31,13 @@ def config_folder(variable: Callable[[str], str], home: Path) -> Path:
     return base / "sft-launch"
 
 
+def written(value: object) -> str:
+    """A default as it is typed; empty where there is none."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "" if value is None else str(value)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Declared(Generic[S]):
     """The settings of one command: the fields of ``kind``, which forbids others.
@@ -55,7 +62,8 @@ class Declared(Generic[S]):
             if only and name not in only:
                 continue
             field = self.kind.model_fields[name]
-            default = "" if field.default in (None, "") else f" (default: {field.default})"
+            preset = written(field.default)
+            default = preset and f" (default: {preset})"
             group.add_argument(
                 flag,
                 dest=f"setting_{name}",

@@ -41,7 +41,7 @@ def test_twenty_faults_are_shown_then_a_count():
     ("error", "code", "text"),
     [
         (NotFound("gone", "look"), 11, "error: gone\n  -> look\n"),
-        (KeyboardInterrupt(), 130, "interrupted\n"),
+        (KeyboardInterrupt(), 130, "error: interrupted\n  -> run the same command again\n"),
         (OSError(errno.ENOSPC, "full", "/x"), 8, "the disk is full while writing /x"),
         (OSError(errno.EDQUOT, "full"), 8, "the disk is full"),
         (
@@ -50,6 +50,8 @@ def test_twenty_faults_are_shown_then_a_count():
             "error: /x: File exists\n  -> choose",
         ),
         (PermissionError(errno.EACCES, "Permission denied", "/x"), 2, "error: /x: Permission den"),
+        (OSError(errno.EROFS, "Read-only file system", "/x"), 2, "error: /x: Read-only file sys"),
+        (OSError(errno.ENAMETOOLONG, "File name too long", "/x"), 2, "error: /x: File name too"),
         (PermissionError("of no file"), 1, "internal error: PermissionError"),
         (ZeroDivisionError("1/0"), 1, "internal error: ZeroDivisionError: 1/0\n  -> set SFT_TRACE"),
     ],
