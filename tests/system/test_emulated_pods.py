@@ -60,7 +60,7 @@ def test_a_pod_is_a_container_with_sshd_until_deleted(runpod, client, sshd_image
 
 
 def test_running_is_told_before_anything_runs(runpod, client, sshd_image):
-    runpod.script(faults.RunningEarly(seconds=1.0))
+    runpod.script(faults.RunningEarly(seconds=4))
     key = client.create(sshd_image).json()["id"]
     pod = client.status(key, "RUNNING")
     assert "pulling image" not in " ".join(runpod.pods[key].log.texts())

@@ -272,7 +272,7 @@ def test_bills_by_the_second_and_tells_late(engine, sshd_image):
 
 
 def test_a_deleted_pod_can_go_on_for_a_while(runpod, client, sshd_image):
-    runpod.script(faults.SlowRelease(seconds=0.6))
+    runpod.script(faults.SlowRelease(seconds=3))
     key = client.create(sshd_image).json()["id"]
     assert client.request("DELETE", f"/v2/pods/{key}").status_code == 204
     assert client.get(f"/v2/pods/{key}").status_code == 200
