@@ -261,6 +261,8 @@ def read_episodes(path: Path) -> list[Episode]:
 
     Raises BadData naming file and line of each line that is no episode.
     """
+    if path.is_dir():
+        raise NotFound(f"{path} is a folder", "name the .jsonl file in it, as episodes.jsonl")
     if not path.is_file():
         raise NotFound(
             f"{path}: no such file", "make it with: datagen episodes TABLE.csv --out FOLDER"

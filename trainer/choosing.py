@@ -8,6 +8,7 @@ import gc
 import hashlib
 import json
 import math
+import shlex
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -63,7 +64,7 @@ def choose(job: Job, *, say: Callable[[str], None]) -> None:
                 reporter.warn(warning("interrupted"))
             raise Interrupted(
                 "interrupted while choosing a checkpoint; the adapter of the lowest loss is whole",
-                f"go on with: python -m trainer {run / 'job.json'} --resume",
+                f"go on with: python -m trainer {shlex.quote(str(run / 'job.json'))} --resume",
             ) from None
 
 

@@ -7,6 +7,7 @@ A failed evaluation is a warning: the result is there and whole.
 import gc
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -88,7 +89,8 @@ def evaluate(job: Job) -> None:
             writer.emit(warning("interrupted", job.evaluate))
             raise Interrupted(
                 "interrupted while evaluating; the adapter is whole",
-                f"go on with: datagen evaluate --model {job.output} --episodes {job.evaluate}",
+                f"go on with: datagen evaluate --model {shlex.quote(job.output)} "
+                f"--episodes {shlex.quote(job.evaluate)}",
             ) from None
         writer.emit(told(run, code, job.evaluate, log_from=before))
 

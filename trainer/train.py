@@ -1,6 +1,7 @@
 """The run, in order: read, tokenise, plan, load, train, save, prove, manifest."""
 
 import os
+import shlex
 import shutil
 import time
 from collections.abc import Callable
@@ -111,7 +112,7 @@ def _failed(fault: Fault) -> events.Failed:
 
 def _as_fault(error: BaseException, job: Job) -> Fault | None:
     if isinstance(error, (Interrupted, KeyboardInterrupt)):
-        again = f"python -m trainer {Path(job.output) / JOB} --resume"
+        again = f"python -m trainer {shlex.quote(str(Path(job.output) / JOB))} --resume"
         return Interrupted("interrupted", f"go on with: {again}")
     if isinstance(error, Fault):
         return error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     _print_counts(counts)
     print(f"{len(lines)} questions: {args.out}")
-    print(f"ask these with: datagen episodes --questions {args.out} --out FOLDER")
+    print(f"ask these with: datagen episodes --questions {shlex.quote(str(args.out))} --out FOLDER")
     return 0
 
 

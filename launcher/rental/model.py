@@ -1,5 +1,6 @@
 """A base model that is a folder here: small ones are uploaded, as one archive that is equal for equal content."""
 
+import shlex
 import tarfile
 from pathlib import Path
 
@@ -22,7 +23,7 @@ def check(folder: Path) -> None:
         raise Usage(
             f"{folder} has {size / 1e6:,.0f} MB, and at most {MOST / 1e6:.0f} MB of model are uploaded",
             f"push it to the Hugging Face hub (it may be private: set HF_TOKEN) with: "
-            f"hf upload ME/MODEL {folder}; then: --model ME/MODEL",
+            f"hf upload ME/MODEL {shlex.quote(str(folder))}; then: --model ME/MODEL",
         )
 
 

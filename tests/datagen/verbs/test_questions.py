@@ -1,4 +1,5 @@
 import json
+import shlex
 from collections import Counter
 from pathlib import Path
 
@@ -10,6 +11,16 @@ from datagen.episode import Question, TableRef
 SHOP = "city,amount,units\n" + "".join(
     f"{'Ulm Bonn Jena'.split()[at * at % 3]},{at * 7 % 50 + at / 8},{at % 6}\n" for at in range(60)
 )
+
+
+def test_what_to_type_next_can_be_typed(tmp_path: Path, capsys):
+    (tmp_path / "shop.csv").write_text(SHOP, "utf-8")
+    out = tmp_path / "my 'questions'" / "a.jsonl"
+    assert (
+        main(["questions", str(tmp_path / "shop.csv"), "--out", str(out), "--per-table", "2"]) == 0
+    )
+    *_, command = capsys.readouterr().out.splitlines()
+    assert shlex.split(command.partition(": ")[2])[2:4] == ["--questions", str(out)]
 
 
 def test_questions_are_written_and_counted(tmp_path: Path, capsys):
