@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from concurrent.futures import Future, InvalidStateError
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -41,7 +43,7 @@ def start(task: Placed) -> Sandbox:
 
 @dataclass
 class _Held:
-    sandbox: asyncio.Task[Sandbox]
+    sandbox: Future[Sandbox]
     users: int = 0
 
 
@@ -64,17 +66,18 @@ class WarmTables:
         """
         held = await self._take(task)
         try:
-            yield await asyncio.shield(held.sandbox)
+            yield await asyncio.shield(asyncio.wrap_future(held.sandbox))
         finally:
             async with self._freed:
                 held.users -= 1
                 self._freed.notify_all()
 
     async def close(self) -> None:
-        """End every server. Idempotent."""
-        for held in [*self._held.values()]:
-            await _end(held)
+        """End every server; one that is still starting ends by itself, and nobody waits. Idempotent."""
+        up = [held for held in self._held.values() if not held.sandbox.cancel()]
         self._held.clear()
+        for held in up:
+            await _end(held)
 
     async def _take(self, task: Placed) -> _Held:
         key = tables_of(task)
@@ -87,16 +90,39 @@ class WarmTables:
                     await _end(self._held.pop(idle))
             held = self._held.pop(key, None)
             if held is None:
-                held = _Held(asyncio.create_task(asyncio.to_thread(self._starter, task)))
+                held = _Held(_in_background(self._starter, task))
             self._held[key] = held
             held.users += 1
             return held
 
 
+def _in_background(starter: Callable[[Placed], Sandbox], task: Placed) -> Future[Sandbox]:
+    """Start it in a thread that keeps no process alive: a wide table is read for half a minute.
+
+    One that is up after the future was cancelled is closed there.
+    """
+    future: Future[Sandbox] = Future()
+
+    def run() -> None:
+        try:
+            sandbox = starter(task)
+        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+            with suppress(InvalidStateError):
+                future.set_exception(error)
+            return
+        try:
+            future.set_result(sandbox)
+        except InvalidStateError:
+            sandbox.close()
+
+    threading.Thread(target=run, daemon=True).start()
+    return future
+
+
 async def _end(held: _Held) -> None:
     """End one server; one that never started is told of where it was wanted."""
     try:
-        sandbox = await held.sandbox
+        sandbox = await asyncio.wrap_future(held.sandbox)
     except Exception:  # noqa: BLE001
         return
     await asyncio.to_thread(sandbox.close)

@@ -46,6 +46,13 @@ _SHAPES = [
     for zone, offset in _ZONES
     if clock or not zone
 ]
+_ANY = re.compile(
+    "(?:{})(?:(?:{})(?:{})?)?".format(
+        "|".join(day for day, _ in _DAYS),
+        "|".join(time for time, _ in _TIMES if time),
+        "|".join(zone for zone, _ in _ZONES if zone),
+    )
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +78,7 @@ def find_format(texts: Sequence[str]) -> Dates:
 
 
 def looks_like_date(text: str) -> bool:
-    return any(shape.fullmatch(text) for shape, _ in _SHAPES)
+    return _ANY.fullmatch(text) is not None
 
 
 def reads(texts: Sequence[str], form: str) -> bool:

@@ -17,6 +17,7 @@ import pandas as pd
 from datagen.sandbox import child, limits, wire
 from datagen.sandbox.cell import Cells
 from datagen.sandbox.nursery import Nursery, ask_in_child
+from datagen.sandbox.owner import ending_with
 from datagen.sandbox.pages import Memory
 from datagen.sandbox.warm import import_scipy, read_tables, warm_cells, warm_tables
 
@@ -32,7 +33,8 @@ def run(control: socket.socket, vet: Vet = lambda setup: setup) -> int:
     ``vet`` judges and changes what the client asks for; what it raises is told to the client.
     """
     try:
-        server = _start(control, vet)
+        with ending_with(control):
+            server = _start(control, vet)
     except (wire.BrokenWireError, TimeoutError):
         return 1
     except Exception as error:  # noqa: BLE001 - the client turns it into a fault

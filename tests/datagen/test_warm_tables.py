@@ -1,4 +1,5 @@
 import asyncio
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -69,3 +70,29 @@ def test_a_server_that_does_not_start_is_told_of_where_it_is_wanted(tasks: list[
         await warm.close()
 
     asyncio.run(main())
+
+
+def test_a_server_that_is_still_starting_is_not_waited_for_and_does_not_stay(tasks: list[Task]):
+    begun, go, closed = threading.Event(), threading.Event(), threading.Event()
+
+    class Slow:
+        def __init__(self, task: Placed) -> None:
+            begun.set()
+            assert go.wait(60)
+
+        def close(self) -> None:
+            closed.set()
+
+    async def main() -> None:
+        warm = WarmTables(1, Slow)  # type: ignore[arg-type]
+        user = asyncio.create_task(warm.over(tasks[0]).__aenter__())
+        await asyncio.to_thread(begun.wait, 60)
+        user.cancel()
+        await asyncio.wait([user])
+        await asyncio.wait_for(warm.close(), 30)
+
+    asyncio.run(main())
+    assert not go.is_set()
+    assert not closed.is_set()
+    go.set()
+    assert closed.wait(60)
