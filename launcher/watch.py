@@ -54,7 +54,8 @@ def watch(run: Run, work: Work, log: Log, scene: Scene) -> Fault | None:
     offset = status.attempt_offset(log.entries)
     try:
         for event in events.follow(run.events, offset=offset, alive=work.alive, wait=wait):
-            seen.append(event)
+            if not isinstance(event, events.Step):  # of those there are more than memory is for
+                seen.append(event)
             view.event(event)
             attend()
     except (Interrupted, PodFailed, PodRefused):
