@@ -4,12 +4,12 @@ It survives the terminal, and holds the key in its environment only. It reads th
 only to release, and ends once the run has no pod any more.
 """
 
-import time
 from contextlib import suppress
 from pathlib import Path
 
 from launcher import journal, runs
 from launcher.errors import ApiUnavailable, BrokenJournal
+from launcher.plan import at_day
 from launcher.rental.names import Rented, rented
 from launcher.rental.release import pods_of, release
 from launcher.runpod_api import BASE_URL_VARIABLE, Api
@@ -109,7 +109,7 @@ def act(run: Run, what: Rented, api: Api, *, world: World, view: View) -> None:
                     raise ApiUnavailable(
                         f"pod {pod_id} does not stop", "it bills on: end it in RunPod's console"
                     )
-            view.say(f"{time.ctime(world.now())}: stopped pod {pod_id}, past its deadline")
+            view.say(f"{at_day(world.now())}: stopped pod {pod_id}, past its deadline")
 
 
 def _stopped(what: Rented, api: Api) -> bool:

@@ -149,10 +149,10 @@ def reach_line(reach: Mapping[str, int], wanted: int, cuda: str) -> str:
 
 
 def at(instant: float) -> str:
-    """An instant as local time of day."""
-    return f"{datetime.fromtimestamp(instant).astimezone():%H:%M:%S}"
+    """An instant as local time of day, with the zone."""
+    return f"{datetime.fromtimestamp(instant).astimezone():%H:%M:%S %Z}"
 
 
 def at_day(instant: float) -> str:
-    """An instant as local date and time."""
-    return f"{datetime.fromtimestamp(instant).astimezone():%Y-%m-%d %H:%M}"
+    """An instant as local date and time, with the zone."""
+    return f"{datetime.fromtimestamp(instant).astimezone():%Y-%m-%d %H:%M %Z}"

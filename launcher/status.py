@@ -256,7 +256,7 @@ def ps_lines(found: Sequence[Status]) -> list[str]:
         lines.append("  ".join(map(str.ljust, row, widths)).rstrip())
         lines.append(f"    {_near(status.folder)}")
         if status.pod is not None and status.gone_by is not None:
-            until = f"{datetime.fromtimestamp(status.gone_by).astimezone():%H:%M}"
+            until = f"{datetime.fromtimestamp(status.gone_by).astimezone():%H:%M %Z}"
             so_far = f"${status.cost:.2f} so far, gone by {until}"
             if status.state == PAST:
                 # By the clock the cost ends there; whether the pod does, only RunPod knows.

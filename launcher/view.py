@@ -15,6 +15,8 @@ from trainer.contract.errors import Fault
 PAUSE = 1.0  # seconds between two plain lines of a kind
 LONG_PAUSE = 10.0
 STRIDE = 10  # steps
+BYTES = " (bytes)"
+SIZES = ((1e9, " GB"), (1e6, " MB"), (1e3, " kB"))
 
 
 class View(Protocol):
@@ -38,7 +40,10 @@ class View(Protocol):
         """A line that stays."""
 
     def progress(self, name: str, done: int, total: int) -> None:
-        """How far a stage without events is; rate and time left are worked out from the calls."""
+        """How far a stage without events is; rate and time left are worked out from the calls.
+
+        A name that ends in ``(bytes)`` counts bytes.
+        """
 
     def recall(self, past: Sequence[events.Event]) -> None:
         """Events of earlier attempts: the curve begins with them."""
@@ -292,8 +297,21 @@ class Stage:
         if self._first is None:
             self._first = done
         seconds = self._world.now() - self._begun
-        text = f"{self.name} {done}/{total}"
+        name, scale, unit = _unit(self.name, total)
+        text = (
+            f"{name} {done}/{total}"
+            if scale == 1
+            else f"{name} {done / scale:.1f}/{total / scale:.1f}{unit}"
+        )
         if done > self._first and seconds > 0:
             rate = (done - self._first) / seconds
-            text += f"  {rate:.3g}/s  {clock((total - done) / rate)} left"
+            text += f"  {rate / scale:.3g}{unit}/s  {clock((total - done) / rate)} left"
         return text
+
+
+def _unit(name: str, total: int) -> tuple[str, float, str]:
+    """How a stage's counts are shown: its name, what they are divided by, the sign of that."""
+    if not name.endswith(BYTES):
+        return name, 1, ""
+    scale, unit = next((s, u) for s, u in SIZES if total >= s or s == 1e3)
+    return name.removesuffix(BYTES), scale, unit

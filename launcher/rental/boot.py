@@ -109,7 +109,7 @@ def show(line: LogLine, scene: Scene) -> None:
     if line.source != "system":
         return
     if found := PULLED.search(line.line):
-        scene.view.progress("pull, MB", int(found[1]) >> 20, int(found[2]) >> 20)
+        scene.view.progress("pull (bytes)", int(found[1]), int(found[2]))
     elif HOST.search(line.line):
         raise BadHost(f"the pod cannot start: {line.line}", "try again, or another card")
     elif FATAL.search(line.line):

@@ -103,7 +103,7 @@ def send_files(
     def sent(count: int) -> None:
         nonlocal done
         done += count
-        scene.view.progress("upload, bytes", min(done, total), total)
+        scene.view.progress("upload (bytes)", min(done, total), total)
         _stay(scene)
 
     names: dict[str, str] = {}

@@ -283,7 +283,7 @@ class PodWork:
         def got(count: int) -> None:
             nonlocal done
             done += count
-            self._scene.view.progress("download, bytes", min(done, total), total)
+            self._scene.view.progress("download (bytes)", min(done, total), total)
 
         if self._evaluated and proof.complete:
             self._fetch_evaluation()

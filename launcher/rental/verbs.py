@@ -33,7 +33,7 @@ def reap(
         judged = let_go(named, api=api, world=world, view=view)
     lines = ["no pods of ours remain"] if not judged else []
     for item in judged:
-        until = f"{datetime.fromtimestamp(item.gone_by).astimezone():%d %b %H:%M}"
+        until = f"{datetime.fromtimestamp(item.gone_by).astimezone():%d %b %H:%M %Z}"
         lines.append(f"{item.pod}  {item.status:8}  ${item.rate:.2f}/h  until {until}  {item.name}")
         lines.append(f"    {item.action}: {item.why}")
     return [item.facts() for item in judged], lines

@@ -163,6 +163,13 @@ def test_the_quote_as_it_is_shown():
     assert one[0].startswith("quote: NVIDIA RTX A5000 (24 GB), ")
 
 
-def test_instants_are_told_in_local_time():
-    assert plan.at(NOW) == time.strftime("%H:%M:%S", time.localtime(NOW))
-    assert plan.at_day(NOW) == time.strftime("%Y-%m-%d %H:%M", time.localtime(NOW))
+@pytest.mark.parametrize(("zone", "told"), [("UTC0", "08:00:00 UTC"), ("CET-1", "09:00:00 CET")])
+def test_a_time_is_local_and_names_its_zone(zone, told, monkeypatch):
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        assert plan.at(NOW) == told
+        assert plan.at_day(NOW) == f"2027-01-15 {told[:5]} {told[-3:]}"
+    finally:
+        monkeypatch.undo()
+        time.tzset()

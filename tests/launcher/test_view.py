@@ -103,6 +103,23 @@ def test_progress_tells_rate_and_time_left():
     assert "asking 10/10" in out.getvalue().splitlines()[-1]
 
 
+def test_bytes_are_shown_as_people_write_them():
+    world, out = Clock(), io.StringIO()
+    plain = PlainView(out, world=world)
+    for name, total in (("upload (bytes)", 40_000_000), ("pull (bytes)", 3_000_000_000)):
+        for done in (0, total // 2):
+            plain.progress(name, done, total)
+            world.time += 20
+    plain.progress("upload (bytes)", 0, 0)
+    assert out.getvalue().splitlines() == [
+        "upload 0.0/40.0 MB",
+        "upload 20.0/40.0 MB  1 MB/s  20s left",
+        "pull 0.0/3.0 GB",
+        "pull 1.5/3.0 GB  0.075 GB/s  20s left",
+        "upload 0.0/0.0 kB",
+    ]
+
+
 def test_json_lines_carry_everything_and_end_with_the_fault():
     out = io.StringIO()
 
