@@ -1,25 +1,25 @@
-"""How long a report of 2,000 questions takes, and how large it is; against the same without transcripts.
+"""How long `launch report` takes with 10,000 questions, in what memory, and how large the page is.
 
 python -m pytest -m bench -s -q tests/bench/test_report.py
 """
 
 import json
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from launcher import report
-from launcher.report.facts import collect
-from launcher.report.figures import figures
-from launcher.report.render import render
 from launcher.runs import Run
 from tests.launcher.report.made import make_run
 
-QUESTIONS = 2000
+QUESTIONS = (0, 100, 1000, 10_000)
 TURNS = 3
 REPLY = 400  # letters, about what a 3B model writes in a turn
 HEARD = 600
+CONTEXT = "c" * 2500  # the opening messages and the table's columns, which a report leaves out
 
 
 def widened(run: Run) -> None:
@@ -31,6 +31,7 @@ def widened(run: Run) -> None:
             last = episode["traces"][0]["turns"][0]
             said = f"```python\nprint(df.head({number}))\n```".ljust(REPLY, "x")
             turn = {"reply": said, "feedback": f"{number}\n".ljust(HEARD, "1")}
+            episode["traces"][0]["opening"] = [{"role": "user", "content": CONTEXT}]
             episode["traces"][0]["turns"] = [turn] * (TURNS - 1) + [{**last, "reply": said}]
             lines.append(json.dumps(episode))
         path.write_text("\n".join(lines) + "\n", "utf-8")
@@ -38,23 +39,21 @@ def widened(run: Run) -> None:
 
 @pytest.mark.bench
 def test_report_of_many_questions(tmp_path: Path) -> None:
-    rows = []
-    for questions in (0, QUESTIONS // 10, QUESTIONS):
+    print("\nquestions  transcripts MB   page MB   CPU s   wall s   memory MiB")
+    for questions in QUESTIONS:
         run = make_run(tmp_path / f"run{questions}", questions=questions)
         widened(run)
         begun = time.perf_counter()
-        facts = collect(run)
-        read = time.perf_counter()
-        text = render(facts)
-        drawn = time.perf_counter()
-        figures(facts).model_dump_json()
-        rows.append(
-            (questions, read - begun, drawn - read, time.perf_counter() - drawn, len(text.encode()))
+        child = subprocess.Popen(
+            [sys.executable, "-m", "launcher", "report", str(run.folder)], stdout=subprocess.DEVNULL
         )
-        assert report.write(run).stat().st_size == rows[-1][-1]
-    print("\nquestions   read s   page s   json s      MB   of it transcripts MB")
-    for questions, read_s, page_s, json_s, size in rows:
-        more = (size - rows[0][-1]) / 1e6
+        _, status, used = os.wait4(child.pid, 0)
+        wall = time.perf_counter() - begun
+        child.returncode = os.waitstatus_to_exitcode(status)
+        assert child.returncode == 0
+        read = sum(path.stat().st_size for path in (run.folder / "evaluation").iterdir())
+        size = (run.folder / "report.html").stat().st_size
         print(
-            f"{questions:>9} {read_s:>8.2f} {page_s:>8.2f} {json_s:>8.2f} {size / 1e6:>7.1f} {more:>8.1f}"
+            f"{questions:>9} {read / 1e6:>15.1f} {size / 1e6:>9.1f} {used.ru_utime + used.ru_stime:>7.1f}"
+            f" {wall:>8.1f} {used.ru_maxrss / 1024:>12.0f}"
         )
