@@ -24,6 +24,7 @@ GROUPS = {
     "sources": "By source",
     "answer_types": "By answer type",
 }
+DIFFICULTIES = ("easy", "medium", "hard", "very hard")
 PROBES = {
     "floor": "tables emptied: what is guessed",
     "renamed": "columns renamed, rows drawn anew: what is known by heart",
@@ -155,6 +156,14 @@ class Facts:
     @property
     def samples(self) -> list[events.Sample]:
         return [event for event in self.seen if isinstance(event, events.Sample)]
+
+    def group(self, key: str) -> list[tuple[str, dict[str, Any]]]:
+        """Rows of a comparison's group; difficulties from the easiest on, others as they are there."""
+        found = list(self.comparison.get(key, {}).items())
+        known = {name: at for at, name in enumerate(DIFFICULTIES)}
+        return (
+            sorted(found, key=lambda row: known.get(row[0], 0)) if key == "difficulties" else found
+        )
 
     def probes(self) -> list[tuple[str, str, dict[str, Any]]]:
         """(what was done to the questions, which model, how it fared) for each that was asked."""

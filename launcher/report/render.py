@@ -106,10 +106,14 @@ def _figure(
         "data": data,
         "layout": {
             "height": 300,
-            "margin": {"t": 10, "r": 10, "l": 60, "b": 45},
+            "margin": {"t": 30 if len(data) > 1 else 10, "r": 10, "l": 60, "b": 45},
             "xaxis": {"title": {"text": x}},
-            "yaxis": {"type": "log" if log else "linear", "tickformat": ticks},
+            "yaxis": {
+                "type": "log" if log else "linear",
+                "tickformat": ticks,
+                "rangemode": "tozero",
+            },
             "showlegend": len(data) > 1,
-            "legend": {"orientation": "h"},
+            "legend": {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom"},
         },
     }

@@ -118,7 +118,7 @@ def _side(episode: dict[str, Any]) -> dict[str, Any]:
     trace, verdict = episode["traces"][-1], episode.get("verdict", {})
     return {
         "right": _right(episode),
-        "why": " ".join(filter(None, (verdict.get("rule"), verdict.get("detail")))),
+        "why": ": ".join(filter(None, (verdict.get("rule"), verdict.get("detail")))),
         "turns": [
             {
                 "said": _cut(turn.get("reply")),

@@ -101,6 +101,21 @@ def test_the_verb_takes_a_run_folder(run, capsys):
     )
 
 
+def test_difficulties_are_told_from_the_easiest_on_and_why_an_answer_is_wrong(run):
+    path = run.folder / "comparison.json"
+    comparison = json.loads(path.read_text())
+    row = comparison["families"]["one"]
+    comparison["difficulties"] = dict.fromkeys(("easy", "hard", "medium", "very hard"), row)
+    path.write_text(json.dumps(comparison))
+    assert [name for name, _ in collect(run).group("difficulties")] == [
+        "easy", "medium", "hard", "very hard",
+    ]  # fmt: skip
+    assert [name for name, _ in collect(run).group("families")] == ["one", FORGED]
+    transcript = run.folder / "evaluation" / "base.jsonl"
+    transcript.write_text(transcript.read_text().replace('"detail": ""', '"detail": "too few"'))
+    assert collect(run).pairs[0].facts["base"]["why"] == "integer: too few"
+
+
 def test_it_tells_how_each_checkpoint_fared_and_which_was_kept(run):
     assert "Which checkpoint was kept" not in report.write(run).read_text()
     scores = [
@@ -111,7 +126,7 @@ def test_it_tells_how_each_checkpoint_fared_and_which_was_kept(run):
     (run.folder / "validation.json").write_text(choice.model_dump_json())
     page = report.write(run).read_text()
     assert "Which checkpoint was kept" in page
-    assert "<td>2</td><td>1</td><td>9</td><td>0.5000</td><td> (lowest loss)</td>" in page
-    assert "<td>4</td><td>7</td><td>9</td><td></td><td>kept</td>" in page
+    assert "<th>2</th><td>1</td><td>9</td><td>0.5000</td><td> (lowest loss)</td>" in page
+    assert "<th>4</th><td>7</td><td>9</td><td></td><td>kept</td>" in page
     told = json.loads((run.folder / "report.json").read_text())
     assert told["validation"] == choice.model_dump(mode="json")
