@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
-AXIS = 8  # columns left of the curve
+AXIS = 9  # columns left of the curve
 
 
 def squeeze(values: Sequence[float], columns: int) -> list[float]:
@@ -25,7 +25,13 @@ def curve(values: Sequence[float], *, width: int, height: int) -> list[str]:
     levels = [1 + round((p - low) / span * (height * 8 - 1)) for p in points]
     lines = []
     for row in range(height - 1, -1, -1):
-        label = {height - 1: f"{high:.3g}", 0: f"{low:.3g}"}.get(row, "")
+        label = {height - 1: _name(high), 0: _name(low)}.get(row, "")
         cells = "".join(BLOCKS[min(8, max(0, level - row * 8))] for level in levels)
         lines.append(f"{label:>{AXIS - 2}} |{cells}"[:width])
     return lines
+
+
+def _name(value: float) -> str:
+    """As exactly as the room beside the curve allows."""
+    texts = [f"{value:.3g}", f"{value:.1e}", f"{value:.0e}"]
+    return next(text for text in texts if len(text) <= AXIS - 2)

@@ -14,6 +14,11 @@ def test_a_curve_keeps_to_its_space(values, width, height):
     assert all(len(line) <= width for line in lines)
 
 
+@given(LOSSES.filter(bool), st.integers(AXIS, 120), st.integers(1, 12))
+def test_its_left_edge_is_straight(values, width, height):
+    assert {line.index("|") for line in curve(values, width=width, height=height)} == {AXIS - 1}
+
+
 @given(LOSSES.filter(bool), st.integers(1, 100))
 def test_squeezing_keeps_order_length_and_mean(values, columns):
     points = squeeze(values, columns)
@@ -24,7 +29,7 @@ def test_squeezing_keeps_order_length_and_mean(values, columns):
 def test_a_falling_curve_falls():
     # sixteenths above the lowest: 15, 10, 5, 0; the lowest still shows
     lines = curve([4, 3, 2, 1], width=AXIS + 4, height=2)
-    assert lines == ["     4 |█▃  ", "     1 |██▆▁"]
+    assert lines == ["      4 |█▃  ", "      1 |██▆▁"]
 
 
 @pytest.mark.parametrize("values", [[1.0], [2.0, 2.0]])
