@@ -270,7 +270,8 @@ def _exit_code(channel: "paramiko.Channel", timeout: float) -> int:
 
 
 def _said(error: BaseException) -> str:
-    return str(error) or type(error).__name__
+    silent = "no answer in time" if isinstance(error, TimeoutError) else "the other end hung up"
+    return str(error) or silent
 
 
 def _text(stderr: bytes) -> str:

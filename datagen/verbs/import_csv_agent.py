@@ -38,7 +38,10 @@ def run(args: argparse.Namespace) -> int:
     for reason, count in planned.left_out.items():
         print(f"{count} left out: {reason}")
     if not planned.tasks:
-        raise BadData(f"{args.episodes}: nothing in it can be run again", "see --tables")
+        raise BadData(
+            f"{args.episodes}: nothing in it can be run again",
+            "name the folder with its CSV files by --tables",
+        )
     journal = args.out / "episodes.journal.jsonl"
     with watched("running again", len(planned.tasks)) as kept:
         done = run_again(planned, journal, kept=kept)

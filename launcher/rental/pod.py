@@ -239,7 +239,10 @@ class PodWork:
         refused = f"{border.inbox(self._run.id)}/{border.JOB_REJECTED}"
         if self._reach.link.ask(lambda session: session.size(refused)) is not None:
             self.release()
-            raise PodRefused(f"the pod does not take the job: {reason}", "the pod is released")
+            raise PodRefused(
+                f"the pod does not take the job, and was let go: {reason}",
+                f"once that is mended, begin again with: launch train --resume {self._run.id}",
+            )
 
     def exit_code(self) -> int | None:
         return None
@@ -258,10 +261,11 @@ class PodWork:
             return None
         pod, now = self._pod, self._scene.world.now()
         most = float(pod.facts.get("most", 0.0))
-        then = self._scene.settings.on_deadline
+        stops = self._scene.settings.on_deadline == "stop"
+        then = "stops, keeping its disk," if stops else "deletes itself"
         return (
             f"left at work: pod {self._pod_id} trains on, saves by {at(float(pod.facts['finish_by']))} "
-            f"and is gone by {at(pod.gone_by)} ({then}); ${pod.cost(now):.2f} so far, at most ${most:.2f}"
+            f"and {then} by {at(pod.gone_by)}; ${pod.cost(now):.2f} so far, at most ${most:.2f}"
         )
 
     # The way back
