@@ -50,10 +50,9 @@ class Progress:
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]}"),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
             console=self.console,
         )
-        self.task = self.bar.add_task(label, total=total, completed=done, rate="", note="")
+        self.task = self.bar.add_task(label, total=total, completed=done, rate="")
         self.live = Live(console=self.console, auto_refresh=False, transient=True)
         self._lock = threading.RLock()
 
@@ -86,7 +85,7 @@ class Progress:
                 self.first = time.monotonic()
             self.count += 1
             self.note = note
-            self.bar.update(self.task, advance=1, rate=f"{self._rate():.1f}/s", note=note)
+            self.bar.update(self.task, advance=1, rate=f"{self._rate():.1f}/s")
             self.refresh()
 
     def skip(self, note: str = "") -> None:
@@ -95,7 +94,7 @@ class Progress:
             self.count += 1
             self.before += 1
             self.note = note
-            self.bar.update(self.task, advance=1, note=note)
+            self.bar.update(self.task, advance=1)
             self.refresh()
 
     def seconds_left(self) -> float | None:
@@ -113,7 +112,7 @@ class Progress:
         quiet = time.monotonic() - self.shown
         if self.console.is_terminal:
             if quiet >= LIVE_SECONDS:
-                lines = [Text(line) for line in self.details()]
+                lines = [Text(line) for line in (self.note, *self.details()) if line]
                 self.live.update(Group(self.bar.get_renderable(), *lines), refresh=True)
                 self.shown = time.monotonic()
         elif quiet >= (PLAIN_SECONDS if self.count > self._told else PLAIN_MOST_SECONDS):

@@ -58,6 +58,16 @@ def test_a_terminal_shows_the_bar_and_the_lines_under_it(seconds):
     assert "yield: [all] 50%" in shown(console)
 
 
+def test_a_long_note_leaves_room_for_how_far_it_is(seconds):
+    console = Console(file=io.StringIO(), force_terminal=True, width=40, color_system=None)
+    with Progress("adapter", 240, console) as progress:
+        for _ in range(2):
+            seconds[0] += 1
+            progress.advance("217 right, won 217, lost 0 against the base")
+    assert "2/240 1.0/s" in shown(console)
+    assert "217 right, won 217, lost 0" in shown(console)
+
+
 def test_a_terminal_shows_the_bar_before_the_first_one_ends(seconds):
     console = Console(file=io.StringIO(), force_terminal=True, width=100)
     with Progress("base", 40, console):
