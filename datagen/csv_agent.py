@@ -99,6 +99,8 @@ def read(path: Path) -> list[Imported]:
 
     Raises NotFound, and BadData naming file and line of each line in neither shape.
     """
+    if path.is_dir():
+        raise NotFound(f"{path} is a folder", "name the .jsonl or .json file in it")
     if not path.is_file():
         raise NotFound(f"{path}: no such file", "give an episode file of csv-agent")
     found, faults = [], []

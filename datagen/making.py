@@ -109,6 +109,10 @@ class Making:
 
         Raises NotFound, and BadData naming the line that is no question.
         """
+        if path.is_dir():
+            raise NotFound(
+                f"{path} is a folder", "name the file in it that datagen questions wrote"
+            )
         if not path.is_file():
             raise NotFound(
                 f"{path}: no such file", "make it with: datagen questions CSV --out FILE"

@@ -102,6 +102,8 @@ def infer(path: Path, given: Given | None = None) -> Table:
 
 
 def check_file(path: Path) -> None:
+    if path.is_dir():
+        raise NotFound(f"{path} is a folder", "name the CSV files in it")
     if not path.is_file():
         raise NotFound(
             f"{path}: {'not a file' if path.exists() else 'no such file'}", "give a CSV file"

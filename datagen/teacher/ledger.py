@@ -163,6 +163,8 @@ def open_ledger(path: Path) -> Iterator[Ledger]:
 
 def read_ledger(path: Path) -> Ledger:
     """Read a ledger to replay it. Raises NotFound, BadData."""
+    if path.is_dir():
+        raise NotFound(f"{path} is a folder", "name the file in it, as calls.jsonl")
     if not path.is_file():
         raise NotFound(f"{path}: no such file", "give the calls.jsonl of an earlier run")
     return _read(path)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datagen.verbs.arguments import check_source, family_set, share, whole_count
-from datagen.verbs.reading_flags import add_reading_flags, check_named, given_of
+from datagen.verbs.reading_flags import add_reading_flags, profiles_of
 from datagen.verbs.teachers import account_of, add_teacher_flags
 from trainer.contract.errors import BadData, Interrupted, OutputExists, TeacherUnavailable, Usage
 
@@ -124,15 +124,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _gather(args: argparse.Namespace, making: Making) -> None:
-    from datagen.tables import profile_table
-
     if args.questions is not None:
         making.read(args.questions)
     else:
-        given = given_of(args)
-        profiles = [profile_table(path, given=given) for path in args.csv]
-        check_named(given, profiles)
-        making.ask(profiles, source=args.source, families=args.families, count=args.per_table)
+        making.ask(
+            profiles_of(args), source=args.source, families=args.families, count=args.per_table
+        )
     making.reword = args.reword
     if not making.tasks and not making.proposals:
         raise BadData("these tables give no question", "look at them with: datagen profile")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datagen.verbs.arguments import check_source, family_set, whole_count
-from datagen.verbs.reading_flags import add_reading_flags, check_named, given_of
+from datagen.verbs.reading_flags import add_reading_flags, profiles_of
 from trainer.contract.errors import BadData, OutputExists
 
 if TYPE_CHECKING:
@@ -51,32 +51,33 @@ def add(verbs: Verbs) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from datagen.generate import table_ref
+    from datagen.patience import telling
     from datagen.questions.sources import gather
-    from datagen.tables import profile_table
 
     check_source(args.source, args.families)
     if args.out.exists():
         raise OutputExists(f"{args.out} is already there", "choose another --out, or remove it")
-    given = given_of(args)
-    profiles = [profile_table(path, given=given) for path in args.csv]
-    check_named(given, profiles)
+    profiles = profiles_of(args)
     refs = {p.path: table_ref(p, args.out.parent).model_dump() for p in profiles}
-    batches, lines = [], []
-    for batch in gather(
+    batches: list[Batch] = []
+    lines: list[str] = []
+    asked = gather(
         profiles,
         count=args.per_table,
         seed=args.seed,
         source=args.source,
         families=args.families,
-    ):
-        batches.append(batch)
-        tables = [refs[p.path] for p in batch.tables]
-        lines += [
-            json.dumps({"question": q.model_dump(), "tables": tables}) for q in batch.questions
-        ]
-        if not args.json:
-            names = " + ".join(p.name for p in batch.tables)
-            print(f"{names}: {len(batch.questions)} {batch.source} questions")
+    )
+    with telling(lambda: f"asking, {len(lines)} questions so far"):
+        for batch in asked:
+            batches.append(batch)
+            tables = [refs[p.path] for p in batch.tables]
+            lines += [
+                json.dumps({"question": q.model_dump(), "tables": tables}) for q in batch.questions
+            ]
+            if not args.json:
+                names = " + ".join(p.name for p in batch.tables)
+                print(f"{names}: {len(batch.questions)} {batch.source} questions")
     counts = _counts(batches)
     if not lines:
         if not args.json:

@@ -65,6 +65,22 @@ def given_of(args: argparse.Namespace) -> Given:
     )
 
 
+def profiles_of(args: argparse.Namespace) -> list[TableProfile]:
+    """The profiles of `args.csv`, read as the flags say; a file that takes long is named.
+
+    Raises NotFound, BadData, and Usage when a flag names a column that no table has.
+    """
+    from datagen.patience import telling
+    from datagen.tables import profile_table
+
+    given, found = given_of(args), []
+    for path in args.csv:
+        with telling(lambda name=path.name: f"reading {name}"):  # type: ignore[misc]
+            found.append(profile_table(path, given=given))
+    check_named(given, found)
+    return found
+
+
 def check_named(given: Given, tables: Iterable[TableProfile]) -> None:
     """Raise Usage when a flag names a column that no table has."""
     names = {column.name for table in tables for column in table.columns}

@@ -1,6 +1,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from datagen.cli import main
 
 DEMO = ["--families", "basic", "--prompt", "brief", "--teacher", "scripted"]
@@ -43,3 +45,23 @@ def test_failures_have_their_own_codes(tmp_path: Path, capsys):
     )  # no model there
     assert main(["evaluate", "--model", "bundled:tiny", "--episodes", str(bad)]) == 3
     assert main(["tables", "--out", str(tmp_path), "--invent", "99"]) == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "profile {}",
+        "questions {} --out {}/new",
+        "episodes --questions {} --out {}/new --teacher scripted",
+        "episodes {}/shop.csv --out {}/new --teacher recorded:{}",
+        "split {}",
+        "score {}",
+        "import {} --tables {} --out {}/new",
+    ],
+)
+def test_a_folder_in_place_of_a_file_is_called_one(tmp_path: Path, capsys, words: str):
+    (tmp_path / "shop.csv").write_text("city,sales\nBern,3\nBasel,5\n", "utf-8")
+    assert main([word.format(*[tmp_path] * 3) for word in words.split()]) == 11
+    said = capsys.readouterr().err
+    assert f"{tmp_path} is a folder" in said
+    assert "-> name the" in said

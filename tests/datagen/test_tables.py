@@ -49,7 +49,7 @@ def test_bad_csv_is_one_message_naming_the_file(tmp_path: Path, content: bytes, 
 def test_missing_file_and_folder(tmp_path: Path):
     with pytest.raises(NotFound, match="no such file"):
         read_table(tmp_path / "none.csv")
-    with pytest.raises(NotFound, match="not a file"):
+    with pytest.raises(NotFound, match="is a folder"):
         read_table(tmp_path)
 
 
