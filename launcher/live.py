@@ -12,7 +12,18 @@ from rich.table import Table
 from rich.text import Text
 
 from launcher.curve import curve
-from launcher.view import PlainView, Stage, View, answered, clock, dollars, gpu_use, line
+from launcher.view import (
+    PlainView,
+    Stage,
+    View,
+    answered,
+    clock,
+    dollars,
+    gpu_use,
+    line,
+    outcome,
+    time_left,
+)
 from launcher.world import World
 from trainer.contract import events
 
@@ -149,8 +160,10 @@ class LiveView:
         if self._phase:
             parts.append(_line(self._phase, width, "bold"))
         if (told := self._answers) is not None:
-            parts.append(_bar(told.answered, told.questions, answered(told), width))
-            parts += [_line(text, width) for text in (self._bill(), told.sample) if text]
+            parts.append(_bar(told.answered, told.questions, so_far(told), width))
+            words = [word for word in (*outcome(told), self._bill()) if word]
+            parts += [_line(text, width) for text in flow(words, width)]
+            parts += [_line(told.sample, width)] if told.sample else []
         if (step := self._step) is not None:
             left = f"step {step.step}/{step.steps}  {clock(step.seconds_left)} left"
             parts.append(_bar(step.step, step.steps, left, width))
@@ -172,6 +185,12 @@ class LiveView:
             f"{step.memory_bytes / 2**30:.1f} GiB{expected}",
         ]
         return [word for word in (*found, gpu_use(step), self._bill()) if word]
+
+
+def so_far(told: events.Answers) -> str:
+    """Write what a bar of an evaluation is about, as short as can be."""
+    left = time_left(told)
+    return f"{told.label} {told.answered}/{told.questions} answered" + (left and f"  {left}")
 
 
 def unwrapped(widths: Sequence[int], columns: int) -> str:

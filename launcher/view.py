@@ -148,12 +148,20 @@ def gpu_use(event: events.Step) -> str:
 
 def answered(event: events.Answers) -> str:
     """Write how far an evaluation is."""
-    text = f"{event.label} {event.answered}/{event.questions} answered, {event.right} right"
-    if event.won is not None and event.lost is not None:
-        text += f", won {event.won}, lost {event.lost}"
-    if event.seconds_left is None or event.answered == event.questions:
-        return text
-    return f"{text}, {clock(event.seconds_left)} left"
+    begins = f"{event.label} {event.answered}/{event.questions} answered"
+    return ", ".join(word for word in (begins, *outcome(event), time_left(event)) if word)
+
+
+def outcome(event: events.Answers) -> list[str]:
+    """Write how the answers turned out by now, a word for each figure."""
+    compared = event.won is not None and event.lost is not None
+    return [f"{event.right} right", *([f"won {event.won}", f"lost {event.lost}"] * compared)]
+
+
+def time_left(event: events.Answers) -> str:
+    """Write how long an evaluation goes on; empty where that is not known, and at its end."""
+    over = event.seconds_left is None or event.answered == event.questions
+    return "" if over else f"{clock(event.seconds_left or 0)} left"
 
 
 class Pace:

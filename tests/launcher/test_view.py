@@ -208,7 +208,8 @@ def test_the_picture_tells_how_far_an_evaluation_is(width):
             )  # fmt: skip
             world.time += 1
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", out.getvalue())
-    assert "adapter 7/20 answered" in text
+    assert "adapter 7/20 answered  13s left" in text
+    assert "3 right  won 3  lost 1" in text
     assert "submit(42)" in text
     bars = [row for row in text.replace("\r", "\n").splitlines() if "━" in row]
     assert bars
