@@ -167,7 +167,7 @@ def architecture(model: str, *, world: World) -> Architecture | None:
     for path in (Path(model) / "config.json", *cached.glob("*/config.json")):
         try:
             return from_config(json.loads(path.read_text("utf-8")))
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue
     return None
 

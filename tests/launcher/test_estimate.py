@@ -253,3 +253,20 @@ def test_the_shape_of_a_local_folder_and_of_a_strange_one(tmp_path):
     assert found.hidden == 8
     (tmp_path / "config.json").write_text('{"model_type": "llama", "hidden_size": "x"}')
     assert architecture(str(tmp_path), world=World()) is None
+
+
+def test_the_shape_of_a_model_that_the_hubs_cache_holds(tmp_path, monkeypatch):
+    """Of several snapshots, the one that can be read; a download that was cut off leaves none."""
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    snapshots = tmp_path / "hub" / "models--me--thing" / "snapshots"
+    config = {
+        "model_type": "llama", "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2,
+        "intermediate_size": 16, "vocab_size": 32,
+    }  # fmt: skip
+    assert architecture("me/thing", world=World()) is None
+    for name, text in (("0", "{"), ("1", json.dumps(config)), ("2", "[]")):
+        (snapshots / name).mkdir(parents=True)
+        (snapshots / name / "config.json").write_text(text)
+    found = architecture("me/thing", world=World())
+    assert found is not None
+    assert found.hidden == 8

@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -6,8 +7,8 @@ import pytest
 from trainer.contract.errors import BadData, ModelUnavailable
 from trainer.contract.rows import Rows, read_rows
 from trainer.data import encode_rows
-from trainer.masks import IGNORED, pieces, preview, trained_spans
-from trainer.templates import freeze, learn_format, render
+from trainer.masks import IGNORED, join, pieces, preview, trained_spans, turns
+from trainer.templates import ChatFormat, freeze, learn_format, render
 
 FAMILIES = ["qwen2_5", "llama3_2", "qwen3", "chatml"]
 STOPS = {"llama3_2": "<|eot_id|>"}
@@ -62,6 +63,40 @@ def trained_texts(examples, tokenizer):
                 runs[-1].append(token)
         found += [tokenizer.decode(run) for run in runs if run]
     return found
+
+
+PLAIN = ChatFormat(
+    None, "[a]", "[a]<think>", "[end]", 0, re.compile(""), re.compile(""), frozenset()
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", []),
+        ("[u]hi[end]", []),
+        # a chat that begins with an answer
+        ("[a]x[end]", [(3, 9)]),
+        ("[u]hi[end][a]x[end]\n[u]hm[end][a][end]", [(13, 19), (33, 38)]),
+        # as the generation prompt opens it, in one of the turns
+        ("[a]x[end][a]<think>y[end]", [(3, 9), (19, 25)]),
+    ],
+)
+def test_a_turn_goes_from_its_prompt_to_its_stop(text, found):
+    assert turns(PLAIN, text) == found
+
+
+@pytest.mark.parametrize("text", ["[a]x", "[a]", "[a]x[a]y[end]", "[u]hi[end][a]x"])
+def test_a_turn_that_is_left_open_is_refused(text):
+    with pytest.raises(ValueError, match="leaves an assistant turn open"):
+        turns(PLAIN, text)
+
+
+def test_labels_of_what_is_not_trained_are_those_that_the_loss_leaves_out():
+    """The default ``ignore_index`` of torch's cross entropy."""
+    found = join([[1, 2], [3, 4], [], [5]])
+    assert (found.input_ids, found.labels) == ([1, 2, 3, 4, 5], [-100, -100, 3, 4, 5])
+    assert found.trained == 3
 
 
 def test_exactly_the_answers_and_their_stops_are_trained(tmp_path, family, chat_format):

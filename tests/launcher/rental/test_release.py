@@ -161,7 +161,7 @@ def test_a_full_disk_keeps_no_pod_alive(run, scene, log, world, monkeypatch, clo
 
 
 def test_the_receipt_has_every_pod_beside_the_quote(run, scene, log, world, cloud):
-    rent(log)
+    rent(log, rate=3.6004)
     world.sleep(100.0)
     with log.effect("release", pod="p1"):
         pass
@@ -170,8 +170,8 @@ def test_the_receipt_has_every_pod_beside_the_quote(run, scene, log, world, clou
     world.sleep(200.0)
     api = cloud()
     api.bills = {
-        "p1": [charge("p1", 0.06, 0.03), charge("p1", 0.01, 0.0)],
-        "p2": [charge("p2", 0.17, 0.02)],
+        "p1": [charge("p1", 0.0601, 0.0302), charge("p1", 0.0101, 0.0)],
+        "p2": [charge("p2", 0.1703, 0.0204)],
     }
     facts = receipt(run, scene, api, log, patience=60.0)
     assert facts == {
@@ -182,9 +182,9 @@ def test_the_receipt_has_every_pod_beside_the_quote(run, scene, log, world, clou
         "quoted_rate": 3.6,
         "quoted_most": 2.1,  # of the last pod, and what the first has cost
         "reckoned": 0.3,
-        "charged": 0.29,
-        "charged_gpu": 0.24,
-        "charged_disk": 0.05,
+        "charged": 0.2911,
+        "charged_gpu": 0.2405,
+        "charged_disk": 0.0506,
         "settled": True,
     }
     assert json.loads((run.folder / "receipt.json").read_text()) == facts
@@ -192,7 +192,7 @@ def test_the_receipt_has_every_pod_beside_the_quote(run, scene, log, world, clou
     # an hour before the first was made: buckets begin earlier than what is in them
     assert {since for _, since in api.asked} == {"2027-01-15T07:00:00Z"}
     assert receipt_lines(run, facts) == [
-        "receipt  charged $0.2900 (quoted at most $2.10), 300 s of RTX and others, 2 pods"
+        "receipt  charged $0.2911 (quoted at most $2.10), 300 s of RTX and others, 2 pods"
     ]
 
 
