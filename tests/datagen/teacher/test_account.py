@@ -340,3 +340,61 @@ def test_leaving_by_ctrl_c_is_prompt_and_what_was_sent_stays_in_flight(
     with open_account(settings(), ledger=ledger) as account:
         assert account.notices[0].startswith("1 calls were in flight when an earlier run ended")
         assert account.status().spent == spent
+
+
+def test_models_and_licences_are_those_of_the_settings(fake, settings, ledger):
+    plain = settings()
+    with open_account(plain, ledger=ledger) as account:
+        assert account.teacher.name == account.question_gen.name == "openai/gpt-oss-120b"
+        assert account.audit is None
+        assert account.licence("openai/gpt-oss-120b") == "Apache-2.0"
+        assert account.licence("qwen/qwen3-32b") == "not stated"
+    stated = settings(
+        question_gen_model="qwen/qwen3-32b", audit_model="qwen/qwen3-32b", teacher_licence="mine"
+    )
+    with open_account(stated, ledger=ledger) as account:
+        assert account.teacher.name == "openai/gpt-oss-120b"
+        assert account.question_gen is account.audit is account.models["qwen/qwen3-32b"]
+        assert account.licence("openai/gpt-oss-120b") == "mine"
+        assert account.licence("qwen/qwen3-32b") == "not stated"
+        assert account.licence("openai/gpt-oss-20b") == "Apache-2.0"
+
+
+def test_the_status_adds_up_over_models_and_tells_this_process_from_earlier_ones(
+    fake, settings, ledger
+):
+    asked(settings(), ledger, "e1/1")
+    before = fake.bill.total
+    both = settings(audit_model="qwen/qwen3-32b", concurrency=3)
+
+    async def work(account):
+        async with account.connected():
+            for model in (account.teacher, account.audit, account.audit):
+                await model.reply(question(), session="e1/1")
+
+    with open_account(both, ledger=ledger) as account:
+        asyncio.run(work(account))
+        status = account.status()
+    assert fake.asked == 2
+    assert (status.answered, status.replayed, status.retries) == (1, 2, 0)
+    assert status.in_flight == status.waiting == status.reserved == 0
+    assert (status.spent, status.spent_now) == (fake.bill.total, fake.bill.total - before)
+    assert status.spent_now > 0
+    assert status.limit == 1
+    assert status.per_minute >= 1
+    assert [model.answered for model in status.models.values()] == [0, 1]
+    assert all(model.allowed >= 1 for model in status.models.values())
+
+
+def test_what_was_in_flight_when_a_run_died_is_told(fake, settings, ledger):
+    asked(settings(), ledger, "e1/1", "e1/2")
+    intents = [line for line in ledger.read_bytes().splitlines(True) if b'"intent"' in line]
+    assert len(intents) == 2
+    ledger.write_bytes(b"".join(intents))
+    worst = sum(Decimal(json.loads(line)["worst"]) for line in intents)
+    with open_account(settings(), ledger=ledger) as account:
+        (told,) = account.notices
+        assert told.startswith("2 calls were in flight when an earlier run ended: they count as ")
+        assert f" ${worst:.4f}, the most they can have cost, and will be asked again" in told
+        assert account.status().spent == account.status().uncertain == worst
+        assert account.status().spent_now == 0
