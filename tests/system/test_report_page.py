@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 
 from launcher import report
+from launcher.report import transcripts
 from tests.launcher.report.made import make_run
 
 PHONE = 390
@@ -108,6 +109,11 @@ SEARCH = """(() => {
     field.value = 'question 5?';
     field.dispatchEvent(new Event('input'));
 })()"""
+OPEN_FIRST = """(() => {
+    const first = document.querySelector('#list details');
+    first.open = true;
+    first.dispatchEvent(new Event('toggle'));
+})()"""
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
@@ -140,14 +146,27 @@ def test_it_opens_draws_filters_and_searches_without_a_complaint(browser: str, p
 
 def test_base_and_adapter_stand_side_by_side(browser: str, path: Path) -> None:
     page = Page(browser)
-    open_first = "const d = document.querySelector('#list details'); d.open = true;"
     sides = "[...document.querySelectorAll('#list .sides h4')].map(h => h.textContent).join()"
     found = page.visit(
         path, width=WIDE, scheme="light",
-        ask=[open_first + "d.dispatchEvent(new Event('toggle'))", sides, "document.querySelectorAll('#list b').length"],
+        ask=[OPEN_FIRST, sides, "document.querySelectorAll('#list b').length"],
     )  # fmt: skip
     assert found[1] == "base: wrong,adapter: right"
     assert found[2] == 0  # markup in an answer stays text
+    assert page.complaints == []
+
+
+def test_where_the_page_has_no_room_for_an_answer_it_says_where_that_lies(
+    browser: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transcripts.read_pairs, "__kwdefaults__", {"room": 0})
+    page = Page(browser)
+    found = page.visit(
+        report.write(make_run(tmp_path / "run")), width=WIDE, scheme="light",
+        ask=[OPEN_FIRST, "document.querySelector('#list .sides').textContent", SHOWN],
+    )  # fmt: skip
+    assert found[1].count("see evaluation/ in the run folder") == 2
+    assert found[2] == 4
     assert page.complaints == []
 
 
