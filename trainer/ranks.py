@@ -127,23 +127,27 @@ def _start(command: Sequence[str], number: int, count: int, port: int, log: Path
 
 
 def _follow(ranks: Sequence[Rank], writer: pipe.Emitter, stop: StopRequest) -> None:
-    phase, told = "", False
+    phase, told, looked = "", False, False
+    failed: dict[int, events.Failed] = {}
     while True:
         select.select([rank.pipe for rank in ranks if rank.pipe is not None], [], [], POLL)
         # Before the last look at their pipes, or what they say as they end is lost.
         codes = [rank.poll() for rank in ranks]
         for number, rank in enumerate(ranks):
-            # Once the first alone is needed, it does not matter how the others end.
-            needed = number == 0 or phase not in CLOSING
-            for line in rank.lines():
-                event = events.parse(line)
-                if isinstance(event, events.Failed) and needed:
-                    raise _fault(event)
-                if event is not None and number == 0:
+            for event in filter(None, map(events.parse, rank.lines())):
+                if isinstance(event, events.Failed):
+                    failed[number] = event
+                elif number == 0:
                     writer.emit(event)
                     phase = event.name if isinstance(event, events.Phase) else phase
-            if codes[number] and needed:
-                raise _died(number, len(ranks), codes[number] or 0)
+        # Once the first alone is needed, it does not matter how the others end.
+        needed = range(1 if phase in CLOSING else len(ranks))
+        if any(number in failed or codes[number] for number in needed):
+            if looked:
+                raise _cause([codes[number] for number in needed], failed, len(ranks))
+            # The others say at once that they were left alone: look again who was the first.
+            looked = True
+            continue
         if codes[0] == 0:
             return
         if stop.asked and not told:
@@ -152,6 +156,15 @@ def _follow(ranks: Sequence[Rank], writer: pipe.Emitter, stop: StopRequest) -> N
             told = True
             for rank in ranks:
                 rank.ask()
+
+
+def _cause(codes: Sequence[int | None], failed: dict[int, events.Failed], count: int) -> Fault:
+    """Why the first of them ended: without a word, else with a fault that is no internal error."""
+    for number, code in enumerate(codes):
+        if code and number not in failed:
+            return _died(number, count, code)
+    told = [failed[number] for number in range(len(codes)) if number in failed]
+    return _fault(next((x for x in told if x.exit_code != Fault.exit_code), told[0]))
 
 
 def _fault(event: events.Failed) -> Fault:

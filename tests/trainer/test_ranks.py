@@ -13,7 +13,7 @@ import pytest
 
 from trainer import checkpoints, ranks
 from trainer.contract import events, manifest
-from trainer.contract.errors import BadJob, Interrupted, TrainingFailed
+from trainer.contract.errors import BadJob, Fault, Interrupted, TrainingFailed
 from trainer.contract.job import from_sources
 from trainer.signals import StopRequest
 
@@ -224,6 +224,54 @@ def test_one_that_ends_without_a_word_ends_all(tmp_path, monkeypatch, end, how):
     program = HEAD + f"rank == 2 and {end}\ntime.sleep(600)"
     with pytest.raises(TrainingFailed, match=f"process 3 of 3 ended {how}"):
         lead(tmp_path, monkeypatch, program)
+
+
+class Scripted:
+    """A process as it is seen at each look: its exit code, and what it has told since the last."""
+
+    pipe = None
+
+    def __init__(self, *looks):
+        self.looks = [*looks]
+
+    def poll(self):
+        return self.looks[0][0]
+
+    def lines(self):
+        code, *told = self.looks.pop(0)
+        self.looks = self.looks or [(code,)]
+        return [json.dumps({"v": 1, **event}).encode() for event in told]
+
+
+def seen(tmp_path, monkeypatch, *processes):
+    monkeypatch.setattr(ranks, "POLL", 0)
+    with events.Writer(tmp_path / "events.jsonl") as writer, StopRequest() as stop:
+        ranks._follow(processes, writer, stop)
+    return events.read(tmp_path / "events.jsonl")[0]
+
+
+LEFT = {"type": "failed", "cause": "internal error: connection lost", "hint": "", "exit_code": 1}
+BROKE = {"type": "failed", "cause": "the card broke", "hint": "", "exit_code": 9}
+
+
+@pytest.mark.parametrize(
+    ("second", "why"),
+    [
+        ([(None,), (-9,)], "process 2 of 2 ended by SIGKILL"),
+        ([(None,), (9, BROKE)], "the card broke"),
+        ([(None, BROKE), (9,)], "the card broke"),
+    ],
+)
+def test_it_is_said_who_was_the_first_and_not_who_was_left_alone(
+    tmp_path, monkeypatch, second, why
+):
+    with pytest.raises(TrainingFailed, match=why):
+        seen(tmp_path, monkeypatch, Scripted((None, LEFT), (1,)), Scripted(*second))
+
+
+def test_an_internal_error_is_said_where_nothing_else_is(tmp_path, monkeypatch):
+    with pytest.raises(Fault, match="internal error: connection lost"):
+        seen(tmp_path, monkeypatch, Scripted((None, LEFT), (1,)), Scripted((None,)))
 
 
 def test_asked_to_stop_it_asks_them_once_there_is_something_to_save(tmp_path, monkeypatch):
