@@ -273,7 +273,7 @@ def record(
         runs.add_to_index(run, world=world)
     except OSError as error:
         view.say(f"launch ps will not list this run: {error}")
-    view.say(f"run {run.id} in {run.folder} ({len(data.rows)} rows)")
+    view.say(f"run {run.id} in {run.folder} ({len(data.rows)} row{'s' * (len(data.rows) != 1)})")
 
 
 def refuse_ended(run: Run, log: Log) -> None:

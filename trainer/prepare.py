@@ -2,7 +2,7 @@
 
 import hashlib
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,13 @@ from trainer import checkpoints, model, quiet, together, tokenised
 from trainer.contract import events, libraries
 from trainer.contract.fit import Fit, fit
 from trainer.contract.job import Job
-from trainer.contract.rows import Rows, read_rows
+from trainer.contract.rows import Row, Rows, read_rows
 from trainer.data import Examples, encode_rows
 from trainer.heldout import hold_out
 from trainer.lint import lint
-from trainer.masks import preview
+from trainer.masks import Encoded, preview
 from trainer.plan import Device, Plan, make_plan
-from trainer.reporting import Reporter
+from trainer.reporting import Reporter, RowsDone
 from trainer.templates import ChatFormat, freeze, learn_format
 
 PROOF_ROWS = 4
@@ -75,13 +75,19 @@ def prepare(job: Job, rows: Rows, mark: checkpoints.Mark | None, reporter: Repor
 
     def encode(path: Path, found: Rows) -> Examples:
         def make() -> Examples:
+            progress = RowsDone(reporter, "data", "tokenised", len(found.rows))
+
+            def judge(row: Row, encoded: Encoded) -> Iterator[str]:
+                progress.one()
+                yield from (fault.text for fault in lint(row, encoded, chat_format))
+
             return encode_rows(
                 path,
                 found,
                 chat_format,
                 max_length=max_length,
                 overlong=job.overlong,
-                judge=lambda row, encoded: (f.text for f in lint(row, encoded, chat_format)),
+                judge=judge,
             )
 
         name = tokenised.key(found, chat_format, max_length=max_length, overlong=job.overlong)

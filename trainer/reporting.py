@@ -13,6 +13,11 @@ from trainer.pipe import Emitter
 
 LINE_SECONDS = 2.0
 RATE_SECONDS = 20.0
+FIRST_SECONDS, NEXT_SECONDS = (
+    2.0,
+    5.0,
+)  # until a stage without events tells how far it is, and again
+FEWEST = 200  # rows from which a rate is more than a guess
 
 
 class Reporter:
@@ -59,6 +64,28 @@ class Reporter:
             f"lr {step.lr:.2e}  {step.tokens_per_second:.0f} tok/s  "
             f"{step.trained_tokens_per_second:.0f} trained tok/s  {clock(step.seconds_left)} left"
         )
+
+
+class RowsDone:
+    """Tells how far a stage that takes row by row is, once it has taken a while."""
+
+    def __init__(self, reporter: Reporter, phase: str, done_to_them: str, total: int) -> None:
+        self._reporter = reporter
+        self._phase, self._said, self._total = phase, done_to_them, total
+        self._begun = time.monotonic()
+        self._next = self._begun + FIRST_SECONDS
+        self._done = 0
+
+    def one(self) -> None:
+        """Another row is done."""
+        self._done += 1
+        now = time.monotonic()
+        if now < self._next or self._done < FEWEST:
+            return
+        self._next = now + NEXT_SECONDS
+        left = (now - self._begun) / self._done * (self._total - self._done)
+        told = f"{self._said} {self._done:,} of {self._total:,} rows, {clock(left)} left"
+        self._reporter.phase(self._phase, told)
 
 
 def clock(seconds: float) -> str:

@@ -179,9 +179,9 @@ def _read(path: Path) -> Ledger:
                 break
             try:
                 ledger.take(line, ledger.size)
-            except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as error:
+            except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError):
                 raise BadData(
-                    f"{path}:{number}: not a line of a ledger: {type(error).__name__}: {error}",
+                    f"{path}:{number}: not a line of a ledger",
                     "it says what was paid for: restore the file, or begin anew in another folder",
                 ) from None
             ledger.size += len(line)

@@ -96,10 +96,15 @@ def run(args: argparse.Namespace) -> int:
     target, journal = args.out / "episodes.jsonl", args.out / "episodes.journal.jsonl"
     if target.exists() and not journal.exists():
         raise OutputExists(f"{target} is already there", "choose another --out, or remove it")
-    if bool(args.csv) == bool(args.questions):
-        raise Usage("no CSV and no --questions, or both", "give one of them")
+    if args.csv and args.questions:
+        raise Usage("questions are made of CSV files, or read with --questions", "leave one out")
+    if not args.csv and not args.questions:
+        raise Usage("there is nothing to ask about", "give CSV files, or --questions FILE")
     if args.teacher == "scripted" and (args.source == "proposed" or args.reword):
-        raise Usage("the scripted teacher proposes and words no questions", "choose a model")
+        raise Usage(
+            "--teacher scripted calls no model; --source proposed and --reword need one",
+            "leave them out, or choose another --teacher",
+        )
     making = Making(args.out, style=args.prompt, seed=args.seed)
     with account_of(args, args.out / LEDGER) as account:
         making.account = account

@@ -1,7 +1,23 @@
 import os
 
+from trainer.contract import events
 from trainer.pipe import open_events
-from trainer.reporting import Reporter
+from trainer.reporting import Reporter, RowsDone
+
+
+def test_a_stage_that_takes_long_tells_how_far_it_is(tmp_path, monkeypatch):
+    now = 100.0
+    monkeypatch.setattr("trainer.reporting.time.monotonic", lambda: now)
+    with open_events(tmp_path / "events.jsonl") as writer:
+        done = RowsDone(Reporter(writer, print, tmp_path / "log"), "data", "tokenised", 2000)
+        for _ in range(1000):
+            now += 0.0105
+            done.one()
+    told, _ = events.read(tmp_path / "events.jsonl")
+    assert [event.detail for event in told if isinstance(event, events.Phase)] == [
+        "tokenised 200 of 2,000 rows, 0:19 left",
+        "tokenised 677 of 2,000 rows, 0:14 left",
+    ]
 
 
 def test_a_line_stands_once_in_the_log_whoever_writes_it(tmp_path, capfd):

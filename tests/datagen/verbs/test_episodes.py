@@ -293,7 +293,8 @@ def test_questions_of_a_file_are_asked_from_wherever_it_lies(
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["--source", "proposed", "--teacher", "scripted"], 2, "proposes"),
+        (["--source", "proposed", "--teacher", "scripted"], 2, "calls no model"),
+        (["--questions", "q.jsonl"], 2, "leave one out"),
         (["--teacher", "nobody"], 2, "not scripted"),
         (["--audit", "2"], 2, "not a share"),
     ],
