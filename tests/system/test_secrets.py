@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import tarfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,6 +21,8 @@ CANARIES = {
     "OPENROUTER_API_KEY": "sk-or-CANARY0123456789abcdef",
     "WANDB_API_KEY": "CANARY0123456789abcdef0123456789abcdef01",
 }
+NO_CORE = re.compile(rb"Max core file size +0 ")
+DUMPS = "for it in /proc/[0-9]*; do grep -qs '[t]rainer' $it/cmdline && grep core $it/limits; done; true"
 FOLDERS = ["workspace", "root", "home", "tmp", "etc", "run", "var", "dev/shm"]
 
 
@@ -28,6 +31,7 @@ def laptop(runpod, tmp_path) -> Iterator[Laptop]:
     runpod.billing.lag = 0.0
     (tmp_path / "rows.jsonl").write_text(rows(8), "utf-8")
     variables = {"RUNPOD_API_BASE_URL": runpod.url, "RUNPOD_API_KEY": runpod.keys.account}
+    variables["SFT_TRACEBACK"] = "1"  # whatever fails tells all it knows
     found = Laptop(tmp_path, {**variables, **CANARIES})
     yield found
     found.close()
@@ -49,17 +53,17 @@ def shown(data: bytes, secrets: Mapping[str, bytes]) -> set[str]:
     return {name for name, value in secrets.items() if value in data}
 
 
-def processes(laptop: Laptop) -> Iterator[tuple[int, bytes, bytes]]:
-    """Id, arguments and environment of each process that was started from the laptop's folder."""
+def processes(laptop: Laptop) -> Iterator[tuple[int, bytes, bytes, bytes]]:
+    """Id, arguments, environment and limits of each process that was started from the laptop's folder."""
     mark = f"HOME={laptop.folder}".encode()
     guards = laptop.guards()
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            words, variables = (folder / "cmdline").read_bytes(), (folder / "environ").read_bytes()
+            told = [(folder / name).read_bytes() for name in ("cmdline", "environ", "limits")]
         except OSError:
             continue
-        if mark in variables or int(folder.name) in guards:
-            yield int(folder.name), words, variables
+        if mark in told[1] or int(folder.name) in guards:
+            yield int(folder.name), told[0], told[1], told[2]
 
 
 def test_no_secret_is_anywhere_but_where_it_is_used(
@@ -73,9 +77,10 @@ def test_no_secret_is_anywhere_but_where_it_is_used(
 
     # On the laptop: in no argument; RunPod's key alone in what the guard was started with.
     guards, seen = laptop.guards(), []
-    for pid, words, variables in processes(laptop):
+    for pid, words, variables, limits in processes(laptop):
         seen.append(pid)
         assert not shown(words, secrets)
+        assert NO_CORE.search(limits)
         if pid in guards:
             assert shown(variables, secrets) == {"RUNPOD_API_KEY"}
     assert set(guards) < set(seen)
@@ -87,6 +92,9 @@ def test_no_secret_is_anywhere_but_where_it_is_used(
     assert not shown(json.dumps(container.image.attrs).encode(), secrets)
     running = "cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null; true"
     assert not shown(container.exec_run(["sh", "-c", running])[1], secrets)
+    dumps = container.exec_run(["sh", "-c", DUMPS])[1].splitlines()
+    assert len(dumps) >= 3  # supervisor, guard, trainer
+    assert all(map(NO_CORE.match, dumps)), dumps
     found = {}
     archive = container.exec_run(["tar", "-C", "/", "-cf", "-", *FOLDERS], stderr=False)[1]
     with tarfile.open(fileobj=io.BytesIO(archive)) as files:
@@ -98,14 +106,13 @@ def test_no_secret_is_anywhere_but_where_it_is_used(
 
     work.interrupt()
     assert not work.running() or work.ended() is not None
-    stopped = laptop.launch("stop", "r1")
-    assert stopped.ended() == 0, stopped.said
-    said = laptop.launch("ps")
-    assert said.ended() == 0
+    for asked in (["stop", "r1"], ["ps"], ["report", "r1"]):
+        done = laptop.launch(*asked)
+        assert done.ended() == 0, done.said
 
     # At home afterwards: in no file, and no longer as a key; RunPod has been told none of them.
     kept = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert len(kept) > 8
+    assert {"report.html", "report.json", "journal.jsonl"} < {path.name for path in kept}
     assert {str(path): shown(path.read_bytes(), secrets) for path in kept} == {
         str(path): set() for path in kept
     }
