@@ -180,6 +180,7 @@ def test_a_number_states_one_precision(decimals, significant):
         (5.0, "integer", None, 5),
         ("5", "integer", None, 5),
         ("3.14", "number", 2, 3.14),
+        (5.0, "number", 2, 5.0),
         ("Yes", "boolean", None, True),
         ("2024-01-05", "date", None, "2024-01-05"),
         (None, "number", 2, None),
