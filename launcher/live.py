@@ -28,6 +28,7 @@ from launcher.world import World
 from trainer.contract import events
 
 REFRESH = 0.1  # seconds
+PATIENCE = 2.0  # seconds that a phase may go on before it tells for how long
 CURVE_LINES = 8
 BAR = 24
 GAP = "  "
@@ -54,6 +55,7 @@ class LiveView:
         self._live: Live | None = None
         self._drawn = float("-inf")
         self._phase = ""
+        self._silent_since: float | None = None
         self._losses: list[float] = []
         self._step: events.Step | None = None
         self._answers: events.Answers | None = None
@@ -116,11 +118,12 @@ class LiveView:
 
     def _learn(self, event: events.Event) -> None:
         if isinstance(event, events.Phase):
-            self._phase = line(event)
+            self._phase, self._silent_since = line(event), self._world.now()
         elif isinstance(event, events.Answers):
             self._answers, self._step = event, None
+            self._silent_since = None
         elif isinstance(event, events.Step):
-            self._step = event
+            self._step, self._silent_since = event, None
             del self._losses[event.step - 1 :]
             self._losses.append(event.loss)
         elif isinstance(event, events.Plan):
@@ -158,7 +161,7 @@ class LiveView:
         if self._stage is not None:
             parts.append(_bar(*self._done, self._stage.line(*self._done), width))
         if self._phase:
-            parts.append(_line(self._phase, width, "bold"))
+            parts.append(_line(f"{self._phase}{self._waited()}", width, "bold"))
         if (told := self._answers) is not None:
             parts.append(_bar(told.answered, told.questions, so_far(told), width))
             words = [word for word in (*outcome(told), self._bill()) if word]
@@ -174,6 +177,13 @@ class LiveView:
             parts += [_line(text, width, "cyan") for text in drawn]
             parts += below
         return Group(*parts[: max(1, height - 1)])
+
+    def _waited(self) -> str:
+        """For how long a phase goes on that tells nothing else."""
+        if self._silent_since is None:
+            return ""
+        waited = self._world.now() - self._silent_since
+        return f"  {clock(waited)}" if waited >= PATIENCE else ""
 
     def _figures(self, step: events.Step) -> list[str]:
         expected = f" of {self._expected / 2**30:.1f} expected" if self._expected else ""

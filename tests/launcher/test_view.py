@@ -166,6 +166,27 @@ def test_the_picture_fits_its_terminal(width, height):
     assert all(len(row) <= width for row in text.replace("\r", "\n").splitlines())
 
 
+def test_the_picture_tells_for_how_long_a_silent_phase_goes_on():
+    live, out, world = rendered(80, 24)
+
+    def shown() -> str:
+        out.seek(0)
+        out.truncate()
+        world.time += 1
+        live.tick()
+        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", out.getvalue())
+
+    with live:
+        live.event(events.Phase(name="model", detail="loading"))
+        assert re.search(r"model: loading *$", shown(), re.MULTILINE)
+        assert "model: loading  2s" in shown()
+        live.event(step(1))
+        assert not re.search(r"model: loading  \d", shown())
+        live.event(events.Phase(name="proof", detail="loading"))
+        shown()
+        assert "proof: loading  2s" in shown()
+
+
 def test_the_picture_shows_a_stage_without_events():
     live, out, world = rendered(80, 24)
     with live:
