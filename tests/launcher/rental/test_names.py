@@ -5,7 +5,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from launcher.journal import Entry
-from launcher.rental.names import WOKEN, Name, Rented, Span, machine_id, rented, spans, spent
+from launcher.rental.names import (
+    WOKEN,
+    Name,
+    Rented,
+    Span,
+    key_file,
+    machine_id,
+    rented,
+    spans,
+    spent,
+)
+from launcher.runs import Run
 
 RUNS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,30}", fullmatch=True)
 
@@ -52,6 +63,10 @@ def test_a_name_of_another_kind_is_not_ours(foreign):
 def test_a_machine_keeps_its_id(world):
     assert machine_id(world) == machine_id(world)
     assert len(bytes.fromhex(machine_id(world))) == 4
+
+
+def test_a_runs_key_lies_in_the_users_state_folder(world, tmp_path):
+    assert key_file(Run("a", tmp_path), world) == world.state_folder() / "keys" / "a"
 
 
 @pytest.mark.parametrize(
@@ -158,6 +173,18 @@ def test_what_the_create_answers_corrects_what_was_asked_for():
                 fact("found", 13.0, pod=None), rent(14.0, 2),
             ],
             [Span("p", 1.0, 0.36, 10_000.0, 9.0), Span(None, 14.0, 0.36, 10_000.0)],
+        ),
+        # of several, the last is meant
+        (
+            [
+                rent(1.0), done("rent", 2.0, pod="p"), done("release", 3.0),
+                rent(4.0, 2), done("rent", 5.0, pod="q"),
+                rent(6.0, 3), done("rent", 7.0, pod="r"), done("release", 8.0),
+            ],
+            [
+                Span("p", 1.0, 0.36, 10_000.0, 3.0), Span("q", 4.0, 0.36, 10_000.0, 6.0),
+                Span("r", 6.0, 0.36, 10_000.0, 8.0),
+            ],
         ),
         # an end without a beginning
         ([fact("gone", 1.0), fact("found", 1.0, pod="p")], []),
