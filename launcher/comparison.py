@@ -145,7 +145,7 @@ def _text(line: Line) -> str:
     notes = "; ".join(note for note in (line.note, "" if line.free else "none free now") if note)
     marked = f"  <- {notes}" * bool(notes)
     took = clock(line.sized.seconds["likely"])
-    return f"{start}{line.sized.tokens_per_second:>10,.0f}{took:>9}{money}  {how}{marked}"
+    return f"{start} {line.sized.tokens_per_second:>9,.0f}{took:>9}{money}  {how}{marked}"
 
 
 def _short(card: str) -> str:

@@ -119,6 +119,8 @@ def _export(argv: Sequence[str]) -> int:
         )
         _say(f"merged   {out}\nollama   ollama create NAME -f {out / export.MODELFILE}")
     if options.gguf:
+        if not (out / "config.json").is_file():
+            _say(f"launch export {options.run} --merge --out {out}")
         _say("\n".join(export.gguf_commands(out, options.gguf)))
     if options.push:
         folder = out if options.merge else options.run / ADAPTER

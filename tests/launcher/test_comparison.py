@@ -42,6 +42,13 @@ def test_the_table_marks_cheapest_fastest_bigger_at_the_price_and_what_does_not_
     assert "rough" in text
 
 
+def test_a_rate_of_ten_million_stands_apart_from_the_price():
+    line = compare(WORK, CARDS, Settings())[0]
+    fast = dataclasses.replace(line.sized, tokens_per_second=12_345_678.0)
+    shown = table([dataclasses.replace(line, sized=fast)], WORK)
+    assert any(f"{line.rate:.2f} 12,345,678 " in text for text in shown)
+
+
 def test_money_is_time_at_the_rate_with_disks():
     line = compare(WORK, CARDS, Settings(disk=20, mount=40))[0]
     assert line.rate == pytest.approx(0.27 + 60 * 0.10 / 730)

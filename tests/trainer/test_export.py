@@ -68,6 +68,17 @@ def test_the_merged_model_answers_as_the_adapter_does(run, tmp_path, capsys):
     assert call(run, "--merge", "--out", out) == 5
 
 
+def test_what_makes_a_gguf_file_begins_with_the_merge_that_is_not_there(run, tmp_path, capsys):
+    out = tmp_path / "merged"
+    assert call(run, "--gguf", "q4_k_m", "--out", out) == 0
+    first, *rest = capsys.readouterr().out.splitlines()
+    assert first == f"launch export {run} --merge --out {out}"
+    out.mkdir()
+    (out / "config.json").write_text("{}")
+    assert call(run, "--gguf", "q4_k_m", "--out", out) == 0
+    assert capsys.readouterr().out.splitlines() == rest
+
+
 def test_generation_of_the_merged_model_ends_with_the_turn(run, tmp_path, base_model):
     base = tmp_path / "base"
     shutil.copytree(base_model, base)
