@@ -17,6 +17,7 @@ from launcher.rental.names import (
     spent,
 )
 from launcher.runs import Run
+from launcher.world import World
 
 RUNS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,30}", fullmatch=True)
 
@@ -63,6 +64,13 @@ def test_a_name_of_another_kind_is_not_ours(foreign):
 def test_a_machine_keeps_its_id(world):
     assert machine_id(world) == machine_id(world)
     assert len(bytes.fromhex(machine_id(world))) == 4
+
+
+def test_a_machine_gets_an_id_whether_its_folder_is_there_or_not(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "not" / "yet"))
+    first = machine_id(World())
+    (World().state_folder() / "machine").unlink()
+    assert len(machine_id(World())) == len(first) == 8
 
 
 def test_a_runs_key_lies_in_the_users_state_folder(world, tmp_path):
