@@ -5,6 +5,7 @@ laid end to end in as few forward passes as its device has room for; when one ha
 again with smaller ones. Then the gradients are summed: they are those of one process with all rows.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from transformers.trainer_callback import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
-from trainer import attention, checkpoints, heldout, together
+from trainer import attention, checkpoints, heldout, shard, together
 from trainer.callbacks import Counts
 from trainer.contract import held
 from trainer.contract.errors import TrainingFailed
@@ -102,6 +103,7 @@ class Loop(SFTTrainer):
         self._note = note
         self._job = job
         self._precision = prepared.plan.precision
+        self._sharded = shard.wanted(job)
         self.pass_tokens = prepared.plan.pass_tokens
         self._join = DataCollatorForLanguageModeling(
             pad_token_id=prepared.tokenizer.pad_token_id, padding_free=True
@@ -109,7 +111,11 @@ class Loop(SFTTrainer):
         plan, held_out = prepared.plan, prepared.eval_examples
         super().__init__(
             model=load_base(
-                prepared.source, plan.precision, plan.device, attention=attention.register()
+                prepared.source,
+                plan.precision,
+                plan.device,
+                attention=attention.register(),
+                sharded=self._sharded,
             ),
             args=arguments(job, plan, output, evaluates=held_out is not None),
             train_dataset=prepared.examples.dataset(),
@@ -128,6 +134,8 @@ class Loop(SFTTrainer):
             ),
             callbacks=list(callbacks),
         )
+        if self._sharded:
+            shard.enclose(self.model)
         self.remove_callback(PrinterCallback)
         # TRL's figures of each pass would wait for every process, and passes differ in number.
         self.accelerator.gather_for_metrics = lambda tensor, *_: tensor
@@ -137,8 +145,12 @@ class Loop(SFTTrainer):
 
         On a card, PEFT would copy every adapter's input to fp32; autocast needs no such copy.
         """
+        if self._sharded:
+            together.check_same([self.pass_tokens], "the tokens of a pass")
         with disable_input_dtype_casting(self.model, active=not self.args.use_cpu):
-            prove_packing(self, self._precision, note=self._note, warn=self._warn)
+            prove_packing(
+                self, self._precision, note=self._note, warn=self._warn, sharded=self._sharded
+            )
             self._run(checkpoint)
 
     def _run(self, checkpoint: Path | None) -> None:
@@ -200,7 +212,11 @@ class Loop(SFTTrainer):
                 for joined in self.passes(self._share(rows)):
                     with self.accelerator.no_sync(model=model):
                         loss += super().training_step(model, joined, num_items_in_batch)
+                for spare in self._spare(rows):
+                    super().training_step(model, spare, num_items_in_batch * math.inf)
             except torch.OutOfMemoryError:
+                if self._sharded:
+                    raise self._full() from None
                 full = True
             if together.any_of([full]) == [False]:
                 break
@@ -212,6 +228,23 @@ class Loop(SFTTrainer):
 
     def _share(self, rows: Rows) -> Rows:
         return [rows[index] for index in _shares(rows)[together.rank()]]
+
+    def _spare(self, rows: Rows) -> Iterator[dict[str, Any]]:
+        """Passes whose loss must not count: sharded, a process has as many as the one with the most."""
+        if not self._sharded:
+            return
+        lengths = [len(row["input_ids"]) for row in rows]
+        parts = [[lengths[index] for index in part] for part in _shares(rows)]
+        counts = [len(first_fit(part, self.pass_tokens)) for part in parts]
+        for _ in range(max(counts) - counts[together.rank()]):
+            yield self._join([min(rows, key=lambda row: len(row["input_ids"]))])
+
+    def _full(self) -> TrainingFailed:
+        """The others wait in the middle of a pass: there is no taking it again."""
+        return TrainingFailed(
+            f"out of memory at step {self.state.global_step + 1} with passes of {self.pass_tokens} tokens",
+            "lower --set plan.tokens=..., or --set max_length=...; then --resume",
+        )
 
     def _halve(self, rows: Rows) -> None:
         """Make passes half as long as the longest that did not fit. Raises ``TrainingFailed``."""
@@ -240,20 +273,26 @@ class Loop(SFTTrainer):
     def evaluate(self, *_args: Any, **_kwargs: Any) -> dict[str, float]:
         """Return the mean loss per trained token of the held-out rows."""
         model, total, count = self.model, 0.0, 0
-        rows = self._share(list(self.eval_dataset))
+        rows = list(self.eval_dataset)
         model.eval()
         with torch.no_grad(), self.compute_loss_context_manager():
-            for joined in self.passes(rows):
+            for joined in self.passes(self._share(rows)):
                 here = trained_tokens([{"labels": joined["labels"][0].tolist()}])
                 ready = self._prepare_inputs(joined)
                 total += float(self.compute_loss(model, ready, num_items_in_batch=1))
                 count += here
+            for spare in self._spare(rows):
+                self.compute_loss(model, self._prepare_inputs(spare), num_items_in_batch=1)
         both = together.total(torch.tensor([total, count], dtype=torch.float64))
         metrics = {"eval_loss": float(both[0]) / max(int(both[1]), 1)}
         self.log(metrics)
         control: Any = self.control  # type: ignore[has-type]
         self.control = self.callback_handler.on_evaluate(self.args, self.state, control, metrics)
         return metrics
+
+    def _sync_replicated_trainable_parameters(self, model: Any) -> None:
+        """Give every process the same adapter; ``training_step`` sums its gradients."""
+        together.copy_first([p.data for p in model.parameters() if p.requires_grad])
 
     def get_train_dataloader(self) -> Any:
         """Give every process every step's rows: it takes its share of them later."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from trainer import shard
 from trainer.contract.errors import ModelUnavailable
 from trainer.contract.job import Job
 from trainer.contract.sizing import Architecture, from_config
@@ -150,12 +151,19 @@ def choose_pad(tokenizer: Any, stop_id: int) -> None:
     )
 
 
-def choose_precision(asked: str, source: Source, *, card_bytes: int | None) -> str:
-    """Return bf16, fp32 or nf4. ``card_bytes`` is the GPU's memory, ``None`` on a CPU."""
+def choose_precision(
+    asked: str, source: Source, *, card_bytes: int | None, sharded: bool = False
+) -> str:
+    """Return bf16, fp32 or nf4. ``card_bytes`` is the GPU's memory, ``None`` on a CPU.
+
+    A base that is ``sharded`` between cards is not quantised.
+    """
     if asked != "auto":
         return asked
     if card_bytes is None:
         return "fp32"
+    if sharded:
+        return "bf16"
     return "bf16" if 2 * count_parameters(source) <= WEIGHTS_SHARE * card_bytes else "nf4"
 
 
@@ -174,15 +182,29 @@ def architecture(source: Source) -> Architecture | None:
     return from_config(_config(source).get_text_config().to_dict())
 
 
-def _place(device: str) -> dict[str, Any]:
-    """The whole model on this process's card, or the CPU."""
+def _where(device: str, *, whole: bool, sharded: bool) -> dict[str, Any]:
+    """How to load: a part, the whole model on this process's card or the CPU, or as the library does."""
     import torch
 
-    return {"": torch.cuda.current_device() if device == "cuda" else device}
+    if sharded:
+        return {"distributed_config": shard.parts()}
+    if not whole:
+        return {}
+    return {"device_map": {"": torch.cuda.current_device() if device == "cuda" else device}}
 
 
-def load_base(source: Source, precision: str, device: str, *, attention: str = "sdpa") -> Any:
-    """Load the weights for ``precision`` (bf16, fp32, nf4) on ``device`` (cuda, cpu)."""
+def load_base(
+    source: Source,
+    precision: str,
+    device: str,
+    *,
+    attention: str = "sdpa",
+    sharded: bool = False,
+) -> Any:
+    """Load the weights for ``precision`` (bf16, fp32, nf4) on ``device`` (cuda, cpu).
+
+    ``sharded``: this process's part of them, in bf16 or fp32; see ``trainer.shard``.
+    """
     import torch
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
@@ -204,7 +226,7 @@ def load_base(source: Source, precision: str, device: str, *, attention: str = "
             dtype=dtype,
             quantization_config=quantization,
             attn_implementation=attention,
-            device_map=_place(device) if device == "cuda" or quantization else None,
+            **_where(device, whole=device == "cuda" or quantization is not None, sharded=sharded),
         )
     except (OSError, ValueError, KeyError) as error:
         raise explain(error, source) from None

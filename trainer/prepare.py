@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainer import checkpoints, model, quiet, together, tokenised
+from trainer import checkpoints, model, quiet, shard, together, tokenised
 from trainer.contract import events, libraries
 from trainer.contract.fit import Fit, fit
 from trainer.contract.job import Job
@@ -114,7 +114,9 @@ def prepare(job: Job, rows: Rows, mark: checkpoints.Mark | None, reporter: Repor
     precision = (
         fitted.precision
         if fitted
-        else model.choose_precision(job.precision, source, card_bytes=device.memory)
+        else model.choose_precision(
+            job.precision, source, card_bytes=device.memory, sharded=shard.wanted(job)
+        )
     )
     if mark is not None:
         checkpoints.check_same_run(
@@ -159,7 +161,14 @@ def _fit(
     if device.memory is None or shape is None:
         return None
     asked = None if job.precision == "auto" else job.precision
-    found = fit(shape, card_bytes=device.memory, rank=job.lora.r, longest=longest, precision=asked)
+    found = fit(
+        shape,
+        card_bytes=device.memory,
+        rank=job.lora.r,
+        longest=longest,
+        precision=asked,
+        shards=together.size() if shard.wanted(job) else 1,
+    )
     if not found.fits:
         reporter.warn(
             f"{source.name} with rows of {longest} tokens is expected to need "

@@ -72,9 +72,18 @@ def wanted(job: Job) -> int:
 
 
 def train(
-    job_file: Path, log: Path, count: int, writer: pipe.Emitter, stop: StopRequest, *, resume: bool
+    job_file: Path,
+    log: Path,
+    count: int,
+    writer: pipe.Emitter,
+    stop: StopRequest,
+    *,
+    resume: bool,
+    to_the_end: bool = False,
 ) -> None:
     """Train with ``count`` processes; return when the result is there.
+
+    ``to_the_end``: all are needed until then, not the first alone once it saves.
 
     Raises the ``Fault`` that one of them ended with, or ``KeyboardInterrupt`` when asked to stop while
     there is nothing to save.
@@ -87,7 +96,7 @@ def train(
     try:
         for number in range(count):
             ranks.append(_start(command, number, count, port, log))  # noqa: PERF401 - to be ended if one fails
-        _follow(ranks, writer, stop)
+        _follow(ranks, writer, stop, frozenset() if to_the_end else CLOSING)
     finally:
         stop.in_loop = False
         for rank in ranks:
@@ -126,7 +135,9 @@ def _start(command: Sequence[str], number: int, count: int, port: int, log: Path
     return Rank(process, ours)
 
 
-def _follow(ranks: Sequence[Rank], writer: pipe.Emitter, stop: StopRequest) -> None:
+def _follow(
+    ranks: Sequence[Rank], writer: pipe.Emitter, stop: StopRequest, closing: frozenset[str]
+) -> None:
     phase, told, looked = "", False, False
     failed: dict[int, events.Failed] = {}
     while True:
@@ -141,7 +152,7 @@ def _follow(ranks: Sequence[Rank], writer: pipe.Emitter, stop: StopRequest) -> N
                     writer.emit(event)
                     phase = event.name if isinstance(event, events.Phase) else phase
         # Once the first alone is needed, it does not matter how the others end.
-        needed = range(1 if phase in CLOSING else len(ranks))
+        needed = range(1 if phase in closing else len(ranks))
         if any(number in failed or codes[number] for number in needed):
             if looked:
                 raise _cause([codes[number] for number in needed], failed, len(ranks))

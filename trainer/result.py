@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from trainer import shard
 from trainer.checkpoints import Mark
 from trainer.contract import manifest
 from trainer.contract.errors import TrainingFailed
@@ -31,8 +32,10 @@ TOLERANCE = {"fp32": 1e-4, "bf16": 0.05, "nf4": 0.05}
 
 def save_adapter(model: Any, tokenizer: Any, folder: Path) -> None:
     """Write adapter weights, config and tokenizer with its frozen chat template."""
+    # Without its weights PEFT would gather those of a divided base too, which takes every process.
+    adapter = {n: p.detach() for n, p in model.named_parameters() if p.requires_grad}
     # "auto" would ask the hub whether the vocabulary has grown; it has not.
-    model.save_pretrained(folder, save_embedding_layers=False)
+    model.save_pretrained(folder, state_dict=adapter, save_embedding_layers=False)
     tokenizer.save_pretrained(folder)
 
 
@@ -58,18 +61,24 @@ def probe(model: Any, rows: Sequence[Sequence[int]]) -> list[Any]:
     return found
 
 
-def prove(trained: list[Any], prepared: Prepared, adapter: Path) -> ReloadProof:
+def prove(
+    trained: list[Any], prepared: Prepared, adapter: Path, *, sharded: bool = False
+) -> ReloadProof:
     """Load a clean base and the adapter from disk, and compare with what was trained.
 
-    Raises ``TrainingFailed`` when the logits differ, or when the adapter changes nothing.
+    ``sharded``: every process holds a part of the base, and calls this. Raises ``TrainingFailed`` when the logits differ, or when the adapter changes nothing.
     """
     from peft import PeftModel
 
     plan, rows = prepared.plan, prepared.proof_rows
     gc.collect()
-    base = load_base(prepared.source, plan.precision, plan.device)
-    plain = probe(base, rows)
-    loaded = probe(PeftModel.from_pretrained(base, adapter), rows)
+    base = load_base(prepared.source, plan.precision, plan.device, sharded=sharded)
+    model = PeftModel.from_pretrained(base, adapter)
+    if sharded:
+        shard.enclose(model)
+    loaded = probe(model, rows)
+    with model.disable_adapter():
+        plain = probe(model, rows)
     tolerance = TOLERANCE[plan.precision]
     proof = ReloadProof(
         equal=(difference := _largest(trained, loaded)) <= tolerance,

@@ -21,15 +21,24 @@ class Samples(TrainerCallback):
     """Answers the first ``count`` held-out rows; what it says are the events' ``sample``."""
 
     def __init__(
-        self, loop: Any, held_out: Examples, count: int, *, stop_id: int, reporter: Reporter
+        self,
+        loop: Any,
+        held_out: Examples,
+        count: int,
+        *,
+        stop_id: int,
+        reporter: Reporter,
+        sharded: bool = False,
     ) -> None:
         self._loop = loop
+        # The first has no model of its own then.
+        self._all = sharded
         self._prompts = prompts(held_out, count)
         self._stop_id = stop_id
         self._reporter = reporter
 
     def on_evaluate(self, _args: Any, state: Any, _control: Any, **_kwargs: Any) -> None:
-        if not state.is_world_process_zero:
+        if not (state.is_world_process_zero or self._all):
             return
         for prompt in self._prompts:
             question, answer = self._answer(prompt)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from trainer import together
 from trainer.contract.errors import TrainingFailed
 
 ROWS = 4
@@ -50,7 +51,12 @@ class Measured:
 
 
 def prove_packing(
-    loop: Any, precision: str, *, note: Callable[[str], None], warn: Callable[[str], None]
+    loop: Any,
+    precision: str,
+    *,
+    note: Callable[[str], None],
+    warn: Callable[[str], None],
+    sharded: bool = False,
 ) -> Measured | None:
     """Measure by how much packing changes the log-probabilities of trained tokens, and ``note`` it.
 
@@ -64,7 +70,11 @@ def prove_packing(
     first = _measure(loop, rows)
     note(first.text())
     # Of a loss that is no number the first step will say so, and what to do.
-    if math.isnan(first.apart) or first.explained(precision):
+    settled = math.isnan(first.apart) or first.explained(precision)
+    # Where all meet in each pass, one process cannot measure again alone.
+    if sharded:
+        settled = together.any_of([not settled]) == [False]
+    if settled:
         return first
     note(_machine())
     again = _measure(loop, rows)

@@ -1,7 +1,8 @@
 """What the processes of one training do together; alone, each of these is what the one process has.
 
-Every process holds the whole model and takes a share of each step's rows. They meet when all have done
-their share, never within a pass: so their passes may differ in number, and one may have none.
+Every process takes a share of each step's rows. They meet when all have done their share, never within a
+pass: so their passes may differ in number, and one may have none. Not so where each holds but a part of
+the base (``trainer.shard``).
 """
 
 import os
@@ -69,6 +70,16 @@ def sum_gradients(model: Any) -> None:
     pending = [torch.distributed.all_reduce(p.grad, async_op=True) for p in learning]
     for work in pending:
         work.wait()
+
+
+def copy_first(tensors: Sequence[Any]) -> None:
+    """Overwrite ``tensors`` with those of the first process."""
+    if size() == 1:
+        return
+    import torch
+
+    for tensor in tensors:
+        torch.distributed.broadcast(tensor, src=0)
 
 
 def check_same(facts: Sequence[int], what: str) -> None:

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainer import checkpoints, quiet, ranks, together
+from trainer import checkpoints, quiet, ranks, shard, together
 from trainer.contract import events, libraries, manifest, validation
 from trainer.contract.errors import (
     Fault,
@@ -73,7 +73,10 @@ def train(job: Job, *, resume: bool, overwrite: bool, say: Callable[[str], None]
                 for _, mark in checkpoints.whole(output)[-1:] if resume else ():
                     checkpoints.check_resume(mark, job, rows.sha256)
                 (output / JOB).write_text(job.to_json(), encoding="utf-8")
-                ranks.train(output / JOB, output / LOG, count, writer, stop, resume=resume)
+                log = output / LOG
+                ranks.train(
+                    output / JOB, log, count, writer, stop, resume=resume, to_the_end=job.plan.shard
+                )
                 return
             libraries.prepare_environment()
             with quiet.chatter_to(output / LOG):
@@ -193,7 +196,10 @@ def _run(
         return
     history, metrics, logits = trained
     reporter.phase("proof", "loading the saved adapter on a clean base")
-    proof = result.prove(logits, prepared, new)
+    proof = result.prove(logits, prepared, new, sharded=shard.wanted(job))
+    together.leave()
+    if not leads:
+        return
     result.publish(
         job,
         output,
@@ -234,6 +240,7 @@ def _train(
     from trainer.samples import Samples
 
     plan, examples = prepared.plan, prepared.examples
+    sharded = shard.wanted(job)
     counts = Counts(mark)
     if mark and (before := mark.place()) != (now := this_run.place()):
         reporter.warn(f"begun on {before}, going on on {now}: not bit-exact from here")
@@ -259,7 +266,9 @@ def _train(
     )
     if (held := prepared.eval_examples) is not None:
         stop_id = prepared.stop_id
-        loop.add_callback(Samples(loop, held, job.samples, stop_id=stop_id, reporter=reporter))
+        loop.add_callback(
+            Samples(loop, held, job.samples, stop_id=stop_id, reporter=reporter, sharded=sharded)
+        )
     if probe.wanted(plan):
         loop.add_callback(probe.Probe(loop, plan, reporter, bound))
     _announce(job, prepared, loop, reporter)
@@ -271,9 +280,13 @@ def _train(
     stop.in_loop = False
     if stop.asked and loop.state.global_step < plan.steps:
         raise Interrupted("interrupted")
-    together.leave()
-    if together.rank() > 0:
-        return None
+    if sharded:
+        # The first has written all of the last checkpoint, which may be the best.
+        together.wait_for_all()
+    else:
+        together.leave()
+        if together.rank() > 0:
+            return None
     seconds = time.monotonic() - started
     lowest = loop.take_best()
     if lowest and lowest[0] < loop.state.global_step:
@@ -292,7 +305,10 @@ def _train(
         "predicted_bytes": plan.predicted_bytes,
     }
     reporter.phase("save", f"the adapter, after {clock(seconds)}")
-    result.save_adapter(loop.model, prepared.tokenizer, new)
+    if together.rank() == 0:
+        result.save_adapter(loop.model, prepared.tokenizer, new)
+    if sharded:
+        together.wait_for_all()
     # Without autocast, which the loop has wrapped around it: the proof loads it without.
     bare = loop.accelerator.unwrap_model(loop.model, keep_fp32_wrapper=False)
     logits = result.probe(result.as_loaded(bare), prepared.proof_rows)

@@ -173,6 +173,8 @@ def test_precision_follows_the_device(base_model):
     assert model.choose_precision("auto", source, card_bytes=None) == "fp32"
     assert model.choose_precision("auto", source, card_bytes=2 * size) == "bf16"
     assert model.choose_precision("auto", source, card_bytes=size) == "nf4"
+    assert model.choose_precision("auto", source, card_bytes=size, sharded=True) == "bf16"
+    assert model.choose_precision("auto", source, card_bytes=None, sharded=True) == "fp32"
     assert model.choose_precision("fp32", source, card_bytes=size) == "fp32"
     assert model.choose_precision("nf4", source, card_bytes=None) == "nf4"
 

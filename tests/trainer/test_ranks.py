@@ -243,10 +243,10 @@ class Scripted:
         return [json.dumps({"v": 1, **event}).encode() for event in told]
 
 
-def seen(tmp_path, monkeypatch, *processes):
+def seen(tmp_path, monkeypatch, *processes, closing=ranks.CLOSING):
     monkeypatch.setattr(ranks, "POLL", 0)
     with events.Writer(tmp_path / "events.jsonl") as writer, StopRequest() as stop:
-        ranks._follow(processes, writer, stop)
+        ranks._follow(processes, writer, stop, closing)
     return events.read(tmp_path / "events.jsonl")[0]
 
 
@@ -272,6 +272,17 @@ def test_it_is_said_who_was_the_first_and_not_who_was_left_alone(
 def test_an_internal_error_is_said_where_nothing_else_is(tmp_path, monkeypatch):
     with pytest.raises(Fault, match="internal error: connection lost"):
         seen(tmp_path, monkeypatch, Scripted((None, LEFT), (1,)), Scripted((None,)))
+
+
+def test_all_are_needed_to_the_end_where_each_has_a_part(tmp_path, monkeypatch):
+    def processes():
+        proof = {"type": "phase", "name": "proof"}
+        return Scripted((None, proof), (None,), (None,), (0,)), Scripted((None,), (-9,))
+
+    found = seen(tmp_path, monkeypatch, *processes())
+    assert [e.name for e in found] == ["proof"]
+    with pytest.raises(TrainingFailed, match="process 2 of 2 ended by SIGKILL"):
+        seen(tmp_path, monkeypatch, *processes(), closing=frozenset())
 
 
 def test_asked_to_stop_it_asks_them_once_there_is_something_to_save(tmp_path, monkeypatch):

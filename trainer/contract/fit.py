@@ -6,7 +6,7 @@ because each recomputed layer runs forward twice; then passes as long as there i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from trainer.contract.sizing import CONTEXT, Setting, memory
@@ -39,22 +39,32 @@ def fit(
     longest: int,
     precision: Precision | None = None,
     context: int = CONTEXT,
+    shards: int = 1,
 ) -> Fit:
     """The best way to train on a card of `card_bytes`; `longest` is the longest row's tokens.
 
+    `shards` such cards divide the weights between them, which are in bf16 where `precision` does not say.
     Where nothing fits, the smallest way is returned with `fits` false.
     """
-    precisions: tuple[Precision, ...] = (precision,) if precision else ("bf16", "nf4")
+    both: tuple[Precision, ...] = ("bf16",) if shards > 1 else ("bf16", "nf4")
+    precisions = (precision,) if precision else both
     room = int(card_bytes * SHARE)
     least = max(longest, LEAST)
+
+    def way(kind: Precision, every: int) -> Setting:
+        layers = recomputed(model, every)
+        return Setting(
+            precision=kind, rank=rank, tokens=0, recomputed=layers, upcast=False, shards=shards
+        )
+
     for kind in precisions:
         for every in EVERY:
-            tokens = _most_tokens(model, kind, rank, every, room, context)
+            setting = way(kind, every)
+            tokens = _most_tokens(model, setting, room, context)
             if tokens >= least:
-                return _fit(
-                    model, kind, rank, every, min(tokens, max(MOST, longest)), room, context
-                )
-    return _fit(model, precisions[-1], rank, 1, longest, room, context)
+                tokens = min(tokens, max(MOST, longest))
+                return _fit(model, setting, every, tokens, room, context)
+    return _fit(model, way(precisions[-1], 1), 1, longest, room, context)
 
 
 def recomputed(model: Architecture, every: int) -> int:
@@ -63,37 +73,24 @@ def recomputed(model: Architecture, every: int) -> int:
 
 
 def _fit(
-    model: Architecture,
-    precision: Precision,
-    rank: int,
-    every: int,
-    tokens: int,
-    room: int,
-    context: int,
+    model: Architecture, setting: Setting, every: int, tokens: int, room: int, context: int
 ) -> Fit:
-    need = _need(model, precision, rank, every, tokens, context)
+    need = _need(model, setting, tokens, context)
     return Fit(
-        precision=precision, every=every, pass_tokens=tokens, need=need, fits=need.total <= room
+        precision=setting.precision,
+        every=every,
+        pass_tokens=tokens,
+        need=need,
+        fits=need.total <= room,
     )
 
 
-def _need(
-    model: Architecture, precision: Precision, rank: int, every: int, tokens: int, context: int
-) -> Memory:
-    setting = Setting(
-        precision=precision,
-        rank=rank,
-        tokens=tokens,
-        recomputed=recomputed(model, every),
-        upcast=False,
-    )
-    return memory(model, setting, context=context)
+def _need(model: Architecture, setting: Setting, tokens: int, context: int) -> Memory:
+    return memory(model, replace(setting, tokens=tokens), context=context)
 
 
-def _most_tokens(
-    model: Architecture, precision: Precision, rank: int, every: int, room: int, context: int
-) -> int:
+def _most_tokens(model: Architecture, setting: Setting, room: int, context: int) -> int:
     """The need grows linearly with the tokens, but for rounding."""
-    empty = _need(model, precision, rank, every, 0, context).total
-    thousand = _need(model, precision, rank, every, 1000, context).total - empty
+    empty = _need(model, setting, 0, context).total
+    thousand = _need(model, setting, 1000, context).total - empty
     return max(0, (room - empty) * 1000 // thousand)

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 
 from trainer.contract.arguments import allowed, shown
@@ -77,6 +77,10 @@ class PlanOverrides(_Options):
     )
     processes: int | None = Field(
         None, ge=1, description="processes that share the rows of a step; otherwise one per card"
+    )
+    shard: bool = Field(
+        False,
+        description="each card holds a part of a bf16 or fp32 base (FSDP2): for one that no card holds whole",
     )
 
 
@@ -175,6 +179,19 @@ class Job(_Options):
     lora: Lora = Field(default_factory=Lora)
     checkpoint: CheckpointEvery = Field(default_factory=CheckpointEvery)
     plan: PlanOverrides = Field(default_factory=PlanOverrides)
+
+    @field_validator("plan")
+    @classmethod
+    def _can_be_sharded(cls, plan: PlanOverrides, info: ValidationInfo) -> PlanOverrides:
+        if plan.shard and info.data.get("precision") == "nf4":
+            raise ValueError(
+                "plan.shard divides a base in bf16 or fp32, not in nf4: take one of the two"
+            )
+        if plan.shard and "lora" in info.data and info.data["lora"].variant == "dora":
+            raise ValueError(
+                "plan.shard leaves no whole weight, which lora.variant = dora asks for"
+            )
+        return plan
 
     def hash(self) -> str:
         """Return the SHA-256 of what decides the result; data counts by content, elsewhere."""

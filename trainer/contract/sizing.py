@@ -121,7 +121,7 @@ class Setting:
 
     `tokens` are those of a micro-batch with padding. `recomputed` layers
     keep only their input. `mask` tells that attention builds a tokens x tokens mask (packed rows
-    without variable-length attention).
+    without variable-length attention). `shards` cards hold a part of the weights each.
     """
 
     precision: Precision
@@ -130,6 +130,7 @@ class Setting:
     recomputed: int
     upcast: bool = True
     mask: bool = False
+    shards: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +154,7 @@ class Memory:
 def memory(model: Architecture, setting: Setting, *, context: int = CONTEXT) -> Memory:
     """The peak of a training step. Evaluation and saving stay below it: no gradients, one row at a time."""
     loaded = 4.0 if setting.precision == "fp32" else 2.0
-    weights = model.linear * BYTES[setting.precision] + model.other * loaded
+    weights = (model.linear * BYTES[setting.precision] + model.other * loaded) / setting.shards
     # Parameter, gradient, two moments: fp32 unless the base is quantised, when TRL makes them bf16.
     adapter = model.adapter(setting.rank) * 4 * (2 if setting.precision == "nf4" else 4)
     kept = model.layers - setting.recomputed
@@ -165,6 +166,9 @@ def memory(model: Architecture, setting: Setting, *, context: int = CONTEXT) -> 
     head = TILE + setting.tokens * model.hidden * 4
     largest = max(a * b for a, b in model.projections())
     buffers = largest * 2 if setting.precision == "nf4" else 0
+    if setting.shards > 1:
+        # FSDP2 gathers a layer while the one before it runs, and keeps the head for the backward pass.
+        buffers += int((2 * model.linear / model.layers + model.head) * loaded)
     if setting.mask:
         buffers += setting.tokens**2
     return Memory(

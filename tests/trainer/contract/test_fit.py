@@ -51,3 +51,9 @@ def test_what_is_said_to_fit_does_and_holds_the_longest_row(card, longest, rank,
 def test_what_does_not_fit_is_said():
     assert not fit(QWEN7B, card_bytes=4 * GB, rank=32, longest=4096).fits
     assert not fit(QWEN7B, card_bytes=12 * GB, rank=32, longest=512, precision="bf16").fits
+
+
+def test_cards_that_divide_the_weights_hold_what_none_holds_whole():
+    alone = fit(QWEN7B, card_bytes=16 * GB, rank=16, longest=2048, precision="bf16")
+    four = fit(QWEN7B, card_bytes=16 * GB, rank=16, longest=2048, shards=4)
+    assert (alone.fits, four.fits, four.precision) == (False, True, "bf16")

@@ -58,6 +58,8 @@ def test_later_sources_win(tmp_path):
         (["seed=4294967296"], ["seed"]),
         (["overlong=cut"], ["overlong = 'cut'", "drop"]),
         (["lora=3"], ["lora = 3"]),
+        (["plan.shard=true", "precision=nf4"], ["plan.shard", "not in nf4"]),
+        (["lora.variant=dora", "plan.shard=true"], ["plan.shard", "lora.variant = dora"]),
         (["model.size=3"], ["model"]),
         (["lora=3", "lora.r=3"], ["lora"]),
         (["nothing"], ["--set nothing", "name=value"]),

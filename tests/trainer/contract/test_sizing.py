@@ -67,6 +67,15 @@ def test_weights(model: Architecture, bf16: float, nf4: float):
     assert memory(model, in_nf4).weights / GIB == pytest.approx(nf4, abs=0.01)
 
 
+def test_divided_weights_are_a_part_and_what_is_gathered():
+    """By hand: 15.23 GB / 4; two layers of 233.0M weights and a head of 545.0M, 2 bytes each."""
+    four = memory(QWEN7B, Setting(precision="bf16", rank=16, tokens=1, recomputed=28, shards=4))
+    assert four.weights / 1e9 == pytest.approx(3.808, abs=0.001)
+    assert four.buffers / 1e9 == pytest.approx(4 * 0.23305 + 2 * 0.54500, abs=0.001)
+    whole = memory(QWEN7B, Setting(precision="bf16", rank=16, tokens=1, recomputed=28))
+    assert (whole.adapter, whole.activations) == (four.adapter, four.activations)
+
+
 def test_adapter_state():
     # 59.9 million parameters of rank 32: 16 bytes each in fp32, 8 in bf16 under NF4.
     assert memory(QWEN3B, SETTING).adapter == 1_870_848 * 32 * 16
