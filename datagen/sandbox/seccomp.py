@@ -11,6 +11,7 @@ import errno
 import platform
 import struct
 import sys
+from collections.abc import Sequence
 from functools import cache
 from typing import Literal
 
@@ -60,7 +61,7 @@ def program(machine: str, stage: Stage) -> bytes | None:
         _step(_EQUAL, architecture, yes=1),
         _step(_RETURN, _KILL),
         _step(_LOAD, _NUMBER),
-        *(_newer_calls(column) if stage == "outer" else _threads_and_limits(column)),
+        *(_newer_calls(column) if stage == "outer" else _judged_by_arguments(column)),
     ]
     for name, numbers in sorted(syscalls.DENIED.items()):
         number = numbers[column]
@@ -82,8 +83,13 @@ def _newer_calls(column: int) -> list[bytes]:
     ]
 
 
-def _threads_and_limits(column: int) -> list[bytes]:
+def _judged_by_arguments(column: int) -> list[bytes]:
     return [
+        *(
+            step
+            for numbers, commands in syscalls.SIGNALLING.items()
+            for step in _without(numbers[column], commands)
+        ),
         # A thread may be made, a process not.
         _step(_EQUAL, syscalls.CLONE[column], no=4),
         _step(_LOAD, _ARGUMENTS),
@@ -99,6 +105,13 @@ def _threads_and_limits(column: int) -> list[bytes]:
         _REFUSE,
         _PASS,
     ]
+
+
+def _without(number: int, commands: Sequence[int]) -> list[bytes]:
+    """Refuse a call whose second argument, of 32 bits, is one of these."""
+    refused = [part for command in commands for part in (_step(_EQUAL, command, no=1), _REFUSE)]
+    body = [_step(_LOAD, _ARGUMENTS + 8), *refused, _PASS]
+    return [_step(_EQUAL, number, no=len(body)), *body]
 
 
 def _step(code: int, value: int, *, yes: int = 0, no: int = 0) -> bytes:

@@ -11,6 +11,13 @@ CLONE: Final = (56, 220)
 CLONE3: Final = (435, 435)
 PRLIMIT: Final = (302, 261)
 
+# Commands that name a process which the kernel then signals for the caller; numbers as above, then
+# F_SETOWN, F_SETSIG and F_SETOWN_EX of ``linux/fcntl.h``, FIOSETOWN and SIOCSPGRP of ``asm/sockios.h``.
+SIGNALLING: Final[dict[tuple[int, int], tuple[int, ...]]] = {
+    (72, 25): (8, 10, 15),  # fcntl
+    (16, 29): (0x8901, 0x8902),  # ioctl
+}
+
 SERVER_NEEDS: Final = frozenset({"fork", "kill", "socketpair", "sendmsg", "prctl"})
 
 DENIED: Final[dict[str, tuple[int | None, int | None]]] = {

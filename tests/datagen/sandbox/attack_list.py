@@ -54,8 +54,11 @@ def attacks() -> list[Attack]:
 def table(found: list[Attack]) -> str:
     """What README.md shows."""
     lines = ["| attack | full | reduced | none |", "| --- | --- | --- | --- |"]
-    for kind, some in groupby(found, key=lambda attack: attack.kind):
-        lines.append(f"| **{kind}** | | | |")
+    for kind, group in groupby(found, key=lambda attack: attack.kind):
+        some = [*group]
+        stopped = [sum(a.at[level] == "stopped" for a in some) for level in LEVELS]
+        counts = " | ".join(f"**{count} of {len(some)}**" for count in stopped)
+        lines.append(f"| **{kind}** | {counts} |")
         for attack in some:
             marks = " | ".join(MARKS[attack.at[level]] for level in LEVELS)
             lines.append(f"| {attack.name} | {marks} |")

@@ -68,6 +68,14 @@ def test_threads_and_reading_limits_pass(machine, architecture, column):
 
 
 @pytest.mark.parametrize(("machine", "architecture", "column"), MACHINES)
+def test_no_descriptor_signals_another_process(machine, architecture, column):
+    for numbers, commands in syscalls.SIGNALLING.items():
+        for command in range(max(commands) + 2):
+            found = verdict(machine, architecture, numbers[column], 3, command | 1 << 32, 7)
+            assert found == (EPERM if command in commands else ALLOW), command
+
+
+@pytest.mark.parametrize(("machine", "architecture", "column"), MACHINES)
 def test_unknown_calls_and_other_architectures_do_not_pass(machine, architecture, column):
     assert verdict(machine, architecture, syscalls.NEWEST) in {ALLOW, EPERM}
     assert verdict(machine, architecture, syscalls.NEWEST + 1) == ENOSYS
@@ -96,6 +104,7 @@ def test_numbers_are_those_of_the_library():
     resolve = ctypes.CDLL(name).seccomp_syscall_resolve_name_arch
     found = 0
     every = {**syscalls.DENIED, "clone": syscalls.CLONE, "clone3": syscalls.CLONE3}
+    every |= dict(zip(("fcntl", "ioctl"), syscalls.SIGNALLING, strict=True))
     for call, numbers in {**every, "prlimit64": syscalls.PRLIMIT}.items():
         for (_, architecture, _), number in zip(MACHINES, numbers, strict=True):
             known = resolve(architecture, call.encode())
