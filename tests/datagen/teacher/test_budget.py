@@ -86,6 +86,14 @@ def test_a_cancelled_reservation_is_given_back():
     asyncio.run(run())
 
 
+def test_only_what_no_answer_confirmed_is_uncertain():
+    budget = Budget(limit=None, reserved=Decimal(7))
+    budget.settle(Decimal(4), Decimal(1))
+    assert [budget.spent, budget.uncertain, budget.reserved] == [1, 0, 3]
+    budget.settle(Decimal(3), Decimal(2), certain=False)
+    assert [budget.spent, budget.uncertain, budget.reserved] == [3, 2, 0]
+
+
 def test_to_the_cent_with_500_calls_in_flight(fake, settings, ledger):
     fake.latency = 1.0
     fake.brain = lambda _: "x" * 400
