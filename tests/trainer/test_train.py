@@ -262,7 +262,7 @@ def test_a_run_that_died_after_its_last_step_is_finished(finished, tmp_path, mon
 
     job = job_of(plain.model, plain.data, tmp_path / "run", "schedule=cosine")
     with monkeypatch.context() as patch:
-        patch.setattr(result, "prove", lambda *_: 1 / 0)
+        patch.setattr(result, "prove", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             run(job)
     assert not (tmp_path / "run" / "adapter").exists()
@@ -597,7 +597,7 @@ def test_a_run_that_was_over_is_finished_and_not_gone_on_with(drifting, tmp_path
     from trainer import result
 
     with monkeypatch.context() as patch:
-        patch.setattr(result, "prove", lambda *_: 1 / 0)
+        patch.setattr(result, "prove", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             run(drifting)
     steps = len(losses_of(drifting.output))
