@@ -3,6 +3,7 @@
 import threading
 import time
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,8 @@ def until(known):
 
 def test_a_step_does_not_wait_and_one_reading_is_asked_for_at_a_time(monkeypatch):
     monkeypatch.setattr(card_use, "EVERY", 0.0)
-    answered, asked = threading.Event(), []
+    answered = threading.Event()
+    asked: list[None] = []
 
     def read():
         asked.append(None)
@@ -50,13 +52,15 @@ def test_a_reading_is_asked_for_again_when_it_is_old(monkeypatch):
 def test_steps_on_a_card_carry_it(tmp_path, monkeypatch, device, rank, use):
     monkeypatch.setattr(outside, "gpu_use", lambda: 97)
     monkeypatch.setattr("trainer.together.rank", lambda: rank)
-    steps = []
+    steps: list[Any] = []
+    mark: Any = SimpleNamespace(step=0)
+    reporter: Any = SimpleNamespace(step=steps.append)
     callback = RunCallback(
         job=Job(model="m", data="d", output=str(tmp_path)),
         output=tmp_path,
-        mark=SimpleNamespace(step=0),
+        mark=mark,
         counts=Counts(None),
-        reporter=SimpleNamespace(step=steps.append),
+        reporter=reporter,
         stop=StopRequest(),
         evaluates=False,
     )
