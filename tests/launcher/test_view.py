@@ -1,6 +1,7 @@
 import io
 import json
 import re
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -20,7 +21,7 @@ class Clock(World):
         return self.time
 
 
-def step(number: int, steps: int = 100, loss: float = 1.0, **more: int) -> events.Step:
+def step(number: int, steps: int = 100, loss: float = 1.0, **more: Any) -> events.Step:
     return events.Step(
         step=number,
         steps=steps,

@@ -37,7 +37,22 @@ def left(account, world, begin):
     return machine
 
 
-ODD = [None, True, -1, 0, 1e300, float("nan"), 10**400, "", "x", "\ud800", "../../x", [], {}, [[]]]
+ODD: list[Any] = [
+    None,
+    True,
+    -1,
+    0,
+    1e300,
+    float("nan"),
+    10**400,
+    "",
+    "x",
+    "\ud800",
+    "../../x",
+    [],
+    {},
+    [[]],
+]
 
 
 def half(lines: list[str], at: int, chance: random.Random) -> None:

@@ -1,6 +1,7 @@
 """What was expected of a run beside what was measured, on the page and for programs."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ PROBE = events.Probe(
 )
 
 
-def step(number: int, rate: float, **more: float) -> events.Step:
+def step(number: int, rate: float, **more: Any) -> events.Step:
     return events.Step(
         step=number, steps=4, epoch=1.0, loss=1.0, lr=1e-4, tokens=number * 100, trained_tokens=number,
         tokens_per_second=rate, trained_tokens_per_second=1.0, seconds_left=1.0, memory_bytes=1, **more,
