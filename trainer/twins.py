@@ -38,34 +38,36 @@ def near(rows: Sequence[Row], others: Sequence[Row] | None = None) -> list[tuple
     """Return (line, line) of rows that are nearly, but not quite, an earlier one, or one of ``others``.
 
     Nearly: an estimated Jaccard similarity of at least SIMILAR (MinHash, Broder 1997). Each row is
-    paired with one other at most. What a system message says does not count: it is often the same.
+    paired with one other at most, and stands for none itself then: of a thousand rows that are alike
+    each is compared with the first. What a system message says does not count: it is often the same.
     """
     from datasketch import MinHashLSH
 
     index = MinHashLSH(threshold=SIMILAR, num_perm=PERMUTATIONS)
-    seen: dict[str, tuple[int, Any]] = {}
+    seen: set[str] = set()
+    first: dict[str, tuple[int, Any]] = {}
     found = []
 
-    def add(row: Row) -> None:
-        key = digest(row)
-        if key not in seen:
-            seen[key] = (row.line, _sketch(row))
-            index.insert(key, seen[key][1])
+    def add(key: str, row: Row, sketch: Any) -> None:
+        first[key] = (row.line, sketch)
+        index.insert(key, sketch)
 
     for row in others or ():
-        add(row)
+        if (key := digest(row)) not in seen:
+            seen.add(key)
+            add(key, row, _sketch(row))
     for row in rows:
-        if digest(row) in seen:
+        if (key := digest(row)) in seen:
             continue
         sketch = _sketch(row)
-        twins = [seen[key] for key in index.query(sketch)]
-        twin = min(
-            (line for line, other in twins if sketch.jaccard(other) >= SIMILAR), default=None
-        )
+        alike = [first[one] for one in index.query(sketch)]
+        twin = min((line for line, one in alike if sketch.jaccard(one) >= SIMILAR), default=None)
         if twin is not None:
             found.append((row.line, twin))
         if others is None:
-            add(row)
+            seen.add(key)
+            if twin is None:
+                add(key, row, sketch)
     return found
 
 

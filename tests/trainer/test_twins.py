@@ -1,3 +1,5 @@
+from datasketch import MinHash
+
 from trainer import twins
 from trainer.contract.rows import Row
 
@@ -40,3 +42,17 @@ def test_a_common_system_message_makes_no_twins():
     system = "The table has columns city, year and price. " * 50
     rows = [row(n, text, system=system) for n, text in enumerate(["mean?", "all cities", ""])]
     assert twins.near(rows) == []
+
+
+def test_each_of_many_that_are_alike_is_compared_with_the_first_alone(monkeypatch):
+    asked = []
+    compare = MinHash.jaccard
+
+    def jaccard(one, other):
+        asked.append(other)
+        return compare(one, other)
+
+    monkeypatch.setattr(MinHash, "jaccard", jaccard)
+    found = twins.near([row(n, LONG.format(n)) for n in range(1000, 1200)])
+    assert len(found) > 100
+    assert len(asked) < 2000  # of 19,900 pairs
