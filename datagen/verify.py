@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from datagen.answer import (
@@ -174,15 +175,33 @@ def _judge_object(
 def _judge_set(
     answer: Sequence[object], truth: Sequence[object], precision: _Precision
 ) -> Judgement:
-    """Pair the elements. Sorting pairs numbers with equal margins whenever any pairing exists."""
+    """Pair the elements in some order.
+
+    Each answer, in ascending order, takes the truth that ends first of those it fits: that finds a
+    pairing whenever there is one (Glover 1967, convex bipartite graphs), also where significant digits
+    give a truth just above a power of ten ten times the margin of one just below.
+    """
     if len(answer) != len(truth):
         return Judgement(False, "set", f"{len(answer)} elements, not {len(truth)}")
     if any(kind_of(element) not in _ORDER for element in answer):
         return Judgement(False, "set", "an element is a list or an object")
-    pairs = zip(sorted(answer, key=_sort_key), sorted(truth, key=_sort_key), strict=True)
-    if all(_judge_value(found, wanted, precision).correct for found, wanted in pairs):
-        return Judgement(True, "set")
-    return Judgement(False, "set", "other elements")
+    left = sorted(truth, key=lambda wanted: _ends(wanted, precision))
+    for found in sorted(answer, key=_sort_key):
+        fitting = (i for i, w in enumerate(left) if _judge_value(found, w, precision).correct)
+        first = next(fitting, None)
+        if first is None:
+            return Judgement(False, "set", "other elements")
+        del left[first]
+    return Judgement(True, "set")
+
+
+def _ends(truth: object, precision: _Precision) -> tuple[int, float, str]:
+    """Sorts truths by the largest number that each accepts."""
+    kind, number, text = _sort_key(truth)
+    if kind == _ORDER["number"]:
+        with suppress(OverflowError):  # an integer beyond any float: only itself is accepted
+            number += _half_unit(number, precision)
+    return kind, number, text
 
 
 _ORDER: dict[Kind | None, int] = {"missing": 0, "boolean": 1, "number": 2, "text": 3}

@@ -5,7 +5,7 @@ import math
 from decimal import Decimal
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from datagen.answer import as_truth
@@ -338,6 +338,22 @@ def test_set_of_numbers_is_right_when_some_pairing_is(answer, truth):
         judge(list(order), wanted, "list", 0).correct for order in itertools.permutations(found)
     )
     assert judge(found, wanted, "set", 0).correct == some
+
+
+near_ten = st.lists(st.integers(-1010, -985) | st.integers(985, 1010), min_size=1, max_size=4)
+
+
+@given(near_ten, near_ten)
+@example([996, 999], [999, 1000])  # 10.0 accepts what 9.99 does not
+def test_so_it_is_where_the_margins_differ(answer, truth):
+    """Around 10 with three significant digits: half a hundredth below it, half a tenth above."""
+    found = [value / 100 for value in answer]
+    wanted = [value / 100 for value in truth]
+    some = len(found) == len(wanted) and any(
+        judge(list(order), wanted, "list", None, 3).correct
+        for order in itertools.permutations(found)
+    )
+    assert judge(found, wanted, "set", None, 3).correct == some
 
 
 @given(
