@@ -49,16 +49,16 @@ def _listening(address: str) -> None:
 
 
 @contextmanager
-def explained(what: str) -> Iterator[None]:
-    """Inside, what the engine refuses becomes a fault that begins with ``what``."""
+def explained(what: str, remedy: str = "see: docker info") -> Iterator[None]:
+    """Inside, what the engine refuses becomes a ``NoEngine`` that begins with ``what``."""
     import docker.errors
 
     try:
         yield
     except docker.errors.APIError as error:
-        raise NoEngine(f"{what}: {error.explanation or error}", "see: docker info") from None
+        raise NoEngine(f"{what}: {error.explanation or error}", remedy) from None
     except (docker.errors.DockerException, OSError) as error:  # a lost connection is an OSError
-        raise NoEngine(f"{what}: {error}", "see: docker info") from None
+        raise NoEngine(f"{what}: {error}", remedy) from None
 
 
 def stream(what: str, answer: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:

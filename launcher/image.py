@@ -8,16 +8,16 @@ import io
 import shlex
 import tarfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from launcher import engine
-from launcher.errors import BuildFailed, PushRefused
+from launcher import engine, layers
+from launcher.errors import BuildFailed
 from launcher.settings import Settings
 from launcher.view import clock
-from trainer.contract.errors import BadJob, Interrupted, NotFound, Usage
+from trainer.contract.errors import BadJob, NotFound, Usage
 
 if TYPE_CHECKING:
     from launcher.scene import Scene
@@ -101,16 +101,6 @@ class Standing:
     upload: int
 
 
-@dataclass
-class _Push:
-    """What a push has said so far, by layer."""
-
-    digest: str | None = None
-    error: str | None = None
-    there: int = 0
-    sent: dict[str, int] = field(default_factory=dict)
-
-
 def recipe(settings: Settings, *, cuda: str | None = None) -> Recipe:
     """What the settings ask for, from the folder this code lies in.
 
@@ -168,7 +158,7 @@ def publish(scene: "Scene", *, dry_run: bool = False) -> dict[str, Any]:
         "built": "would push",
         "absent": "would build and push",
     }
-    about = f" (about {size(found.upload)})" if found.upload else ""
+    about = f" (about {layers.size(found.upload)})" if found.upload else ""
     scene.view.say(f"{todo[state]}{about}")
     return {
         "state": state,
@@ -213,7 +203,7 @@ def upload_line(found: Standing) -> str:
         return "  image: the registry has it"
     todo = "push" if found.built else "build and push"
     return (
-        f"  image: to {todo} before anything is rented, about {size(found.upload)}, "
+        f"  image: to {todo} before anything is rented, about {layers.size(found.upload)}, "
         f"{clock(found.upload / UPLINK)} at 100 Mbit/s (rough)"
     )
 
@@ -232,7 +222,7 @@ def ensure_image(what: Recipe, repository: str, *, client: Any, scene: "Scene") 
         return found.digest
     if not found.built:
         build(what, found.name, client=client, scene=scene)
-    return push(repository, what.tag, client=client, scene=scene)
+    return layers.push(repository, what.tag, client=client, scene=scene)
 
 
 def ensure_built(what: Recipe, *, client: Any, scene: "Scene") -> str:
@@ -244,11 +234,10 @@ def ensure_built(what: Recipe, *, client: Any, scene: "Scene") -> str:
 
 
 def ensure_pulled(reference: str, *, client: Any, scene: "Scene") -> str:
-    """Pull an image that exists elsewhere, unless it is here; return ``reference``."""
+    """Pull an image that exists elsewhere, unless it is here; return ``reference``. Raises ``NoEngine``."""
     if not _built(reference, client):
         scene.view.say(f"pulling image {reference}")
-        with engine.explained(f"image {reference} cannot be pulled"):
-            client.images.pull(reference)
+        layers.pull(reference, client=client, scene=scene)
     return reference
 
 
@@ -272,7 +261,7 @@ def build(what: Recipe, name: str, *, client: Any, scene: "Scene", native: bool 
             decode=True,
         )
     for line in engine.stream(what_fails, answer):
-        _heed(scene)
+        layers.heed(scene)
         if "error" in line:
             raise BuildFailed(
                 f"{what_fails}: {str(line['error']).strip()}",
@@ -284,63 +273,6 @@ def build(what: Recipe, name: str, *, client: Any, scene: "Scene", native: bool 
                 said.append(text.rstrip())
             if text.startswith("Step "):
                 scene.view.say(f"  {text.strip()}")
-
-
-def push(repository: str, tag: str, *, client: Any, scene: "Scene") -> str:
-    """Push ``repository:tag``; return the reference that pins it. Layers that are there are not sent."""
-    scene.view.say(f"pushing image {repository}:{tag}")
-    state = _Push()
-    what_fails = f"push to {repository} failed"
-    with engine.explained(what_fails):
-        answer = client.api.push(repository, tag=tag, stream=True, decode=True)
-    for line in engine.stream(what_fails, answer):
-        _heed(scene)
-        _note(line, state, scene)
-    if state.error is not None:
-        raise engine.refused(repository, state.error)
-    if state.digest is None:
-        raise PushRefused(f"push to {repository} told no digest", "run the same command again")
-    sent = sum(state.sent.values())
-    scene.view.say(
-        f"pushed {len(state.sent)} layers ({size(sent)}); {state.there} were there already"
-    )
-    return f"{repository}@{state.digest}"
-
-
-def _note(line: Mapping[str, Any], state: _Push, scene: "Scene") -> None:
-    """One line of what the engine says about a push. Sizes are before compression."""
-    layer, status = str(line.get("id", "")), str(line.get("status", ""))
-    detail = line.get("progressDetail") or {}
-    if "error" in line:
-        state.error = str(line["error"]).strip()
-    elif "Digest" in line.get("aux", {}):
-        state.digest = str(line["aux"]["Digest"])
-    elif status == "Pushing" and "current" in detail:
-        done = int(detail["current"])
-        total = max(int(detail.get("total", 0)), done)  # the engine guesses the total
-        state.sent[layer] = total
-        scene.view.progress(f"pushing layer {layer} (bytes)", done, total)
-    elif status == "Pushed":
-        state.sent.setdefault(layer, 0)
-    elif status == "Layer already exists" or status.startswith("Mounted from"):
-        state.there += 1
-
-
-def _heed(scene: "Scene") -> None:
-    """Ctrl-C ends a build or a push between two lines of it."""
-    if scene.interrupted:
-        raise Interrupted(
-            "interrupted before anything was rented",
-            "the same command carries on: what was built or pushed is kept",
-        )
-
-
-def size(count: int) -> str:
-    """Bytes, as people write them."""
-    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= scale:
-            return f"{count / scale:.1f} {unit}"
-    return f"{count} bytes"
 
 
 def _built(name: str, client: Any) -> bool:

@@ -219,19 +219,6 @@ def test_the_verb_says_what_it_would_do_and_does_it(published, heard):
         published(Engine(), dry_run=False)
 
 
-def test_a_push_is_told_by_layer(project, scene, heard):
-    lines: list[dict[str, Any]] = [
-        {"id": "aa", "status": "Pushing", "progressDetail": {"current": 10, "total": 2000}},
-        {"id": "bb", "status": "Layer already exists"},
-        {"id": "aa", "status": "Pushing", "progressDetail": {"current": 2100, "total": 2000}},
-        {"id": "aa", "status": "Pushed"},
-        {"aux": {"Digest": "sha256:d"}},
-    ]
-    image.ensure_image(recipe(project), REPOSITORY, client=Engine(push=lines), scene=scene)
-    assert any(line.startswith("pushing layer aa 0.0/2.0 kB") for line in heard.lines)
-    assert "pushed 1 layers (2.1 kB); 1 were there already" in heard.lines
-
-
 @pytest.mark.parametrize(
     ("engine", "kind", "words"),
     [
