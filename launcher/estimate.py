@@ -50,7 +50,8 @@ class Work:
     `measured` are the tokens of all evaluations of the loss together, which are forward passes alone;
     their rows count as like those trained on. `questions` are asked of base and adapter each, `validated`
     of each of several checkpoints.
-    `model` is None where the shape is not known; `parameters` then comes from the name.
+    `model` is None where the shape is not known; `parameters` then comes from the name. `shard`: several
+    cards divide the base between them.
     """
 
     model: Architecture | None
@@ -64,6 +65,7 @@ class Work:
     measured: int = 0
     questions: int = 0
     validated: int = 0
+    shard: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +107,7 @@ def work(job: Job, data: Rows, *, world: World) -> Work:
         measured=round(held.times(steps) * (_eval_tokens(job) or total * out / rows)),
         questions=episodes.questions(Path(job.evaluate)) if job.evaluate else 0,
         validated=episodes.questions(Path(job.validation)) if job.validation else 0,
+        shard=job.plan.shard,
     )
 
 
@@ -124,6 +127,7 @@ def estimate(what: Work, card: str, *, memory: int, count: int = 1, here: bool =
             rank=what.rank,
             longest=what.longest,
             precision=what.precision,
+            shards=count if what.shard else 1,
         )
         per_token = flops_per_token(
             what.model,

@@ -270,3 +270,13 @@ def test_the_shape_of_a_model_that_the_hubs_cache_holds(tmp_path, monkeypatch):
     found = architecture("me/thing", world=World())
     assert found is not None
     assert found.hidden == 8
+
+
+def test_cards_that_divide_the_base_are_sized_by_their_part():
+    """7.6 billion parameters in bf16 are 15.2 GB: too much for one card of 16, but a quarter each is not."""
+    whole = dataclasses.replace(WORK, model=KNOWN["Qwen/Qwen2.5-7B-Instruct"], precision="bf16")
+    small = "NVIDIA RTX A4000"
+    assert not estimate(whole, small, memory=16, count=4).fits
+    divided = dataclasses.replace(whole, shard=True)
+    assert estimate(divided, small, memory=16, count=4).fits
+    assert not estimate(divided, small, memory=16, count=1).fits
