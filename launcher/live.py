@@ -186,13 +186,13 @@ class LiveView:
         return f"  {clock(waited)}" if waited >= PATIENCE else ""
 
     def _figures(self, step: events.Step) -> list[str]:
-        expected = f" of {self._expected / 2**30:.1f} expected" if self._expected else ""
+        expected = f" of {self._expected / 1e9:.1f} expected" if self._expected else ""
         found = [
             f"loss {step.loss:.4f}",
             f"lr {step.lr:.2e}",
             f"{step.tokens_per_second:,.0f} tokens/s",
             f"{step.trained_tokens_per_second:,.0f} trained/s",
-            f"{step.memory_bytes / 2**30:.1f} GiB{expected}",
+            f"{step.memory_bytes / 1e9:.1f} GB{expected}",
         ]
         return [word for word in (*found, gpu_use(step), self._bill()) if word]
 

@@ -27,7 +27,7 @@ VERSIONS = {"trackio": ">=0.43,<0.44", "wandb": ">=0.31,<0.32"}
 """Those tried. In no extra: trackio wants an older pillow than the one that is pinned."""
 SENT = (
     "loss lr grad_norm epoch tokens trained_tokens tokens_per_second trained_tokens_per_second "
-    "memory_bytes"
+    "memory_bytes mfu gpu_use"
 ).split()
 
 

@@ -69,5 +69,5 @@ def expectations(
 
 def _text(value: float, unit: Unit) -> str:
     if unit == "bytes":
-        return f"{value / 2**30:.1f} GiB"
+        return f"{value / 1e9:.1f} GB"
     return clock(value) if unit == "seconds" else f"{value:,.0f}"

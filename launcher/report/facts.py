@@ -150,8 +150,8 @@ class Facts:
 
     def _memory(self, most: int) -> str:
         expected = self.plan.predicted_bytes if self.plan is not None else None
-        told = f"{most / 2**30:.1f} GiB at most"
-        return f"{told}, {expected / 2**30:.1f} GiB expected" if expected else told
+        told = f"{most / 1e9:.1f} GB at most"
+        return f"{told}, {expected / 1e9:.1f} GB expected" if expected else told
 
     @property
     def samples(self) -> list[events.Sample]:

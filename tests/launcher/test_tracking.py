@@ -80,6 +80,8 @@ def step(number: int, *, loss: float) -> events.Step:
 def test_what_is_sent_of_an_event():
     at, values = metrics(step(3, loss=0.5)) or (0, {})
     assert (at, values["train/loss"], "train/grad_norm" in values) == (3, 0.5, False)
+    _, busy = metrics(step(4, loss=0.5).model_copy(update={"gpu_use": 97, "mfu": 0.5})) or (0, {})
+    assert (busy["train/gpu_use"], busy["train/mfu"]) == (97, 0.5)
     assert metrics(events.Eval(step=4, loss=2.0)) == (4, {"eval/loss": 2.0})
     assert metrics(events.Sample(step=1, prompt="secret", text="secret")) is None
 

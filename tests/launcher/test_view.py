@@ -213,7 +213,7 @@ def test_the_picture_tells_money_memory_and_the_last_sample(width, height):
         assert "$0.50 so far, at most $2.00" in text
         assert "sample: print( 42)" in text
         assert "567 trained/s" in text
-        assert "1.5 GiB" in text
+        assert "1.6 GB" in text
 
 
 @pytest.mark.parametrize("width", [80, 40])

@@ -42,7 +42,7 @@ def run(tmp_path) -> Run:
 def test_memory_rate_and_time_with_the_error():
     found = expectations(PROBE, [step(1, 5000.0)], likely=600.0, took=1200.0)
     assert [one.shown for one in found] == [
-        ("4.0 GiB", "4.5 GiB", "+12%"),
+        ("4.3 GB", "4.8 GB", "+12%"),
         ("4,000", "5,000", "+25%"),
         ("10:00", "20:00", "+100%"),
     ]
@@ -57,7 +57,7 @@ def test_what_is_not_known_is_not_told():
 def test_the_page_and_the_json_tell_it(run):
     page = report.write(run).read_text("utf-8")
     told = json.loads((run.folder / "report.json").read_text("utf-8"))
-    assert "<th>memory of the longest step<td>4.0 GiB<td>4.5 GiB<td>+12%" in page
+    assert "<th>memory of the longest step<td>4.3 GB<td>4.8 GB<td>+12%" in page
     memory, rate, time = told["expected"]
     assert memory["error"] == 0.125
     assert (rate["expected"], rate["measured"], rate["unit"]) == (4000.0, 5000.0, "tokens/s")

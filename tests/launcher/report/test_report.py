@@ -72,7 +72,7 @@ def test_probes_ceiling_samples_and_memory_are_told(run):
     assert "<th>adapter, tables emptied: what is guessed<td>4<td>0.750<td>0.125<td>-0.625" in text
     assert "<td>0.875" in text
     assert "step 2: What?" in text
-    assert "0.0 GiB at most, 3.0 GiB expected" in text
+    assert "0.0 GB at most, 3.2 GB expected" in text
 
 
 def test_the_learning_rate_is_not_told_in_millionths(run):
