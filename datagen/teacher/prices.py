@@ -30,9 +30,9 @@ class Price:
         try:
             prompt, completion = (Decimal(part) / MILLION for part in text.split("/"))
         except (ValueError, InvalidOperation):
-            raise ValueError(f"price {text!r}: not of the form 0.1/0.5") from None
+            raise ValueError(f"{text!r} is not of the form 0.1/0.5") from None
         if not (prompt.is_finite() and completion.is_finite() and min(prompt, completion) >= 0):
-            raise ValueError(f"price {text!r}: not two amounts")
+            raise ValueError(f"{text!r} is not two amounts")
         return cls(prompt=prompt, completion=completion)
 
     @classmethod

@@ -8,10 +8,10 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Collection, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from datagen.teacher.prices import Price
 from trainer.contract.settings import Declared, config_folder
@@ -81,10 +81,11 @@ class TeacherSettings(BaseModel):
     def _no_slash(cls, value: str) -> str:
         return value.rstrip("/")
 
-    @model_validator(mode="after")
-    def _prices_read(self) -> Self:
-        self.stated_prices()
-        return self
+    @field_validator("price")
+    @classmethod
+    def _prices_read(cls, value: str) -> str:
+        _stated(value)
+        return value
 
     @property
     def at_openrouter(self) -> bool:
@@ -108,16 +109,20 @@ class TeacherSettings(BaseModel):
 
     def stated_prices(self) -> dict[str, Price]:
         """The prices given here by model; the one for all others has the name ''."""
-        found = {}
-        for part in self.price.split():
-            model, _, rates = part.rpartition("=")
-            found[model] = Price.stated(rates)
-        return found
+        return _stated(self.price)
 
     def models(self) -> list[str]:
         """The distinct models in use, the teacher first."""
         named = (self.teacher_model, self.question_gen_model, self.audit_model)
         return [*dict.fromkeys(name for name in named if name)]
+
+
+def _stated(prices: str) -> dict[str, Price]:
+    found = {}
+    for part in prices.split():
+        model, _, rates = part.rpartition("=")
+        found[model] = Price.stated(rates)
+    return found
 
 
 DECLARED = Declared(

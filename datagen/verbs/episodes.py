@@ -94,6 +94,8 @@ def run(args: argparse.Namespace) -> int:
 
     check_source(args.source, args.families)
     target, journal = args.out / "episodes.jsonl", args.out / "episodes.journal.jsonl"
+    if args.out.exists() and not args.out.is_dir():
+        raise OutputExists(f"{args.out} is a file", "name a folder with --out")
     if target.exists() and not journal.exists():
         raise OutputExists(f"{target} is already there", "choose another --out, or remove it")
     if args.csv and args.questions:

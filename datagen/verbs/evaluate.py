@@ -191,6 +191,8 @@ def _ready(output: Path, *, overwrite: bool) -> None:
     """Make way for results; those of an evaluation whose time was up are gone on with."""
     from datagen.results import FOLDER, is_finished
 
+    if output.exists() and not output.is_dir():
+        raise OutputExists(f"{output} is a file", "name a folder with --out")
     if overwrite:
         shutil.rmtree(output / FOLDER, ignore_errors=True)
         return

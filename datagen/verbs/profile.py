@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datagen.verbs.reading_flags import add_reading_flags, check_named, given_of
+from datagen.verbs.reading_flags import add_reading_flags, check_named, given_of, profile_of
 from trainer.contract.errors import BadData
 
 if TYPE_CHECKING:
@@ -32,13 +32,11 @@ def add(verbs: Verbs) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from datagen.tables import profile_table
-
     given = given_of(args)
     found, faults = [], []
     for path in args.csv:
         try:
-            found.append(profile_table(path, given=given))
+            found.append(profile_of(path, given))
         except BadData as fault:
             faults.append(fault)
     if not faults:

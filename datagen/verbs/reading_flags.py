@@ -10,6 +10,7 @@ from trainer.contract.errors import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from datagen.reading.infer import Given
     from datagen.tables import TableProfile
@@ -66,19 +67,23 @@ def given_of(args: argparse.Namespace) -> Given:
 
 
 def profiles_of(args: argparse.Namespace) -> list[TableProfile]:
-    """The profiles of `args.csv`, read as the flags say; a file that takes long is named.
+    """The profiles of `args.csv`, read as the flags say.
 
     Raises NotFound, BadData, and Usage when a flag names a column that no table has.
     """
+    given = given_of(args)
+    found = [profile_of(path, given) for path in args.csv]
+    check_named(given, found)
+    return found
+
+
+def profile_of(path: Path, given: Given) -> TableProfile:
+    """The profile of one file, which is named when it takes long. Raises NotFound and BadData."""
     from datagen.patience import telling
     from datagen.tables import profile_table
 
-    given, found = given_of(args), []
-    for path in args.csv:
-        with telling(lambda name=path.name: f"reading {name}"):  # type: ignore[misc]
-            found.append(profile_table(path, given=given))
-    check_named(given, found)
-    return found
+    with telling(lambda: f"reading {path.name}"):
+        return profile_table(path, given=given)
 
 
 def check_named(given: Given, tables: Iterable[TableProfile]) -> None:

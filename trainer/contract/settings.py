@@ -125,7 +125,7 @@ class Declared(Generic[S]):
         except ValidationError as error:
             detail = error.errors()[0]
             key = ".".join(str(part) for part in detail["loc"])
-            what = f"{key} = {detail['input']!r}: {detail['msg']}"
+            what = f"{key} = {detail['input']!r}: {detail['msg'].removeprefix('Value error, ')}"
             if detail["type"] == "extra_forbidden":
                 near = difflib.get_close_matches(key, self.kind.model_fields, n=1)
                 what = f"no setting {key!r}" + (f"; did you mean {near[0]!r}?" if near else "")

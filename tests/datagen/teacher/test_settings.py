@@ -58,7 +58,7 @@ def test_prices_for_one_and_for_all():
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--price", "cheap"], "price 'cheap': not of the form 0.1/0.5"),
+        (["--price", "cheap"], "--price: price = 'cheap': 'cheap' is not of the form 0.1/0.5"),
         (["--max-cost", "0"], "--max-cost: max_cost = '0'"),
         (["--base-url", "openrouter.ai"], "--base-url: base_url"),
         (["--temperature", "hot"], "--temperature: temperature"),

@@ -304,6 +304,11 @@ def test_what_makes_no_sense_is_refused(table: Path, tmp_path: Path, capsys, arg
     assert said in capsys.readouterr().err
 
 
+def test_a_file_in_the_folders_place_is_refused_first(table: Path, capsys):
+    assert main(["episodes", str(table), "--out", str(table), "--teacher", "scripted"]) == 5
+    assert capsys.readouterr().err.startswith(f"error: {table} is a file")
+
+
 def test_without_a_key_it_says_what_to_do(table: Path, tmp_path: Path, monkeypatch, capsys):
     monkeypatch.delenv("OPENROUTER_API_KEY")
     assert main(["episodes", str(table), "--out", str(tmp_path / "out")]) == 16

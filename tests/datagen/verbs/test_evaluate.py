@@ -233,6 +233,7 @@ def test_what_is_no_model_is_said_first(episodes, capsys, monkeypatch):
         (["--model", "./nowhere"], 11, "no adapter in it"),
         (["--base", "bundled:huge"], 11, "no bundled model"),
         (["--episodes", "gone.jsonl"], 11, "gone.jsonl: no such file"),
+        (["--out", __file__], 5, "test_evaluate.py is a file"),
     ],
 )
 def test_what_cannot_be_evaluated(run, episodes, capsys, flags, code, said):
