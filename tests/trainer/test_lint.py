@@ -106,6 +106,18 @@ def test_an_answer_asked_for_after_another_text_is_refused(tokenizer_of):
     assert "message 2: follows another text in training than in use ('' against" in text
 
 
+def test_so_it_is_after_an_answer_that_nobody_asked_for(tokenizer_of):
+    """The first message follows nothing that could differ; the search goes on behind it."""
+    tokenizer = tokenizer_of("chatml")
+    asks = "{{ '<|im_start|>assistant\\n' }}{% endif %}"
+    tokenizer.chat_template = tokenizer.chat_template.replace(
+        asks, asks.replace("assistant\\n", "assistant\\n<think>\\n")
+    )
+    ((check, text),) = faults_of(format_of(tokenizer), [FIRST, AGAIN, SECOND])
+    assert check == "prefix"
+    assert "message 3: follows another text" in text
+
+
 def test_a_template_that_counts_the_messages_is_refused(tokenizer_of):
     tokenizer = tokenizer_of("chatml")
     tokenizer.chat_template = "{{ messages | length }}" + tokenizer.chat_template
