@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 
+from datagen.installed import DATAGEN, needing
 from datagen.verbs import (
     card,
     compare,
@@ -21,7 +22,7 @@ from datagen.verbs import (
     tables,
 )
 from trainer.contract.arguments import Parser
-from trainer.contract.errors import NotInstalled, run_main
+from trainer.contract.errors import run_main
 
 VERBS = (
     tables,
@@ -39,7 +40,6 @@ VERBS = (
     compare,
 )
 RUN_CODE = ("questions", "episodes", "import", "evaluate", "sandbox")
-INSTALL = "install it with: pip install '.[datagen]'"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,10 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(argv: Sequence[str] | None) -> int:
     args = _parser().parse_args(argv)
-    try:
+    with needing(DATAGEN):
         import pandas  # noqa: F401, ICN001
-    except ImportError as error:
-        raise NotInstalled(f"{error.name} is not installed", INSTALL) from error
     if getattr(args, "sandbox", None):
         from datagen.sandbox.place import use
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import trainer.contract
+from datagen.installed import LOCAL_MODEL, needing
 from trainer.contract import libraries
-from trainer.contract.errors import ModelUnavailable, NotFound, NotInstalled
+from trainer.contract.errors import ModelUnavailable, NotFound
 from trainer.contract.manifest import check_adapter, hash_file, safetensors_header
 
 WEIGHTS = "adapter_model.safetensors"
@@ -135,14 +136,10 @@ class Loaded:
 def load(place: Place) -> Loaded:
     """Raises NotInstalled, and ModelUnavailable where base, adapter and template do not go together."""
     libraries.prepare_environment()
-    try:
+    with needing(LOCAL_MODEL):
         libraries.import_bitsandbytes()
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer, logging
-    except ImportError as error:
-        raise NotInstalled(
-            f"{error.name} is not installed", "to run a local model: pip install '.[train,datagen]'"
-        ) from error
     logging.disable_progress_bar()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     dtype = torch.bfloat16 if device == "cuda" else torch.float32

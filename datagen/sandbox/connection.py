@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from datagen.episode import Reading
+from datagen.installed import DATAGEN
 from datagen.sandbox import wire
 from datagen.sandbox.result import LEVELS, Level, Limits
 from trainer.contract.errors import BadData, Fault, NotFound, NotInstalled, SandboxUnsafe
@@ -132,9 +133,7 @@ def _where(table: Table) -> dict[str, Any]:
 def fault_of(kind: str, cause: str, hint: str) -> Fault:
     """What a server told of its failure, as the fault that a user sees."""
     if kind == "ModuleNotFoundError":
-        return NotInstalled(
-            f"the sandbox cannot start: {cause}", "install it with: pip install '.[datagen]'"
-        )
+        return NotInstalled(f"the sandbox cannot start: {cause}", DATAGEN)
     if kind in _FAULTS:
         return _FAULTS[kind](cause, hint)
     return BadData(f"the sandbox cannot read its tables: {cause}", hint or "look at the file")

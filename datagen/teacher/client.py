@@ -15,9 +15,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from datagen.installed import openai_package
 from datagen.teacher.answers import read_answer
 from datagen.teacher.errors import Failure, judge_status
-from trainer.contract.errors import NotInstalled, TeacherRefused, TeacherUnavailable
+from trainer.contract.errors import TeacherRefused, TeacherUnavailable
 
 if TYPE_CHECKING:
     import openai as sdk
@@ -45,7 +46,7 @@ class Client:
 
         Raises TeacherRefused, TeacherUnavailable.
         """
-        openai = _openai()
+        openai = openai_package()
         with openai.OpenAI(
             base_url=self.base_url,
             api_key=self._key(),
@@ -69,7 +70,7 @@ class Client:
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[None]:
         """Hold connections in the running event loop; `ask` works inside."""
-        openai = _openai()
+        openai = openai_package()
         import httpx2
 
         limits = httpx2.Limits(
@@ -90,7 +91,7 @@ class Client:
     async def ask(self, body: Mapping[str, Any], price: Price | None) -> Reply | Failure:
         """POST one chat completion. Never raises for what the API or the network does."""
         assert self._api is not None, "asked outside of connected()"
-        openai = _openai()
+        openai = openai_package()
         try:
             async with asyncio.timeout(self.timeout):
                 text = await self._api.post("/chat/completions", cast_to=str, body=body)
@@ -124,16 +125,6 @@ class Client:
     def _told(self, text: str) -> str:
         """What came back, without the key: some servers repeat in their errors what they were sent."""
         return text.replace(self.secret.value, "[the key]") if self.secret else text
-
-
-def _openai() -> Any:
-    try:
-        import openai
-    except ImportError as error:
-        raise NotInstalled(
-            f"{error.name} is not installed", "install it with: pip install '.[datagen]'"
-        ) from error
-    return openai
 
 
 def _parsed(text: str) -> object:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, cast
 from trainer.contract.errors import Usage
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from datagen.questions.sources import FamilySet
 
     Verbs = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - it has no public name
@@ -21,7 +23,25 @@ def whole_count(text: str) -> int:
     return int(text)
 
 
-def family_set(text: str) -> FamilySet:
+def add_question_flags(
+    verb: argparse.ArgumentParser, *, sources: Sequence[str], meaning: str
+) -> None:
+    """Add the flags that say which questions are asked; `sources` are those this verb has."""
+    verb.add_argument("--source", choices=sources, default="all", help=meaning)
+    verb.add_argument(
+        "--families",
+        type=_family_set,
+        default="all",
+        metavar="NAMES",
+        help="template families: all, those of the demo (basic), or names such as pearson,slope, "
+        "which ask nothing else",
+    )
+    verb.add_argument(
+        "--per-table", type=whole_count, default=40, metavar="N", help="questions a table (40)"
+    )
+
+
+def _family_set(text: str) -> FamilySet:
     """All template families, those of the demo (basic), or those named, with commas between."""
     if text in {"all", "basic"}:
         return cast("FamilySet", text)

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datagen.verbs.arguments import check_source, family_set, share, whole_count
+from datagen.verbs.arguments import add_question_flags, check_source, share, whole_count
 from datagen.verbs.reading_flags import add_reading_flags, profiles_of
 from datagen.verbs.teachers import account_of, add_teacher_flags
 from trainer.contract.errors import BadData, Interrupted, OutputExists, TeacherUnavailable, Usage
@@ -30,22 +30,10 @@ def add(verbs: Verbs) -> None:
     verb.add_argument(
         "--questions", type=Path, metavar="FILE", help="ask these, of datagen questions"
     )
-    verb.add_argument(
-        "--source",
-        choices=["template", "procedural", "proposed", "all"],
-        default="all",
-        help="where questions come from (all; proposed ones need a model)",
-    )
-    verb.add_argument(
-        "--families",
-        type=family_set,
-        default="all",
-        metavar="NAMES",
-        help="template families: all, those of the demo (basic), or names such as pearson,slope, "
-        "which ask nothing else",
-    )
-    verb.add_argument(
-        "--per-table", type=whole_count, default=40, metavar="N", help="questions a table (40)"
+    add_question_flags(
+        verb,
+        sources=["template", "procedural", "proposed", "all"],
+        meaning="where questions come from (all; proposed ones need a model)",
     )
     verb.add_argument("--reword", action="store_true", help="have the model word the programs")
     verb.add_argument(

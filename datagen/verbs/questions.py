@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datagen.verbs.arguments import check_source, family_set, whole_count
+from datagen.verbs.arguments import add_question_flags, check_source
 from datagen.verbs.reading_flags import add_reading_flags, profiles_of
 from trainer.contract.errors import BadData, OutputExists
 
@@ -26,22 +26,10 @@ def add(verbs: Verbs) -> None:
     )
     verb.add_argument("csv", type=Path, nargs="+", metavar="CSV", help="CSV files")
     verb.add_argument("--out", type=Path, required=True, metavar="FILE", help="JSONL to write")
-    verb.add_argument(
-        "--source",
-        choices=["template", "procedural", "all"],
-        default="all",
-        help="where questions come from: templates, programs of typed operators, or both (all)",
-    )
-    verb.add_argument(
-        "--families",
-        type=family_set,
-        default="all",
-        metavar="NAMES",
-        help="template families: all, those of the demo (basic), or names such as pearson,slope, "
-        "which ask nothing else",
-    )
-    verb.add_argument(
-        "--per-table", type=whole_count, default=40, metavar="N", help="questions a table (40)"
+    add_question_flags(
+        verb,
+        sources=["template", "procedural", "all"],
+        meaning="where questions come from: templates, programs of typed operators, or both (all)",
     )
     verb.add_argument("--seed", type=int, default=0, help="of everything drawn (0)")
     verb.add_argument("--json", action="store_true", help="print the counts as JSON")

@@ -11,13 +11,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from datagen.installed import LOCAL_MODEL, needing, openai_package
 from datagen.local_model import Writing
 from datagen.local_weights import Place, name_of
 from datagen.local_writing import stop_ids, token_ids
 from datagen.models import NoReply, Reply
 from datagen.vllm_engine.server import ADAPTER, BASE, LONGEST, Address, serving
 from trainer.contract import libraries
-from trainer.contract.errors import ModelUnavailable, NotInstalled
+from trainer.contract.errors import ModelUnavailable
 
 if TYPE_CHECKING:
     import openai as sdk
@@ -46,13 +47,9 @@ class Reading:
 def reading(place: Place) -> Reading:
     """Raises NotInstalled and ModelUnavailable."""
     libraries.prepare_environment()
-    try:
+    with needing(LOCAL_MODEL):
         import torch
         from transformers import AutoConfig, AutoTokenizer, GenerationConfig
-    except ImportError as error:
-        raise NotInstalled(
-            f"{error.name} is not installed", "to run a local model: pip install '.[train,datagen]'"
-        ) from error
     try:
         config = AutoConfig.from_pretrained(place.base, revision=place.revision)
         tokenizer = AutoTokenizer.from_pretrained(place.tokenizer)
@@ -95,23 +92,13 @@ def engine(place: Place, writing: Writing, log: Path) -> Iterator[dict[str, Vllm
 
 
 def _is_ready(address: Address) -> bool:
-    openai = _openai()
+    openai = openai_package()
     with openai.OpenAI(base_url=address.url, api_key=address.key, max_retries=0, timeout=10) as api:
         try:
             api.models.list()
         except openai.APIError:
             return False
     return True
-
-
-def _openai() -> Any:
-    try:
-        import openai
-    except ImportError as error:
-        raise NotInstalled(
-            f"{error.name} is not installed", "install it with: pip install '.[datagen]'"
-        ) from error
-    return openai
 
 
 @dataclass(kw_only=True)
@@ -128,7 +115,7 @@ class VllmModel:
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[None]:
         """Hold connections in the running event loop."""
-        openai = _openai()
+        openai = openai_package()
         async with openai.AsyncOpenAI(
             base_url=self.at.url, api_key=self.at.key, max_retries=RETRIES, timeout=TIMEOUT
         ) as api:
@@ -141,7 +128,7 @@ class VllmModel:
     async def reply(self, messages: Sequence[Message], *, session: str) -> Reply:
         """Raises NoReply for a conversation that is too long, ModelUnavailable once the server is gone."""
         assert self._api is not None, "asked outside of connected()"
-        openai = _openai()
+        openai = openai_package()
         ids = token_ids(self.read.tokenizer, messages)
         room = min(self.writing.tokens, self.read.context - len(ids))
         if room < 1:

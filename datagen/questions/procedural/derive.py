@@ -141,12 +141,7 @@ class AgainstOwnGroup(RowStep):
 
     def plain(self, rows: Rows) -> Rows:
         values, labels = rows.values(self.column), rows.values(self.by)
-        groups: dict[Any, list[float]] = {}
-        for label, x in zip(labels, values, strict=True):
-            if x is not None and label is not None:
-                groups.setdefault(label, []).append(x)
-        if len(groups) < 2:
-            raise Refused("fewer than two groups")
+        groups = rows.grouped(self.column, self.by)
         plain = statistics.fmean if self.how == "deviation" else math.fsum
         of_group = {label: plain(found) for label, found in groups.items()}
         if self.how == "share" and not all(of_group.values()):

@@ -95,12 +95,7 @@ class KeepBeyondOwnGroup(RowStep):
 
     def plain(self, rows: Rows) -> Rows:
         values, labels = rows.values(self.column), rows.values(self.by)
-        groups: dict[Any, list[float]] = {}
-        for label, x in zip(labels, values, strict=True):
-            if x is not None and label is not None:
-                groups.setdefault(label, []).append(x)
-        if len(groups) < 2:
-            raise Refused("fewer than two groups")
+        groups = rows.grouped(self.column, self.by)
         means = {label: statistics.fmean(found) for label, found in groups.items()}
         kept = []
         for label, x in zip(labels, values, strict=True):

@@ -66,6 +66,16 @@ class Rows:
         """The values without the missing ones; a note says that there were some."""
         return [value for value in self.values(name) if value is not None]
 
+    def grouped(self, name: str, by: str) -> dict[Any, list[Any]]:
+        """A column's present values by label of `by`. Raises Refused with fewer than two groups."""
+        groups: dict[Any, list[Any]] = {}
+        for label, x in zip(self.values(by), self.values(name), strict=True):
+            if x is not None and label is not None:
+                groups.setdefault(label, []).append(x)
+        if len(groups) < 2:
+            raise Refused("fewer than two groups")
+        return groups
+
     def having(self, use: Use) -> list[Column]:
         """The columns with this use, those that a program made last first."""
         found = [column for column in self.columns.values() if use in column.uses]

@@ -1,0 +1,28 @@
+"""A package that is not there is told with the command that installs it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any
+
+from trainer.contract.errors import NotInstalled
+
+DATAGEN = "install it with: pip install '.[datagen]'"
+LOCAL_MODEL = "to run a local model: pip install '.[train,datagen]'"
+
+
+@contextmanager
+def needing(install: str) -> Iterator[None]:
+    """Inside, a package that cannot be imported raises NotInstalled, with `install` to do."""
+    try:
+        yield
+    except ImportError as error:
+        raise NotInstalled(f"{error.name} is not installed", install) from error
+
+
+def openai_package() -> Any:
+    """`openai`, which takes long to import. Raises NotInstalled."""
+    with needing(DATAGEN):
+        return import_module("openai")
