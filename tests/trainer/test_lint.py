@@ -50,6 +50,7 @@ def faults_of(chat_format, messages, tools=None):
         [SYSTEM, QUESTION, FIRST, AGAIN, SECOND],
         [QUESTION, FIRST | {"weight": 0}, AGAIN, SECOND],
         [QUESTION, FIRST, AGAIN, SECOND | {"weight": 0}],
+        [QUESTION, FIRST, AGAIN, SECOND, QUESTION, FIRST],
     ],
 )
 def test_good_rows_have_no_faults(tokenizer_of, family, messages):
@@ -77,16 +78,19 @@ def test_one_turn_of_a_thinking_model_has_no_faults(tokenizer_of):
         FIRST | {"content": f"<think>\nthe mean, then\n</think>\n\n{FIRST['content']}"},
     ],
 )
-def test_thoughts_that_a_later_turn_strips_are_refused(tokenizer_of, turn):
+@pytest.mark.parametrize("later", [[AGAIN, SECOND], [AGAIN]])
+def test_thoughts_that_a_later_turn_strips_are_refused(tokenizer_of, turn, later):
     chat_format = format_of(tokenizer_of("qwen3"))
-    masks, prefix = faults_of(chat_format, [QUESTION, turn, AGAIN, SECOND])
+    masks, prefix = faults_of(chat_format, [QUESTION, turn, *later])
     assert masks[0] == "masks"
     assert "message 2: the chat template leaves out 'the mean, then'" in masks[1]
     assert prefix[0] == "prefix"
     assert "message 2: the chat template writes it in another way once more messages" in prefix[1]
     assert "give it weight 0" in prefix[1]
     context = turn | {"weight": 0}
-    assert faults_of(chat_format, [QUESTION, context, AGAIN, SECOND]) == []
+    assert not later[1:] or faults_of(chat_format, [QUESTION, context, *later]) == []
+    second = faults_of(chat_format, [QUESTION, FIRST, AGAIN, turn, *later])
+    assert any(text.startswith("message 4: the chat template writes it") for _, text in second)
 
 
 def test_thoughts_that_the_template_does_not_know_are_refused(tokenizer_of):
@@ -113,9 +117,21 @@ def test_so_it_is_after_an_answer_that_nobody_asked_for(tokenizer_of):
     tokenizer.chat_template = tokenizer.chat_template.replace(
         asks, asks.replace("assistant\\n", "assistant\\n<think>\\n")
     )
-    ((check, text),) = faults_of(format_of(tokenizer), [FIRST, AGAIN, SECOND])
+    chat = [FIRST, AGAIN, SECOND, QUESTION, FIRST]
+    (_, third), (_, fifth) = faults_of(format_of(tokenizer), chat)
+    assert third.startswith("message 3: follows another text")
+    assert fifth.startswith("message 5: follows another text")
+
+
+def test_a_template_that_refuses_a_chat_in_use_is_refused(tokenizer_of):
+    """It takes the whole row, but not as far as the third answer."""
+    tokenizer = tokenizer_of("chatml")
+    refuses = "{% if messages | length == 6 %}{{ raise_exception('six') }}{% endif %}"
+    tokenizer.chat_template = refuses + tokenizer.chat_template
+    chat = [QUESTION, FIRST, AGAIN, SECOND, QUESTION, FIRST, AGAIN, SECOND]
+    ((check, text),) = faults_of(format_of(tokenizer), chat)
     assert check == "prefix"
-    assert "message 3: follows another text" in text
+    assert "cannot stand alone: the chat template refuses it (six)" in text
 
 
 def test_a_template_that_counts_the_messages_is_refused(tokenizer_of):
@@ -191,6 +207,9 @@ def test_labels_that_train_too_much_or_too_little_are_seen(good):
 
     for change in (drop_stop, train_newline, train_question, drop_turn, shift, drop_start):
         assert with_labels(change) == ["masks"], change.__name__
+    drop_stop(labels := list(labels))
+    ((_, text),) = found_in(chat_format, row, Encoded(ids, labels))
+    assert text.startswith("message 2: does not end with its stop token '<|im_end|>'")
 
 
 def test_training_on_to_the_next_stop_is_seen(tokenizer_of):
