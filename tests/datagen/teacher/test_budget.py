@@ -86,6 +86,21 @@ def test_a_cancelled_reservation_is_given_back():
     asyncio.run(run())
 
 
+def test_who_gives_up_lets_the_next_in():
+    async def run():
+        budget = Budget(limit=Decimal(10))
+        await budget.reserve(Decimal(8))
+        second = asyncio.create_task(budget.reserve(Decimal(5)))
+        third = asyncio.create_task(budget.reserve(Decimal(1)))
+        await asyncio.sleep(0)
+        second.cancel()
+        async with asyncio.timeout(5):
+            await third
+        assert budget.reserved == 9
+
+    asyncio.run(run())
+
+
 def test_only_what_no_answer_confirmed_is_uncertain():
     budget = Budget(limit=None, reserved=Decimal(7))
     budget.settle(Decimal(4), Decimal(1))
