@@ -262,6 +262,25 @@ def test_several_models_share_one_account(fake, settings, ledger):
     assert status.projected(2, 10) == 5 * fake.bill.total
 
 
+def test_no_model_waits_for_anothers_connections(fake, settings, ledger):
+    fake.latency = 0.5
+    both = settings(question_gen_model="qwen/qwen3-32b", concurrency=3)
+
+    async def work(account):
+        async with account.connected():
+            await asyncio.gather(
+                *(
+                    model.reply(question(), session=session)
+                    for model in (account.teacher, account.question_gen)
+                    for session in "abc"
+                )
+            )
+
+    with open_account(both, ledger=ledger) as account:
+        asyncio.run(work(account))
+    assert fake.most_at_once == 6
+
+
 def test_the_recorded_teacher_needs_no_key_and_no_network(fake, settings, ledger, monkeypatch):
     wanted = settings()
     first = asked(wanted, ledger, "e1/1", "e1/2")
