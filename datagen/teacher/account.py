@@ -47,7 +47,7 @@ class Account:
     client: Client | None = None
     notices: list[str] = field(default_factory=list)
     _began: float = field(default_factory=time.monotonic)
-    _spent_before: Decimal = Decimal(0)
+    _spent_before: Decimal
 
     @property
     def teacher(self) -> PaidModel:

@@ -322,6 +322,29 @@ def test_cancelling_takes_back_what_is_not_sent_and_records_what_is(fake, settin
     assert fake.asked == 3
 
 
+def test_a_run_that_fails_sends_nothing_more(fake, settings, ledger):
+    """One call is on its way and would be tried again, two wait for its place, and all are waited for."""
+    fake.latency = 0.5
+    fake.will(Mishap("error in 200", status=503))
+
+    async def work(account):
+        async with account.connected():
+            tasks = [
+                asyncio.create_task(account.teacher.reply(question(), session=f"s{n}"))
+                for n in range(3)
+            ]
+            while not account.status().in_flight:  # noqa: ASYNC110 - a count, no event
+                await asyncio.sleep(0.01)
+            assert len(tasks) == 3
+            raise ZeroDivisionError
+
+    with open_account(settings(concurrency=1), ledger=ledger) as account:
+        with pytest.raises(ZeroDivisionError):
+            asyncio.run(work(account))
+        assert (account.status().reserved, account.status().waiting) == (0, 0)
+    assert fake.asked == 1
+
+
 def test_a_refusal_takes_away_nothing_that_was_there(fake, settings, ledger):
     ledger.parent.mkdir()
     ledger.touch()
@@ -377,6 +400,7 @@ def test_models_and_licences_are_those_of_the_settings(fake, settings, ledger):
         assert account.licence("openai/gpt-oss-120b") == "mine"
         assert account.licence("qwen/qwen3-32b") == "not stated"
         assert account.licence("openai/gpt-oss-20b") == "Apache-2.0"
+        assert account.sampling["temperature"] == stated.temperature
 
 
 def test_the_status_adds_up_over_models_and_tells_this_process_from_earlier_ones(
