@@ -67,16 +67,19 @@ def _break(module: str, command: Sequence[str], count: int, seed: int) -> None:
     places = _places(Path(module))
     random.Random(seed).shuffle(places)
     chosen = places[: count or None]
-    left = 0
+    made = left = 0
     for place in chosen:
         result = mutate_and_test(place.mutations, shlex.join(command), limit)
+        if result.worker_outcome == WorkerOutcome.EXCEPTION:
+            continue  # cosmic-ray cannot replace the exception in ``except a.b:``
         assert result.worker_outcome == WorkerOutcome.NORMAL, result.output
+        made += 1
         if result.test_outcome == TestOutcome.SURVIVED:
             left += 1
             print("\n".join(_changed(result.diff)), flush=True)
     print(
-        f"{module}: {len(chosen)} mutants at {len(places)} places, "
-        f"{len(chosen) - left} killed, {left} left, {time.monotonic() - begun:.0f} s",
+        f"{module}: {made} mutants at {len(places)} places, "
+        f"{made - left} killed, {left} left, {time.monotonic() - begun:.0f} s",
         flush=True,
     )
 
