@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from trainer.release import PAUSES, Answer, Api, deadline_action, let_go
+from trainer.release import PAUSES, Answer, Api, deadline_action, let_go, main
 
 KEY = "pod-scoped-key-9f3"
 
@@ -266,6 +266,15 @@ def test_the_guard_needs_the_standard_library_alone():
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert "pydantic" not in done.stdout
+
+
+@pytest.mark.parametrize("given", [["--at", "1"], ["--root", "."]])
+def test_the_guard_wants_its_instant_and_its_folder(given, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["release", *given])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert caught.value.code == 2
+    assert "required" in capsys.readouterr().err
 
 
 def test_the_guard_acts_on_its_own_at_its_instant(api, tmp_path):
