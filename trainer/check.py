@@ -12,6 +12,7 @@ from trainer import twins
 from trainer.contract import validation
 from trainer.contract.errors import BadData
 from trainer.contract.job import Job
+from trainer.contract.patience import telling
 from trainer.contract.rows import Row, Rows, read_rows
 from trainer.data import Examples, encode_rows
 from trainer.lint import lint, runs
@@ -100,19 +101,28 @@ class Report:
 def check(job: Job) -> Report:
     """Judge the job's rows with the model's own tokenizer and template; loads no weights.
 
-    Raises ``BadData`` for rows that cannot be read or rendered at all, ``ModelUnavailable``.
+    What takes long is told on standard error. Raises ``BadData`` for rows that cannot be read or rendered
+    at all, ``ModelUnavailable``.
     """
+    doing = _Doing()
+    with telling(lambda: doing.text):
+        return _check(job, doing)
+
+
+def _check(job: Job, doing: "_Doing") -> Report:
     validation.check(job)
     warnings: list[str] = []
     path = Path(job.data)
     rows = read_rows(path)
+    doing.text = "loading the tokenizer"
     opened = open_tokenizer(job, warnings.append)
-    judge = _Judge(opened, path)
+    judge = _Judge(opened, path, doing)
     examples = _encode(job, path, rows, opened, judge)
     held_out = None
     if job.eval_data:
         held_out = read_rows(Path(job.eval_data))
         _encode(job, Path(job.eval_data), held_out, opened, judge.of(Path(job.eval_data)))
+    doing.text = "looking for rows that are there twice"
     findings = [
         *judge.findings(),
         Finding("date", "ok", "the chat template asks for no date: the same tokens every day"),
@@ -133,12 +143,20 @@ def check(job: Job) -> Report:
     )
 
 
+@dataclass
+class _Doing:
+    """What the check is at, for one who waits."""
+
+    text: str = "reading the rows"
+
+
 class _Judge:
     """Takes down what the lint finds, and the first rows; objects to none, so that all are seen."""
 
-    def __init__(self, opened: Opened, path: Path) -> None:
+    def __init__(self, opened: Opened, path: Path, doing: _Doing) -> None:
         self._opened = opened
         self._path = path
+        self._doing = doing
         self._faults: dict[str, list[str]] = {name: [] for name in PASSED}
         self._turns = 0
         self.shown: list[Shown] = []
@@ -149,6 +167,7 @@ class _Judge:
         return self
 
     def __call__(self, row: Row, encoded: Encoded) -> Iterable[str]:
+        self._doing.text = f"looking at the rows of {self._path.name}, as far as line {row.line:,}"
         chat_format = self._opened.chat_format
         found = list(lint(row, encoded, chat_format))
         for fault in found:

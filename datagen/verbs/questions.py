@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from datagen.verbs.arguments import add_question_flags, check_source
 from datagen.verbs.reading_flags import add_reading_flags, profiles_of
 from trainer.contract.errors import BadData, OutputExists
+from trainer.contract.patience import telling
 
 if TYPE_CHECKING:
     from datagen.questions.sources import Batch
@@ -39,7 +40,6 @@ def add(verbs: Verbs) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from datagen.generate import table_ref
-    from datagen.patience import telling
     from datagen.questions.sources import gather
 
     check_source(args.source, args.families)

@@ -7,6 +7,7 @@ import codecs
 from typing import TYPE_CHECKING
 
 from trainer.contract.errors import Usage
+from trainer.contract.patience import telling
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -79,7 +80,6 @@ def profiles_of(args: argparse.Namespace) -> list[TableProfile]:
 
 def profile_of(path: Path, given: Given) -> TableProfile:
     """The profile of one file, which is named when it takes long. Raises NotFound and BadData."""
-    from datagen.patience import telling
     from datagen.tables import profile_table
 
     with telling(lambda: f"reading {path.name}"):

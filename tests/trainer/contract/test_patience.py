@@ -2,9 +2,8 @@ import io
 import threading
 
 import pytest
-from rich.console import Console
 
-from datagen.patience import telling
+from trainer.contract.patience import telling
 
 
 def test_what_takes_long_is_said_while_it_runs():
@@ -14,7 +13,7 @@ def test_what_takes_long_is_said_while_it_runs():
         asked.set()
         return "reading [wide].csv"
 
-    with telling(what, Console(file=out), first=0):
+    with telling(what, out, first=0):
         assert asked.wait(60)
     assert out.getvalue() == "reading [wide].csv: 0 s\n"
 

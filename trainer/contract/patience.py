@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-
-from rich.console import Console
+from typing import TextIO
 
 FIRST_SECONDS, NEXT_SECONDS = 2.0, 10.0
 
 
 @contextmanager
 def telling(
-    what: Callable[[], str], console: Console | None = None, *, first: float = FIRST_SECONDS
+    what: Callable[[], str], out: TextIO | None = None, *, first: float = FIRST_SECONDS
 ) -> Iterator[None]:
     """While the block runs for longer than `first` seconds, say `what` and for how long it has run.
 
-    To standard error where no console is given. `what` is called from another thread.
+    To standard error where no `out` is given. `what` is called from another thread.
     """
-    console = console or Console(stderr=True)
+    out = out or sys.stderr
     over = threading.Event()
 
     def tell() -> None:
         started, pause = time.monotonic(), first
         while not over.wait(pause):
-            line = f"{what()}: {time.monotonic() - started:.0f} s"
-            console.print(line, highlight=False, soft_wrap=True, markup=False)
+            out.write(f"{what()}: {time.monotonic() - started:.0f} s\n")
+            out.flush()
             pause = NEXT_SECONDS
 
     teller = threading.Thread(target=tell, daemon=True)
