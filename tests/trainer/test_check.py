@@ -1,6 +1,7 @@
 import json
 import re
 import shutil
+from contextlib import contextmanager
 
 import pytest
 
@@ -40,12 +41,33 @@ def states(shown):
 def test_good_rows_pass(data, base_model, capsys):
     assert call("--model", base_model, "--data", data, "--set", "max_length=512", "--json") == 0
     out, err = capsys.readouterr()
-    assert err == ""
+    assert all(line.startswith(("reading ", "loading ", "looking ")) for line in err.splitlines())
     assert set(states(out).values()) == {"ok"}
     found = json.loads(out)
     assert found["rows"] == 5
     assert sum(count for _, count in found["lengths"]) == 5
     assert 0 < found["trained_tokens"] < found["tokens"]
+
+
+def test_how_far_it_is_can_be_asked_at_any_time(data, base_model, capsys, monkeypatch):
+    told = []
+
+    @contextmanager
+    def telling(what):
+        told.append(what())
+
+        def lint(*_):
+            told.append(what())
+            return ()
+
+        monkeypatch.setattr("trainer.check.lint", lint)
+        yield
+        told.append(what())
+
+    monkeypatch.setattr("trainer.check.telling", telling)
+    assert call("--model", base_model, "--data", data) == 0
+    seen = [f"looking at the rows of {data.name}, as far as line {line}" for line in range(1, 6)]
+    assert told == ["reading the rows", *seen, "looking for rows that are there twice"]
 
 
 def test_the_terminal_shows_findings_lengths_and_a_row(data, base_model, capsys):
