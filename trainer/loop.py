@@ -19,7 +19,7 @@ from transformers.trainer_callback import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
-from trainer import attention, checkpoints, heldout, shard, together
+from trainer import attention, checkpoints, heldout, pissa, shard, together
 from trainer.callbacks import Counts
 from trainer.contract import held
 from trainer.contract.errors import TrainingFailed
@@ -123,8 +123,8 @@ class Loop(SFTTrainer):
             processing_class=prepared.tokenizer,
             data_collator=step_rows,
             peft_config=LoraConfig(
-                r=job.lora.r,
-                lora_alpha=job.lora.alpha,
+                r=job.lora.rank,
+                lora_alpha=job.lora.alpha * job.lora.rank // job.lora.r,
                 lora_dropout=job.lora.dropout,
                 use_rslora=job.lora.variant == "rslora",
                 use_dora=job.lora.variant == "dora",
@@ -134,6 +134,8 @@ class Loop(SFTTrainer):
             ),
             callbacks=list(callbacks),
         )
+        if pissa.wanted(job):
+            pissa.begin(self.model, job.lora.r, seed=job.seed)
         if self._sharded:
             shard.enclose(self.model)
         self.remove_callback(PrinterCallback)
@@ -182,6 +184,13 @@ class Loop(SFTTrainer):
         self._load_from_checkpoint(str(folder))
         return lowest
 
+    def _load_from_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        """Read a checkpoint's adapter into this one, which on NF4 is in bf16: PEFT would leave it in fp32."""
+        kinds = {name: weight.dtype for name, weight in self.model.named_parameters()}
+        super()._load_from_checkpoint(*args, **kwargs)
+        for name, weight in self.model.named_parameters():
+            weight.data = weight.data.to(kinds[name])
+
     def create_optimizer(self, *args: Any, **kwargs: Any) -> Any:
         made: Any = self.optimizer  # type: ignore[has-type]
         if made is None and self._job.lora.plus != 1:
@@ -224,6 +233,8 @@ class Loop(SFTTrainer):
             model.zero_grad()
             _set_random_state(random_state)
         together.sum_gradients(model)
+        if pissa.wanted(self._job):
+            pissa.hold(model, self._job.lora.r)
         return together.total(loss)
 
     def _share(self, rows: Rows) -> Rows:

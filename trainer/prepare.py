@@ -164,7 +164,7 @@ def _fit(
     found = fit(
         shape,
         card_bytes=device.memory,
-        rank=job.lora.r,
+        rank=job.lora.rank,
         longest=longest,
         precision=asked,
         shards=together.size() if shard.wanted(job) else 1,

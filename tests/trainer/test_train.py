@@ -622,7 +622,7 @@ def test_a_share_of_the_rows_is_held_out(base_model, tmp_path):
     assert not events_of(none.output, events.Eval)
 
 
-@pytest.mark.parametrize("setting", ["variant=rslora", "variant=dora", "plus=4"])
+@pytest.mark.parametrize("setting", ["variant=rslora", "variant=dora", "variant=pissa", "plus=4"])
 def test_each_variant_of_lora_trains_another_adapter_that_is_proved(finished, tmp_path, setting):
     output, plain, _ = finished
     job = job_of(plain.model, plain.data, tmp_path / "run", f"lora.{setting}")
@@ -632,6 +632,27 @@ def test_each_variant_of_lora_trains_another_adapter_that_is_proved(finished, tm
     assert found.reload_proof.max_abs_diff < 1e-4
     assert losses_of(job.output)[-1] < losses_of(job.output)[0] - 0.3
     assert losses_of(job.output)[-1] != pytest.approx(losses_of(output)[-1], abs=1e-4)
+
+
+@pytest.mark.parametrize("variant", ["plain", "pissa"])
+def test_on_a_quantised_base_stopped_and_resumed_equals_uninterrupted(
+    base_model, data_file, tmp_path, stop_after, variant
+):
+    """The adapter is in bf16 there, and has to be so again."""
+    settings = ["precision=nf4", f"lora.variant={variant}", "max_steps=6"]
+    whole = job_of(base_model, data_file, tmp_path / "whole", *settings)
+    run(whole)
+    found = manifest.verify(tmp_path / "whole")
+    assert found.reload_proof is not None
+    assert found.reload_proof.base_max_abs_diff > 10 * found.reload_proof.max_abs_diff
+    cut = job_of(base_model, data_file, tmp_path / "cut", *settings)
+    stop_after(2)
+    with pytest.raises(Interrupted):
+        run(cut)
+    stop_after(0)
+    run(cut, resume=True)
+    assert losses_of(cut.output) == losses_of(whole.output)
+    assert largest_difference(cut.output, whole.output) == 0.0
 
 
 def test_the_bundled_model_trains(data_file, tmp_path):

@@ -46,16 +46,22 @@ class Lora(_Options):
     r: int = Field(32, ge=1, description="rank of the adapter", json_schema_extra=_flag("--lora-r"))
     alpha: int = Field(32, ge=1, description="scale: the update counts alpha / r")
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the adapter's input")
-    variant: Literal["plain", "rslora", "dora"] = Field(
+    variant: Literal["plain", "rslora", "dora", "pissa"] = Field(
         "plain",
         description="rslora: the update counts alpha / √r, for ranks above 64; dora: size and direction "
-        "apart, for ranks below 16, slower, and vLLM cannot serve it",
+        "apart, for ranks below 16, slower, and vLLM cannot serve it; pissa: begins as the base's largest "
+        "directions, which may learn faster at a lower lr, and its file has twice the rank",
     )
     plus: float = Field(
         1.0,
         ge=1,
         description="LoRA+: learning rate of B over that of A; 16 may learn faster, in short runs",
     )
+
+    @property
+    def rank(self) -> int:
+        """The rank of the adapter's matrices: pissa has each direction twice."""
+        return 2 * self.r if self.variant == "pissa" else self.r
 
 
 class CheckpointEvery(_Options):
@@ -187,11 +193,22 @@ class Job(_Options):
             raise ValueError(
                 "plan.shard divides a base in bf16 or fp32, not in nf4: take one of the two"
             )
-        if plan.shard and "lora" in info.data and info.data["lora"].variant == "dora":
+        variant = info.data["lora"].variant if "lora" in info.data else "plain"
+        if plan.shard and variant in {"dora", "pissa"}:
             raise ValueError(
-                "plan.shard leaves no whole weight, which lora.variant = dora asks for"
+                f"plan.shard leaves no whole weight, which lora.variant = {variant} asks for"
             )
         return plan
+
+    @field_validator("lora")
+    @classmethod
+    def _can_stand_still(cls, lora: Lora, info: ValidationInfo) -> Lora:
+        if lora.variant == "pissa" and info.data.get("weight_decay"):
+            raise ValueError(
+                "lora.variant = pissa keeps half of the adapter as it is, and weight_decay would not: "
+                "set it to 0"
+            )
+        return lora
 
     def hash(self) -> str:
         """Return the SHA-256 of what decides the result; data counts by content, elsewhere."""

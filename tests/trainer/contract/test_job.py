@@ -60,6 +60,8 @@ def test_later_sources_win(tmp_path):
         (["lora=3"], ["lora = 3"]),
         (["plan.shard=true", "precision=nf4"], ["plan.shard", "not in nf4"]),
         (["lora.variant=dora", "plan.shard=true"], ["plan.shard", "lora.variant = dora"]),
+        (["lora.variant=pissa", "plan.shard=true"], ["plan.shard", "lora.variant = pissa"]),
+        (["lora.variant=pissa", "weight_decay=0.1"], ["pissa", "weight_decay"]),
         (["model.size=3"], ["model"]),
         (["lora=3", "lora.r=3"], ["lora"]),
         (["nothing"], ["--set nothing", "name=value"]),
