@@ -11,7 +11,8 @@ from launcher.runs import Run, hold
 from launcher.train import Request, train
 from tests.system.client import until
 from trainer.contract import events
-from trainer.contract.job import CheckpointEvery, Job
+from trainer.contract.job import Job
+from trainer.contract.options import CheckpointEvery
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 CANARY = "hf_CANARY9876543210"

@@ -13,11 +13,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 
 from trainer.contract.arguments import allowed, shown
 from trainer.contract.errors import BadJob, NotFound
+from trainer.contract.options import CheckpointEvery, Lora, Options, PlanOverrides, flag
 
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
 # What training itself does not depend on, or what counts by content elsewhere.
@@ -32,65 +33,7 @@ NOT_HASHED = frozenset(
 AT_RESUME = frozenset({"allow_precision_change"})
 
 
-class _Options(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-def _flag(name: str) -> dict[str, Any]:
-    return {"flag": name}
-
-
-class Lora(_Options):
-    """The adapter: on all linear layers."""
-
-    r: int = Field(32, ge=1, description="rank of the adapter", json_schema_extra=_flag("--lora-r"))
-    alpha: int = Field(32, ge=1, description="scale: the update counts alpha / r")
-    dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the adapter's input")
-    variant: Literal["plain", "rslora", "dora", "pissa"] = Field(
-        "plain",
-        description="rslora: the update counts alpha / √r, for ranks above 64; dora: size and direction "
-        "apart, for ranks below 16, slower, and vLLM cannot serve it; pissa: begins as the base's largest "
-        "directions, which may learn faster at a lower lr, and its file has twice the rank",
-    )
-    plus: float = Field(
-        1.0,
-        ge=1,
-        description="LoRA+: learning rate of B over that of A; 16 may learn faster, in short runs",
-    )
-
-    @property
-    def rank(self) -> int:
-        """The rank of the adapter's matrices: pissa has each direction twice."""
-        return 2 * self.r if self.variant == "pissa" else self.r
-
-
-class CheckpointEvery(_Options):
-    """When to save what can be resumed; SIGTERM and Ctrl-C save too."""
-
-    minutes: float = Field(5.0, gt=0, description="save a checkpoint after this many minutes")
-    steps: int | None = Field(None, ge=1, description="also save every so many optimizer steps")
-    keep: int = Field(2, ge=1, description="newest checkpoints kept on disk")
-
-
-class PlanOverrides(_Options):
-    """What is otherwise planned from the device; changes speed and memory, not the result."""
-
-    tokens: int | None = Field(
-        None, ge=1, description="most tokens of a forward pass; a longer row has its own"
-    )
-    recompute: int | None = Field(
-        None, ge=0, description="run every n-th layer twice to save memory; 0: none, 1: all"
-    )
-    processes: int | None = Field(
-        None, ge=1, description="processes that share the rows of a step; otherwise one per card"
-    )
-    shard: bool = Field(
-        False,
-        description="each card holds a part of a bf16 or fp32 base (FSDP2): for one that no card holds whole",
-    )
-
-
-class Job(_Options):
+class Job(Options):
     """A resolved job. Paths are as given: relative ones count from the working directory."""
 
     v: Literal[1] = 1
@@ -98,14 +41,14 @@ class Job(_Options):
         "Qwen/Qwen2.5-3B-Instruct",
         min_length=1,
         description="hub id, local folder, or `bundled:tiny`",
-        json_schema_extra=_flag("--model"),
+        json_schema_extra=flag("--model"),
     )
     revision: str | None = Field(None, description="hub revision: branch, tag or commit")
     data: str = Field(
         "training_data/train_openai.jsonl",
         min_length=1,
         description="rows to train on, JSONL",
-        json_schema_extra=_flag("--data"),
+        json_schema_extra=flag("--data"),
     )
     eval_data: str | None = Field(
         None, min_length=1, description="rows whose loss is measured ten times in a run"
@@ -127,29 +70,29 @@ class Job(_Options):
         None,
         min_length=1,
         description="held-out episodes: base and adapter answer them once training is done",
-        json_schema_extra=_flag("--evaluate"),
+        json_schema_extra=flag("--evaluate"),
     )
     keep: Literal["loss", "best"] = Field(
         "loss",
         description="the adapter: that of the lowest held-out loss, or of the checkpoint that answers "
         "most questions of `validation` (of five at most, over the run)",
-        json_schema_extra=_flag("--keep"),
+        json_schema_extra=flag("--keep"),
     )
     validation: str | None = Field(
         None,
         min_length=1,
         description="episodes to choose by with `keep = best`; none of their questions may be in "
         "`evaluate`",
-        json_schema_extra=_flag("--validate"),
+        json_schema_extra=flag("--validate"),
     )
     output: str = Field(
         "./checkpoints",
         min_length=1,
         description="run folder to write; where it is not given, launch takes runs/ID",
-        json_schema_extra=_flag("--output"),
+        json_schema_extra=flag("--output"),
     )
     epochs: float = Field(
-        3.0, gt=0, description="passes over the rows", json_schema_extra=_flag("--epochs")
+        3.0, gt=0, description="passes over the rows", json_schema_extra=flag("--epochs")
     )
     max_steps: int | None = Field(
         None, ge=1, description="optimizer steps; takes the place of epochs"
@@ -158,10 +101,10 @@ class Job(_Options):
         16,
         ge=1,
         description="rows per optimizer step, whatever the device",
-        json_schema_extra=_flag("--batch-size"),
+        json_schema_extra=flag("--batch-size"),
     )
     lr: float = Field(
-        2e-4, gt=0, description="highest learning rate", json_schema_extra=_flag("--lr")
+        2e-4, gt=0, description="highest learning rate", json_schema_extra=flag("--lr")
     )
     schedule: Literal["cosine", "linear", "constant"] = Field(
         "cosine", description="learning rate after warmup"
@@ -180,7 +123,7 @@ class Job(_Options):
     allow_precision_change: bool = Field(
         False,
         description="go on from a checkpoint though the base is in another precision now",
-        json_schema_extra=_flag("--allow-precision-change"),
+        json_schema_extra=flag("--allow-precision-change"),
     )
     lora: Lora = Field(default_factory=Lora)
     checkpoint: CheckpointEvery = Field(default_factory=CheckpointEvery)
