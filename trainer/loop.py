@@ -186,10 +186,11 @@ class Loop(SFTTrainer):
 
     def _load_from_checkpoint(self, *args: Any, **kwargs: Any) -> None:
         """Read a checkpoint's adapter into this one, which on NF4 is in bf16: PEFT would leave it in fp32."""
-        kinds = {name: weight.dtype for name, weight in self.model.named_parameters()}
+        kinds = {name: w.dtype for name, w in self.model.named_parameters() if w.requires_grad}
         super()._load_from_checkpoint(*args, **kwargs)
         for name, weight in self.model.named_parameters():
-            weight.data = weight.data.to(kinds[name])
+            if name in kinds:
+                weight.data = weight.data.to(kinds[name])
 
     def create_optimizer(self, *args: Any, **kwargs: Any) -> Any:
         made: Any = self.optimizer  # type: ignore[has-type]
