@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 from launcher import engine, layers
 from launcher.errors import BuildFailed
 from launcher.settings import Settings
-from launcher.view import clock
+from launcher.view import clock, size
 from trainer.contract.errors import BadJob, NotFound, Usage
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def publish(scene: "Scene", *, dry_run: bool = False) -> dict[str, Any]:
         "built": "would push",
         "absent": "would build and push",
     }
-    about = f" (about {layers.size(found.upload)})" if found.upload else ""
+    about = f" (about {size(found.upload)})" if found.upload else ""
     scene.view.say(f"{todo[state]}{about}")
     return {
         "state": state,
@@ -203,7 +203,7 @@ def upload_line(found: Standing) -> str:
         return "  image: the registry has it"
     todo = "push" if found.built else "build and push"
     return (
-        f"  image: to {todo} before anything is rented, about {layers.size(found.upload)}, "
+        f"  image: to {todo} before anything is rented, about {size(found.upload)}, "
         f"{clock(found.upload / UPLINK)} at 100 Mbit/s (rough)"
     )
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from launcher import engine
 from launcher.errors import NoEngine, PushRefused
-from launcher.view import SIZES
+from launcher.view import size
 from trainer.contract.errors import Interrupted
 
 if TYPE_CHECKING:
@@ -96,11 +96,3 @@ def heed(scene: "Scene") -> None:
             "interrupted before anything was rented",
             "the same command carries on: what was built or pushed is kept",
         )
-
-
-def size(count: int) -> str:
-    """Bytes, as people write them."""
-    for scale, unit in SIZES:
-        if count >= scale:
-            return f"{count / scale:.1f}{unit}"
-    return f"{count} bytes"

@@ -71,6 +71,14 @@ def clock(seconds: float) -> str:
     return f"{minutes}:{rest:02}" if minutes else f"{rest}s"
 
 
+def size(count: int) -> str:
+    """Bytes, as people write them."""
+    for scale, unit in SIZES:
+        if count >= scale:
+            return f"{count / scale:.1f}{unit}"
+    return f"{count} bytes"
+
+
 def dollars(so_far: float, most: float) -> str:
     """Write what a run has cost."""
     return f"${so_far:.2f} so far, at most ${most:.2f}"

@@ -15,9 +15,8 @@ from trainer.contract.errors import BadJob
 from trainer.contract.job import Job
 
 NAME = "default"  # of PEFT's adapter
-ITERATIONS = (
-    4  # of the subspace method: PEFT's documentation has 4 and 16, the first within seconds
-)
+# Of the subspace method: PEFT's documentation names 4 and 16, the first within seconds.
+ITERATIONS = 4
 
 
 def wanted(job: Job) -> bool:

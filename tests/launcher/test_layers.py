@@ -95,11 +95,3 @@ def test_a_pull_can_be_interrupted(heard):
     scene = Scene(World(), heard, interrupts=Interrupts(1))
     with pytest.raises(Interrupted, match="before anything was rented"):
         layers.pull("me/it", client=Engine(*PULL), scene=scene)
-
-
-@pytest.mark.parametrize(
-    ("count", "text"),
-    [(999, "999 bytes"), (1000, "1.0 kB"), (2_500_000, "2.5 MB"), (3_400_000_000, "3.4 GB")],
-)
-def test_sizes_as_people_write_them(count, text):
-    assert layers.size(count) == text

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from launcher.live import LiveView, flow, unwrapped
-from launcher.view import JsonView, Pace, PlainView, clock, compared_lines, line
+from launcher.view import JsonView, Pace, PlainView, clock, compared_lines, line, size
 from launcher.world import World
 from trainer.contract import events
 from trainer.contract.errors import NoSpace
@@ -331,3 +331,11 @@ def test_the_picture_shows_how_far_an_evaluation_is_in_the_place_of_the_training
     assert "What is the" in after
     assert "adapter 40/40 answered, 20 right, won 2, lost 1" in text
     assert all(len(row) <= max(width, 60) for row in text.replace("\r", "\n").splitlines())
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(999, "999 bytes"), (1000, "1.0 kB"), (2_500_000, "2.5 MB"), (3_400_000_000, "3.4 GB")],
+)
+def test_sizes_as_people_write_them(count, text):
+    assert size(count) == text

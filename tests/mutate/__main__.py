@@ -79,7 +79,8 @@ def _break(module: str, command: Sequence[str], count: int, seed: int) -> None:
             print("\n".join(_changed(result.diff)), flush=True)
     print(
         f"{module}: {made} mutants at {len(places)} places, "
-        f"{made - left} killed, {left} left, {time.monotonic() - begun:.0f} s",
+        f"{made - left} killed, {left} left, {len(chosen) - made} not made, "
+        f"{time.monotonic() - begun:.0f} s",
         flush=True,
     )
 

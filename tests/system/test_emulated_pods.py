@@ -34,7 +34,7 @@ def test_a_pod_is_a_container_with_sshd_until_deleted(runpod, client, sshd_image
     assert client.line(key, "pulling image", source="system").endswith(sshd_image)
     with Shell(pod, login) as shell:
         seen, _ = shell.run("tr '\\0' '\\n' </proc/1/environ")
-        shell.run("touch /workspace/kept /root/lost")
+        shell.run("touch /workspace/kept ~/lost")
     variables = dict(line.split("=", 1) for line in seen.splitlines())
     assert variables["RUNPOD_POD_ID"] == key
     assert variables["RUNPOD_TCP_PORT_22"] == str(pod["ssh"]["direct"]["port"])
@@ -48,7 +48,7 @@ def test_a_pod_is_a_container_with_sshd_until_deleted(runpod, client, sshd_image
     assert again["ssh"]["direct"]["port"] != pod["ssh"]["direct"]["port"]
     assert host_key(again) == host_key(again)
     with Shell(again, login) as shell:
-        assert shell.run("ls /workspace/kept; ls /root/lost")[1] != 0
+        assert shell.run("ls /workspace/kept; ls ~/lost")[1] != 0
         assert shell.run("ls /workspace/kept")[1] == 0
 
     assert client.request("DELETE", f"/v2/pods/{key}").status_code == 204
