@@ -102,6 +102,7 @@ def test_right(answer, truth, kind, decimals):
         ({"A": 1}, {"a": 1}, "object", None, "object"),
         ({"7": 1}, {"07": 1}, "object", None, "object"),
         ({"7": 1, "7.0": 1}, {"7": 1, "8": 1}, "object", None, "object"),
+        ({"7": 2, "7.0": 1}, {"7": 1}, "object", None, "object"),
         ({"a": None}, {"a": 1}, "object", None, "object"),
         ({"n": 7.004}, {"n": 7}, "object", 2, "object"),
         ({"n": "7"}, {"n": 7}, "object", None, "object"),
