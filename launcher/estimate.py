@@ -102,7 +102,7 @@ def work(job: Job, data: Rows, *, world: World) -> Work:
         longest=min(max(lengths, default=1), job.max_length),
         context=sum(length**2 for length in lengths) / max(total, 1),
         scored=scored / max(total, 1),
-        rank=job.lora.rank,
+        rank=job.lora.r,
         precision=asked,
         measured=round(held.times(steps) * (_eval_tokens(job) or total * out / rows)),
         questions=episodes.questions(Path(job.evaluate)) if job.evaluate else 0,

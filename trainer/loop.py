@@ -19,7 +19,7 @@ from transformers.trainer_callback import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
-from trainer import attention, checkpoints, heldout, pissa, shard, together
+from trainer import attention, checkpoints, heldout, shard, together
 from trainer.callbacks import Counts
 from trainer.contract import held
 from trainer.contract.errors import TrainingFailed
@@ -123,8 +123,8 @@ class Loop(SFTTrainer):
             processing_class=prepared.tokenizer,
             data_collator=step_rows,
             peft_config=LoraConfig(
-                r=job.lora.rank,
-                lora_alpha=job.lora.alpha * job.lora.rank // job.lora.r,
+                r=job.lora.r,
+                lora_alpha=job.lora.alpha,
                 lora_dropout=job.lora.dropout,
                 use_rslora=job.lora.variant == "rslora",
                 use_dora=job.lora.variant == "dora",
@@ -134,8 +134,6 @@ class Loop(SFTTrainer):
             ),
             callbacks=list(callbacks),
         )
-        if pissa.wanted(job):
-            pissa.begin(self.model, job.lora.r, seed=job.seed)
         if self._sharded:
             shard.enclose(self.model)
         self.remove_callback(PrinterCallback)
@@ -234,8 +232,6 @@ class Loop(SFTTrainer):
             model.zero_grad()
             _set_random_state(random_state)
         together.sum_gradients(model)
-        if pissa.wanted(self._job):
-            pissa.hold(model, self._job.lora.r)
         return together.total(loss)
 
     def _share(self, rows: Rows) -> Rows:

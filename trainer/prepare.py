@@ -164,7 +164,7 @@ def _fit(
     found = fit(
         shape,
         card_bytes=device.memory,
-        rank=job.lora.rank,
+        rank=job.lora.r,
         longest=longest,
         precision=asked,
         shards=together.size() if shard.wanted(job) else 1,

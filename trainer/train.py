@@ -244,7 +244,7 @@ def _train(
     counts = Counts(mark)
     if mark and (before := mark.place()) != (now := this_run.place()):
         reporter.warn(f"begun on {before}, going on on {now}: not bit-exact from here")
-    bound = speed.bound(model.architecture(prepared.source), plan, examples, job.lora.rank)
+    bound = speed.bound(model.architecture(prepared.source), plan, examples, job.lora.r)
     callback = RunCallback(
         job=job,
         output=output,
@@ -324,8 +324,7 @@ def _announce(job: Job, prepared: "Prepared", loop: Any, reporter: Reporter) -> 
             "template: give it as a stop token when generating"
         )
     cards = f"{plan.processes} x " if plan.processes > 1 else ""
-    given = sum(p.numel() for p in loop.model.parameters() if p.requires_grad)
-    trainable = given * job.lora.r // job.lora.rank
+    trainable = sum(p.numel() for p in loop.model.parameters() if p.requires_grad)
     reporter.emit(
         events.Plan(
             device=plan.device_name,

@@ -136,22 +136,11 @@ class Job(Options):
             raise ValueError(
                 "plan.shard divides a base in bf16 or fp32, not in nf4: take one of the two"
             )
-        variant = info.data["lora"].variant if "lora" in info.data else "plain"
-        if plan.shard and variant in {"dora", "pissa"}:
+        if plan.shard and "lora" in info.data and info.data["lora"].variant == "dora":
             raise ValueError(
-                f"plan.shard leaves no whole weight, which lora.variant = {variant} asks for"
+                "plan.shard leaves no whole weight, which lora.variant = dora asks for"
             )
         return plan
-
-    @field_validator("lora")
-    @classmethod
-    def _can_stand_still(cls, lora: Lora, info: ValidationInfo) -> Lora:
-        if lora.variant == "pissa" and info.data.get("weight_decay"):
-            raise ValueError(
-                "lora.variant = pissa keeps half of the adapter as it is, and weight_decay would not: "
-                "set it to 0"
-            )
-        return lora
 
     def hash(self) -> str:
         """Return the SHA-256 of what decides the result; data counts by content, elsewhere."""

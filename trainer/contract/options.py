@@ -22,22 +22,16 @@ class Lora(Options):
     r: int = Field(32, ge=1, description="rank of the adapter", json_schema_extra=flag("--lora-r"))
     alpha: int = Field(32, ge=1, description="scale: the update counts alpha / r")
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the adapter's input")
-    variant: Literal["plain", "rslora", "dora", "pissa"] = Field(
+    variant: Literal["plain", "rslora", "dora"] = Field(
         "plain",
         description="rslora: the update counts alpha / √r, for ranks above 64; dora: size and direction "
-        "apart, for ranks below 16, slower, and vLLM cannot serve it; pissa: begins as the base's largest "
-        "directions, which may learn faster at a lower lr, and its file has twice the rank",
+        "apart, for ranks below 16, slower, and vLLM cannot serve it",
     )
     plus: float = Field(
         1.0,
         ge=1,
         description="LoRA+: learning rate of B over that of A; 16 may learn faster, in short runs",
     )
-
-    @property
-    def rank(self) -> int:
-        """The rank of the adapter's matrices: pissa has each direction twice."""
-        return 2 * self.r if self.variant == "pissa" else self.r
 
 
 class CheckpointEvery(Options):
