@@ -104,6 +104,7 @@ class Loop(SFTTrainer):
         self._job = job
         self._precision = prepared.plan.precision
         self._sharded = shard.wanted(job)
+        self._attention = prepared.plan.attention
         self.pass_tokens = prepared.plan.pass_tokens
         self._join = DataCollatorForLanguageModeling(
             pad_token_id=prepared.tokenizer.pad_token_id, padding_free=True
@@ -114,7 +115,7 @@ class Loop(SFTTrainer):
                 prepared.source,
                 plan.precision,
                 plan.device,
-                attention=attention.register(),
+                attention=plan.attention,
                 sharded=self._sharded,
             ),
             args=arguments(job, plan, output, evaluates=held_out is not None),
@@ -206,7 +207,14 @@ class Loop(SFTTrainer):
     def passes(self, rows: Rows) -> Iterator[dict[str, Any]]:
         """Join rows into passes of at most ``pass_tokens``, each ready for the model."""
         for group in first_fit([len(row["input_ids"]) for row in rows], self.pass_tokens):
-            yield self._join([rows[index] for index in group])
+            yield self._joined([rows[index] for index in group])
+
+    def _joined(self, rows: Rows) -> dict[str, Any]:
+        """Return a micro-batch of ``rows``; one row alone is to the model's own attention plain input."""
+        if attention.packs(self._attention):
+            return dict(self._join(rows))
+        (row,) = rows
+        return {name: torch.tensor([row[name]]) for name in ("input_ids", "labels")}
 
     def training_step(
         self, model: Any, inputs: dict[str, Rows], num_items_in_batch: Any = None
@@ -245,7 +253,7 @@ class Loop(SFTTrainer):
         parts = [[lengths[index] for index in part] for part in _shares(rows)]
         counts = [len(first_fit(part, self.pass_tokens)) for part in parts]
         for _ in range(max(counts) - counts[together.rank()]):
-            yield self._join([min(rows, key=lambda row: len(row["input_ids"]))])
+            yield self._joined([min(rows, key=lambda row: len(row["input_ids"]))])
 
     def _full(self) -> TrainingFailed:
         """The others wait in the middle of a pass: there is no taking it again."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer import shard
+from trainer.attention import register
 from trainer.contract.errors import ModelUnavailable
 from trainer.contract.job import Job
 from trainer.contract.sizing import Architecture, from_config
@@ -208,6 +209,7 @@ def load_base(
     import torch
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
+    register()
     compute = torch.bfloat16 if device == "cuda" or precision == "bf16" else torch.float32
     dtype = torch.float32 if precision == "fp32" else compute
     quantization = None

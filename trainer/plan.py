@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from statistics import fmean
 
+from trainer.attention import packs
 from trainer.contract.fit import Fit
 from trainer.contract.job import Job
 from trainer.order import batches
@@ -28,7 +29,8 @@ class Plan:
     in the one of ``processes`` that has the most.
 
     A row longer than ``pass_tokens`` is a pass of its own. ``recompute_every`` layers one is recomputed, none
-    when 0. ``predicted_bytes`` is the peak that sizing expects of the card's allocator.
+    when 0. ``predicted_bytes`` is the peak that sizing expects of the card's allocator. ``attention`` is the
+    name of the implementation; where it takes one row at a time, ``pass_tokens`` is 1.
     """
 
     device: str
@@ -36,6 +38,7 @@ class Plan:
     precision: str
     recompute_every: int
     predicted_bytes: int | None
+    attention: str
     pass_tokens: int
     passes: float
     processes: int
@@ -50,6 +53,7 @@ def make_plan(
     device: Device,
     precision: str,
     fitted: Fit | None,
+    attention: str,
     processes: int = 1,
 ) -> Plan:
     """Choose the tokens of a pass and count the passes of the first epoch.
@@ -57,6 +61,7 @@ def make_plan(
     ``fitted`` is how the model fits the card, where its shape is known.
     """
     tokens = job.plan.tokens or (fitted.pass_tokens if fitted else BUDGET[device.kind])
+    tokens = tokens if packs(attention) else 1
     epoch = batches(len(lengths), batch_size=job.batch_size, seed=job.seed, epoch=0)
     passes = fmean(_passes([lengths[i] for i in batch], tokens, processes) for batch in epoch)
     per_epoch = math.ceil(len(lengths) / job.batch_size)
@@ -68,6 +73,7 @@ def make_plan(
         precision=precision,
         recompute_every=every if job.plan.recompute is None else job.plan.recompute,
         predicted_bytes=fitted.need.total - fitted.need.context if fitted else None,
+        attention=attention,
         pass_tokens=tokens,
         passes=round(passes, 2),
         processes=processes,

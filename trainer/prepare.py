@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer import checkpoints, model, quiet, shard, together, tokenised
+from trainer.attention import ROWS, VARLEN
 from trainer.contract import events, libraries
 from trainer.contract.fit import Fit, fit
 from trainer.contract.job import Job
@@ -128,6 +129,7 @@ def prepare(job: Job, rows: Rows, mark: checkpoints.Mark | None, reporter: Repor
         device=device,
         precision=precision,
         fitted=fitted,
+        attention=ROWS if device.kind == "cpu" or precision == "fp32" else VARLEN,
         processes=together.size(),
     )
     return Prepared(

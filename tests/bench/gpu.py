@@ -168,8 +168,6 @@ class Heard:
 
 def ours(folder: Path, shape: Architecture, precision: str, examples: Examples) -> dict[str, Any]:
     """The trainer's own loop with its plan for this card, its self-test and its probe."""
-    import torch
-
     from trainer import attention, model, speed
     from trainer.callbacks import Counts
     from trainer.contract.events import Probe as Probed
@@ -188,7 +186,12 @@ def ours(folder: Path, shape: Architecture, precision: str, examples: Examples) 
         precision=precision,  # type: ignore[arg-type]
     )  # fmt: skip
     plan = make_plan(
-        job, examples.lengths, device=device, precision=precision, fitted=fitted or None
+        job,
+        examples.lengths,
+        device=device,
+        precision=precision,
+        fitted=fitted or None,
+        attention=attention.VARLEN if device.kind == "cuda" else attention.ROWS,
     )
     source = model.pin(model.find(job))
     tokenizer = model.load_tokenizer(source)
@@ -207,12 +210,9 @@ def ours(folder: Path, shape: Architecture, precision: str, examples: Examples) 
         reporter = Reporter(heard, lambda text: print("  " + text), Path(output) / "log")
         loop.add_callback(Probe(loop, plan, reporter, bound))
         loop.run(None)
-        flash = attention._flash(
-            torch.empty(1, 1, 1, shape.head_dim, device=loop.args.device, dtype=torch.bfloat16)
-        )
     rate, trained = steps.rates()
     (probed,) = [event for event in heard.events if isinstance(event, Probed)]
-    print(f"  passes of {plan.pass_tokens}, every {plan.recompute_every}, flash {flash}")
+    print(f"  passes of {plan.pass_tokens}, every {plan.recompute_every}, {plan.attention}")
     return {
         "rate": rate, "trained": trained, "bound": bound,
         "peak": probed.peak_bytes, "predicted": probed.predicted_bytes,

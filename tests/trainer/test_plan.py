@@ -2,15 +2,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trainer.attention import ROWS, VARLEN
 from trainer.contract.fit import fit
 from trainer.contract.job import from_sources
 from trainer.contract.sizing import KNOWN
 from trainer.plan import BUDGET, Device, make_plan
 
 
-def plan_of(settings, lengths, device="cpu"):
+def plan_of(settings, lengths, device="cpu", attention=ROWS):
     job = from_sources(None, settings)
-    return make_plan(job, lengths, device=Device(device, device), precision="fp32", fitted=None)
+    return make_plan(
+        job, lengths, device=Device(device, device), precision="fp32", fitted=None,
+        attention=attention,
+    )  # fmt: skip
 
 
 @given(
@@ -46,12 +50,17 @@ def test_the_tokens_of_a_pass_can_be_given():
     assert (plan.pass_tokens, plan.passes) == (20, 4)
 
 
+def test_what_cannot_be_packed_has_each_row_alone():
+    plan = plan_of(["batch_size=8", "plan.tokens=20"], [10] * 16, attention="eager")
+    assert (plan.pass_tokens, plan.passes) == (1, 8)
+
+
 def test_a_card_of_known_size_decides_passes_and_recomputation():
     model = KNOWN["Qwen/Qwen2.5-7B-Instruct"]
     fitted = fit(model, card_bytes=24 * 10**9, rank=32, longest=2000)
     plan = make_plan(
         from_sources(None, []), [2000] * 64, device=Device("cuda", "a card", 24 * 10**9),
-        precision=fitted.precision, fitted=fitted,
+        precision=fitted.precision, fitted=fitted, attention=VARLEN,
     )  # fmt: skip
     assert (plan.pass_tokens, plan.recompute_every) == (fitted.pass_tokens, fitted.every)
     assert plan.predicted_bytes == fitted.need.total - fitted.need.context

@@ -48,8 +48,8 @@ def leaking(monkeypatch):
     """Attention that lets a row see those before it in the pass."""
     plain = attention._row_by_row
 
-    def leak(query, key, value, borders, scaling):
-        return plain(query, key, value, borders[[0, -1]], scaling)
+    def leak(query, key, value, borders, *others):
+        return plain(query, key, value, borders[[0, -1]], *others)
 
     monkeypatch.setattr(attention, "_row_by_row", leak)
 
@@ -67,8 +67,8 @@ def test_rows_that_see_each_other_end_the_run_before_it_begins(base_model, tmp_p
 def test_one_row_that_sees_another_is_enough(base_model, tmp_path, monkeypatch):
     plain = attention._row_by_row
 
-    def leak(query, key, value, borders, scaling):
-        return plain(query, key, value, borders[[0, 1, 2, -1]], scaling)
+    def leak(query, key, value, borders, *others):
+        return plain(query, key, value, borders[[0, 1, 2, -1]], *others)
 
     monkeypatch.setattr(attention, "_row_by_row", leak)
     with pytest.raises(TrainingFailed, match="measured again"):
@@ -80,8 +80,8 @@ def glitch(monkeypatch):
     """A machine that once, in the first packed pass, computes something else."""
     plain, left = attention._row_by_row, [1]
 
-    def once(query, key, value, borders, scaling):
-        out = plain(query, key, value, borders, scaling)
+    def once(*given):
+        out = plain(*given)
         return out + left.pop() if left else out
 
     monkeypatch.setattr(attention, "_row_by_row", once)
