@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from datagen.episode import Hook, Trace, Turn, turn_messages
 from datagen.models import NoReply
 from datagen.prompts.render import TURN_LIMIT, code_of, feedback, opening
-from datagen.seats import Seat, Seats
+from datagen.sandbox.slots import Seat, Seats
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 
-from datagen.installed import DATAGEN, needing
+from datagen.missing_package import DATAGEN, needing
 from datagen.verbs import (
     card,
     compare,
@@ -51,7 +51,7 @@ def _main(argv: Sequence[str] | None) -> int:
     with needing(DATAGEN):
         import pandas  # noqa: F401, ICN001
     if getattr(args, "sandbox", None):
-        from datagen.sandbox.place import use
+        from datagen.sandbox.level import use
 
         use(args.sandbox)
     run: Callable[[argparse.Namespace], int] = args.run

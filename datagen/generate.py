@@ -21,13 +21,13 @@ from datagen.attempts import How, Task, broken_episode, episode_id, first_of, ma
 from datagen.episode import Column, Episode, TableRef
 from datagen.journal import Journal, keeping
 from datagen.models import NoReply
-from datagen.tables import read_table
-from datagen.warm_tables import WarmTables, tables_of
+from datagen.sandbox.server_pool import WarmTables, tables_of
+from datagen.tables.table import read_table
 from trainer.contract.errors import Fault, TeacherUnavailable
 
 if TYPE_CHECKING:
     from datagen.models import Model
-    from datagen.tables import TableProfile
+    from datagen.tables.table import TableProfile
 
 __all__ = ["How", "Task", "attempt_all", "fill", "table_ref"]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import trainer.contract
-from datagen.installed import LOCAL_MODEL, needing
+from datagen.missing_package import LOCAL_MODEL, needing
 from trainer.contract import libraries
 from trainer.contract.errors import ModelUnavailable, NotFound
 from trainer.contract.manifest import check_adapter, hash_file, safetensors_header

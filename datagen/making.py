@@ -19,8 +19,8 @@ from datagen.generate import CONCURRENCY, fill, table_ref
 from datagen.models import Model, NoReply
 from datagen.progress import Progress
 from datagen.questions.proposed import propose
+from datagen.sandbox.server_pool import WarmTables
 from datagen.tally import Tally
-from datagen.warm_tables import WarmTables
 from trainer.contract.errors import BadData, NotFound
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from datagen.journal import Journal
     from datagen.questions.asked import Asked
     from datagen.questions.sources import FamilySet
-    from datagen.tables import TableProfile
+    from datagen.tables.table import TableProfile
     from datagen.teacher.account import Account
 
 PROPOSED_SHARE = 4  # from all sources, one proposed question for so many others

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 from datagen.answer import as_truth, kind_of
 from datagen.episode import Column, Question, Reading, TableRef
 from datagen.generate import table_ref
-from datagen.tables import profile_table
+from datagen.sandbox.server_pool import start, tables_of
+from datagen.tables.table import profile_table
 from datagen.verify import judge
-from datagen.warm_tables import start, tables_of
 from trainer.contract.manifest import hash_file
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from datagen.attempts import How, Task, episode_id
 from datagen.generate import fill, table_ref
 from datagen.journal import Journal
 from datagen.models import NoReply, Reply
-from datagen.tables import profile_table
+from datagen.tables.table import profile_table
 
 if TYPE_CHECKING:
     from datagen.csv_agent import Attempt, Imported

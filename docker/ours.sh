@@ -4,12 +4,12 @@
 # what a change pushes.
 set -eu
 cd /ours
-makes="datagen/(questions|teacher|vllm_engine|making|card|csv_agent|invent|quality|replay|split)"
+makes="datagen/(questions|teacher|vllm_engine|making|card|csv_agent|tables/synthetic|quality|replay|split)"
 also="datagen/(export|transcript|verbs/[^ae_])|trainer/(tiny/|export|modelfile|check[.])"
 python -m compileall -q --invalidation-mode unchecked-hash -x "$makes|$also" code
-mkdir -p data/trainer/tiny data/datagen/tables questions/datagen datagen trainer/opt/sft trainer/etc/ssh
+mkdir -p data/trainer/tiny data/datagen/tables/bundled questions/datagen datagen trainer/opt/sft trainer/etc/ssh
 mv code/trainer/tiny/model data/trainer/tiny/
-mv code/datagen/tables/*.csv data/datagen/tables/
+mv code/datagen/tables/bundled/*.csv data/datagen/tables/bundled/
 mv code/datagen/questions questions/datagen/
 mv code/datagen datagen/
 mv code/trainer entrypoint trainer/opt/sft/

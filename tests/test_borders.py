@@ -41,9 +41,9 @@ HEAVY = (
 # The files that touch the outside. Adding one is a decision: add it here.
 MAY_START_PROCESSES = {
     "launcher/world.py",
-    "datagen/sandbox/process.py",  # the sandbox's server
-    "datagen/sandbox/nursery.py",  # a fork per episode
-    "datagen/sandbox/service.py",  # a server per client
+    "datagen/sandbox/start_server.py",  # the sandbox's server
+    "datagen/sandbox/server/children.py",  # a fork per episode
+    "datagen/sandbox/server/service.py",  # a server per client
     "datagen/vllm_engine/__main__.py",  # vLLM, which ends when we do
     "datagen/vllm_engine/server.py",  # that
     "trainer/evaluation.py",  # datagen, which may not be imported, when training is done
@@ -61,8 +61,8 @@ MAY_READ_ENVIRONMENT = {
     "trainer/together.py",  # RANK, WORLD_SIZE and LOCAL_RANK, as torchrun sets them
     "trainer/release.py",  # the pod's key
     "trainer/supervise.py",  # the pod's settings
-    "datagen/sandbox/place.py",  # SFT_SANDBOX
-    "datagen/sandbox/process.py",  # what of it the sandbox may see
+    "datagen/sandbox/level.py",  # SFT_SANDBOX
+    "datagen/sandbox/start_server.py",  # what of it the sandbox may see
     "datagen/watching.py",  # SFT_EVENTS_FD: who started the evaluation hears how far it is
     "datagen/teacher/settings.py",  # SFT_DATAGEN_*, the API's key
     "datagen/vllm_engine/server.py",  # what vLLM inherits, and its own key

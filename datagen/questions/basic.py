@@ -21,8 +21,8 @@ from datagen.verify import AnswerType
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from datagen.profile import ColumnProfile
-    from datagen.tables import TableProfile
+    from datagen.tables.column_profile import ColumnProfile
+    from datagen.tables.table import TableProfile
 
 METHODS = {"mean": "mean", "median": "median", "largest": "max", "smallest": "min", "total": "sum"}
 UNSAFE = set("\"'\\\n\r{}`")

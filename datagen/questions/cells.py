@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from datagen.tables import TableProfile
+    from datagen.tables.table import TableProfile
 
 Value = str | int | float | bool
 MISSING = frozenset(

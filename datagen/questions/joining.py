@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from datagen.questions.cells import Cells
 
 if TYPE_CHECKING:
-    from datagen.tables import TableProfile
+    from datagen.tables.table import TableProfile
 
 LEAST_SHARE = 0.5  # of the referring column's different values
 

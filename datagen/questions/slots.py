@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from datagen.questions.bound import Bound, cell, column
 
 if TYPE_CHECKING:
-    from datagen.profile import ColumnProfile
     from datagen.questions.cells import Cells, Value
-    from datagen.tables import TableProfile
+    from datagen.tables.column_profile import ColumnProfile
+    from datagen.tables.table import TableProfile
 
 UNSAFE = set("\"'\\\n\r\t{}`")
 GROUPS = 60

@@ -12,7 +12,7 @@ from datagen.questions.joining import joinable
 
 if TYPE_CHECKING:
     from datagen.episode import Question
-    from datagen.tables import TableProfile
+    from datagen.tables.table import TableProfile
 
 SourceName = Literal["template", "procedural", "all"]
 FamilySet = Literal["basic", "all"] | tuple[str, ...]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
 
     from datagen.sandbox import CellResult, Sandbox
-    from datagen.tables import TableProfile
+    from datagen.tables.table import TableProfile
 
 MOST_ROWS = 500_000  # the plain route holds a table as Python values
 TRIES = 6  # draws of slots for one question of a family before the next family has its turn

@@ -9,12 +9,12 @@ from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Self
 
-from datagen.sandbox import wire
+from datagen.sandbox import frames
 from datagen.sandbox.connection import Server, ServerGoneError, Table
-from datagen.sandbox.place import from_setting
-from datagen.sandbox.process import ServerProcess
+from datagen.sandbox.level import from_setting
+from datagen.sandbox.messages import CellResult, Level, Limits, MalformedError, from_message
 from datagen.sandbox.remote import RemoteServer
-from datagen.sandbox.result import CellResult, Level, Limits, MalformedError, from_message
+from datagen.sandbox.start_server import ServerProcess
 from trainer.contract.errors import Fault
 
 _ATTEMPTS = 2
@@ -26,7 +26,7 @@ class Sandbox:
 
     ``tables`` maps a name to a CSV, or to a CSV and its Reading, without which the server infers
     one; the first is ``df`` in a cell, all are ``tables[name]``.
-    ``place`` says where, as ``place.from_setting`` reads it; None asks the environment. Elsewhere than
+    ``place`` says where, as ``level.from_setting`` reads it; None asks the environment. Elsewhere than
     at a service, ``level`` None takes the strongest isolation this machine gives and refuses "none"; a
     named level is applied exactly. Threads may open and use episodes at the same time.
 
@@ -159,10 +159,10 @@ class Session:
         started = time.monotonic()
         try:
             deadline = started + allowed
-            if wire.pending(channel.fileno()):
+            if frames.pending(channel.fileno()):
                 raise MalformedError("there is an answer to a cell that was not sent")
-            wire.write_frame(channel.fileno(), {"code": code}, deadline=deadline)
-            message = wire.read_frame(channel.fileno(), deadline=deadline)
+            frames.write_frame(channel.fileno(), {"code": code}, deadline=deadline)
+            message = frames.read_frame(channel.fileno(), deadline=deadline)
             return from_message(
                 message, self._limits.output_chars, seconds=time.monotonic() - started
             )
@@ -170,7 +170,7 @@ class Session:
             self.close()
             text = f"TimeoutError: the cell was stopped after {allowed:.3g} s; {_LOST}"
             return _failed(text, seconds=time.monotonic() - started, timed_out=True)
-        except (wire.BrokenWireError, MalformedError):
+        except (frames.BrokenWireError, MalformedError):
             self.close()
             text = f"SandboxError: the cell's process died; {_LOST}"
             return _failed(text, seconds=time.monotonic() - started)

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from datagen.episode import Reading
-from datagen.installed import DATAGEN
-from datagen.sandbox import wire
-from datagen.sandbox.result import LEVELS, Level, Limits
+from datagen.missing_package import DATAGEN
+from datagen.sandbox import frames
+from datagen.sandbox.messages import LEVELS, Level, Limits
 from trainer.contract.errors import BadData, Fault, NotFound, NotInstalled, SandboxUnsafe
 
 Table = Path | tuple[Path, Reading]
@@ -65,8 +65,8 @@ class Server(ABC):
             "output_chars": limits.output_chars,
         }
         deadline = time.monotonic() + START_SECONDS
-        wire.write_frame(self._control.fileno(), setup, deadline=deadline)
-        answer = wire.read_frame(self._control.fileno(), deadline=deadline)
+        frames.write_frame(self._control.fileno(), setup, deadline=deadline)
+        answer = frames.read_frame(self._control.fileno(), deadline=deadline)
         if "level" not in answer:
             raise fault_of(answer["kind"], answer["cause"], answer["hint"])
         self.level = next(known for known in LEVELS if known == answer["level"])
@@ -82,11 +82,11 @@ class Server(ABC):
         channel = self._ask({"open": number, "scipy": scipy})
         try:
             deadline = time.monotonic() + REQUEST_SECONDS
-            greeting = wire.read_frame(channel.fileno(), deadline=deadline)
+            greeting = frames.read_frame(channel.fileno(), deadline=deadline)
             if greeting != {"ready": True}:
                 raise RuntimeError(str(greeting["error"]))
-            wire.write_frame(channel.fileno(), {"seed": seed}, deadline=deadline)
-        except wire.BrokenWireError:
+            frames.write_frame(channel.fileno(), {"seed": seed}, deadline=deadline)
+        except frames.BrokenWireError:
             channel.close()
             if not self._stays():
                 raise ServerGoneError("the server ended") from None
@@ -101,17 +101,17 @@ class Server(ABC):
 
     def close(self, number: int) -> None:
         """Have the child of episode ``number`` killed; nothing happens where it is gone already."""
-        with self._lock, contextlib.suppress(wire.BrokenWireError, TimeoutError, OSError):
+        with self._lock, contextlib.suppress(frames.BrokenWireError, TimeoutError, OSError):
             deadline = time.monotonic() + REQUEST_SECONDS
-            wire.write_frame(self._control.fileno(), {"close": number}, deadline=deadline)
+            frames.write_frame(self._control.fileno(), {"close": number}, deadline=deadline)
 
     def _ask(self, request: Mapping[str, object]) -> socket.socket:
         deadline = time.monotonic() + REQUEST_SECONDS
         try:
             with self._lock:
-                wire.write_frame(self._control.fileno(), request, deadline=deadline)
-                answer, fd = wire.read_frame_with_fd(self._control, deadline=deadline)
-        except (wire.BrokenWireError, TimeoutError, OSError, ValueError) as error:
+                frames.write_frame(self._control.fileno(), request, deadline=deadline)
+                answer, fd = frames.read_frame_with_fd(self._control, deadline=deadline)
+        except (frames.BrokenWireError, TimeoutError, OSError, ValueError) as error:
             raise ServerGoneError(str(error)) from None
         if fd is None:
             raise RuntimeError(str(answer.get("error", "the server gave no episode")))

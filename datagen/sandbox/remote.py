@@ -6,9 +6,9 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from datagen.sandbox import wire
+from datagen.sandbox import frames
 from datagen.sandbox.connection import Server, Table
-from datagen.sandbox.result import Level, Limits
+from datagen.sandbox.messages import Level, Limits
 from trainer.contract.errors import SandboxUnsafe
 
 CONNECT_SECONDS = 60.0
@@ -28,7 +28,7 @@ class RemoteServer(Server):
         super().__init__(_connect(path))
         try:
             self.greet(tables, limits, level)
-        except (wire.BrokenWireError, TimeoutError):
+        except (frames.BrokenWireError, TimeoutError):
             self.stop()
             raise SandboxUnsafe(
                 f"the sandbox service at {path} ended without an answer",

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from datagen.installed import openai_package
+from datagen.missing_package import openai_package
 from datagen.teacher.answers import read_answer
 from datagen.teacher.errors import Failure, judge_status
 from trainer.contract.errors import TeacherRefused, TeacherUnavailable

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from datagen.reading.infer import Given
-    from datagen.tables import TableProfile
+    from datagen.tables.infer import Given
+    from datagen.tables.table import TableProfile
 
 KINDS = ("integer", "number", "boolean", "date", "text")
 DELIMITERS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}
@@ -53,7 +53,7 @@ def add_reading_flags(verb: argparse.ArgumentParser) -> None:
 
 def given_of(args: argparse.Namespace) -> Given:
     """What the flags say."""
-    from datagen.reading.infer import Given
+    from datagen.tables.infer import Given
 
     return Given(
         encoding=args.encoding,
@@ -80,7 +80,7 @@ def profiles_of(args: argparse.Namespace) -> list[TableProfile]:
 
 def profile_of(path: Path, given: Given) -> TableProfile:
     """The profile of one file, which is named when it takes long. Raises NotFound and BadData."""
-    from datagen.tables import profile_table
+    from datagen.tables.table import profile_table
 
     with telling(lambda: f"reading {path.name}"):
         return profile_table(path, given=given)

@@ -32,8 +32,8 @@ def add(verbs: Verbs) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from datagen.sandbox import Sandbox
-    from datagen.sandbox.place import from_setting
-    from datagen.tables import bundled_tables
+    from datagen.sandbox.level import from_setting
+    from datagen.tables.table import bundled_tables
 
     smallest = min(bundled_tables(), key=lambda path: path.stat().st_size)
     place = from_setting()

@@ -26,8 +26,8 @@ def add(verbs: Verbs) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from datagen.invent import LIMIT, invent_tables
-    from datagen.tables import bundled_tables
+    from datagen.tables.synthetic import LIMIT, invent_tables
+    from datagen.tables.table import bundled_tables
 
     if not 0 <= args.invent <= LIMIT:
         raise Usage(f"--invent {args.invent}: not between 0 and {LIMIT}", "choose fewer")

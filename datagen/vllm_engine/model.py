@@ -11,10 +11,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from datagen.installed import LOCAL_MODEL, needing, openai_package
 from datagen.local_model import Writing
 from datagen.local_weights import Place, name_of
 from datagen.local_writing import stop_ids, token_ids
+from datagen.missing_package import LOCAL_MODEL, needing, openai_package
 from datagen.models import NoReply, Reply
 from datagen.vllm_engine.server import ADAPTER, BASE, LONGEST, Address, serving
 from trainer.contract import libraries

@@ -21,7 +21,7 @@ from datagen.journal import Journal
 from datagen.models import Reply
 from datagen.sandbox import CellResult
 from datagen.tally import Tally
-from datagen.warm_tables import WarmTables
+from datagen.sandbox.server_pool import WarmTables
 
 class Cells:
     level = "full"

@@ -17,13 +17,13 @@ import pytest
 from datagen.episode import Episode
 from datagen.evaluate import Contender, evaluate
 from datagen.generate import Task, table_ref
-from datagen.invent import invent_tables
 from datagen.local_model import BATCH, Asked, Engine
 from datagen.local_weights import find
 from datagen.local_writing import token_ids
 from datagen.prompts.render import opening
 from datagen.questions.basic import ask
-from datagen.tables import profile_table
+from datagen.tables.synthetic import invent_tables
+from datagen.tables.table import profile_table
 
 pytestmark = pytest.mark.bench
 BASE = Path(__file__).parents[2] / "trainer" / "tiny" / "model"

@@ -16,8 +16,8 @@ import json, resource, sys, time
 from pathlib import Path
 import numpy, pandas, pyarrow
 from datagen.episode import Reading
-from datagen.reading.infer import infer, read_as
-from datagen.tables import profile_table
+from datagen.tables.infer import infer, read_as
+from datagen.tables.table import profile_table
 how, path, known = sys.argv[1], Path(sys.argv[2]), json.loads(sys.argv[3])
 reading = Reading.model_validate_json(path.with_suffix(".json").read_text()) if how == "read" else None
 wall, cpu = time.perf_counter(), time.process_time()

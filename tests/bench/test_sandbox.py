@@ -16,16 +16,16 @@ from pathlib import Path
 import pytest
 
 from datagen.sandbox import Level, Sandbox
-from datagen.sandbox.process import ServerProcess, _environment
-from datagen.tables import bundled_tables
+from datagen.sandbox.start_server import ServerProcess, _environment
+from datagen.tables.table import bundled_tables
 
 pytestmark = pytest.mark.bench
 EPISODES, ROUNDS, AT_ONCE, TURNS = 120, 3, 3, 300
 CELL = "r = df.groupby('manufacturer')['seats'].mean().sort_values().tail(3)\nprint(r)\nsubmit(r.index[-1])"
 BARE = """
 import os, sys, time
-from datagen.sandbox.cell import Cells
-from datagen.sandbox.warm import read_tables, warm_cells, warm_tables
+from datagen.sandbox.cells.cell import Cells
+from datagen.sandbox.server.preload import read_tables, warm_cells, warm_tables
 tables = read_tables({"planes": {"path": sys.argv[1], "reading": None}})
 warm_tables(tables)
 cells = warm_cells(Cells(tables, output_chars=8192))

@@ -8,7 +8,7 @@ from datagen.episode import write_episodes
 from datagen.generate import Task, attempt_all, table_ref
 from datagen.questions.basic import ask
 from datagen.questions.teach import scripted_teacher
-from datagen.tables import profile_table
+from datagen.tables.table import profile_table
 
 TINY = Path(__file__).parents[2] / "trainer" / "tiny" / "model"
 SHOP = """\

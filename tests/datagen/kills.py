@@ -21,9 +21,9 @@ from datagen.generate import Task, table_ref
 from datagen.journal import Journal
 from datagen.prompts.render import as_reply
 from datagen.questions.basic import ask
-from datagen.sandbox.result import CellResult
-from datagen.tables import profile_table
-from datagen.warm_tables import WarmTables
+from datagen.sandbox.messages import CellResult
+from datagen.sandbox.server_pool import WarmTables
+from datagen.tables.table import profile_table
 from tests.datagen.conftest import SHOP
 
 QUESTIONS = 2

@@ -11,7 +11,7 @@ from datagen.journal import Journal
 from datagen.models import NoReply, Reply, ScriptedTeacher
 from datagen.prompts.render import as_reply, opening
 from datagen.questions.teach import scripted_teacher
-from datagen.tables import profile_table
+from datagen.tables.table import profile_table
 from trainer.contract.errors import BudgetSpent, TeacherUnavailable
 
 

@@ -11,9 +11,9 @@ from datagen.generate import Task
 from datagen.models import Reply
 from datagen.probes import _renamed_question, emptied, new_names, renamed
 from datagen.prompts.render import as_reply, opening
-from datagen.tables import read_table
+from datagen.sandbox.server_pool import start
+from datagen.tables.table import read_table
 from datagen.verify import judge
-from datagen.warm_tables import start
 
 
 def test_an_emptied_table_has_its_columns_and_tells_nothing(tasks: list[Task], tmp_path: Path):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from datagen.tables import bundled_tables
+from datagen.tables.table import bundled_tables
 from tests.system.base import pip_settings, python_base
 from tests.system.compose import ROOT, Compose, NoCompose, command
 

@@ -19,7 +19,7 @@ from datagen.questions.procedural.program import Program, to_json
 from datagen.questions.procedural.state import Answer, Refused
 from datagen.questions.procedural.table import load
 from datagen.questions.procedural.wording import question_text
-from datagen.tables import TableProfile
+from datagen.tables.table import TableProfile
 from datagen.verify import judge
 
 if TYPE_CHECKING:

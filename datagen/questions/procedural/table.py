@@ -8,7 +8,7 @@ from typing import Any
 
 from datagen.questions.cells import Cells
 from datagen.questions.procedural.state import Column, Rows, Use
-from datagen.tables import ColumnProfile, TableProfile
+from datagen.tables.table import ColumnProfile, TableProfile
 
 UNSAFE = set("\"'\\\n\r\t{}`")
 MOST_LABELS = 50

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from datagen.episode import Reading
 from datagen.questions.cells import Cells
 from datagen.questions.joining import joinable, keys
-from datagen.tables import profile_table, read_table
+from datagen.tables.table import profile_table, read_table
 
 
 def table(tmp_path: Path, text: str, encoding: str = "utf-8") -> Path:

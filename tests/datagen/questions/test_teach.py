@@ -9,7 +9,7 @@ from datagen.questions.basic import script
 from datagen.questions.family import LOOK
 from datagen.questions.teach import look, scripted_teacher, spoken
 from datagen.sandbox import Sandbox
-from datagen.tables import profile_table
+from datagen.tables.table import profile_table
 from datagen.verify import judge
 from tests.datagen.questions.test_template import proposals
 

@@ -15,7 +15,7 @@ from datagen.questions.families import FAMILIES
 from datagen.questions.family import Family, Other, Unasked
 from datagen.questions.slots import Draw, amount, category
 from datagen.questions.template import Source, Tally, ask
-from datagen.tables import bundled_tables, profile_table
+from datagen.tables.table import bundled_tables, profile_table
 
 BY_NAME = {family.name: family for family in FAMILIES}
 

@@ -10,7 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from textwrap import dedent
 
-from datagen.sandbox.result import LEVELS, Level
+from datagen.sandbox.messages import LEVELS, Level
 
 FILE = Path(__file__).with_name("attacks.txt")
 MARKS = {"stopped": "stopped", "through": "**through**", "depends": "it depends"}

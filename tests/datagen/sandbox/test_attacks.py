@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 from datagen.sandbox import LEVELS, CellResult, Limits, Sandbox, Session
-from datagen.sandbox.process import ServerProcess
+from datagen.sandbox.start_server import ServerProcess
 from tests.datagen.sandbox.attack_list import Attack, attacks, table
 from trainer.contract.errors import SandboxUnsafe
 

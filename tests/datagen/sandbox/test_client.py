@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from datagen.sandbox import Hook, Limits, Sandbox, connection
-from datagen.sandbox.process import ServerProcess
+from datagen.sandbox.start_server import ServerProcess
 from trainer.contract.errors import BadData, NotFound, SandboxUnsafe
 
 ROOT = Path(__file__).parents[3]
@@ -420,9 +420,10 @@ def test_too_low_a_level_is_refused():
 def test_child_that_is_less_restricted_than_promised_runs_no_code(csv, monkeypatch):
     """A server made to believe in "full" while its plan is "reduced" gets no cell run."""
     code = (
-        "import socket, sys\nfrom datagen.sandbox import child, server\n"
+        "import socket, sys\nfrom datagen.sandbox.cells import child\n"
+        "from datagen.sandbox.server import table_server\n"
         "child.level_of = lambda layers: 'reduced'\n"
-        "raise SystemExit(server.run(socket.socket(fileno=int(sys.argv[1]))))"
+        "raise SystemExit(table_server.run(socket.socket(fileno=int(sys.argv[1]))))"
     )
     popen = subprocess.Popen
 

@@ -15,10 +15,10 @@ import pytest
 
 from datagen.cli import main
 from datagen.episode import Episode, read_episodes
-from datagen.invent import invent_tables
 from datagen.prompts.render import as_reply
 from datagen.questions.proposed import parse
-from datagen.tables import profile_table
+from datagen.tables.synthetic import invent_tables
+from datagen.tables.table import profile_table
 from datagen.teacher import pace
 from tests.openrouter.mishaps import Mishap
 from tests.openrouter.server import KEY, OpenRouter

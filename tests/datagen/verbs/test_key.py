@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from datagen.cli import main
-from datagen.invent import invent_tables
+from datagen.tables.synthetic import invent_tables
 from tests.datagen.verbs.test_episodes import Brain, command
 from tests.openrouter.mishaps import Mishap
 from tests.openrouter.server import OpenRouter

@@ -12,7 +12,7 @@ import pytest
 
 from datagen.cli import main
 from datagen.episode import read_episodes
-from datagen.invent import invent_tables
+from datagen.tables.synthetic import invent_tables
 from tests.datagen.verbs.test_episodes import Brain, command, requests_of
 from tests.openrouter.server import KEY, OpenRouter
 

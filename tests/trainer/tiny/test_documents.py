@@ -2,9 +2,16 @@
 
 import csv
 
-from datagen.invent import AMOUNTS, CATEGORIES, PLACES, QUALIFIERS, VALUE_HEADS, VALUE_TAILS
 from datagen.questions.basic import FAMILIES
-from datagen.tables import CATEGORY_LIMIT, bundled_tables
+from datagen.tables.synthetic import (
+    AMOUNTS,
+    CATEGORIES,
+    PLACES,
+    QUALIFIERS,
+    VALUE_HEADS,
+    VALUE_TAILS,
+)
+from datagen.tables.table import CATEGORY_LIMIT, bundled_tables
 from trainer.tiny.documents import Documents, families, held_out_names
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from datagen.questions.procedural.state import Rows
 from datagen.questions.procedural.table import load
-from datagen.tables import TableProfile, profile_table, read_table
+from datagen.tables.table import TableProfile, profile_table, read_table
 
 Solve = Callable[[str], Any]
 Submitted = Callable[[str, dict[str, pd.DataFrame]], Any]

@@ -13,7 +13,7 @@ from datagen.questions.procedural.program import OPERATORS
 from datagen.questions.procedural.source import as_question
 from datagen.questions.procedural.state import Refused
 from datagen.questions.procedural.table import load
-from datagen.tables import profile_table, read_table
+from datagen.tables.table import profile_table, read_table
 from datagen.verify import judge
 
 ENOUGH = 400

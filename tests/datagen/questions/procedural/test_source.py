@@ -7,13 +7,13 @@ from itertools import islice
 from datagen.questions.procedural import Tally, ask, source
 from datagen.questions.procedural.checks import check
 from datagen.questions.procedural.program import from_json
-from datagen.tables import profile_table
+from datagen.tables.table import profile_table
 from datagen.verify import judge
 
 HASHES = """
 import sys
 from datagen.questions.procedural import source
-from datagen.tables import profile_table
+from datagen.tables.table import profile_table
 from itertools import islice
 from pathlib import Path
 found = source._candidates([profile_table(Path(sys.argv[1]))], seed=4, tally=source.Tally())

@@ -6,7 +6,7 @@ import pytest
 from datagen.questions.procedural.join import Join
 from datagen.questions.procedural.state import Rows
 from datagen.questions.procedural.table import load
-from datagen.tables import profile_table
+from datagen.tables.table import profile_table
 
 ROWS = 40
 

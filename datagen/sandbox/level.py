@@ -1,0 +1,42 @@
+"""Where cells are to run: a level on this machine, or a service. The setting is SFT_SANDBOX."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from datagen.sandbox.messages import LEVELS, Level
+from trainer.contract.errors import Usage
+
+SETTING = "SFT_SANDBOX"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """``socket`` is a service's; without one, a server of our own. ``level`` None: the strongest."""
+
+    level: Level | None = None
+    socket: Path | None = None
+
+
+def from_setting(text: str | None = None) -> Place:
+    """Read ``unix:PATH``, a level, or nothing (the strongest level here).
+
+    Without ``text`` the environment is asked. Raises Usage.
+    """
+    text = os.environ.get(SETTING, "") if text is None else text
+    if not text:
+        return Place()
+    if text.startswith("unix:") and len(text) > len("unix:"):
+        return Place(socket=Path(text.removeprefix("unix:")))
+    for level in LEVELS:
+        if text == level:
+            return Place(level=level)
+    raise Usage(
+        f"no sandbox {text!r}", f"use unix:PATH of a service, or a level: {', '.join(LEVELS)}"
+    )
+
+
+def use(text: str) -> None:
+    """Make this the setting of every sandbox from now on. Raises Usage."""
+    from_setting(text)
+    os.environ[SETTING] = text

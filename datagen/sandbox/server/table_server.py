@@ -1,0 +1,136 @@
+"""The server of one set of tables: imports and reads once, then forks a child for each episode.
+
+Stays single-threaded, because only then is a fork a faithful copy. Each child talks to the client
+on a channel of its own, whose other end the server hands over unread: it never reads what a child
+wrote, and it takes no descriptor from anybody. When the client goes away the server ends, and the
+children with it.
+"""
+
+import contextlib
+import socket
+import time
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import pandas as pd
+
+from datagen.sandbox import frames
+from datagen.sandbox.cells import child
+from datagen.sandbox.cells.cell import Cells
+from datagen.sandbox.isolation import limits
+from datagen.sandbox.server.children import Nursery, ask_in_child
+from datagen.sandbox.server.client_exit import ending_with
+from datagen.sandbox.server.large_pages import Memory
+from datagen.sandbox.server.preload import import_scipy, read_tables, warm_cells, warm_tables
+
+_SETUP_SECONDS = 30.0
+_DYING_SECONDS = 0.05
+
+Vet = Callable[[Any], Any]
+
+
+def run(control: socket.socket, vet: Vet = lambda setup: setup) -> int:
+    """Serve the client at the other end of ``control`` until it closes it; the exit code.
+
+    ``vet`` judges and changes what the client asks for; what it raises is told to the client.
+    """
+    try:
+        with ending_with(control):
+            server = _start(control, vet)
+    except (frames.BrokenWireError, TimeoutError):
+        return 1
+    except Exception as error:  # noqa: BLE001 - the client turns it into a fault
+        frames.write_frame(control.fileno(), _failure(error))
+        return 1
+    frames.write_frame(control.fileno(), {"level": server.level, "layers": server.layers})
+    server.serve()
+    return 0
+
+
+def _start(control: socket.socket, vet: Vet) -> "_Server":
+    """On its own, so that no frame below a cell knows what the client asked for."""
+    deadline = time.monotonic() + _SETUP_SECONDS
+    setup = vet(frames.read_frame(control.fileno(), deadline=deadline))
+    tables = read_tables(setup["tables"])
+    warm_tables(tables)
+    child.silence()
+    return _Server(control, tables, setup)
+
+
+class _Server:
+    def __init__(
+        self, control: socket.socket, tables: dict[str, pd.DataFrame], setup: dict[str, Any]
+    ) -> None:
+        """Restrict this process, then see what a child of it is denied."""
+        self._control = control
+        self._cells = warm_cells(Cells(tables, output_chars=int(setup["output_chars"])))
+        self._has_scipy = False
+        self._memory = Memory()
+        plan = limits.Plan(
+            level=setup["level"],
+            memory_bytes=int(setup["memory_bytes"]),
+            cpu_seconds=int(setup["cpu_seconds"]),
+        )
+        self._confinement = limits.Confinement(plan)
+        self._confinement.enter_server()
+        self.layers: list[str] = self._probe()
+        self.level = limits.level_of(self.layers)
+        self._memory.gather()
+        self._nursery = Nursery(self._run_episode)
+
+    def serve(self) -> None:
+        with contextlib.suppress(frames.BrokenWireError):
+            while True:
+                if frames.pending(self._control.fileno()) or not self._nursery.tend():
+                    self._wait_and_obey()
+        self._nursery.end_all()
+
+    def _wait_and_obey(self) -> None:
+        seconds = _DYING_SECONDS if self._nursery.has_dying() else None
+        if not frames.pending(self._control.fileno(), seconds):
+            return
+        request = frames.read_frame(self._control.fileno())
+        if "open" in request:
+            self._open(int(request["open"]), scipy=bool(request.get("scipy")))
+        elif "close" in request:
+            self._nursery.end(int(request["close"]))
+
+    def _open(self, number: int, *, scipy: bool) -> None:
+        if scipy and not self._has_scipy:
+            self._has_scipy = True
+            self._nursery.drop_spares()
+            import_scipy()
+            self._memory.gather()
+            self._confinement.measure()
+        try:
+            channel = self._nursery.take(number)
+        except OSError as error:
+            told = {"error": f"no process for the episode: {error.strerror}"}
+            frames.write_frame(self._control.fileno(), told)
+            return
+        with channel:
+            frames.write_frame_with_fd(self._control, {"opened": number}, channel.fileno())
+
+    def _run_episode(self, channel: int) -> NoReturn:
+        child.run_episode(
+            channel,
+            cells=self._cells,
+            confinement=self._confinement,
+            level=self.level,
+        )
+
+    def _probe(self) -> list[str]:
+        try:
+            answer = ask_in_child(lambda channel: child.probe(channel, self._confinement))
+        except frames.BrokenWireError:
+            return []
+        return [str(layer) for layer in answer["layers"]]
+
+
+def _failure(error: Exception) -> dict[str, str]:
+    cause = getattr(error, "cause", None) or f"{type(error).__name__}: {error}"
+    return {
+        "kind": type(error).__name__,
+        "cause": str(cause),
+        "hint": str(getattr(error, "hint", "")),
+    }
