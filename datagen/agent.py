@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from datagen.episode import Hook, Trace, Turn, turn_messages
-from datagen.models import NoReply
+from datagen.models.protocol import NoReply
 from datagen.prompts.render import TURN_LIMIT, code_of, feedback, opening
 from datagen.sandbox.slots import Seat, Seats
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from datagen.episode import Message, PromptStyle, Question, TableRef
-    from datagen.models import Model, Reply
+    from datagen.models.protocol import Model, Reply
     from datagen.sandbox import Sandbox
 
 SEATS = Seats()  # of this process, whatever runs in it

@@ -32,7 +32,7 @@ from datagen.triangulate import Rule, least_more
 from datagen.verdict import against_gold, against_truth, judged, with_answer_of
 
 if TYPE_CHECKING:
-    from datagen.models import Model
+    from datagen.models.protocol import Model
     from datagen.sandbox import Sandbox
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datagen.evaluate import Contender
+from datagen.models.vllm.choice import takes_vllm
 from datagen.outcome import CEILING, MODEL
-from datagen.vllm_engine.choice import takes_vllm
 
 if TYPE_CHECKING:
-    from datagen.local_model import LocalModel
-    from datagen.local_weights import Place
+    from datagen.models.local.model import LocalModel
+    from datagen.models.local.weights import Place
 
 LEDGER = "calls.jsonl"
 
@@ -23,7 +23,7 @@ LEDGER = "calls.jsonl"
 class Asked:
     """What the command line names. `flags` are those of `teacher.settings`; `place` None: `model` is
     behind the API. `tokens` None: 256 a reply here, the API's setting there. `engine` is one of
-    `vllm_engine.choice`, for weights here. `alone`: of base and adapter the adapter is the one model.
+    `vllm.choice`, for weights here. `alone`: of base and adapter the adapter is the one model.
     """
 
     model: str
@@ -62,7 +62,7 @@ def contenders(asked: Asked, ledger: Path) -> Iterator[list[Contender]]:
 
 @contextmanager
 def _local(asked: Asked, place: Place, _log: Path) -> Iterator[list[Contender]]:
-    from datagen.local_model import TOKENS, Engine, Writing
+    from datagen.models.local.model import TOKENS, Engine, Writing
 
     writing = Writing(tokens=asked.tokens or TOKENS, temperature=asked.temperature)
     sampling = {"max_tokens": writing.tokens, "temperature": writing.temperature}
@@ -81,8 +81,8 @@ def _local(asked: Asked, place: Place, _log: Path) -> Iterator[list[Contender]]:
 
 @contextmanager
 def _vllm(asked: Asked, place: Place, log: Path) -> Iterator[list[Contender]]:
-    from datagen.local_model import TOKENS, Writing
-    from datagen.vllm_engine.model import CONCURRENCY, NAME, engine
+    from datagen.models.local.model import TOKENS, Writing
+    from datagen.models.vllm.model import CONCURRENCY, NAME, engine
 
     writing = Writing(tokens=asked.tokens or TOKENS, temperature=asked.temperature)
     sampling = {"max_tokens": writing.tokens, "temperature": writing.temperature, "engine": NAME}
@@ -102,8 +102,8 @@ def _vllm(asked: Asked, place: Place, log: Path) -> Iterator[list[Contender]]:
 
 @contextmanager
 def _behind_api(asked: Asked, model: str, label: str, ledger: Path) -> Iterator[Contender]:
-    from datagen.teacher.account import open_account
-    from datagen.teacher.settings import load
+    from datagen.models.paid_api.account import open_account
+    from datagen.models.paid_api.settings import load
 
     flags = {"temperature": asked.temperature, **asked.flags}
     if asked.tokens is not None:

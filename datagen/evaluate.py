@@ -23,7 +23,7 @@ from trainer.contract import episodes as border
 from trainer.contract.errors import BadData
 
 if TYPE_CHECKING:
-    from datagen.models import Model
+    from datagen.models.protocol import Model
 
 
 class Told(Protocol):

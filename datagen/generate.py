@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING
 from datagen.attempts import How, Task, broken_episode, episode_id, first_of, make_episode
 from datagen.episode import Column, Episode, TableRef
 from datagen.journal import Journal, keeping
-from datagen.models import NoReply
+from datagen.models.protocol import NoReply
 from datagen.sandbox.server_pool import WarmTables, tables_of
 from datagen.tables.table import read_table
 from trainer.contract.errors import Fault, TeacherUnavailable
 
 if TYPE_CHECKING:
-    from datagen.models import Model
+    from datagen.models.protocol import Model
     from datagen.tables.table import TableProfile
 
 __all__ = ["How", "Task", "attempt_all", "fill", "table_ref"]

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from datagen.attempts import How, Task, episode_id
 from datagen.episode import PromptStyle, Question, TableRef
 from datagen.generate import CONCURRENCY, fill, table_ref
-from datagen.models import Model, NoReply
+from datagen.models.protocol import Model, NoReply
 from datagen.progress import Progress
 from datagen.questions.proposed import propose
 from datagen.sandbox.server_pool import WarmTables
@@ -26,10 +26,10 @@ from trainer.contract.errors import BadData, NotFound
 if TYPE_CHECKING:
     from datagen.episode import Episode
     from datagen.journal import Journal
+    from datagen.models.paid_api.account import Account
     from datagen.questions.asked import Asked
     from datagen.questions.sources import FamilySet
     from datagen.tables.table import TableProfile
-    from datagen.teacher.account import Account
 
 PROPOSED_SHARE = 4  # from all sources, one proposed question for so many others
 TICK_SECONDS = 0.5

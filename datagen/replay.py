@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from datagen.attempts import How, Task, episode_id
 from datagen.generate import fill, table_ref
 from datagen.journal import Journal
-from datagen.models import NoReply, Reply
+from datagen.models.protocol import NoReply, Reply
 from datagen.tables.table import profile_table
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from datagen.episode import Episode
-    from datagen.teacher.status import Status
+    from datagen.models.paid_api.status import Status
 
 DIFFICULTIES = ("easy", "medium", "hard", "very hard")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from datagen.cli import _parser as datagen_parser
-from datagen.teacher.settings import DECLARED as TEACHER
+from datagen.models.paid_api.settings import DECLARED as TEACHER
 from launcher import errors as launcher_errors
 from launcher.cli import VERBS
 from launcher.settings import DECLARED as LAUNCHER

@@ -44,8 +44,8 @@ MAY_START_PROCESSES = {
     "datagen/sandbox/start_server.py",  # the sandbox's server
     "datagen/sandbox/server/children.py",  # a fork per episode
     "datagen/sandbox/server/service.py",  # a server per client
-    "datagen/vllm_engine/__main__.py",  # vLLM, which ends when we do
-    "datagen/vllm_engine/server.py",  # that
+    "datagen/models/vllm/__main__.py",  # vLLM, which ends when we do
+    "datagen/models/vllm/server.py",  # that
     "trainer/evaluation.py",  # datagen, which may not be imported, when training is done
     "trainer/outside.py",  # the pod's supervisor: trainer, sshd, guard
     "trainer/ranks.py",  # of one training several processes, a card each
@@ -64,14 +64,14 @@ MAY_READ_ENVIRONMENT = {
     "datagen/sandbox/level.py",  # SFT_SANDBOX
     "datagen/sandbox/start_server.py",  # what of it the sandbox may see
     "datagen/watching.py",  # SFT_EVENTS_FD: who started the evaluation hears how far it is
-    "datagen/teacher/settings.py",  # SFT_DATAGEN_*, the API's key
-    "datagen/vllm_engine/server.py",  # what vLLM inherits, and its own key
+    "datagen/models/paid_api/settings.py",  # SFT_DATAGEN_*, the API's key
+    "datagen/models/vllm/server.py",  # what vLLM inherits, and its own key
 }
 MAY_SPEAK_HTTP = {
     "launcher/runpod_api/http.py",
     "trainer/release.py",
-    "datagen/teacher/client.py",  # models behind an OpenAI-compatible API
-    "datagen/vllm_engine/model.py",  # our own vLLM on the loopback
+    "datagen/models/paid_api/client.py",  # models behind an OpenAI-compatible API
+    "datagen/models/vllm/model.py",  # our own vLLM on the loopback
 }
 
 

@@ -22,7 +22,7 @@ from datagen.tally import DIFFICULTIES
 
 if TYPE_CHECKING:
     from datagen.episode import TableRef
-    from datagen.models import Model
+    from datagen.models.protocol import Model
     from datagen.sandbox import Sandbox
 
 SYSTEM = (Path(__file__).parents[1] / "prompts" / "propose_system.txt").read_text("utf-8").strip()

@@ -13,7 +13,7 @@ import re
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
-from datagen.models import Reply, ScriptedTeacher
+from datagen.models.protocol import Reply, ScriptedTeacher
 from datagen.prompts.render import as_reply, opening
 from datagen.questions.basic import script
 from datagen.questions.family import LOOK

@@ -30,7 +30,7 @@ API = frozenset(
 
 
 def add(verbs: Verbs) -> None:
-    from datagen.teacher.settings import add_flags
+    from datagen.models.paid_api.settings import add_flags
 
     verb = verbs.add_parser("evaluate", help="base against adapter on held-out episodes")
     verb.add_argument(
@@ -160,8 +160,8 @@ def _evaluated(
 
 def _asked(args: argparse.Namespace) -> Asked:
     from datagen.contenders import Asked, is_remote
-    from datagen.local_weights import find
-    from datagen.teacher.settings import given
+    from datagen.models.local.weights import find
+    from datagen.models.paid_api.settings import given
 
     flags = given(args)
     place = None if is_remote(args.model, flags) else find(args.model, args.base)

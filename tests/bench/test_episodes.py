@@ -18,7 +18,7 @@ from datagen.attempts import How, Task
 from datagen.episode import Column, Question, TableRef
 from datagen.generate import fill
 from datagen.journal import Journal
-from datagen.models import Reply
+from datagen.models.protocol import Reply
 from datagen.sandbox import CellResult
 from datagen.tally import Tally
 from datagen.sandbox.server_pool import WarmTables

@@ -17,9 +17,9 @@ import pytest
 from datagen.episode import Episode
 from datagen.evaluate import Contender, evaluate
 from datagen.generate import Task, table_ref
-from datagen.local_model import BATCH, Asked, Engine
-from datagen.local_weights import find
-from datagen.local_writing import token_ids
+from datagen.models.local.model import BATCH, Asked, Engine
+from datagen.models.local.token_ids import token_ids
+from datagen.models.local.weights import find
 from datagen.prompts.render import opening
 from datagen.questions.basic import ask
 from datagen.tables.synthetic import invent_tables

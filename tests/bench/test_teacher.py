@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from datagen.episode import Message
-from datagen.teacher.account import open_account
-from datagen.teacher.settings import TeacherSettings
+from datagen.models.paid_api.account import open_account
+from datagen.models.paid_api.settings import TeacherSettings
 from tests.openrouter.server import KEY
 
 pytestmark = pytest.mark.bench

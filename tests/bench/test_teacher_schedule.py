@@ -10,14 +10,14 @@ from decimal import Decimal
 import pytest
 
 from datagen.episode import Message
-from datagen.models import Reply
-from datagen.teacher.budget import Budget
-from datagen.teacher.errors import Failure
-from datagen.teacher.pace import Pace
-from datagen.teacher.paid import PaidModel
-from datagen.teacher.prices import Price
-from datagen.teacher.settings import TeacherSettings
-from datagen.teacher.status import Tally
+from datagen.models.paid_api.budget import Budget
+from datagen.models.paid_api.errors import Failure
+from datagen.models.paid_api.model import PaidModel
+from datagen.models.paid_api.prices import Price
+from datagen.models.paid_api.rate_limit import Pace
+from datagen.models.paid_api.settings import TeacherSettings
+from datagen.models.paid_api.status import Tally
+from datagen.models.protocol import Reply
 
 pytestmark = pytest.mark.bench
 CALLS = 10_000

@@ -46,7 +46,7 @@ class Model:
         self.truths = {task.question.text: task.question.truth if knows else None for task in tasks}
 
     async def reply(self, messages: Any, *, session: str) -> Any:
-        from datagen.models import Reply
+        from datagen.models.protocol import Reply
 
         with self.asked.open("a") as file:
             file.write(f"{session}\n")

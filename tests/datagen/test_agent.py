@@ -6,7 +6,7 @@ import pytest
 from datagen.agent import solve
 from datagen.episode import Message
 from datagen.generate import Task
-from datagen.models import NoReply, Reply, ScriptedTeacher
+from datagen.models.protocol import NoReply, Reply, ScriptedTeacher
 from datagen.prompts.render import NO_BLOCK, as_reply, opening
 from datagen.sandbox import Sandbox
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from datagen.attempts import How, Task, _drawn, episode_id, make_episode
-from datagen.models import NoReply, Reply
+from datagen.models.protocol import NoReply, Reply
 from datagen.prompts.render import as_reply
 from datagen.sandbox import CellResult
 from trainer.contract.errors import BudgetSpent

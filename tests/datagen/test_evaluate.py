@@ -9,7 +9,7 @@ import pytest
 from datagen.episode import read_episodes, write_episodes
 from datagen.evaluate import Contender, Limits, evaluate, sample, tasks_of
 from datagen.generate import Task, attempt_all
-from datagen.models import ScriptedTeacher
+from datagen.models.protocol import ScriptedTeacher
 from datagen.outcome import outcome
 from datagen.probes import emptied
 from datagen.questions.teach import scripted_teacher

@@ -6,7 +6,7 @@ import pytest
 from datagen.episode import Episode, Message, Provenance, Question, TableRef, Trace, Turn, Verdict
 from datagen.export import Rules, export
 from datagen.generate import Task, attempt_all
-from datagen.models import ScriptedTeacher
+from datagen.models.protocol import ScriptedTeacher
 from datagen.prompts.render import as_reply, opening
 from datagen.questions.basic import script
 from trainer.contract.errors import BadData, Usage

@@ -8,7 +8,7 @@ import pytest
 from datagen.episode import Episode
 from datagen.generate import How, Task, attempt_all, fill, table_ref
 from datagen.journal import Journal
-from datagen.models import NoReply, Reply, ScriptedTeacher
+from datagen.models.protocol import NoReply, Reply, ScriptedTeacher
 from datagen.prompts.render import as_reply, opening
 from datagen.questions.teach import scripted_teacher
 from datagen.tables.table import profile_table

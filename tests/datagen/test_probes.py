@@ -8,7 +8,7 @@ import pytest
 from datagen.agent import solve
 from datagen.episode import Question
 from datagen.generate import Task
-from datagen.models import Reply
+from datagen.models.protocol import Reply
 from datagen.probes import _renamed_question, emptied, new_names, renamed
 from datagen.prompts.render import as_reply, opening
 from datagen.sandbox.server_pool import start

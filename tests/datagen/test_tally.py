@@ -1,8 +1,8 @@
 from decimal import Decimal
 
 from datagen.episode import Audit, Episode, Provenance, Question, Trace, Verdict
+from datagen.models.paid_api.status import Status
 from datagen.tally import Tally, money
-from datagen.teacher.status import Status
 
 
 def episode(source, difficulty, *, verified, category=None, known=True, attempts=1, audit=None):

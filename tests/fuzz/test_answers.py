@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datagen.teacher.answers import read_answer
+from datagen.models.paid_api.response import read_answer
 from launcher.runpod_api import Api
 from launcher.runpod_api.logs import MOST_DATA, read_events
 from tests.fuzz.test_readers import EXAMPLES, NASTY, altered, values

@@ -160,7 +160,7 @@ def test_everything_that_a_pod_imports_is_compiled(engine, sft_image):
     code = """
 import importlib.util, pathlib, sys
 import trainer.supervise, trainer.training, trainer.release, trainer.loop, trainer.choosing
-import datagen.evaluate, datagen.local_model, datagen.verbs.evaluate, datagen.sandbox.server.table_server
+import datagen.evaluate, datagen.models.local.model, datagen.verbs.evaluate, datagen.sandbox.server.table_server
 def bare(paths):
     return [p for p in paths if not pathlib.Path(importlib.util.cache_from_source(p)).exists()]
 files = [getattr(one, "__file__", None) or "" for one in sys.modules.values()]

@@ -10,7 +10,7 @@ import pytest
 from datagen.agent import solve
 from datagen.episode import Column, Episode, Provenance, Question, TableRef, Verdict
 from datagen.export import row
-from datagen.models import Reply
+from datagen.models.protocol import Reply
 from datagen.prompts.render import as_reply, prompt_hash
 from datagen.sandbox import CellResult
 from trainer.contract.rows import read_rows

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datagen.episode import Message, Question, stable_id
-from datagen.models import NoReply
+from datagen.models.protocol import NoReply
 from datagen.questions.procedural.program import from_json
 
 if TYPE_CHECKING:
-    from datagen.models import Model
+    from datagen.models.protocol import Model
 
 INSTRUCTIONS = Path(__file__).with_name("reword.txt")
 AT_ONCE = 32

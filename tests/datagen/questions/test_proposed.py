@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datagen.generate import Task
-from datagen.models import Reply
+from datagen.models.protocol import Reply
 from datagen.prompts.render import as_reply
 from datagen.questions.proposed import parse, plain, propose
 from datagen.sandbox import Sandbox

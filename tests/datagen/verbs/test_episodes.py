@@ -15,11 +15,11 @@ import pytest
 
 from datagen.cli import main
 from datagen.episode import Episode, read_episodes
+from datagen.models.paid_api import rate_limit
 from datagen.prompts.render import as_reply
 from datagen.questions.proposed import parse
 from datagen.tables.synthetic import invent_tables
 from datagen.tables.table import profile_table
-from datagen.teacher import pace
 from tests.openrouter.mishaps import Mishap
 from tests.openrouter.server import KEY, OpenRouter
 
@@ -61,7 +61,7 @@ def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENROUTER_API_KEY", KEY)
     monkeypatch.setenv("SFT_DATAGEN_OPENROUTER", "yes")
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
-    monkeypatch.setattr(pace, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(rate_limit, "FIRST_WAIT", 0.01)
 
 
 class Brain:

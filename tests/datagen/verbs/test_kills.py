@@ -22,7 +22,7 @@ WRITES = 3 * QUESTIONS  # of each question: its call's intent, its answer, its e
 KILLED = """
 import os, sys
 from datagen import cli, journal
-from datagen.teacher import ledger
+from datagen.models.paid_api import ledger
 at, when, written = int(sys.argv[1]), sys.argv[2], 0
 
 def deadly(write):

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from datagen.episode import Message, Question, stable_id
-from datagen.models import NoReply, Reply
+from datagen.models.protocol import NoReply, Reply
 from datagen.questions.procedural.comparisons import KeepCompared
 from datagen.questions.procedural.conditions import KeepEqual
 from datagen.questions.procedural.derive import Arithmetic

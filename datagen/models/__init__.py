@@ -1,0 +1,1 @@
+"""What answers a question: the Model protocol, and models here, behind vLLM and behind a paid API."""

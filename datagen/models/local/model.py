@@ -1,0 +1,228 @@
+"""Models whose weights are here, answering in batches through the Model protocol.
+
+Base and adapter are two models over one loaded base; both read prompts through the adapter folder's
+tokenizer and frozen chat template.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from datagen.models.local.batch import Batch, Row
+from datagen.models.local.token_ids import stop_ids, token_ids
+from datagen.models.local.weights import Place, load, name_of
+from datagen.models.protocol import NoReply, Reply
+
+if TYPE_CHECKING:
+    from datagen.episode import Message
+
+TOKENS = 256
+BATCH = 64
+WORTH = 8  # rows join once they are this share of those under way: each time costs those a moment
+# What one pass reads of prompts at most, unless a single one is longer: nothing can be said, nor the
+# evaluation be ended, while it lasts.
+PASS_TOKENS = {"cpu": 4096, "cuda": 65536}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Writing:
+    """`tokens`: the most of a reply. At `temperature` 0 the likeliest token is taken."""
+
+    tokens: int = TOKENS
+    temperature: float = 0.0
+
+
+class Engine:
+    """The loaded weights; `base` and, where there is one, `adapter` are models over them.
+
+    Raises what `weights.load` raises.
+    """
+
+    def __init__(self, place: Place, writing: Writing | None = None) -> None:
+        self.loaded = load(place)
+        self.writing = writing or Writing()
+        self.stops = stop_ids(self.loaded.tokenizer, self.loaded.weights)
+        self.room = BATCH  # rows at a time
+        self.tokens = self.under_way = 0
+        self.base = LocalModel(self, name=place.base, adapted=False)
+        self.adapter = (
+            LocalModel(self, name=name_of(place), adapted=True) if place.adapter else None
+        )
+
+    @property
+    def context(self) -> int | None:
+        """The most tokens that the model reads and writes."""
+        found = getattr(self.loaded.weights.config, "max_position_embeddings", None)
+        return found if isinstance(found, int) else None
+
+    def activity(self) -> str:
+        """What it is at."""
+        return f"{self.under_way} replies under way, {self.tokens:,} tokens written"
+
+    def serve(self, desk: Desk, *, adapted: bool) -> None:
+        """Answer what the desk hands out, each as soon as it is written, until it has no more.
+
+        A conversation that is too long gets no reply, the others do. Raises OutOfMemoryError where a
+        row has no room alone.
+        """
+        plain = self.adapter is not None and not adapted
+        with self.loaded.weights.disable_adapter() if plain else nullcontext():
+            self._serve(desk)
+
+    def _serve(self, desk: Desk) -> None:
+        batch = Batch(
+            self.loaded.weights,
+            stops=self.stops,
+            temperature=self.writing.temperature,
+            device=self.loaded.device,
+        )
+        asked: dict[Row, Asked] = {}
+        waiting: list[Row] = []
+        while True:
+            for one in desk.take():
+                row = self._row(one)
+                if row.most > 0:
+                    asked[row] = one
+                    waiting.append(row)
+                else:
+                    desk.tell(one, self._too_long(row))
+            gone = [row for row, one in asked.items() if one.reply.done()]
+            if gone:
+                asked = {row: one for row, one in asked.items() if row not in gone}
+                waiting = [row for row in waiting if row not in gone]
+                batch.drop(gone)
+            if not waiting and not batch:
+                return
+            for row in self._forward(batch, waiting):
+                desk.tell(asked.pop(row), self._reply(row))
+            self.under_way = len(batch)
+            self.tokens += len(batch)
+
+    def _forward(self, batch: Batch, waiting: list[Row]) -> list[Row]:
+        """Let rows join, or write a token of each; which are over. A full card has fewer at a time."""
+        import torch
+
+        joining = self._joining(batch, waiting)
+        try:
+            over = batch.join(joining) if joining else batch.step()
+        except torch.OutOfMemoryError:
+            at_once = len(batch) + len(joining)
+            if at_once == 1:
+                raise
+            self.room = at_once // 2
+            waiting += batch.empty()
+            torch.cuda.empty_cache()
+            return []
+        for row in joining:
+            waiting.remove(row)
+        return over
+
+    def _joining(self, batch: Batch, waiting: Sequence[Row]) -> list[Row]:
+        """The shortest of those whose turn it is, as many as one pass reads quickly."""
+        room = self.room - len(batch)
+        if room <= 0 or len(waiting) * WORTH < len(batch) or not batch.takes_more:
+            return []
+        turn = sorted(waiting[:room], key=lambda row: len(row.ids))
+        most = PASS_TOKENS[self.loaded.device]
+        fits = [row for at, row in enumerate(turn, 1) if at * len(row.ids) <= most]
+        return fits or turn[:1]
+
+    def _row(self, asked: Asked) -> Row:
+        ids = token_ids(self.loaded.tokenizer, asked.messages)
+        room = self.writing.tokens if self.context is None else self.context - len(ids)
+        return Row(ids, asked.session, most=min(room, self.writing.tokens))
+
+    def _too_long(self, row: Row) -> NoReply:
+        return NoReply("refused", f"{len(row.ids)} tokens, and the model reads {self.context}")
+
+    def _reply(self, row: Row) -> Reply:
+        return Reply(
+            text=self.loaded.tokenizer.decode(row.done, skip_special_tokens=True),
+            prompt_tokens=len(row.ids),
+            completion_tokens=len(row.done) + row.ended,
+            finish_reason="stop" if row.ended else "length",
+        )
+
+
+@dataclass(eq=False)
+class Asked:
+    """One call that waits."""
+
+    messages: Sequence[Message]
+    session: str
+    reply: asyncio.Future[Reply]
+
+
+class Desk(Protocol):
+    """Where calls come in and replies go out."""
+
+    def take(self) -> list[Asked]: ...
+
+    def tell(self, asked: Asked, reply: Reply | NoReply) -> None: ...
+
+
+class LocalModel:
+    """One of the engine's models; calls in flight together are answered together."""
+
+    def __init__(self, engine: Engine, *, name: str, adapted: bool) -> None:
+        self.engine = engine
+        self.name = name
+        self.adapted = adapted
+        self.waiting: deque[Asked] = deque()
+        self.worker: asyncio.Task[None] | None = None
+
+    async def reply(self, messages: Sequence[Message], *, session: str) -> Reply:
+        asked = Asked([*messages], session, asyncio.get_running_loop().create_future())
+        self.waiting.append(asked)
+        if self.worker is None or self.worker.done():
+            self.worker = asyncio.create_task(self._work())
+        return await asked.reply
+
+    async def _work(self) -> None:
+        """Have calls answered until nobody waits."""
+        desk = _Desk(self.waiting, asyncio.get_running_loop())
+        while self.waiting:
+            try:
+                await asyncio.to_thread(self.engine.serve, desk, adapted=self.adapted)
+            except Exception as error:  # noqa: BLE001 - whoever asked has to hear of it
+                desk.fail(error)
+
+
+class _Desk:
+    """Between the loop, where replies are awaited, and the thread that writes them."""
+
+    def __init__(self, waiting: deque[Asked], loop: asyncio.AbstractEventLoop) -> None:
+        self._waiting = waiting
+        self._loop = loop
+        self._open: dict[Asked, None] = {}
+
+    def take(self) -> list[Asked]:
+        found = []
+        while self._waiting:
+            found.append(self._waiting.popleft())
+        self._open |= dict.fromkeys(found)
+        return found
+
+    def tell(self, asked: Asked, reply: Reply | NoReply) -> None:
+        self._open.pop(asked)
+        self._loop.call_soon_threadsafe(_settle, asked.reply, reply)
+
+    def fail(self, error: Exception) -> None:
+        """Tell whoever was not answered."""
+        for asked in self._open:
+            _settle(asked.reply, error)
+        self._open.clear()
+
+
+def _settle(future: asyncio.Future[Reply], reply: Reply | Exception) -> None:
+    if future.done():  # nobody waits any more
+        return
+    if isinstance(reply, Exception):
+        future.set_exception(reply)
+    else:
+        future.set_result(reply)

@@ -1,0 +1,267 @@
+"""The ledger of paid calls: what was about to be sent, and what came of it. JSONL, append-only.
+
+A line is on disk before the coroutine that adds it goes on, so an intent is there before its call is
+sent. What a crash leaves is a torn last line, which is cut, and intents without an outcome: calls that
+were in flight and may have been charged. Nothing else may be wrong with a ledger.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+
+from datagen.models.protocol import Reply
+from trainer.contract.errors import BadData, Fault, Locked, NotFound, is_no_space, no_space
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+VERSION = 1
+Ending = Literal["answered", "failed", "unknown"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """One request: `key` stands for all that changes its answer, `attempt` counts its tries from 1."""
+
+    key: str
+    session: str
+    turn: int
+    model: str
+    attempt: int
+    worst: Decimal
+
+
+@dataclass
+class Ledger:
+    """What the lines come to; made by `open_ledger` and `read_ledger`.
+
+    `spent` and `uncertain` in USD: a call without a known outcome counts at its worst case, in both.
+    `in_flight` are the calls that no line tells the end of. In memory is a position for each answer,
+    not its text.
+    """
+
+    path: Path
+    spent: Decimal = Decimal(0)
+    uncertain: Decimal = Decimal(0)
+    in_flight: dict[int, Call] = field(default_factory=dict)
+    calls: int = 0
+    size: int = 0
+    _positions: dict[bytes, int] = field(default_factory=dict)
+    _writer: _Writer | None = None
+
+    def answer(self, key: str) -> Reply | None:
+        """The recorded answer to a call; None when it was never answered."""
+        at = self._positions.get(bytes.fromhex(key))
+        if at is None:
+            return None
+        with self.path.open("rb") as file:
+            file.seek(at)
+            reply: dict[str, Any] = json.loads(file.readline())["reply"]
+        return Reply(**reply | {"cost": _amount(reply["cost"])})
+
+    async def intend(self, call: Call) -> int:
+        """Record that `call` is about to be sent; returns its number."""
+        self.calls += 1
+        number = self.calls
+        await self._append({"stage": "intent", "call": number, **vars(call)})
+        return number
+
+    async def conclude(
+        self,
+        number: int,
+        call: Call,
+        ending: Ending,
+        *,
+        cost: Decimal,
+        reply: Reply | None = None,
+        cause: str = "",
+    ) -> None:
+        """Record what came of call `number`; "unknown": it may have been answered and charged."""
+        line: dict[str, Any] = {"stage": ending, "call": number, "cost": cost}
+        if cause:
+            line["cause"] = cause
+        if reply is not None:
+            line |= {"key": call.key, "reply": vars(reply)}
+        at = await self._append(line)
+        if reply is not None:
+            self._positions[bytes.fromhex(call.key)] = at
+
+    async def _append(self, line: dict[str, Any]) -> int:
+        """Write a line and return its position."""
+        assert self._writer is not None, "a ledger that was opened to read"
+        text = json.dumps({"v": VERSION, **line}, ensure_ascii=False, default=str)
+        block = text.encode(errors="backslashreplace") + b"\n"
+        at, self.size = self.size, self.size + len(block)
+        await self._writer.write(block)
+        return at
+
+    def take(self, line: bytes, at: int) -> None:
+        """Take in one line found at position `at`. Raises ValueError, KeyError or TypeError."""
+        found = json.loads(line)
+        if found["v"] != VERSION:
+            raise ValueError(f"version {found['v']}, this program knows {VERSION}")
+        number = found["call"]
+        self.calls = max(self.calls, number)
+        if found["stage"] == "intent":
+            facts = {name: found[name] for name in Call.__dataclass_fields__}
+            self.in_flight[number] = Call(**facts | {"worst": Decimal(found["worst"])})
+            return
+        del self.in_flight[number]
+        cost = Decimal(found["cost"])
+        self.spent += cost
+        if found["stage"] == "unknown":
+            self.uncertain += cost
+        if "reply" in found:
+            self._positions[bytes.fromhex(found["key"])] = at
+
+
+def _amount(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)
+
+
+@contextmanager
+def open_ledger(path: Path) -> Iterator[Ledger]:
+    """Open a ledger to go on with it, alone; made when there is none.
+
+    One that was made and has no line when an error ends it is taken away, its new folders too.
+    Raises Locked when another process has it, BadData naming the line that is none.
+    """
+    missing = [place for place in (path, *path.parents) if not place.exists()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Locked(
+                f"{path}: another process writes to it", "wait for it, or choose another --out"
+            ) from None
+        ledger = _read(path)
+        file.truncate(ledger.size)
+        _sync(file, path)
+        for call in ledger.in_flight.values():
+            ledger.spent += call.worst
+            ledger.uncertain += call.worst
+        with ThreadPoolExecutor(1, "ledger") as thread:
+            ledger._writer = _Writer(file, path, thread)  # noqa: SLF001 - this is its constructor
+            try:
+                yield ledger
+            except BaseException:
+                if path in missing and not ledger.size:
+                    _take_away(missing)
+                raise
+
+
+def read_ledger(path: Path) -> Ledger:
+    """Read a ledger to replay it. Raises NotFound, BadData."""
+    if path.is_dir():
+        raise NotFound(f"{path} is a folder", "name the file in it, as calls.jsonl")
+    if not path.is_file():
+        raise NotFound(f"{path}: no such file", "give the calls.jsonl of an earlier run")
+    return _read(path)
+
+
+def _read(path: Path) -> Ledger:
+    """Read the whole lines; `size` is where they end."""
+    ledger = Ledger(path)
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if not line.endswith(b"\n"):
+                break
+            try:
+                ledger.take(line, ledger.size)
+            except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError):
+                raise BadData(
+                    f"{path}:{number}: not a line of a ledger",
+                    "it says what was paid for: restore the file, or begin anew in another folder",
+                ) from None
+            ledger.size += len(line)
+    return ledger
+
+
+def _take_away(made: list[Path]) -> None:
+    """Remove a file and the folders around it, innermost first, up to one that holds something else."""
+    with contextlib.suppress(OSError):
+        made[0].unlink()
+        for folder in made[1:]:
+            folder.rmdir()
+
+
+def _sync(file: BinaryIO, path: Path) -> None:
+    """Put the file's name and length on disk."""
+    os.fsync(file.fileno())
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+@dataclass
+class _Writer:
+    """Appends blocks; those that come while others are being written share the next fsync.
+
+    In a thread of its own: the loop's other threads may all be waiting for sandboxes.
+    """
+
+    file: BinaryIO
+    path: Path
+    thread: ThreadPoolExecutor
+    broken: Fault | None = None
+    _blocks: list[bytes] = field(default_factory=list)
+    _done: asyncio.Future[None] | None = None
+    _task: asyncio.Task[None] | None = None
+
+    async def write(self, block: bytes) -> None:
+        """Return when `block` is on disk. Raises NoSpace, or a Fault for another failure of it."""
+        if self.broken:
+            raise self.broken
+        if self._done is None:
+            self._done = asyncio.get_running_loop().create_future()
+        self._blocks.append(block)
+        done = self._done
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._work())
+        # One who is cancelled while waiting must not cancel it for the others.
+        await asyncio.shield(done)
+
+    async def _work(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._done is not None:
+            done, blocks = self._done, b"".join(self._blocks)
+            self._done, self._blocks = None, []
+            try:
+                if self.broken:
+                    raise self.broken
+                await loop.run_in_executor(self.thread, self._put, blocks)
+            except Fault as fault:
+                self.broken = fault
+                done.set_exception(fault)
+                done.exception()  # who was to hear of it may be gone
+            else:
+                done.set_result(None)
+        self._task = None
+
+    def _put(self, blocks: bytes) -> None:
+        """Write and fsync, or leave the file as it was."""
+        before = os.fstat(self.file.fileno()).st_size
+        try:
+            self.file.write(blocks)
+            self.file.flush()
+            os.fsync(self.file.fileno())
+        except OSError as error:
+            os.ftruncate(self.file.fileno(), before)
+            if is_no_space(error):
+                raise no_space(error) from error
+            raise Fault(
+                f"{self.path}: cannot be written: {error}", "repair that, then run the same command"
+            ) from error

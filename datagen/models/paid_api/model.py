@@ -1,0 +1,220 @@
+"""A model behind an API: from the ledger where it was answered before, else asked, tried again, recorded."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from datagen.models.paid_api import request
+from datagen.models.paid_api.errors import Failure
+from datagen.models.paid_api.ledger import Call, Ending
+from datagen.models.paid_api.rate_limit import wait_before
+from datagen.models.protocol import NoReply, Reply
+from trainer.contract.errors import BudgetSpent, NotRecorded, TeacherRefused, TeacherUnavailable
+
+if TYPE_CHECKING:
+    from datagen.episode import Message
+    from datagen.models.paid_api.budget import Budget
+    from datagen.models.paid_api.client import Client
+    from datagen.models.paid_api.ledger import Ledger
+    from datagen.models.paid_api.prices import Price
+    from datagen.models.paid_api.rate_limit import Pace
+    from datagen.models.paid_api.settings import TeacherSettings
+    from datagen.models.paid_api.status import Tally
+
+# Tries that failed for other reasons than too much to do; and how long to go on trying at all.
+TRIES = 6
+PATIENCE = 15 * 60.0
+
+
+@dataclass(kw_only=True)
+class Asking:
+    """One call under way: who waits for it, and whether it can no longer be taken back."""
+
+    call: Call
+    body: Mapping[str, Any]
+    listeners: int = 0
+    sent: bool = False
+    withdrawn: bool = False
+    task: asyncio.Task[Reply] = field(init=False)
+
+
+@dataclass(kw_only=True)
+class PaidModel:
+    """Answers through `client`; without one only what the ledger holds (the recorded teacher)."""
+
+    name: str
+    settings: TeacherSettings
+    ledger: Ledger
+    budget: Budget
+    pace: Pace
+    tally: Tally
+    price: Price | None = None
+    client: Client | None = None
+    quantizations: dict[str, str] = field(default_factory=dict)
+    under_way: dict[str, Asking] = field(default_factory=dict)
+
+    async def reply(self, messages: Sequence[Message], *, session: str) -> Reply:
+        """See `datagen.models.protocol.Model`; a call that was paid for is never asked again.
+
+        Who is cancelled while waiting takes back what has not been sent; what has been is recorded.
+        """
+        body = request.body(self.settings, self.name, messages, session)
+        key, turn = request.key(self.settings.base_url, session, body)
+        if (recorded := self.ledger.answer(key)) is not None:
+            self.tally.replayed += 1
+            return _usable(recorded)
+        if self.client is None:
+            raise NotRecorded(
+                f"{self.ledger.path}: turn {turn} of session {session!r} with {self.name} is not in it",
+                "replay with the tables, questions and settings that it was recorded with",
+            )
+        asking = self.under_way.get(key)
+        if asking is None or asking.withdrawn:
+            asking = self._begin(key, session, turn, messages, body)
+        asking.listeners += 1
+        try:
+            return _usable(await asyncio.shield(asking.task))
+        finally:
+            asking.listeners -= 1
+            if not asking.listeners and not asking.sent:
+                asking.withdrawn = True
+                asking.task.cancel()
+
+    def _begin(
+        self,
+        key: str,
+        session: str,
+        turn: int,
+        messages: Sequence[Message],
+        body: dict[str, Any],
+    ) -> Asking:
+        worst = self.price.worst(messages, self.settings.max_tokens) if self.price else Decimal(0)
+        call = Call(key=key, session=session, turn=turn, model=self.name, attempt=1, worst=worst)
+        if self.price and self.settings.at_openrouter:
+            body = request.at_most(body, self.price)
+        asking = Asking(call=call, body=body)
+        asking.task = asyncio.create_task(self._ask(asking))
+        asking.task.add_done_callback(lambda _: self._forget(asking))
+        self.under_way[key] = asking
+        return asking
+
+    def _forget(self, asking: Asking) -> None:
+        if self.under_way.get(asking.call.key) is asking:
+            del self.under_way[asking.call.key]
+        if not asking.task.cancelled():
+            asking.task.exception()  # nobody may be left to hear of it
+
+    async def _ask(self, asking: Asking) -> Reply:
+        """Try until there is a reply, or it is plain that there will be none."""
+        self.tally.asked += 1
+        try:
+            return await self._ask_until_answered(asking)
+        finally:
+            self.tally.asked -= 1
+
+    async def _ask_until_answered(self, asking: Asking) -> Reply:
+        answered_before = self.tally.answered
+        clock = asyncio.get_running_loop().time
+        started, tries = clock(), 0
+        while True:
+            found = await self._try(asking)
+            asking.sent = False
+            if isinstance(found, Reply):
+                return found
+            if found.kind != "retry":
+                self._give_up(found)
+            tries += not found.throttled
+            wait = wait_before(asking.call.attempt, asked=found.wait)
+            if tries >= TRIES or clock() + wait - started > PATIENCE:
+                self._out_of_reach(found, others_answered=self.tally.answered > answered_before)
+            if asking.withdrawn or not asking.listeners:
+                raise asyncio.CancelledError
+            self.tally.retries += 1
+            await asyncio.sleep(wait)
+            asking.call = replace(asking.call, attempt=asking.call.attempt + 1)
+
+    async def _try(self, asking: Asking) -> Reply | Failure:
+        """One request: a place, its worst case reserved, its intent on disk, its outcome on disk."""
+        worst = asking.call.worst
+        moment = await self.pace.enter()
+        found: Reply | Failure | None = None
+        try:
+            await self.budget.reserve(worst)
+            asking.sent = True
+            cost, certain = worst, False
+            try:
+                number = await self.ledger.intend(asking.call)
+                found = await self._send(asking.body)
+                self.pace.leave(
+                    moment,
+                    throttled=isinstance(found, Failure) and found.throttled,
+                    answered=isinstance(found, Reply),
+                )
+                cost, certain = await self._record(number, asking.call, found)
+            finally:
+                self.budget.settle(worst, cost, certain=certain)
+        finally:
+            if found is None:
+                self.pace.leave(moment, throttled=False, answered=False)
+        return found
+
+    async def _send(self, body: Mapping[str, Any]) -> Reply | Failure:
+        assert self.client is not None
+        self.tally.in_flight += 1
+        try:
+            found = await self.client.ask(body, self.price)
+        finally:
+            self.tally.in_flight -= 1
+        if isinstance(found, Failure):
+            self.tally.throttled += found.throttled
+            return found
+        self.tally.answer()
+        return replace(found, quantization=self.quantizations.get(found.provider or ""))
+
+    async def _record(
+        self, number: int, call: Call, found: Reply | Failure
+    ) -> tuple[Decimal, bool]:
+        """Write down what came of it; returns (cost, whether that is certain)."""
+        known = found.cost
+        if known is None and self.price is None:
+            known = Decimal(0)
+        cost = call.worst if known is None else known
+        reply = found if isinstance(found, Reply) else None
+        ending: Ending = "answered" if reply else "failed" if known is not None else "unknown"
+        cause = "" if isinstance(found, Reply) else found.cause
+        await self.ledger.conclude(number, call, ending, cost=cost, reply=reply, cause=cause)
+        return cost, known is not None
+
+    def _give_up(self, found: Failure) -> NoReturn:
+        assert self.client is not None
+        if found.kind == "budget":
+            raise BudgetSpent(
+                f"{self.name}: {found.cause}",
+                "add credits or raise the key's limit, then run the same command: what is paid for"
+                " is kept",
+            )
+        if found.kind == "refused" and self.tally.answered + self.tally.replayed:
+            raise NoReply("refused", found.cause)
+        raise TeacherRefused(f"{self.name}: {found.cause}", self.client.hint(found))
+
+    def _out_of_reach(self, found: Failure, *, others_answered: bool) -> NoReturn:
+        if others_answered:
+            raise NoReply("unavailable", found.cause)
+        raise TeacherUnavailable(
+            f"{self.name}: {found.cause}",
+            "run the same command later: what is paid for is kept",
+        )
+
+
+def _usable(reply: Reply) -> Reply:
+    """Only a finished reply is a success; a cut one as context would teach to stop midway."""
+    match reply.finish_reason:
+        case "length":
+            raise NoReply("length", f"cut at {reply.completion_tokens} tokens", reply=reply)
+        case "content_filter":
+            raise NoReply("content_filter", "the provider's filter cut it", reply=reply)
+    return reply

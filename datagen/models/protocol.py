@@ -1,0 +1,90 @@
+"""What answers: the Model protocol, and a scripted teacher that needs no key.
+
+`datagen.models.paid_api` answers through an OpenAI-compatible API, `datagen.models.local.model` with weights on disk.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from datagen.episode import Message
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """What a model said, and the tokens it read and wrote.
+
+    `cost` is in USD, None where nobody charges. `reasoning_tokens` are part of `completion_tokens`.
+    `finish_reason`, `provider` and `generation` (the call's id at the provider) are as the API gave
+    them; `model` is the one that answered, where the API says so. `quantization` is the provider's,
+    where it offers the model in one only.
+    """
+
+    text: str
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost: Decimal | None = None
+    model: str | None = None
+    provider: str | None = None
+    quantization: str | None = None
+    finish_reason: str | None = None
+    generation: str | None = None
+
+
+Failure = Literal["length", "content_filter", "refused", "unavailable"]
+
+
+class NoReply(Exception):  # noqa: N818 - it is no error in the program, and no fault of the run
+    """This one call has no usable answer; others do.
+
+    "length" (cut at max_tokens) and "content_filter": there is a `reply`, paid for, and asking again
+    gives the same. "refused": the API does not take this conversation. "unavailable": every try
+    failed; asking again later may help.
+    """
+
+    def __init__(self, kind: Failure, cause: str, *, reply: Reply | None = None) -> None:
+        super().__init__(f"{kind}: {cause}")
+        self.kind: Failure = kind
+        self.reply = reply
+
+
+class Model(Protocol):
+    """Anything that answers a conversation. Many `reply` calls may be in flight at once."""
+
+    @property
+    def name(self) -> str:
+        """The name that goes into an episode's provenance."""
+        ...
+
+    async def reply(self, messages: Sequence[Message], *, session: str) -> Reply:
+        """The next assistant message of a conversation that ends with a user message.
+
+        `session` names the attempt (episode and number): the same messages in the same session have
+        one answer, in another session they are asked anew. Free models may ignore it.
+        Raises NoReply, or a Fault that ends the run.
+        """
+        ...
+
+
+class ScriptedTeacher:
+    """Answers known questions from a script: the user's first message leads to one reply a turn.
+
+    A question that is not in the script, or goes on longer than it, is answered with no code.
+    """
+
+    name = "scripted"
+
+    def __init__(self, scripts: Mapping[str, Sequence[str]]) -> None:
+        self.scripts = scripts
+
+    async def reply(self, messages: Sequence[Message], *, session: str) -> Reply:
+        asked = next(message.content for message in messages if message.role == "user")
+        turn = sum(message.role == "assistant" for message in messages)
+        replies = self.scripts.get(asked, ())
+        return Reply(text=replies[turn] if turn < len(replies) else "I do not know.")

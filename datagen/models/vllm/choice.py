@@ -1,0 +1,37 @@
+"""Which engine answers for weights on disk."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+from datagen.models.vllm.server import COMMAND, refusal
+from trainer.contract.errors import ModelUnavailable
+
+if TYPE_CHECKING:
+    from datagen.models.local.weights import Place
+
+ENGINES = ("auto", "transformers", "vllm")
+
+
+def takes_vllm(engine: str, place: Place) -> bool:
+    """Whether vLLM answers: `auto` takes it where its command and a card are, and it can serve these.
+
+    Raises ModelUnavailable for weights that it was asked to serve and cannot.
+    """
+    if engine == "transformers":
+        return False
+    found = refusal(place)
+    if engine == "vllm":
+        if found is not None:
+            raise ModelUnavailable(found, "take --engine transformers")
+        return True
+    return found is None and shutil.which(COMMAND) is not None and _has_card()
+
+
+def _has_card() -> bool:
+    try:
+        import torch
+    except ImportError:
+        return False
+    return bool(torch.cuda.is_available())

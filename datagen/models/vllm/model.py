@@ -1,0 +1,175 @@
+"""Base and adapter behind one vLLM server, through the Model protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from datagen.missing_package import LOCAL_MODEL, needing, openai_package
+from datagen.models.local.model import Writing
+from datagen.models.local.token_ids import stop_ids, token_ids
+from datagen.models.local.weights import Place, name_of
+from datagen.models.protocol import NoReply, Reply
+from datagen.models.vllm.server import ADAPTER, BASE, LONGEST, Address, serving
+from trainer.contract import libraries
+from trainer.contract.errors import ModelUnavailable
+
+if TYPE_CHECKING:
+    import openai as sdk
+
+    from datagen.episode import Message
+
+CONCURRENCY = 128
+"""Calls in flight: half of what vLLM takes into a batch at most."""
+TIMEOUT = 900.0  # seconds for a reply, its wait for a place in the batch included
+RETRIES = 3
+SETTLE = 2.0  # seconds after which a server that has lost its connections is seen to have ended
+REFUSED = (400, 413, 422)
+NAME = "vllm"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What is needed to write prompts and end replies, without the weights."""
+
+    tokenizer: Any
+    stops: frozenset[int]
+    context: int
+    dtype: str
+
+
+def reading(place: Place) -> Reading:
+    """Raises NotInstalled and ModelUnavailable."""
+    libraries.prepare_environment()
+    with needing(LOCAL_MODEL):
+        import torch
+        from transformers import AutoConfig, AutoTokenizer, GenerationConfig
+    try:
+        config = AutoConfig.from_pretrained(place.base, revision=place.revision)
+        tokenizer = AutoTokenizer.from_pretrained(place.tokenizer)
+        try:
+            told = GenerationConfig.from_pretrained(place.base, revision=place.revision)
+        except OSError:
+            told = GenerationConfig.from_model_config(config)
+    except (OSError, ValueError) as error:
+        raise ModelUnavailable(
+            f"model {place.base}: {' '.join(str(error).split())[:300]}",
+            "it has to be whole, on disk or on a reachable hub",
+        ) from error
+    if tokenizer.chat_template is None:
+        raise ModelUnavailable(
+            f"{place.tokenizer} has no chat template", "evaluate an instruct model"
+        )
+    return Reading(
+        tokenizer=tokenizer,
+        stops=stop_ids(tokenizer, SimpleNamespace(generation_config=told)),
+        context=min(getattr(config, "max_position_embeddings", None) or LONGEST, LONGEST),
+        dtype="bfloat16" if torch.cuda.is_available() else "float32",
+    )
+
+
+@contextmanager
+def engine(place: Place, writing: Writing, log: Path) -> Iterator[dict[str, VllmModel]]:
+    """The models by what they are, `base` and perhaps `adapter`, while their server runs.
+
+    Raises what `reading` and `server.serving` raise.
+    """
+    read = reading(place)
+    with serving(
+        place, context=read.context, dtype=read.dtype, log=log, ready=_is_ready
+    ) as address:
+        named = {BASE: place.base} | ({ADAPTER: name_of(place)} if place.adapter else {})
+        yield {
+            served: VllmModel(name=name, served=served, at=address, read=read, writing=writing)
+            for served, name in named.items()
+        }
+
+
+def _is_ready(address: Address) -> bool:
+    openai = openai_package()
+    with openai.OpenAI(base_url=address.url, api_key=address.key, max_retries=0, timeout=10) as api:
+        try:
+            api.models.list()
+        except openai.APIError:
+            return False
+    return True
+
+
+@dataclass(kw_only=True)
+class VllmModel:
+    """One of a server's models; `reply` works inside of `connected`."""
+
+    name: str
+    served: str
+    at: Address
+    read: Reading
+    writing: Writing
+    _api: sdk.AsyncOpenAI | None = field(default=None, repr=False)
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[None]:
+        """Hold connections in the running event loop."""
+        openai = openai_package()
+        async with openai.AsyncOpenAI(
+            base_url=self.at.url, api_key=self.at.key, max_retries=RETRIES, timeout=TIMEOUT
+        ) as api:
+            self._api = api
+            try:
+                yield
+            finally:
+                self._api = None
+
+    async def reply(self, messages: Sequence[Message], *, session: str) -> Reply:
+        """Raises NoReply for a conversation that is too long, ModelUnavailable once the server is gone."""
+        assert self._api is not None, "asked outside of connected()"
+        openai = openai_package()
+        ids = token_ids(self.read.tokenizer, messages)
+        room = min(self.writing.tokens, self.read.context - len(ids))
+        if room < 1:
+            raise NoReply("refused", f"{len(ids)} tokens, and the model reads {self.read.context}")
+        try:
+            found = await self._api.completions.create(
+                model=self.served,
+                prompt=ids,
+                max_tokens=room,
+                temperature=self.writing.temperature,
+                seed=_seed(session, len(ids)),
+                extra_body={"stop_token_ids": sorted(self.read.stops), "return_token_ids": True},
+            )
+        except openai.APIStatusError as error:
+            cause = f"vLLM: {' '.join(str(error).split())[:300]}"
+            if error.status_code in REFUSED:
+                raise NoReply("refused", cause) from None
+            raise NoReply("unavailable", cause) from None
+        except openai.APIConnectionError as error:
+            await asyncio.sleep(SETTLE)
+            if self.at.alive():
+                raise NoReply("unavailable", f"vLLM: {error}") from None
+            raise self.at.fault("vLLM ended while it was asked") from None
+        return self._reply(found.choices[0], len(ids))
+
+    def _reply(self, choice: Any, asked: int) -> Reply:
+        written = getattr(choice, "token_ids", None)
+        if not isinstance(written, list):
+            raise ModelUnavailable(
+                "this vLLM does not say which tokens it wrote", "use vLLM 0.11 or newer"
+            )
+        ended = bool(written) and written[-1] in self.read.stops
+        text = self.read.tokenizer.decode(written[: len(written) - ended], skip_special_tokens=True)
+        return Reply(
+            text=text,
+            prompt_tokens=asked,
+            completion_tokens=len(written),
+            finish_reason=choice.finish_reason,
+        )
+
+
+def _seed(session: str, length: int) -> int:
+    """Chance of its own for each attempt's turn, as `local.token_ids` has it."""
+    return int.from_bytes(hashlib.sha256(f"{session} {length}".encode()).digest()[:7], "big")
