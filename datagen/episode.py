@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
-from datagen.verify import AnswerType
+from datagen.judge.compare import AnswerType
 from trainer.contract.errors import BadData, NotFound
 
 if TYPE_CHECKING:

@@ -63,7 +63,7 @@ MAY_READ_ENVIRONMENT = {
     "trainer/supervise.py",  # the pod's settings
     "datagen/sandbox/level.py",  # SFT_SANDBOX
     "datagen/sandbox/start_server.py",  # what of it the sandbox may see
-    "datagen/watching.py",  # SFT_EVENTS_FD: who started the evaluation hears how far it is
+    "datagen/evaluation/progress_events.py",  # SFT_EVENTS_FD: who started the evaluation hears how far it is
     "datagen/models/paid_api/settings.py",  # SFT_DATAGEN_*, the API's key
     "datagen/models/vllm/server.py",  # what vLLM inherits, and its own key
 }

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from datagen.episode import Question, stable_id
+from datagen.judge.compare import AnswerType
 from datagen.questions import basic_truth as truth
 from datagen.questions.cells import Cells
-from datagen.verify import AnswerType
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
+from datagen.judge.compare import AnswerType
 from datagen.questions.family import Truth, Unasked
-from datagen.verify import AnswerType
 
 if TYPE_CHECKING:
     from datagen.questions.family import Family

@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 from datagen.episode import Question, stable_id
+from datagen.judge.compare import judge
 from datagen.questions.asked import Asked
 from datagen.questions.cells import Cells
 from datagen.questions.difficulty import difficulty
 from datagen.questions.family import Family, Slots, Truth, Unasked
 from datagen.questions.form import Form, form_of, in_form, worth_asking
 from datagen.questions.slots import Draw
-from datagen.verify import judge
 
 if TYPE_CHECKING:
     from pydantic import JsonValue

@@ -24,9 +24,9 @@ def add(verbs: Verbs) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from datagen.card import write_card
+    from datagen.dataset.card import write_card
+    from datagen.dataset.facts import measure
     from datagen.episode import read_episodes
-    from datagen.quality import measure
 
     quality = measure(read_episodes(args.episodes))
     name = args.name or args.episodes.resolve().parent.name

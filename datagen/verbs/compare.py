@@ -33,7 +33,7 @@ def add(verbs: Verbs) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from datagen.results import write_whole
+    from datagen.evaluation.saved_results import write_whole
 
     if args.out is not None and args.out.exists():
         raise OutputExists(f"{args.out} is already there", "choose another --out, or remove it")
@@ -45,9 +45,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _found(args: argparse.Namespace) -> dict[str, Any]:
-    from datagen.comparison import compared
-    from datagen.outcome import outcome
-    from datagen.results import read_all, read_result
+    from datagen.evaluation.comparison import compared
+    from datagen.evaluation.result import outcome
+    from datagen.evaluation.saved_results import read_all, read_result
 
     if args.second is None:
         return outcome(read_all(args.first))
@@ -55,8 +55,8 @@ def _found(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _told(args: argparse.Namespace, found: dict[str, Any]) -> list[str]:
-    from datagen.comparison_text import lines, text
-    from datagen.results import transcript_of
+    from datagen.evaluation.comparison_text import lines, text
+    from datagen.evaluation.saved_results import transcript_of
 
     if args.second is None:
         return lines(found)

@@ -14,8 +14,8 @@ from datagen.verbs.teacher_flags import account_of, add_teacher_flags
 from trainer.contract.errors import BadData, Interrupted, OutputExists, TeacherUnavailable, Usage
 
 if TYPE_CHECKING:
-    from datagen.attempts import How
-    from datagen.making import Making
+    from datagen.episodes.attempts import How
+    from datagen.episodes.make_episodes import Making
     from datagen.verbs.arguments import Verbs
 
 LEDGER = "calls.jsonl"
@@ -77,8 +77,8 @@ def add(verbs: Verbs) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from datagen.journal import Journal
-    from datagen.making import Making
+    from datagen.episodes.journal import Journal
+    from datagen.episodes.make_episodes import Making
 
     check_source(args.source, args.families)
     target, journal = args.out / "episodes.jsonl", args.out / "episodes.journal.jsonl"
@@ -131,7 +131,7 @@ def _gather(args: argparse.Namespace, making: Making) -> None:
 
 
 def _how(args: argparse.Namespace, making: Making) -> How:
-    from datagen.attempts import How
+    from datagen.episodes.attempts import How
 
     account = making.account
     return How(
@@ -146,7 +146,7 @@ def _how(args: argparse.Namespace, making: Making) -> How:
 
 
 def _report(args: argparse.Namespace, making: Making, target: Path) -> None:
-    from datagen.tally import money
+    from datagen.episodes.counts import money
 
     tally, account = making.tally, making.account
     status = account.status() if account else None

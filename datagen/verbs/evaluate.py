@@ -16,8 +16,8 @@ from datagen.verbs.arguments import whole_count
 from trainer.contract.errors import Interrupted, OutputExists, Usage
 
 if TYPE_CHECKING:
-    from datagen.attempts import Task
-    from datagen.contenders import Asked
+    from datagen.episodes.attempts import Task
+    from datagen.evaluation.evaluated_models import Asked
     from datagen.verbs.arguments import Verbs
 
 EVALUATIONS = Path("evaluations")
@@ -104,7 +104,7 @@ def add(verbs: Verbs) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from datagen.episode import read_episodes
-    from datagen.evaluate import sample, tasks_of
+    from datagen.evaluation.evaluate import sample, tasks_of
 
     if args.seeds > 1 and args.temperature == 0:
         raise Usage("--seeds asks again and hears the same", "give --temperature too, as 0.7")
@@ -122,10 +122,10 @@ def _evaluated(
     args: argparse.Namespace, asked: Asked, tasks: list[Task], output: Path
 ) -> dict[str, Any]:
     """The outcome. Raises Interrupted, at Ctrl-C and SIGTERM alike, with what was answered on disk."""
-    from datagen.contenders import LEDGER, contenders
-    from datagen.evaluate import Limits, evaluate
-    from datagen.results import FOLDER
-    from datagen.watching import Watching, emitter
+    from datagen.evaluation.evaluate import Limits, evaluate
+    from datagen.evaluation.evaluated_models import LEDGER, contenders
+    from datagen.evaluation.progress_events import Watching, emitter
+    from datagen.evaluation.saved_results import FOLDER
 
     limits = Limits(
         seed=args.seed,
@@ -159,7 +159,7 @@ def _evaluated(
 
 
 def _asked(args: argparse.Namespace) -> Asked:
-    from datagen.contenders import Asked, is_remote
+    from datagen.evaluation.evaluated_models import Asked, is_remote
     from datagen.models.local.weights import find
     from datagen.models.paid_api.settings import given
 
@@ -189,7 +189,7 @@ def _own_folder(asked: Asked) -> Path:
 
 def _ready(output: Path, *, overwrite: bool) -> None:
     """Make way for results; those of an evaluation whose time was up are gone on with."""
-    from datagen.results import FOLDER, is_finished
+    from datagen.evaluation.saved_results import FOLDER, is_finished
 
     if output.exists() and not output.is_dir():
         raise OutputExists(f"{output} is a file", "name a folder with --out")
@@ -204,7 +204,7 @@ def _ready(output: Path, *, overwrite: bool) -> None:
 
 
 def _probes(args: argparse.Namespace, tasks: list[Task], folder: Path) -> dict[str, list[Task]]:
-    from datagen.probes import emptied, renamed
+    from datagen.evaluation.altered_tables import emptied, renamed
 
     found = {}
     if args.floor:
@@ -215,7 +215,7 @@ def _probes(args: argparse.Namespace, tasks: list[Task], folder: Path) -> dict[s
 
 
 def _tell(found: dict[str, Any], output: Path, *, as_json: bool) -> None:
-    from datagen.comparison_text import lines
+    from datagen.evaluation.comparison_text import lines
 
     if as_json:
         print(json.dumps(found))

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datagen.export import Rules
+from datagen.dataset.export import Rules
 from datagen.verbs.arguments import whole_count
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ def add(verbs: Verbs) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from datagen.dataset.export import export
     from datagen.episode import read_episodes
-    from datagen.export import export
 
     rules = Rules(hinted=args.hinted, **{name: getattr(args, name) for name in LIMITS})
     done = export(read_episodes(args.episodes), args.out, rules=rules, rejected=args.rejected)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datagen.verbs.watch import watched
+from datagen.verbs.progress import watched
 from trainer.contract.errors import BadData, OutputExists
 
 if TYPE_CHECKING:
@@ -25,10 +25,10 @@ def add(verbs: Verbs) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from datagen.csv_agent import read
+    from datagen.dataset.import_csv_agent import read
+    from datagen.dataset.run_again import plan
+    from datagen.dataset.run_again import run as run_again
     from datagen.episode import write_episodes
-    from datagen.replay import plan
-    from datagen.replay import run as run_again
 
     target = args.out / "episodes.jsonl"
     if target.exists():

@@ -26,8 +26,8 @@ def add(verbs: Verbs) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from datagen.dataset.episode_text import find, line, show
     from datagen.episode import read_episodes
-    from datagen.transcript import find, line, show
 
     episodes = read_episodes(args.episodes)
     if args.id is None:

@@ -39,7 +39,7 @@ def add(verbs: Verbs) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from datagen.generate import table_ref
+    from datagen.episodes.run_questions import table_ref
     from datagen.questions.sources import gather
 
     check_source(args.source, args.families)

@@ -32,7 +32,7 @@ def add(verbs: Verbs) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from datagen.episode import read_episodes, write_episodes
-    from datagen.score import Score, moved, score
+    from datagen.judge.judge_again import Score, moved, score
 
     if args.out is not None and args.out.exists():
         raise OutputExists(f"{args.out} is already there", "choose another --out, or remove it")

@@ -37,8 +37,8 @@ def add(verbs: Verbs) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from datagen.dataset.split import split
     from datagen.episode import read_episodes, write_episodes
-    from datagen.split import split
 
     found = split(
         read_episodes(args.episodes),

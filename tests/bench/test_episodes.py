@@ -8,19 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from datagen.triangulate import MOST, NEEDED, decided, least_more
+from datagen.judge.agreement import MOST, NEEDED, decided, least_more
 
 pytestmark = pytest.mark.bench
 MEMORY = """
 import asyncio, re, sys
 from pathlib import Path
-from datagen.attempts import How, Task
+from datagen.episodes.attempts import How, Task
 from datagen.episode import Column, Question, TableRef
-from datagen.generate import fill
-from datagen.journal import Journal
+from datagen.episodes.run_questions import fill
+from datagen.episodes.journal import Journal
 from datagen.models.protocol import Reply
 from datagen.sandbox import CellResult
-from datagen.tally import Tally
+from datagen.episodes.counts import Tally
 from datagen.sandbox.server_pool import WarmTables
 
 class Cells:

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from datagen.episode import Episode
-from datagen.evaluate import Contender, evaluate
-from datagen.generate import Task, table_ref
+from datagen.episodes.run_questions import Task, table_ref
+from datagen.evaluation.evaluate import Contender, evaluate
 from datagen.models.local.model import BATCH, Asked, Engine
 from datagen.models.local.token_ids import token_ids
 from datagen.models.local.weights import find

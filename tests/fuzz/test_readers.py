@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datagen.episode import read_episodes
+from datagen.evaluation.saved_results import is_finished, read_result
 from datagen.models.paid_api.ledger import read_ledger
-from datagen.results import is_finished, read_result
 from launcher import journal, runs, status
 from launcher.rental.names import rented, spans, spent
 from trainer import checkpoints

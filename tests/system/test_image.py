@@ -160,7 +160,7 @@ def test_everything_that_a_pod_imports_is_compiled(engine, sft_image):
     code = """
 import importlib.util, pathlib, sys
 import trainer.supervise, trainer.training, trainer.release, trainer.loop, trainer.choosing
-import datagen.evaluate, datagen.models.local.model, datagen.verbs.evaluate, datagen.sandbox.server.table_server
+import datagen.evaluation.evaluate, datagen.models.local.model, datagen.verbs.evaluate, datagen.sandbox.server.table_server
 def bare(paths):
     return [p for p in paths if not pathlib.Path(importlib.util.cache_from_source(p)).exists()]
 files = [getattr(one, "__file__", None) or "" for one in sys.modules.values()]
@@ -244,7 +244,12 @@ def test_no_layer_has_a_key_a_cache_or_a_tool_too_many(sft_image):
     assert set(found) <= {"tmp/system.sh"}
 
 
-CHANGED = ("trainer/quiet.py", "datagen/stats.py", "datagen/questions/form.py", "pyproject.toml")
+CHANGED = (
+    "trainer/quiet.py",
+    "datagen/evaluation/stats.py",
+    "datagen/questions/form.py",
+    "pyproject.toml",
+)
 
 
 def test_a_change_of_one_line_pushes_little(image_settings, scene, engine):

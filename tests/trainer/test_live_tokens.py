@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from datagen.agent import solve
+from datagen.dataset.export import row
 from datagen.episode import Column, Episode, Provenance, Question, TableRef, Verdict
-from datagen.export import row
+from datagen.episodes.agent import solve
 from datagen.models.protocol import Reply
 from datagen.prompts.render import as_reply, prompt_hash
 from datagen.sandbox import CellResult

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from datagen.judge.compare import judge
 from datagen.questions.procedural.derive import AgainstOwnGroup
 from datagen.questions.procedural.groups import GroupAggregate, GroupSize
 from datagen.questions.procedural.join import Join
@@ -14,7 +15,6 @@ from datagen.questions.procedural.program import Program
 from datagen.questions.procedural.relation import Correlation, Slope, WeightedMean
 from datagen.questions.procedural.state import Answer, Refused, Rows
 from datagen.questions.procedural.step import Step
-from datagen.verify import judge
 
 MOST_DIGITS = 6
 PRECISE = 2

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from datagen.judge.compare import AnswerType
 from datagen.questions.procedural.state import Rows
 from datagen.questions.procedural.step import (
     words,
 )
-from datagen.verify import AnswerType
 
 
 def label_words(value: object) -> str:

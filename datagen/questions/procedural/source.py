@@ -11,6 +11,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from datagen.episode import Question, stable_id
+from datagen.judge.compare import judge
 from datagen.questions.asked import Asked
 from datagen.questions.difficulty import difficulty
 from datagen.questions.procedural.checks import check, decimals_of
@@ -20,7 +21,6 @@ from datagen.questions.procedural.state import Answer, Refused
 from datagen.questions.procedural.table import load
 from datagen.questions.procedural.wording import question_text
 from datagen.tables.table import TableProfile
-from datagen.verify import judge
 
 if TYPE_CHECKING:
     from datagen.sandbox import Sandbox

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datagen.episode import Column, Question, TableRef
-from datagen.generate import Task
+from datagen.episodes.run_questions import Task
+from datagen.judge.compare import ANSWER_TYPES
 from datagen.prompts.render import (
     NO_ANSWER,
     NO_BLOCK,
@@ -17,7 +18,6 @@ from datagen.prompts.render import (
     prompt_hash,
 )
 from datagen.sandbox import CellResult
-from datagen.verify import ANSWER_TYPES
 
 
 def test_opening_shows_table_columns_and_question(tasks: list[Task]):

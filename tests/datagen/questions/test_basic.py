@@ -5,11 +5,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from datagen.judge.compare import judge
 from datagen.questions.basic import FAMILIES, ask, script
 from datagen.questions.basic_truth import group_top, most_common
 from datagen.questions.cells import Cells
 from datagen.tables.table import bundled_tables, profile_table
-from datagen.verify import judge
 
 PENGUINS = next(path for path in bundled_tables() if path.stem == "penguins")
 

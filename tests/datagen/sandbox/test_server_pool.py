@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from datagen.attempts import Task
+from datagen.episodes.attempts import Task
 from datagen.sandbox import Sandbox
 from datagen.sandbox.server_pool import Placed, WarmTables
 

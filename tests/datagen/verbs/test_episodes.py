@@ -15,9 +15,9 @@ import pytest
 
 from datagen.cli import main
 from datagen.episode import Episode, read_episodes
+from datagen.episodes.proposed_questions import parse
 from datagen.models.paid_api import rate_limit
 from datagen.prompts.render import as_reply
-from datagen.questions.proposed import parse
 from datagen.tables.synthetic import invent_tables
 from datagen.tables.table import profile_table
 from tests.openrouter.mishaps import Mishap
@@ -117,7 +117,7 @@ def by_text(episodes: list[Episode]) -> dict[str, Episode]:
 def test_all_sources_through_a_teacher_that_misbehaves(
     table: Path, brain: Brain, fake: OpenRouter, tmp_path: Path, monkeypatch, capsys
 ):
-    monkeypatch.setattr("datagen.making.PROPOSED_SHARE", 1)
+    monkeypatch.setattr("datagen.episodes.make_episodes.PROPOSED_SHARE", 1)
     fake.script.shares = [
         (0.05, Mishap("status", status=429, retry_after="0.01")),
         (0.05, Mishap("status", status=503)),
@@ -236,7 +236,7 @@ def test_cut_off_at_every_write_of_the_journal(
     questions: Path, brain: Brain, tmp_path: Path, monkeypatch, torn
 ):
     """The run ends before, in the middle of, or just after each write; run again, it misses nothing."""
-    from datagen.journal import Journal
+    from datagen.episodes.journal import Journal
 
     out = tmp_path / "out"
     written: list[str] = []
@@ -257,7 +257,7 @@ def test_cut_off_at_every_write_of_the_journal(
     total = brain.sources.total()
     scripted = ["--questions", str(questions), "--teacher", "scripted"]
     arguments = ["episodes", "--out", str(out), *scripted]
-    monkeypatch.setattr("datagen.making.CONCURRENCY", 1)
+    monkeypatch.setattr("datagen.episodes.make_episodes.CONCURRENCY", 1)
     monkeypatch.setattr(Journal, "append", cut_off)
     for cuts in range(1, total + 1 if torn == 1.0 else 3):
         assert main(arguments) == 1
@@ -329,7 +329,7 @@ def test_no_table_and_no_questions(tmp_path: Path, capsys):
 def test_ctrl_c_leaves_what_there_is_and_says_how_to_go_on(
     questions: Path, tmp_path: Path, monkeypatch, capsys, request
 ):
-    from datagen.questions.teach import scripted_teacher
+    from datagen.episodes.scripted_teacher import scripted_teacher
 
     class Impatient:
         name = "scripted"
@@ -343,14 +343,14 @@ def test_ctrl_c_leaves_what_there_is_and_says_how_to_go_on(
                 os.kill(os.getpid(), signal.SIGINT)
             return await self.teacher.reply(messages, session=session)
 
-    monkeypatch.setattr("datagen.making.CONCURRENCY", 1)
+    monkeypatch.setattr("datagen.episodes.make_episodes.CONCURRENCY", 1)
     arguments = ["episodes", "--questions", str(questions), "--out", str(tmp_path / "out")]
     # A shell that starts the tests in the background has them ignore Ctrl-C.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     with monkeypatch.context() as patched:
         patched.setattr(
-            "datagen.questions.teach.scripted_teacher",
+            "datagen.episodes.scripted_teacher.scripted_teacher",
             lambda tasks, seed: Impatient(scripted_teacher(tasks, seed=seed)),
         )
         assert main([*arguments, "--teacher", "scripted"]) == 130

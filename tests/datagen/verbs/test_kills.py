@@ -21,7 +21,8 @@ WRITES = 3 * QUESTIONS  # of each question: its call's intent, its answer, its e
 # Ends itself at one write of the ledger or the journal, counted together.
 KILLED = """
 import os, sys
-from datagen import cli, journal
+from datagen import cli
+from datagen.episodes import journal
 from datagen.models.paid_api import ledger
 at, when, written = int(sys.argv[1]), sys.argv[2], 0
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from datagen.dataset.export import row
 from datagen.episode import Message, Turn
-from datagen.export import row
 from datagen.models.local.batch import Batch
 from datagen.models.local.model import BATCH, Engine, Writing
 from datagen.models.local.token_ids import rendered, token_ids

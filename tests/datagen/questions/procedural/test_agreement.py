@@ -8,13 +8,13 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from datagen.judge.compare import judge
 from datagen.questions.procedural.draw import draw
 from datagen.questions.procedural.program import OPERATORS
 from datagen.questions.procedural.source import as_question
 from datagen.questions.procedural.state import Refused
 from datagen.questions.procedural.table import load
 from datagen.tables.table import profile_table, read_table
-from datagen.verify import judge
 
 ENOUGH = 400
 

@@ -4,11 +4,11 @@ import sys
 from dataclasses import replace
 from itertools import islice
 
+from datagen.judge.compare import judge
 from datagen.questions.procedural import Tally, ask, source
 from datagen.questions.procedural.checks import check
 from datagen.questions.procedural.program import from_json
 from datagen.tables.table import profile_table
-from datagen.verify import judge
 
 HASHES = """
 import sys

@@ -1,0 +1,160 @@
+"""Episodes become training rows: the messages exactly as the model saw them, one JSON object a line.
+
+Only verified episodes are exported. A turn that failed stays in the row as context with weight 0, so
+the model learns the repair and not the mistake.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from datagen.dataset.solution_shape import trace_shape
+from datagen.episode import Episode, Trace, Turn
+from trainer.contract.errors import BadData, Usage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """What is exported: `None` is no limit. Hinted attempts show the model what a user never gives."""
+
+    per_question: int = 4
+    per_family: int | None = None
+    per_table: int | None = None
+    hinted: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """Rows written, and how many episodes or attempts each rule left out."""
+
+    rows: int
+    left_out: Counter[str] = field(default_factory=Counter)
+
+
+def export(
+    episodes: Iterable[Episode],
+    path: Path,
+    *,
+    rules: Rules | None = None,
+    rejected: Path | None = None,
+) -> Exported:
+    """Write the rows of the verified episodes to `path`, whole or not at all.
+
+    With `rejected`, also a right and a wrong attempt at one question as preference rows (TRL's
+    prompt, chosen, rejected). Raises BadData where no row is left, and Usage for a path that is a
+    folder.
+    """
+    for given in filter(None, (path, rejected)):
+        if given.is_dir():
+            raise Usage(f"{given} is a folder", "name the file to write")
+    rules, left_out = rules or Rules(), Counter[str]()
+    pairs: list[dict[str, Any]] = []
+    chosen: list[tuple[Episode, Trace]] = []
+    for episode in episodes:
+        good = _worthy(episode, rules, left_out)
+        chosen += [(episode, trace) for trace in good]
+        pairs += _pairs(episode, good)
+    kept = _capped(chosen, rules, left_out)
+    if not kept:
+        raise BadData(
+            "no row is left to export",
+            "look at the episodes with: datagen inspect EPISODES",
+            faults=[f"{times} left out: {reason}" for reason, times in (+left_out).items()],
+        )
+    _write(path, (row(episode, trace) for episode, trace in kept))
+    if rejected is not None:
+        _write(rejected, pairs)
+    return Exported(rows=len(kept), left_out=left_out)
+
+
+def row(episode: Episode, trace: Trace) -> dict[str, Any]:
+    """The row of one attempt, in OpenAI's chat form."""
+    messages: list[dict[str, Any]] = [m.model_dump() for m in trace.opening]
+    return {"messages": [*messages, *_turns(trace)], "episode": episode.id}
+
+
+def _turns(trace: Trace) -> Iterator[dict[str, Any]]:
+    for turn in trace.turns:
+        yield {"role": "assistant", "content": turn.reply, "weight": int(_worth_learning(turn))}
+        if turn.feedback is not None:
+            yield {"role": "user", "content": turn.feedback}
+
+
+def _worth_learning(turn: Turn) -> bool:
+    """Whether the turn got on: it submitted, or showed something without failing."""
+    return not turn.error and (turn.submitted or bool(turn.stdout.strip() or turn.hooks))
+
+
+def right(episode: Episode, trace: Trace) -> bool:
+    """Whether the judge found this attempt right."""
+    return trace.submitted and (episode.verdict.verified if trace.agrees is None else trace.agrees)
+
+
+def _worthy(episode: Episode, rules: Rules, left_out: Counter[str]) -> list[Trace]:
+    """The right, distinct attempts of a verified episode, at most `per_question` of them."""
+    if not episode.verdict.verified:
+        left_out["episode not verified"] += 1
+        return []
+    found: dict[str, Trace] = {}
+    for trace in episode.traces:
+        if not right(episode, trace):
+            left_out["attempt not right"] += 1
+        elif trace.hinted and not rules.hinted:
+            left_out["attempt saw the hint"] += 1
+        elif found.setdefault(trace_shape(trace), trace) is not trace:
+            left_out["same code as another attempt"] += 1
+    left_out["over the limit per question"] += max(0, len(found) - rules.per_question)
+    return [*found.values()][: rules.per_question]
+
+
+def _capped(
+    chosen: Sequence[tuple[Episode, Trace]], rules: Rules, left_out: Counter[str]
+) -> list[tuple[Episode, Trace]]:
+    """Apply the caps in an order drawn by the episode ids, so that no early question is preferred."""
+    kept: set[int] = set()
+    families, tables = Counter[str](), Counter[str]()
+    order = sorted(
+        range(len(chosen)),
+        key=lambda at: (hashlib.sha256(chosen[at][0].id.encode()).digest(), at),
+    )
+    for at in order:
+        family, table = chosen[at][0].question.family, chosen[at][0].tables[0].sha256
+        if rules.per_family is not None and families[family] >= rules.per_family:
+            left_out["over the limit per family"] += 1
+        elif rules.per_table is not None and tables[table] >= rules.per_table:
+            left_out["over the limit per table"] += 1
+        else:
+            kept.add(at)
+            families[family] += 1
+            tables[table] += 1
+    return [pair for at, pair in enumerate(chosen) if at in kept]
+
+
+def _pairs(episode: Episode, good: Sequence[Trace]) -> list[dict[str, Any]]:
+    """The first right attempt against each wrong one that began with the same messages."""
+    wrong = [t for t in episode.traces if t.turns and not right(episode, t)]
+    return [
+        {
+            "prompt": [m.model_dump() for m in trace.opening],
+            "chosen": [m.model_dump() for m in best.messages()[len(best.opening) :]],
+            "rejected": [m.model_dump() for m in trace.messages()[len(trace.opening) :]],
+            "episode": episode.id,
+        }
+        for best in good[:1]
+        for trace in wrong
+        if trace.opening == best.opening
+    ]
+
+
+def _write(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    with part.open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    part.replace(path)

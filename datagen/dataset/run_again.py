@@ -1,0 +1,90 @@
+"""Attempts that someone else made, run again: their code in our sandbox, judged by our judge."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from datagen.episodes.attempts import How, Task, episode_id
+from datagen.episodes.journal import Journal
+from datagen.episodes.run_questions import fill, table_ref
+from datagen.models.protocol import NoReply, Reply
+from datagen.tables.table import profile_table
+
+if TYPE_CHECKING:
+    from datagen.dataset.import_csv_agent import Attempt, Imported
+    from datagen.episode import Episode, Message, PromptStyle
+
+STYLE: PromptStyle = "full"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replay:
+    """A model that answers with what was written then: `recorded` maps an episode's id to its attempts.
+
+    It refuses an attempt that nobody made, and answers without code where an attempt had ended.
+    """
+
+    name: str
+    recorded: Mapping[str, Sequence[Attempt]]
+
+    async def reply(self, messages: Sequence[Message], *, session: str) -> Reply:
+        key, _, number = session.partition("/")
+        attempts = self.recorded[key]
+        if int(number) >= len(attempts):
+            raise NoReply("refused", "no such attempt was made")
+        replies = attempts[int(number)].replies
+        turn = sum(message.role == "assistant" for message in messages)
+        return Reply(text=replies[turn] if turn < len(replies) else "(the attempt ended here)")
+
+
+@dataclass(kw_only=True)
+class Plan:
+    """What can be run again: tasks, and their attempts by episode. `left_out` counts by reason."""
+
+    how: How
+    model: Replay
+    tasks: list[Task] = field(default_factory=list)
+    left_out: dict[str, int] = field(default_factory=dict)
+
+
+def plan(found: Iterable[Imported], tables: Path, output: Path, *, model: str) -> Plan:
+    """Find each episode's CSV in `tables` by its name, and make a task of it.
+
+    Episodes in `output` refer to the tables from there.
+    """
+    how = How(seed=0, attempts=1_000, traces=1_000)
+    recorded: dict[str, list[Attempt]] = {}
+    planned = Plan(how=how, model=Replay(name=model, recorded=recorded))
+    refs = {path.name: path for path in sorted(tables.rglob("*.csv"))}
+    profiles = {}
+    for episode in found:
+        path = refs.get(Path(episode.csv).name)
+        attempts = [a for a in episode.attempts if not (episode.question.known and a.hinted)]
+        if path is None or not attempts:
+            reason = (
+                f"no {Path(episode.csv).name} in {tables}" if path is None else "only with hint"
+            )
+            planned.left_out[reason] = planned.left_out.get(reason, 0) + 1
+            continue
+        if path not in profiles:
+            profiles[path] = table_ref(profile_table(path), output)
+        task = Task(
+            question=episode.question, tables=[profiles[path]], paths=[path.resolve()], style=STYLE
+        )
+        key = episode_id(task, model, how)
+        if key not in recorded:
+            planned.tasks.append(task)
+            recorded[key] = attempts
+    return planned
+
+
+def run(planned: Plan, journal: Path, *, kept: Callable[[Episode], None]) -> list[Episode]:
+    """The episodes, in the order of the tasks; what the journal holds is not run again."""
+    with Journal(journal, kept) as book:
+        asyncio.run(fill(book, planned.tasks, planned.model, planned.how, kept=kept))
+        found = {episode.id: episode for episode in book.episodes()}
+    return [found[episode_id(t, planned.model.name, planned.how)] for t in planned.tasks]

@@ -1,0 +1,1 @@
+"""How episodes are made: questions are gathered, answered in the sandbox, judged and kept."""

@@ -1,0 +1,212 @@
+"""One question becomes one episode: as many attempts as its verdict takes, and the verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import platform
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import JsonValue
+
+from datagen.dataset.solution_shape import trace_shape
+from datagen.episode import (
+    Audit,
+    Episode,
+    PromptStyle,
+    Provenance,
+    Question,
+    TableRef,
+    Trace,
+    Verdict,
+    stable_id,
+)
+from datagen.episodes.agent import solve
+from datagen.judge.agreement import Rule, least_more
+from datagen.judge.verdict import against_gold, against_truth, judged, with_answer_of
+from datagen.prompts.render import TURN_LIMIT, prompt_hash
+
+if TYPE_CHECKING:
+    from datagen.models.protocol import Model
+    from datagen.sandbox import Sandbox
+
+
+BROKEN = "broken"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A question, the tables it is about (the first is `df`), and where they lie now, in that order.
+
+    `style` is that of the prompts it is asked with.
+    """
+
+    question: Question
+    tables: list[TableRef]
+    paths: list[Path]
+    style: PromptStyle = "brief"
+
+
+@dataclass(frozen=True, kw_only=True)
+class How:
+    """How attempts are made and judged.
+
+    Where the truth is known, attempts go on until `traces` different ones are right, `attempts` at
+    most. Where it is not, `rule` decides. `audit` is the share of verified episodes that the second
+    model solves again. `turns` an attempt may take, the prompt's own number else. `sampling` and
+    `licence` are the model's.
+    """
+
+    seed: int
+    attempts: int = 1
+    traces: int = 1
+    rule: Rule = "majority"
+    audit: float = 0.0
+    turns: int | None = None
+    sampling: dict[str, JsonValue] = field(default_factory=dict)
+    licence: str | None = None
+
+
+def episode_id(task: Task, model: str, how: How) -> str:
+    """The same question, tables, model, texts and rules always make the same id."""
+    contents = [table.sha256 for table in task.tables]
+    rules = [how.attempts, how.traces] if task.question.known else [how.rule]
+    turns = [f"turns {how.turns}"] if how.turns else []
+    parts = [how.seed, *rules, *turns, *sorted(how.sampling.items())]
+    texts = [task.style, prompt_hash(task.style)]
+    return stable_id(task.question.id, *contents, model, *texts, *map(str, parts))
+
+
+async def make_episode(
+    task: Task, model: Model, sandbox: Sandbox, how: How, auditor: Model | None = None
+) -> Episode:
+    """Attempt, judge and, where it falls to the question, audit.
+
+    Raises NoReply where a model cannot be reached for now, and the Faults of the models.
+    """
+    key = episode_id(task, model.name, how)
+
+    async def ask(name: object, *, hinted: bool = False, by: Model = model) -> Trace:
+        return await solve(
+            by,
+            task.question,
+            task.tables,
+            sandbox,
+            session=f"{key}/{name}",
+            style=task.style,
+            hinted=hinted,
+            turn_limit=how.turns,
+        )
+
+    question, limit = task.question, how.turns or TURN_LIMIT[task.style]
+    if question.known:
+        made = await _against_truth(ask, question, how)
+        traces, verdict = against_truth(question, made, limit=limit)
+    else:
+        made = await _against_gold(ask, question, how, limit)
+        question, traces, verdict = against_gold(question, made, how.rule, limit=limit)
+    audit = None
+    if auditor is not None and verdict.verified and _drawn(key, how.audit):
+        trace = judged(await ask("audit", by=auditor), question)
+        audit = Audit(model=auditor.name, trace=trace, agrees=bool(trace.agrees))
+    return Episode(
+        id=key,
+        question=question,
+        tables=task.tables,
+        traces=traces,
+        verdict=verdict,
+        provenance=_provenance(task, model.name, how, traces, sandbox.level),
+        audit=audit,
+    )
+
+
+def broken_episode(task: Task, model: str, how: How, error: Exception) -> Episode:
+    """A failed episode in place of one that something unforeseen ended."""
+    what = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    trace = Trace(opening=[], turns=[], agrees=False, failure=what)
+    return Episode(
+        id=episode_id(task, model, how),
+        question=task.question,
+        tables=task.tables,
+        traces=[trace],
+        verdict=Verdict(verified=False, rule=BROKEN, detail=what, attempts=1, category="crash"),
+        provenance=_provenance(task, model, how, [trace], "not known"),
+    )
+
+
+async def _against_truth(
+    ask: Callable[[object], Awaitable[Trace]], question: Question, how: How
+) -> list[Trace]:
+    """Attempts until enough different ones are right."""
+    traces: list[Trace] = []
+    right: set[str] = set()
+    while len(traces) < how.attempts and len(right) < how.traces:
+        traces.append(judged(await ask(len(traces)), question))
+        if traces[-1].agrees:
+            right.add(trace_shape(traces[-1]))
+    return traces
+
+
+async def _against_gold(
+    ask: Callable[..., Coroutine[Any, Any, Trace]], question: Question, how: How, limit: int
+) -> list[Trace]:
+    """The gold attempt, then the others in waves, until they decide; none where gold has no answer."""
+    gold = await ask(0, hinted=True)
+    try:
+        answered = with_answer_of(question, gold, limit)
+    except ValueError:
+        return [gold]
+    runs: list[Trace] = []
+    while more := least_more([bool(run.agrees) for run in runs], how.rule):
+        names = range(len(runs) + 1, len(runs) + 1 + more)
+        found = await _together([ask(name) for name in names])
+        runs += [judged(trace, answered) for trace in found]
+    return [gold, *runs]
+
+
+async def _together(asked: list[Coroutine[Any, Any, Trace]]) -> list[Trace]:
+    """The results in order; the first failure ends the others and is raised as it is."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one) for one in asked]
+    except BaseExceptionGroup as failures:
+        raise first_of(failures) from None
+    return [task.result() for task in tasks]
+
+
+def first_of(failures: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first failure of a task group, out of groups within groups."""
+    found = failures.exceptions[0]
+    return first_of(found) if isinstance(found, BaseExceptionGroup) else found
+
+
+def _drawn(key: str, share: float) -> bool:
+    """Whether this episode is in the share that is audited: the same one in every run."""
+    digest = hashlib.sha256(f"audit {key}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") < share * 2**64
+
+
+def _provenance(task: Task, model: str, how: How, traces: list[Trace], level: str) -> Provenance:
+    quantizations = sorted({name for trace in traces for name in trace.quantizations})
+    return Provenance(
+        model=model,
+        prompt=task.style,
+        prompt_sha256=prompt_hash(task.style),
+        sandbox_level=level,
+        seed=how.seed,
+        versions=_versions(),
+        licence=how.licence,
+        sampling=how.sampling,
+        quantization=", ".join(quantizations) or None,
+    )
+
+
+@cache
+def _versions() -> dict[str, str]:
+    found = {name: version(name) for name in ("pandas", "numpy")}
+    return {"python": platform.python_version()} | found

@@ -1,0 +1,207 @@
+"""Many questions, one model: episodes stream into a journal as they end. Teacher and evaluation alike.
+
+A run that was cut off takes up its journal and asks only what is missing. What is held in memory does
+not grow with the episodes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import takewhile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from datagen.episode import Column, Episode, TableRef
+from datagen.episodes.attempts import How, Task, broken_episode, episode_id, first_of, make_episode
+from datagen.episodes.journal import Journal, keeping
+from datagen.models.protocol import NoReply
+from datagen.sandbox.server_pool import WarmTables, tables_of
+from datagen.tables.table import read_table
+from trainer.contract.errors import Fault, TeacherUnavailable
+
+if TYPE_CHECKING:
+    from datagen.models.protocol import Model
+    from datagen.tables.table import TableProfile
+
+__all__ = ["How", "Task", "attempt_all", "fill", "table_ref"]
+
+CONCURRENCY = 64
+FIRST_ROWS = 4
+BROKEN = 5  # so many are odd questions; more of them are an odd program
+# Cells wait for their children in threads; one that runs into its time limit holds its thread.
+CELL_THREADS = max(8, 4 * (os.cpu_count() or 1))
+
+
+def table_ref(profile: TableProfile, relative_to: Path) -> TableRef:
+    """The table as an episode file in `relative_to` refers to it, and as prompts show it."""
+    head = read_table(profile.path, profile.reading).head(FIRST_ROWS)
+    return TableRef(
+        name=profile.name,
+        path=os.path.relpath(profile.path, relative_to),
+        sha256=profile.sha256,
+        rows=profile.rows,
+        columns=[
+            Column(
+                name=c.name,
+                kind=c.kind,
+                meaning=c.meaning,
+                missing=c.missing,
+                distinct=c.distinct,
+                low=c.low,
+                high=c.high,
+                first=c.first,
+                last=c.last,
+                unit=c.unit,
+                top=[*c.examples],
+            )
+            for c in profile.columns
+        ],
+        head=[
+            ["" if missing else str(cell) for cell, missing in zip(row, gaps, strict=True)]
+            for row, gaps in zip(
+                head.itertuples(index=False), head.isna().itertuples(index=False), strict=True
+            )
+        ],
+        reading=profile.reading,
+    )
+
+
+async def fill(
+    journal: Journal,
+    tasks: Iterable[Task],
+    model: Model,
+    how: How,
+    *,
+    kept: Callable[[Episode], None] = lambda _: None,
+    concurrency: int = CONCURRENCY,
+    auditor: Model | None = None,
+    warm: WarmTables | None = None,
+    broken: Callable[[Task, Exception], Episode] | None = None,
+) -> int:
+    """Make the episodes of `tasks` that the journal lacks; return how many got no reply for now.
+
+    `kept` hears of each episode once it is on disk. Where something unforeseen ends an episode,
+    `broken` gives what is kept in its place; without it, it ends the run. Tasks about the same tables should follow one
+    another. Raises the first Fault of the models or the sandbox; what had ended by then is on disk.
+    """
+    warm = warm or WarmTables()
+    unanswered = 0
+    waiting = iter(tasks)
+    begun: set[str] = set()
+
+    async def work(keep: Callable[[Episode], Awaitable[None]]) -> None:
+        nonlocal unanswered
+        for task in waiting:
+            key = episode_id(task, model.name, how)
+            if key in journal or key in begun:
+                continue
+            begun.add(key)
+            try:
+                async with warm.over(task) as sandbox:
+                    episode = await make_episode(task, model, sandbox, how, auditor)
+            except NoReply:
+                unanswered += 1
+            except Exception as error:
+                if broken is None or isinstance(error, Fault):
+                    raise
+                await keep(broken(task, error))
+            else:
+                await keep(episode)
+            begun.discard(key)
+
+    threads = ThreadPoolExecutor(CELL_THREADS, thread_name_prefix="cell")
+    asyncio.get_running_loop().set_default_executor(threads)
+    try:
+        async with keeping(journal, kept) as keep, asyncio.TaskGroup() as group:
+            for _ in range(concurrency):
+                group.create_task(work(keep))
+    except BaseExceptionGroup as failures:
+        raise first_of(failures) from None
+    finally:
+        await warm.close()
+    return unanswered
+
+
+def attempt_all(
+    tasks: Sequence[Task],
+    model: Model,
+    *,
+    seed: int,
+    journal: Path,
+    done: Callable[[Episode], None] = lambda _: None,
+    found: Callable[[Episode], None] | None = None,
+    concurrency: int = CONCURRENCY,
+    how: How | None = None,
+    seeds: int = 1,
+    may_begin: Callable[[], bool] = lambda: True,
+    connected: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+) -> list[Episode]:
+    """One judged attempt for each task and each of `seeds` seeds, in that order.
+
+    `done` hears of each episode as it ends; `found`, else `done` too, of those in the journal, first.
+    Once `may_begin` says no, none is begun any more, and those not asked are missing in
+    what is returned. An episode that breaks is a failure on record; many that do raise what broke them.
+    `connected` holds what the model needs. Raises TeacherUnavailable where a task got no reply.
+    """
+    hows = [replace(how or How(seed=seed), seed=seed + n) for n in range(seeds)]
+    ids = [episode_id(task, model.name, one) for one in hows for task in tasks]
+    wanted = {*ids}
+    losses = _Losses(most=max(BROKEN, len(ids) // 20))
+
+    def tell(episode: Episode) -> None:
+        if episode.id in wanted:
+            (found or done)(episode)
+
+    by_tables = {key: at for at, key in enumerate(dict.fromkeys(map(tables_of, tasks)))}
+    ordered = sorted(tasks, key=lambda task: by_tables[tables_of(task)])
+
+    def in_time() -> Iterator[Task]:
+        return takewhile(lambda _: may_begin(), ordered)
+
+    async def ask() -> int:
+        async with connected():
+            return sum(
+                [
+                    await fill(
+                        book,
+                        in_time(),
+                        model,
+                        one,
+                        kept=done,
+                        concurrency=concurrency,
+                        broken=partial(losses.record, model.name, one),
+                    )
+                    for one in hows
+                ]
+            )
+
+    with Journal(journal, tell) as book:
+        missing = asyncio.run(ask())
+        if missing:
+            raise TeacherUnavailable(
+                f"{model.name}: {missing} of {len(ids)} questions got no reply",
+                "run the same command again: it asks only these",
+            )
+        episodes = {e.id: e for e in book.episodes() if e.id in wanted}
+    return [episodes[key] for key in ids if key in episodes]
+
+
+@dataclass
+class _Losses:
+    """Episodes that something unforeseen ended."""
+
+    most: int
+    count: int = 0
+
+    def record(self, model: str, how: How, task: Task, error: Exception) -> Episode:
+        """A failed episode in its place. Raises the error once there were more than `most`."""
+        self.count += 1
+        if self.count > self.most:
+            raise error
+        return broken_episode(task, model, how, error)

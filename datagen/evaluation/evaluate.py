@@ -1,0 +1,231 @@
+"""Models on the questions of held-out episodes: transcripts, a row per question, and what it comes to."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from datagen.episode import Episode
+from datagen.episodes.attempts import How, Task
+from datagen.episodes.run_questions import CONCURRENCY, attempt_all
+from datagen.evaluation.result import MODEL, PROBES, outcome
+from datagen.evaluation.saved_results import FOLDER, write_whole
+from datagen.evaluation.token_limit import TokenMeter
+from datagen.judge.answer_types import as_truth
+from trainer.contract import episodes as border
+from trainer.contract.errors import BadData
+
+if TYPE_CHECKING:
+    from datagen.models.protocol import Model
+
+
+class Told(Protocol):
+    """Hears of each answer as it comes, and of those that were there already."""
+
+    def __call__(self, episode: Episode) -> None: ...
+
+    def found(self, episode: Episode) -> None: ...
+
+
+Watch = Callable[[str, int], AbstractContextManager[Told]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contender:
+    """A model under a label: base, adapter, model or ceiling. `connected` holds what it needs.
+
+    `activity` says what it is at.
+    """
+
+    label: str
+    model: Model
+    sampling: dict[str, Any] = field(default_factory=dict)
+    concurrency: int = CONCURRENCY
+    connected: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
+    activity: Callable[[], str] = str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """`seeds` tries at each question, the first with `seed`; `minutes` for everything together.
+
+    `tokens` read and written: for everything together too, and for what was answered before.
+    """
+
+    seed: int = 0
+    seeds: int = 1
+    turns: int | None = None
+    minutes: float | None = None
+    tokens: int | None = None
+
+
+def tasks_of(episodes: Sequence[Episode], path: Path) -> list[Task]:
+    """The distinct questions of the episode file at `path`, with their tables checked by hash.
+
+    A question without known truth is asked where its episode was verified: the accepted answer is its
+    truth then. Each is asked with the style of prompt that its episode was made with.
+    Raises BadData naming each table that is missing or is not the one the questions are about, and
+    each truth that is not of its question's form.
+    """
+    border.check(path)
+    tasks: dict[str, Task] = {}
+    faults = []
+    for episode in episodes:
+        question = episode.question
+        if not (question.known or episode.verdict.verified):
+            continue
+        try:
+            as_truth(question.truth, question.answer_type, question.decimals, question.significant)
+        except ValueError as error:
+            faults.append(f"{path}: question {question.id}: its truth is none: {error}")
+            continue
+        tasks.setdefault(
+            question.id,
+            Task(
+                question=question.model_copy(update={"known": True}),
+                tables=episode.tables,
+                paths=[(path.parent / table.path).resolve() for table in episode.tables],
+                style=episode.provenance.prompt,
+            ),
+        )
+    if faults:
+        raise BadData(f"{path} cannot be evaluated on", border.HINT, faults=faults)
+    if not tasks:
+        raise BadData(
+            f"{path}: no question whose answer is known or was verified",
+            "make more with: datagen episodes",
+        )
+    return [*tasks.values()]
+
+
+def sample(tasks: Sequence[Task], limit: int, *, seed: int) -> list[Task]:
+    """At most `limit` of the tasks, drawn by the seed and left in their order."""
+    if len(tasks) <= limit:
+        return [*tasks]
+    kept = sorted(random.Random(seed).sample(range(len(tasks)), limit))
+    return [tasks[at] for at in kept]
+
+
+def evaluate(
+    tasks: Sequence[Task],
+    contenders: Sequence[Contender],
+    *,
+    output: Path,
+    watch: Watch,
+    limits: Limits = Limits(),
+    probes: Mapping[str, Sequence[Task]] | None = None,
+) -> dict[str, Any]:
+    """Ask every contender every question; write and return the outcome (see `outcome.outcome`).
+
+    Beside it `evaluation/` holds the transcript of each contender, `LABEL.jsonl`, that of each probe
+    (`floor-LABEL.jsonl`), and questions.jsonl; an interrupted evaluation takes those up again.
+    `probes` are the same questions made harder, by the names of `outcome.PROBES`; not asked of the
+    ceiling. `watch` is entered with a label and the number of answers, and yields what is told of
+    each. Raises BadData where the minutes were too few for one question, BudgetSpent where the tokens
+    were too few for all of them, and what models raise.
+    """
+    folder = (output / FOLDER).resolve()
+    columns = [(one.label, one, tasks) for one in contenders]
+    for name in PROBES:
+        asked = (probes or {}).get(name, ())
+        columns += [(f"{name}-{c.label}", c, asked) for c in contenders if c.label != "ceiling"]
+    columns = [column for column in columns if column[2]]
+    end = None if limits.minutes is None else time.monotonic() + 60 * limits.minutes
+    answers: dict[str, list[Episode]] = {}
+    meter = TokenMeter(limits.tokens)
+    for left, (label, contender, asked) in zip(range(len(columns), 0, -1), columns, strict=True):
+        now = time.monotonic()
+        until = None if end is None else now + (end - now) / left
+        answers[label] = _ask(label, contender, asked, folder, limits, until, watch, meter)
+        meter.refuse(label, missing=len(asked) * limits.seeds - len(answers[label]))
+    if not all(answers[one.label] for one in contenders):
+        raise BadData(
+            f"{limits.minutes:g} minutes were too few for one question of each model",
+            "give --max-minutes more; the same command goes on",
+        )
+    found = outcome(answers, questions=len(tasks))
+    if MODEL not in answers:
+        rows = _rows(answers["base"], answers["adapter"])
+        write_whole(folder / "questions.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    name = "result.json" if MODEL in answers else border.COMPARISON
+    write_whole(output / name, json.dumps(found, indent=2) + "\n")
+    return found
+
+
+def _ask(
+    label: str,
+    contender: Contender,
+    tasks: Sequence[Task],
+    folder: Path,
+    limits: Limits,
+    until: float | None,
+    watch: Watch,
+    meter: TokenMeter,
+) -> list[Episode]:
+    def may_begin() -> bool:
+        return not meter.empty and (until is None or time.monotonic() < until)
+
+    with watch(label, len(tasks) * limits.seeds) as told:
+
+        def done(episode: Episode) -> None:
+            meter.add(episode)
+            told(episode)
+
+        def found(episode: Episode) -> None:
+            meter.add(episode)
+            told.found(episode)
+
+        return attempt_all(
+            [_seen_from(folder, task) for task in tasks],
+            contender.model,
+            seed=limits.seed,
+            seeds=limits.seeds,
+            how=How(seed=limits.seed, turns=limits.turns, sampling=contender.sampling),
+            journal=folder / f"{label}.jsonl",
+            done=done,
+            found=found,
+            concurrency=contender.concurrency,
+            may_begin=may_begin,
+            connected=contender.connected,
+        )
+
+
+def _seen_from(folder: Path, task: Task) -> Task:
+    """The task for a transcript in `folder`: its tables' paths are relative to that."""
+    tables = [
+        table.model_copy(update={"path": os.path.relpath(path, folder)})
+        for table, path in zip(task.tables, task.paths, strict=True)
+    ]
+    return replace(task, tables=tables)
+
+
+def _rows(bases: Sequence[Episode], adapters: Sequence[Episode]) -> list[dict[str, Any]]:
+    """A row for each question that both were asked, from the first try."""
+    theirs = {episode.question.id: episode for episode in reversed(adapters)}
+    ours = {episode.question.id: episode for episode in reversed(bases)}
+    return [_row(ours[key], theirs[key]) for key in reversed(ours) if key in theirs]
+
+
+def _row(base: Episode, adapter: Episode) -> dict[str, Any]:
+    question = base.question
+    return {
+        "id": question.id,
+        "table": base.tables[0].name,
+        "family": question.family,
+        "difficulty": question.difficulty,
+        "question": question.text,
+        "truth": question.truth,
+        "base_answer": base.traces[-1].answer,
+        "base_correct": base.verdict.verified,
+        "base_rule": base.verdict.rule,
+        "adapter_answer": adapter.traces[-1].answer,
+        "adapter_correct": adapter.verdict.verified,
+        "adapter_rule": adapter.verdict.rule,
+    }

@@ -1,0 +1,121 @@
+"""Who is evaluated: weights here, a model behind an API, and the teacher as ceiling."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from datagen.evaluation.evaluate import Contender
+from datagen.evaluation.result import CEILING, MODEL
+from datagen.models.vllm.choice import takes_vllm
+
+if TYPE_CHECKING:
+    from datagen.models.local.model import LocalModel
+    from datagen.models.local.weights import Place
+
+LEDGER = "calls.jsonl"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What the command line names. `flags` are those of `teacher.settings`; `place` None: `model` is
+    behind the API. `tokens` None: 256 a reply here, the API's setting there. `engine` is one of
+    `vllm.choice`, for weights here. `alone`: of base and adapter the adapter is the one model.
+    """
+
+    model: str
+    place: Place | None
+    ceiling: str | None = None
+    tokens: int | None = None
+    temperature: float = 0.0
+    engine: str = "auto"
+    alone: bool = False
+    flags: dict[str, Any] = field(default_factory=dict)
+
+
+def is_remote(model: str, flags: dict[str, Any]) -> bool:
+    """Whether a model is behind the API that the flags name: an address is given, and no such path."""
+    return "base_url" in flags and not Path(model).exists()
+
+
+@contextmanager
+def contenders(asked: Asked, ledger: Path) -> Iterator[list[Contender]]:
+    """Base and adapter, or the one model, and the ceiling. Calls are kept in `ledger`, none is paid twice.
+
+    Raises what loading weights raises, and what opening an account raises.
+    """
+    with ExitStack() as stack:
+        found = []
+        if asked.place is not None:
+            here = _vllm if takes_vllm(asked.engine, asked.place) else _local
+            found += stack.enter_context(here(asked, asked.place, ledger.with_name("vllm.log")))
+        else:
+            found.append(stack.enter_context(_behind_api(asked, asked.model, MODEL, ledger)))
+        if asked.ceiling is not None:
+            beside = ledger.with_name(f"ceiling-{ledger.name}")
+            found.append(stack.enter_context(_behind_api(asked, asked.ceiling, CEILING, beside)))
+        yield found
+
+
+@contextmanager
+def _local(asked: Asked, place: Place, _log: Path) -> Iterator[list[Contender]]:
+    from datagen.models.local.model import TOKENS, Engine, Writing
+
+    writing = Writing(tokens=asked.tokens or TOKENS, temperature=asked.temperature)
+    sampling = {"max_tokens": writing.tokens, "temperature": writing.temperature}
+    engine = Engine(place, writing)
+
+    def contender(label: str, model: LocalModel) -> Contender:
+        return Contender(label=label, model=model, sampling=sampling, activity=engine.activity)
+
+    if engine.adapter is None:
+        yield [contender(MODEL, engine.base)]
+    elif asked.alone:
+        yield [contender(MODEL, engine.adapter)]
+    else:
+        yield [contender("base", engine.base), contender("adapter", engine.adapter)]
+
+
+@contextmanager
+def _vllm(asked: Asked, place: Place, log: Path) -> Iterator[list[Contender]]:
+    from datagen.models.local.model import TOKENS, Writing
+    from datagen.models.vllm.model import CONCURRENCY, NAME, engine
+
+    writing = Writing(tokens=asked.tokens or TOKENS, temperature=asked.temperature)
+    sampling = {"max_tokens": writing.tokens, "temperature": writing.temperature, "engine": NAME}
+    with engine(place, writing, log) as models:
+        yield [
+            Contender(
+                label=label if place.adapter and not asked.alone else MODEL,
+                model=model,
+                sampling=sampling,
+                concurrency=CONCURRENCY,
+                connected=model.connected,
+            )
+            for label, model in models.items()
+            if label == "adapter" or not asked.alone
+        ]
+
+
+@contextmanager
+def _behind_api(asked: Asked, model: str, label: str, ledger: Path) -> Iterator[Contender]:
+    from datagen.models.paid_api.account import open_account
+    from datagen.models.paid_api.settings import load
+
+    flags = {"temperature": asked.temperature, **asked.flags}
+    if asked.tokens is not None:
+        flags["max_tokens"] = asked.tokens
+    if model:
+        flags["teacher_model"] = model
+    settings = load(flags).model_copy(update={"audit_model": None, "question_gen_model": None})
+    with open_account(settings, ledger=ledger) as account:
+        yield Contender(
+            label=label,
+            model=account.teacher,
+            sampling=account.sampling,
+            concurrency=settings.concurrency,
+            connected=account.connected,
+        )

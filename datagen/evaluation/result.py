@@ -1,0 +1,90 @@
+"""What the transcripts of an evaluation come to: comparison.json or result.json, with no model. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from datagen.episode import Episode
+from datagen.episodes.attempts import BROKEN
+from datagen.evaluation.comparison import compared, effort, measured, tries
+from datagen.evaluation.stats import compare, wilson
+
+MODEL = "model"
+CEILING = "ceiling"
+LABELS = ("base", "adapter", MODEL, CEILING)
+PROBES = {"floor": "tables emptied", "renamed": "columns renamed, rows drawn anew"}
+
+
+def outcome(
+    answers: Mapping[str, Sequence[Episode]], *, questions: int | None = None
+) -> dict[str, Any]:
+    """The comparison of `base` and `adapter`, else the measures of `model`, from transcripts by label.
+
+    With transcripts for them also `ceiling`, and by model `floor` and `renamed`: how the same
+    questions went there. `questions` is how many there were to ask; `finished` says whether all were.
+    """
+    if MODEL in answers:
+        found = measured(answers[MODEL])
+    else:
+        found = compared(answers["base"], answers["adapter"])
+    if answers.get(CEILING):
+        found[CEILING] = _ceiling(answers[CEILING])
+    for probe in PROBES:
+        sides = {
+            label: _probed(answers[f"{probe}-{label}"], answers[label])
+            for label in ("base", "adapter", MODEL)
+            if answers.get(f"{probe}-{label}")
+        }
+        if sides:
+            found[probe] = sides
+    found["questions"] = questions or found["n"]
+    found["finished"] = found["n"] == found["questions"]
+    found["notes"] = [*found["notes"], *_notes(found, answers)]
+    return found
+
+
+def _ceiling(episodes: Sequence[Episode]) -> dict[str, Any]:
+    firsts = [found[0] for found in tries(episodes).values()]
+    return {
+        "model": firsts[0].provenance.model,
+        **_share([episode.verdict.verified for episode in firsts]),
+        "effort": effort(firsts),
+    }
+
+
+def _probed(probed: Sequence[Episode], plain: Sequence[Episode]) -> dict[str, Any]:
+    """`plain` is the accuracy on the same questions as they were, `mcnemar_p` that of the change."""
+    before, after = tries(plain), tries(probed)
+    keys = [key for key in after if key in before]
+    right = [after[key][0].verdict.verified for key in keys]
+    was = [before[key][0].verdict.verified for key in keys]
+    if not keys:
+        return {"n": 0}
+    change = compare(was, right)
+    return {
+        **_share(right),
+        "plain": change.base,
+        "difference": change.difference,
+        "mcnemar_p": change.mcnemar_p,
+    }
+
+
+def _share(right: Sequence[bool]) -> dict[str, Any]:
+    return {
+        "n": len(right),
+        "accuracy": sum(right) / len(right),
+        "interval": [*wilson(sum(right), len(right))],
+    }
+
+
+def _notes(found: Mapping[str, Any], answers: Mapping[str, Sequence[Episode]]) -> Iterator[str]:
+    if not found["finished"]:
+        yield (
+            f"time was up: {found['n']} of {found['questions']} questions are counted; the same "
+            "command goes on"
+        )
+    for label, episodes in answers.items():
+        broken = sum(episode.verdict.rule == BROKEN for episode in episodes)
+        if broken:
+            yield f"{label}: {broken} episodes broke and count as wrong; their transcripts say why"

@@ -1,0 +1,215 @@
+"""The one judge: is an answer right, by type, against the truth?
+
+Strict on purpose. A bool is not a number, sign and case matter, a list has an order, a set has each
+element as often as the truth has it, an object has the truth's keys. An integer may come as a float
+of exactly that value, because pandas turns counts into floats. Missing (None, NaN) is right exactly
+where the truth is missing. Text that spells a date is that date; what other texts may stand for is
+`answer_types.spoken`'s.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from datagen.judge.answer_types import (
+    ANSWER_TYPES,
+    AnswerType,
+    Kind,
+    check_question,
+    date_of,
+    kind_of,
+    plain_key,
+    plain_text,
+    spoken,
+)
+
+__all__ = ["ANSWER_TYPES", "AnswerType", "Judgement", "judge"]
+
+_SLACK = 1 + 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """``rule`` names what decided; ``detail`` says in a few words what did not fit, else is empty."""
+
+    correct: bool
+    rule: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Precision:
+    """What a question states: decimals, or significant digits, or neither. `whole`: integers exact."""
+
+    decimals: int | None
+    significant: int | None
+    whole: bool = False
+
+
+def judge(
+    answer: object,
+    truth: object,
+    answer_type: AnswerType,
+    decimals: int | None,
+    significant: int | None = None,
+) -> Judgement:
+    """Compare a submitted ``answer`` (a JSON value) with ``truth`` (a plain Python value).
+
+    ``decimals`` or ``significant`` digits is the precision the question states: a number is right
+    within half a unit of its last decimal or digit. One of them is needed for "number" and for
+    fractional numbers in a list, set or object; an integer in an object is exact all the same.
+
+    Raises ValueError when truth, type and precision do not fit together: the question is wrong then,
+    not the answer.
+    """
+    check_question(truth, answer_type, decimals, significant)
+    answer = spoken(answer, answer_type)
+    if (
+        answer_type == "set"
+        and isinstance(truth, list | tuple)
+        and isinstance(answer, list | tuple)
+    ):
+        return _judge_set(answer, truth, _Precision(decimals, significant))
+    if answer_type == "integer":
+        return _judge_value(answer, truth, _Precision(None, None))
+    judgement = _judge_value(
+        answer, truth, _Precision(decimals, significant, whole=answer_type == "object")
+    )
+    if answer_type == "date" and judgement.rule == "text":
+        return _judge_date(str(answer), str(truth))
+    return judgement
+
+
+def _judge_value(answer: object, truth: object, precision: _Precision) -> Judgement:
+    found, wanted = kind_of(answer), kind_of(truth)
+    if "missing" in {found, wanted}:
+        same = found == wanted
+        return Judgement(same, "missing", "" if same else f"{found} where {wanted} was due")
+    if found != wanted:
+        return Judgement(False, "type", f"{found or type(answer).__name__}, not {wanted}")
+    if isinstance(answer, list | tuple) and isinstance(truth, list | tuple):
+        return _judge_list(answer, truth, precision)
+    if isinstance(answer, dict) and isinstance(truth, dict):
+        return _judge_object(answer, truth, precision)
+    if wanted == "number":
+        return _judge_number(answer, truth, precision)
+    if wanted == "text":
+        same = plain_text(str(answer)) == plain_text(str(truth))
+        return Judgement(same, "text", "" if same else "another text")
+    return Judgement(answer == truth, "boolean", "" if answer == truth else "the other one")
+
+
+def _judge_date(answer: str, truth: str) -> Judgement:
+    found = date_of(answer)
+    if found is None:
+        return Judgement(False, "date", "text that is no ISO date")
+    same = found == date_of(truth)
+    return Judgement(same, "date", "" if same else "another date")
+
+
+def _judge_number(answer: object, truth: object, precision: _Precision) -> Judgement:
+    assert isinstance(answer, int | float)
+    assert isinstance(truth, int | float)
+    exact = precision.decimals is None and precision.significant is None
+    if exact or (precision.whole and isinstance(truth, int)):
+        return Judgement(answer == truth, "integer", "" if answer == truth else "another value")
+    same = _near(answer, truth, precision)
+    last = (
+        f"decimal {precision.decimals}"
+        if precision.significant is None
+        else f"significant digit {precision.significant}"
+    )
+    return Judgement(same, "number", "" if same else f"not within half a unit of {last}")
+
+
+def _near(answer: float, truth: float, precision: _Precision) -> bool:
+    try:
+        if not math.isfinite(answer):
+            return False
+        # Where a float cannot hold the stated digits, two right routes differ by its last bits.
+        bits = 4 * max(math.ulp(answer), math.ulp(truth))
+        return abs(answer - truth) <= max(_half_unit(truth, precision) * _SLACK, bits)
+    except OverflowError:  # an integer beyond any float
+        return answer == truth
+
+
+def _half_unit(truth: float, precision: _Precision) -> float:
+    """Half a unit of the last stated decimal, or of the truth's last stated digit."""
+    if precision.significant is None:
+        return 0.5 * 10.0 ** -(precision.decimals or 0)
+    if truth == 0:
+        return 0.0
+    return 0.5 * 10.0 ** (math.floor(math.log10(abs(truth))) + 1 - precision.significant)
+
+
+def _judge_list(
+    answer: Sequence[object], truth: Sequence[object], precision: _Precision
+) -> Judgement:
+    if len(answer) != len(truth):
+        return Judgement(False, "list", f"{len(answer)} elements, not {len(truth)}")
+    for position, (found, wanted) in enumerate(zip(answer, truth, strict=True), start=1):
+        element = _judge_value(found, wanted, precision)
+        if not element.correct:
+            return Judgement(False, "list", f"element {position}: {element.detail}")
+    return Judgement(True, "list")
+
+
+def _judge_object(
+    answer: Mapping[str, object], truth: Mapping[str, object], precision: _Precision
+) -> Judgement:
+    """Every key of the truth with its value, and no other key."""
+    found = {plain_key(str(key)): value for key, value in answer.items()}
+    wanted = {plain_key(str(key)): value for key, value in truth.items()}
+    if len(found) < len(answer) or found.keys() != wanted.keys():
+        return Judgement(False, "object", "other keys")
+    for key, value in wanted.items():
+        judgement = _judge_value(found[key], value, precision)
+        if not judgement.correct:
+            return Judgement(False, "object", f"{key}: {judgement.detail}")
+    return Judgement(True, "object")
+
+
+def _judge_set(
+    answer: Sequence[object], truth: Sequence[object], precision: _Precision
+) -> Judgement:
+    """Pair the elements in some order.
+
+    Each answer, in ascending order, takes the truth that ends first of those it fits: that finds a
+    pairing whenever there is one (Glover 1967, convex bipartite graphs), also where significant digits
+    give a truth just above a power of ten ten times the margin of one just below.
+    """
+    if len(answer) != len(truth):
+        return Judgement(False, "set", f"{len(answer)} elements, not {len(truth)}")
+    if any(kind_of(element) not in _ORDER for element in answer):
+        return Judgement(False, "set", "an element is a list or an object")
+    left = sorted(truth, key=lambda wanted: _ends(wanted, precision))
+    for found in sorted(answer, key=_sort_key):
+        fitting = (i for i, w in enumerate(left) if _judge_value(found, w, precision).correct)
+        first = next(fitting, None)
+        if first is None:
+            return Judgement(False, "set", "other elements")
+        del left[first]
+    return Judgement(True, "set")
+
+
+def _ends(truth: object, precision: _Precision) -> tuple[int, float, str]:
+    """Sorts truths by the largest number that each accepts."""
+    kind, number, text = _sort_key(truth)
+    if kind == _ORDER["number"]:
+        with suppress(OverflowError):  # an integer beyond any float: only itself is accepted
+            number += _half_unit(number, precision)
+    return kind, number, text
+
+
+_ORDER: dict[Kind | None, int] = {"missing": 0, "boolean": 1, "number": 2, "text": 3}
+
+
+def _sort_key(element: object) -> tuple[int, float, str]:
+    kind = kind_of(element)
+    if kind in {"boolean", "number"}:
+        assert isinstance(element, int | float)
+        return _ORDER[kind], element, ""
+    return _ORDER[kind], 0, plain_text(str(element)) if kind == "text" else ""

@@ -1,0 +1,98 @@
+"""Saved episodes judged again: the same answers, today's judge and rule, no model and no sandbox."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from datagen.episode import Episode
+from datagen.judge.agreement import Rule
+from datagen.judge.verdict import against_gold, against_truth, judged
+from datagen.prompts.render import TURN_LIMIT
+
+
+@dataclass
+class Score:
+    """What judging again came to; `changes` has a line for each episode whose verdict is another.
+
+    `left` counts those that cannot be judged: imported ones without truth or gold attempt.
+    """
+
+    episodes: int = 0
+    left: int = 0
+    before: int = 0
+    now: int = 0
+    attempts_changed: int = 0
+    changes: list[str] = field(default_factory=list)
+    rejected: Counter[str] = field(default_factory=Counter)
+
+    def counts(self) -> dict[str, Any]:
+        """The same for programs to read."""
+        return asdict(self) | {"rejected": dict(self.rejected)}
+
+
+def score(
+    episodes: Iterable[Episode], tally: Score, *, rule: Rule | None = None
+) -> Iterator[Episode]:
+    """Each episode with today's verdict, counted in `tally`.
+
+    Without a `rule`, a question whose answer was not known is decided by the rule it was decided by.
+    An episode that had too few attempts for the rule is rejected, because none can be made here.
+    """
+    for episode in episodes:
+        again = judged_again(episode, rule)
+        tally.episodes += 1
+        tally.left += again is None
+        again = again or episode
+        tally.before += episode.verdict.verified
+        tally.now += again.verdict.verified
+        pairs = zip(episode.traces, again.traces, strict=True)
+        tally.attempts_changed += sum(old.agrees != new.agrees for old, new in pairs)
+        if again.verdict.verified != episode.verdict.verified:
+            tally.changes.append(_change(episode, again))
+        if not again.verdict.verified:
+            tally.rejected[again.verdict.category or again.verdict.rule] += 1
+        yield again
+
+
+def judged_again(episode: Episode, rule: Rule | None = None) -> Episode | None:
+    """The episode with today's verdict, None where nothing is there to judge by."""
+    question, traces = episode.question, episode.traces
+    limit = TURN_LIMIT[episode.provenance.prompt]
+    try:
+        if not traces:
+            return None
+        if question.known:
+            found, verdict = against_truth(question, traces, limit=limit)
+        elif traces[0].hinted:
+            made = rule or ("strict" if episode.verdict.rule == "strict" else "majority")
+            question, found, verdict = against_gold(question, traces, made, limit=limit)
+        else:
+            return None
+    except ValueError:  # the truth is not of the question's form
+        return None
+    audit = episode.audit
+    if audit is not None and verdict.verified:
+        agrees = bool(judged(audit.trace, question).agrees)
+        audit = audit.model_copy(update={"agrees": agrees})
+    changed = {"question": question, "traces": found, "verdict": verdict, "audit": audit}
+    return episode.model_copy(update=changed)
+
+
+def moved(episode: Episode, old: Path, new: Path) -> Episode:
+    """The episode for a file in another folder: its tables' paths are relative to that."""
+    tables = [
+        table.model_copy(update={"path": os.path.relpath(old / table.path, new)})
+        for table in episode.tables
+    ]
+    return episode.model_copy(update={"tables": tables})
+
+
+def _change(old: Episode, new: Episode) -> str:
+    word = "verified now" if new.verdict.verified else "not verified any more"
+    why = "; ".join(part for part in (new.verdict.rule, new.verdict.detail) if part)
+    return f"{old.id}: {word} ({why}): {old.question.text}"

@@ -1,0 +1,98 @@
+"""The verdict on attempts that have been made. Pure: the same for fresh attempts and for saved ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from datagen.episode import Question, Trace, Verdict
+from datagen.judge.agreement import Rule, category, decided, failure
+from datagen.judge.answer_types import as_truth
+from datagen.judge.compare import Judgement, judge
+
+
+def judgement(trace: Trace, question: Question) -> Judgement:
+    """The judge's finding on an attempt that submitted. Raises ValueError as `judge` does."""
+    form = (question.answer_type, question.decimals, question.significant)
+    return judge(trace.answer, question.truth, *form)
+
+
+def judged(trace: Trace, question: Question) -> Trace:
+    """The attempt with `agrees` set."""
+    agrees = trace.submitted and judgement(trace, question).correct
+    return trace.model_copy(update={"agrees": agrees})
+
+
+def silence(trace: Trace, limit: int) -> str:
+    """Why an attempt has no answer."""
+    if trace.failure is not None:
+        return f"no reply: {trace.failure}"
+    return f"no answer in {len(trace.turns)} of {limit} turns"
+
+
+def with_answer_of(question: Question, gold: Trace, limit: int) -> Question:
+    """The question with the gold attempt's answer as truth.
+
+    Raises ValueError where there is no answer, or it has not the form the question asks for.
+    """
+    if not gold.submitted:
+        raise ValueError(silence(gold, limit))
+    form = (question.answer_type, question.decimals, question.significant)
+    truth: Any = as_truth(gold.answer, *form)
+    return question.model_copy(update={"truth": truth})
+
+
+def against_truth(
+    question: Question, traces: Sequence[Trace], *, limit: int
+) -> tuple[list[Trace], Verdict]:
+    """The judged attempts and the verdict where the truth is known: one right attempt verifies it."""
+    found = [judged(trace, question) for trace in traces]
+    agreed = sum(bool(trace.agrees) for trace in found)
+    decisive = next((trace for trace in found if trace.agrees), found[-1])
+    rule, detail = "not submitted", silence(decisive, limit)
+    if decisive.submitted:
+        why = judgement(decisive, question)
+        rule, detail = why.rule, why.detail
+    return found, Verdict(
+        verified=agreed > 0,
+        rule=rule,
+        detail=detail,
+        agreed=agreed,
+        attempts=len(found),
+        category=None if agreed else failure(decisive),
+    )
+
+
+def against_gold(
+    question: Question, traces: Sequence[Trace], rule: Rule, *, limit: int
+) -> tuple[Question, list[Trace], Verdict]:
+    """The question, the judged attempts and the verdict where the truth is not known.
+
+    The first attempt is the gold one, which saw the hint. Once accepted, its answer is the truth.
+    """
+    gold, *runs = traces
+    open_question = question.model_copy(update={"truth": None})
+    try:
+        answered = with_answer_of(question, gold, limit)
+    except ValueError as error:
+        detail = f"gold: {error}"
+        kind = failure(gold)
+        verdict = Verdict(verified=False, rule=rule, detail=detail, category=kind)
+        return open_question, [gold.model_copy(update={"agrees": None}), *runs], verdict
+    found = [judged(run, answered) for run in runs]
+    votes = [bool(run.agrees) for run in found]
+    accepted = decided(votes, rule)
+    detail = "" if accepted else f"{sum(votes)} of {len(votes)} agree with gold"
+    verdict = Verdict(
+        verified=bool(accepted),
+        rule=rule,
+        detail=detail if accepted is not None else f"{detail}, too few to decide",
+        agreed=sum(votes),
+        attempts=len(votes),
+        category=None if accepted else category(found, answered),
+    )
+    return (
+        answered if accepted else open_question,
+        [gold.model_copy(update={"agrees": True}), *found],
+        verdict,
+    )
