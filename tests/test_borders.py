@@ -182,6 +182,21 @@ def speaks_http(path: Path) -> bool:
     return any(inside(module, client) for module in imports(path) for client in HTTP)
 
 
+def asks_for_the_device(path: Path) -> bool:
+    """Whether the file asks torch or a tensor which device it is on."""
+    return any(
+        (isinstance(node, ast.Attribute) and node.attr in {"cuda", "is_cuda", "is_cpu"})
+        or (isinstance(node, ast.Constant) and node.value in {"cuda", "cpu"})
+        for node in ast.walk(tree_of(path))
+    )
+
+
+def test_one_module_asks_which_device_the_trainer_is_on():
+    trainer = [path for path in SOURCES if name_of(path).startswith("trainer/")]
+    asking = {name_of(path) for path in trainer if asks_for_the_device(path)}
+    assert asking == {"trainer/device.py"}
+
+
 @pytest.mark.parametrize(
     ("touches", "allowed"),
     [

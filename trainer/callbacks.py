@@ -1,14 +1,13 @@
 """The training loop's side of the run: steps into events, checkpoints by time and on request."""
 
 import math
-import resource
 import time
 from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback
 
-from trainer import checkpoints, heldout, outside, together
+from trainer import checkpoints, device, heldout, outside, together
 from trainer.card_use import CardUse
 from trainer.contract import events, held
 from trainer.contract.errors import TrainingFailed
@@ -117,9 +116,9 @@ class RunCallback(TrainerCallback):
                 tokens_per_second=round(per_second, 1),
                 trained_tokens_per_second=round(trained_per_second, 1),
                 seconds_left=round((state.max_steps - state.global_step) * seconds, 1),
-                memory_bytes=memory_bytes(),
+                memory_bytes=device.peak_bytes(str(args.device)),
                 mfu=self._bound and round(per_second / (self._bound * args.world_size), 4),
-                gpu_use=self._gpu_use(args.device.type),
+                gpu_use=self._gpu_use(str(args.device)),
             )
         )
 
@@ -170,19 +169,10 @@ class RunCallback(TrainerCallback):
         )
         self._reporter.emit(events.Checkpoint(step=state.global_step, path=name))
 
-    def _gpu_use(self, device: str) -> int | None:
-        """Of several processes the first asks: it alone is heard."""
-        return self._card_use.latest() if device == "cuda" and together.rank() == 0 else None
+    def _gpu_use(self, place: str) -> int | None:
+        """Return the card's use in percent; of several processes only the first asks."""
+        return self._card_use.latest() if place != device.CPU and together.rank() == 0 else None
 
     def _spaced(self, steps: int) -> set[int]:
         """Steps whose checkpoints are kept to choose from."""
         return held.spaced(steps) if self._job.keep == "best" else set()
-
-
-def memory_bytes() -> int:
-    """Return the peak: of the card's allocator on CUDA, else of this process."""
-    import torch
-
-    if torch.cuda.is_available():
-        return int(torch.cuda.max_memory_allocated())
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -210,7 +210,7 @@ def _proved(job: Job, run: Path, one: Candidate, new: Path) -> tuple[Any, manife
     """The base, and the proof that the copy gives what the checkpoint gives, and not what the base does."""
     from peft import PeftModel
 
-    from trainer import model, quiet, result
+    from trainer import model, proof, quiet
     from trainer.contract.rows import read_rows
     from trainer.prepare import prepare
 
@@ -218,11 +218,12 @@ def _proved(job: Job, run: Path, one: Candidate, new: Path) -> tuple[Any, manife
     with quiet.chatter_to(run / evaluation.LOG):
         prepared = prepare(job, read_rows(Path(job.data)), one.mark, silent)
         plan = prepared.plan
-        base = model.load_base(prepared.source, plan.precision, plan.device)
-        logits = result.probe(PeftModel.from_pretrained(base, one.folder), prepared.proof_rows)
-        del base
+        base = model.load_base(prepared.source, plan.numerics, attention=plan.own_attention)
+        checkpoint = PeftModel.from_pretrained(base, one.folder)
+        computed = proof.Trained(proof.logits(checkpoint, prepared.proof_rows))
+        del base, checkpoint
         gc.collect()
-        return prepared.source, result.prove(logits, prepared, new)
+        return prepared.source, proof.prove(computed, prepared, new, note=silent.note)
 
 
 class _Silent:

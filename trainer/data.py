@@ -7,7 +7,7 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Literal
 
@@ -49,10 +49,10 @@ class Examples:
         self.lengths.append(len(encoded.input_ids))
         self.trained_tokens += encoded.trained
 
-    def head(self, count: int) -> list[list[int]]:
-        """Return the token ids of the first ``count`` examples."""
-        ends = list(accumulate(self.lengths[:count], initial=0))
-        return [list(self.input_ids[start:end]) for start, end in pairwise(ends)]
+    def rows(self, numbers: Iterable[int]) -> list[list[int]]:
+        """Return the token ids of the examples of these numbers, counted from 0."""
+        ends = list(accumulate(self.lengths, initial=0))
+        return [list(self.input_ids[ends[n] : ends[n + 1]]) for n in numbers]
 
     def dataset(self) -> Any:
         """Return a ``datasets.Dataset`` with columns input_ids and labels, one row per example."""

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
+from trainer import device
 from trainer.contract import events
 from trainer.contract.episodes import COMPARISON
 from trainer.contract.errors import Interrupted
@@ -138,6 +139,5 @@ def _end(child: "subprocess.Popen[bytes]") -> None:
 def free_the_card() -> None:
     """Give back what the trained model took: the next process loads its own."""
     gc.collect()
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_initialized():
-        torch.cuda.empty_cache()
+    if "torch" in sys.modules:
+        device.empty_cache()

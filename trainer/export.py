@@ -10,19 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainer import model
+from trainer import device, model
+from trainer.agreement import Agreement, apart, largest
+from trainer.base_attention import own_attention
 from trainer.contract import libraries, manifest
 from trainer.contract.errors import ModelUnavailable, NotFound, OutputExists, ResultRejected
 from trainer.contract.job import Job
 from trainer.contract.rows import read_rows
 from trainer.data import encode_rows
+from trainer.device import numerics
 from trainer.masks import IGNORED
 from trainer.modelfile import modelfile
 from trainer.templates import learn_format
 
 ROWS = 32
-# bf16 keeps 8 bits of a weight: what rounding the sum of base and adapter may cost, in nats a token.
-TOLERANCE = 0.02
 MODELFILE = "Modelfile"
 PRECISION = "bf16"
 
@@ -52,14 +53,16 @@ def merge(run: Path, out: Path, *, data: Path | None, say: Callable[[str], None]
     source = model.pin(model.Source(job.model, model.find(job).place, found.revision))
     max_length = min(job.max_length, source.context or job.max_length)
     tokenizer, rows = _rows(job, run, data or Path(job.data), found.data_sha256, max_length)
-    device = _device()
+    how = numerics(device.here(), PRECISION)
     say(f"merging {run / manifest.ADAPTER} into {source.name} in {PRECISION}")
     from peft import PeftModel
 
-    base = model.load_base(source, PRECISION, device)
-    base_loss = mean_loss(base, rows)
+    base = model.load_base(source, how)
+    plain = log_probs(base, rows)
     adapted = PeftModel.from_pretrained(base, run / manifest.ADAPTER)
-    adapter_loss = mean_loss(adapted, rows)
+    served = log_probs(adapted, rows)
+    with own_attention(adapted, "eager"):
+        eager = log_probs(adapted, rows)
     whole = adapted.merge_and_unload(safe_merge=True)
     new = out.with_name(f".{out.name}.new")
     shutil.rmtree(new, ignore_errors=True)
@@ -71,11 +74,17 @@ def merge(run: Path, out: Path, *, data: Path | None, say: Callable[[str], None]
     del base, adapted, whole
     gc.collect()
     place = model.Source(job.model, str(new), None)
-    merged_loss = mean_loss(model.load_base(place, PRECISION, device), rows)
-    losses = Losses(len(rows), base_loss, adapter_loss, merged_loss)
-    if not abs(merged_loss - adapter_loss) <= TOLERANCE:
+    merged = log_probs(model.load_base(place, how), rows)
+    losses = Losses(len(rows), *map(mean_loss, (plain, served, merged)))
+    agreed = Agreement(
+        [(len(ids), value) for (ids, _), value in zip(rows, apart(merged, served), strict=True)],
+        rounding=largest(apart(eager, served)),
+        fault=largest(apart(plain, served)),
+    )
+    if not agreed.holds:
         raise ResultRejected(
-            f"the merged model's loss is {merged_loss:.4f}, and the adapter's {adapter_loss:.4f}",
+            f"the merged model differs from the adapter by {agreed.apart:.2g} nats a token, where "
+            f"{agreed.limit:.2g} is rounding (loss {losses.merged:.4f}, the adapter's {losses.adapter:.4f})",
             f"serve base and adapter instead; what was merged is in {new}",
         )
     (new / "README.md").write_text(card(source, losses), encoding="utf-8")
@@ -107,28 +116,26 @@ def _rows(
     return tokenizer, [(row["input_ids"], row["labels"]) for row in shown]
 
 
-def _device() -> str:
+def log_probs(network: Any, rows: Sequence[tuple[list[int], list[int]]]) -> list[Any]:
+    """Return the log-probabilities of each row's trained tokens; a row's first token is predicted by nothing."""
     import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def mean_loss(network: Any, rows: Sequence[tuple[list[int], list[int]]]) -> float:
-    """Return the mean loss per trained token; a row's first token is predicted by nothing."""
-    import torch
-    from torch.nn.functional import cross_entropy
 
     network.eval()
-    total, count = 0.0, 0
+    found = []
     with torch.no_grad():
         for ids, labels in rows:
             batch = torch.tensor([ids], device=network.device)
             wanted = torch.tensor(labels[1:], device=network.device)
             trained = wanted != IGNORED
             logits = network(input_ids=batch, use_cache=False).logits[0, :-1][trained].float()
-            total += float(cross_entropy(logits, wanted[trained], reduction="sum"))
-            count += int(trained.sum())
-    return total / count
+            chosen = torch.log_softmax(logits, dim=-1).gather(1, wanted[trained][:, None])
+            found.append(chosen[:, 0].cpu())
+    return found
+
+
+def mean_loss(found: Sequence[Any]) -> float:
+    """Return the mean loss per trained token."""
+    return -sum(float(row.sum()) for row in found) / sum(len(row) for row in found)
 
 
 def _stop_at(network: Any, stop_id: int) -> None:

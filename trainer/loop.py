@@ -7,6 +7,7 @@ again with smaller ones. Then the gradients are summed: they are those of one pr
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from transformers.trainer_callback import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
-from trainer import attention, checkpoints, heldout, shard, together
+from trainer import attention, checkpoints, device, heldout, shard, together
 from trainer.callbacks import Counts
 from trainer.contract import held
 from trainer.contract.errors import TrainingFailed
@@ -30,7 +31,7 @@ from trainer.order import Sampler
 from trainer.packing import first_fit, share
 from trainer.plan import Plan
 from trainer.prepare import Prepared
-from trainer.selftest import prove_packing
+from trainer.selftest import prove_attention
 
 SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
 Rows = list[dict[str, list[int]]]
@@ -38,7 +39,6 @@ Rows = list[dict[str, list[int]]]
 
 def arguments(job: Job, plan: Plan, output: Path, *, evaluates: bool) -> SFTConfig:
     """Name every setting on which the result depends; none is left to a default."""
-    cuda = plan.device == "cuda"
     return SFTConfig(
         output_dir=str(output / checkpoints.FOLDER),
         per_device_train_batch_size=job.batch_size,
@@ -52,9 +52,9 @@ def arguments(job: Job, plan: Plan, output: Path, *, evaluates: bool) -> SFTConf
         optim="adamw_torch_fused",
         seed=job.seed,
         data_seed=job.seed,
-        bf16=plan.precision == "bf16" or (cuda and plan.precision == "nf4"),
-        use_cpu=not cuda,
-        dataloader_pin_memory=cuda,
+        bf16=plan.numerics.autocast,
+        use_cpu=plan.numerics.place == device.CPU,
+        dataloader_pin_memory=plan.numerics.pin_memory,
         gradient_checkpointing=plan.recompute_every > 0,
         gradient_checkpointing_kwargs={"every_n_layers": plan.recompute_every}
         if plan.recompute_every
@@ -102,19 +102,19 @@ class Loop(SFTTrainer):
         self._warn = warn
         self._note = note
         self._job = job
-        self._precision = prepared.plan.precision
+        self._numerics = prepared.plan.numerics
         self._sharded = shard.wanted(job)
         self._attention = prepared.plan.attention
+        self.proof_rows = prepared.proof_rows
         self.pass_tokens = prepared.plan.pass_tokens
-        self._join = DataCollatorForLanguageModeling(
+        self._collate = DataCollatorForLanguageModeling(
             pad_token_id=prepared.tokenizer.pad_token_id, padding_free=True
         )
         plan, held_out = prepared.plan, prepared.eval_examples
         super().__init__(
             model=load_base(
                 prepared.source,
-                plan.precision,
-                plan.device,
+                plan.numerics,
                 attention=plan.attention,
                 sharded=self._sharded,
             ),
@@ -142,16 +142,11 @@ class Loop(SFTTrainer):
         self.accelerator.gather_for_metrics = lambda tensor, *_: tensor
 
     def run(self, checkpoint: Path | None) -> None:
-        """Train, from ``checkpoint`` on where given.
-
-        On a card, PEFT would copy every adapter's input to fp32; autocast needs no such copy.
-        """
+        """Train, from ``checkpoint`` on where given."""
         if self._sharded:
             together.check_same([self.pass_tokens], "the tokens of a pass")
-        with disable_input_dtype_casting(self.model, active=not self.args.use_cpu):
-            prove_packing(
-                self, self._precision, note=self._note, warn=self._warn, sharded=self._sharded
-            )
+        with disable_input_dtype_casting(self.model, active=self._numerics.autocast):
+            prove_attention(self, note=self._note, warn=self._warn, sharded=self._sharded)
             self._run(checkpoint)
 
     def _run(self, checkpoint: Path | None) -> None:
@@ -191,6 +186,10 @@ class Loop(SFTTrainer):
             if name in kinds:
                 weight.data = weight.data.to(kinds[name])
 
+    def compute_loss_context_manager(self) -> AbstractContextManager[Any]:
+        """Return the autocast of every forward pass, also of those that go past the wrapped model."""
+        return self._numerics.context()
+
     def create_optimizer(self, *args: Any, **kwargs: Any) -> Any:
         made: Any = self.optimizer  # type: ignore[has-type]
         if made is None and self._job.lora.plus != 1:
@@ -207,12 +206,12 @@ class Loop(SFTTrainer):
     def passes(self, rows: Rows) -> Iterator[dict[str, Any]]:
         """Join rows into passes of at most ``pass_tokens``, each ready for the model."""
         for group in first_fit([len(row["input_ids"]) for row in rows], self.pass_tokens):
-            yield self._joined([rows[index] for index in group])
+            yield self.join([rows[index] for index in group])
 
-    def _joined(self, rows: Rows) -> dict[str, Any]:
+    def join(self, rows: Rows) -> dict[str, Any]:
         """Return a micro-batch of ``rows``; one row alone is to the model's own attention plain input."""
         if attention.packs(self._attention):
-            return dict(self._join(rows))
+            return dict(self._collate(rows))
         (row,) = rows
         return {name: torch.tensor([row[name]]) for name in ("input_ids", "labels")}
 
@@ -221,7 +220,7 @@ class Loop(SFTTrainer):
     ) -> Any:
         """Return the step's loss, its gradient summed over the passes; a full card makes it smaller."""
         rows = inputs["rows"]
-        random_state = _random_state()
+        random_state = device.random_state()
         while True:
             loss, full = torch.tensor(0.0, device=self.args.device), False
             try:
@@ -238,7 +237,7 @@ class Loop(SFTTrainer):
                 break
             self._halve(rows)
             model.zero_grad()
-            _set_random_state(random_state)
+            device.set_random_state(random_state)
         together.sum_gradients(model)
         return together.total(loss)
 
@@ -253,7 +252,7 @@ class Loop(SFTTrainer):
         parts = [[lengths[index] for index in part] for part in _shares(rows)]
         counts = [len(first_fit(part, self.pass_tokens)) for part in parts]
         for _ in range(max(counts) - counts[together.rank()]):
-            yield self._joined([min(rows, key=lambda row: len(row["input_ids"]))])
+            yield self.join([min(rows, key=lambda row: len(row["input_ids"]))])
 
     def _full(self) -> TrainingFailed:
         """The others wait in the middle of a pass: there is no taking it again."""
@@ -279,8 +278,7 @@ class Loop(SFTTrainer):
         used = max(sum(group) for group in passes)
         # The longest row is alone anyhow: shorter passes help only when none is longer than it.
         self.pass_tokens = max(used // 2, longest) if used > longest else used // 2
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        device.empty_cache()
         self._warn(
             f"out of memory at step {self.state.global_step + 1}: passes of {self.pass_tokens} "
             "tokens from here on; the rows of a step stay the same"
@@ -343,14 +341,3 @@ def trained_tokens(rows: Rows) -> int:
 
 def _shares(rows: Rows) -> list[list[int]]:
     return share([len(row["input_ids"]) for row in rows], together.size())
-
-
-def _random_state() -> list[torch.Tensor]:
-    cards = [torch.cuda.get_rng_state()] if torch.cuda.is_available() else []
-    return [torch.get_rng_state(), *cards]
-
-
-def _set_random_state(state: list[torch.Tensor]) -> None:
-    torch.set_rng_state(state[0])
-    for card in state[1:]:
-        torch.cuda.set_rng_state(card)

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from trainer import shard
+from trainer import base_attention, shard
 from trainer.attention import register
 from trainer.contract.errors import ModelUnavailable
 from trainer.contract.job import Job
 from trainer.contract.sizing import Architecture, from_config
+from trainer.device import CPU, Numerics
 
 BUNDLED = Path(__file__).resolve().parent
 # In this order; never the token that ends a turn, or the model would not learn to stop.
@@ -178,61 +179,60 @@ def count_parameters(source: Source) -> int:
         return int(AutoModelForCausalLM.from_config(config).num_parameters())
 
 
+def kernel(source: Source, *, flash: bool) -> str:
+    """Return the name of the attention that packs this model's rows; see ``trainer.base_attention``."""
+    return base_attention.kernel(_config(source), flash=flash)
+
+
+def window(source: Source) -> int:
+    """Return how many tokens the windows of the model's layers hold, 0 without windows."""
+    return base_attention.window_of(_config(source))
+
+
 def architecture(source: Source) -> Architecture | None:
     """The model's shape for sizing; None for a family that sizing does not know."""
     return from_config(_config(source).get_text_config().to_dict())
 
 
-def _where(device: str, *, whole: bool, sharded: bool) -> dict[str, Any]:
-    """How to load: a part, the whole model on this process's card or the CPU, or as the library does."""
-    import torch
-
-    if sharded:
-        return {"distributed_config": shard.parts()}
-    if not whole:
-        return {}
-    return {"device_map": {"": torch.cuda.current_device() if device == "cuda" else device}}
-
-
 def load_base(
     source: Source,
-    precision: str,
-    device: str,
+    numerics: Numerics,
     *,
     attention: str = "sdpa",
     sharded: bool = False,
 ) -> Any:
-    """Load the weights for ``precision`` (bf16, fp32, nf4) on ``device`` (cuda, cpu).
+    """Load the weights as ``numerics`` says, for ``attention`` (a name that transformers knows).
 
     ``sharded``: this process's part of them, in bf16 or fp32; see ``trainer.shard``.
     """
-    import torch
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
     register()
-    compute = torch.bfloat16 if device == "cuda" or precision == "bf16" else torch.float32
-    dtype = torch.float32 if precision == "fp32" else compute
     quantization = None
-    if precision == "nf4":
+    if numerics.precision == "nf4":
         quantization = BitsAndBytesConfig(
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
             bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=compute,
+            bnb_4bit_compute_dtype=numerics.dtype(numerics.compute),
         )
     try:
         loaded = AutoModelForCausalLM.from_pretrained(
             source.place,
             revision=source.revision,
             trust_remote_code=False,
-            dtype=dtype,
+            dtype=numerics.dtype(numerics.weights),
             quantization_config=quantization,
             attn_implementation=attention,
-            **_where(device, whole=device == "cuda" or quantization is not None, sharded=sharded),
+            **(
+                {"distributed_config": shard.parts()}
+                if sharded
+                else {"device_map": {"": numerics.place}}
+            ),
         )
     except (OSError, ValueError, KeyError) as error:
         raise explain(error, source) from None
-    if quantization and device == "cpu":
+    if quantization and numerics.place == CPU:
         # bitsandbytes would repack the weights at the first evaluation, and then fail on a bias.
         for module in loaded.modules():
             if hasattr(module, "support_avx512bf16_for_cpu"):

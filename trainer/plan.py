@@ -7,20 +7,12 @@ from statistics import fmean
 from trainer.attention import packs
 from trainer.contract.fit import Fit
 from trainer.contract.job import Job
+from trainer.device import Device, Numerics, numerics
 from trainer.order import batches
 from trainer.packing import first_fit, share
 
 # Tokens of one forward and backward pass where the model's shape does not tell how many fit.
-BUDGET = {"cpu": 16_384, "cuda": 8_192}
-
-
-@dataclass(frozen=True, slots=True)
-class Device:
-    """``kind`` is cpu or cuda; ``memory`` the card's bytes."""
-
-    kind: str
-    name: str
-    memory: int | None = None
+BUDGET = {False: 16_384, True: 8_192}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +25,8 @@ class Plan:
     name of the implementation; where it takes one row at a time, ``pass_tokens`` is 1.
     """
 
-    device: str
-    device_name: str
-    precision: str
+    device: Device
+    numerics: Numerics
     recompute_every: int
     predicted_bytes: int | None
     attention: str
@@ -44,6 +35,15 @@ class Plan:
     processes: int
     steps: int
     epochs: float
+
+    @property
+    def own_attention(self) -> str:
+        """The attention that a user's plain load runs with."""
+        return "sdpa" if packs(self.attention) else self.attention
+
+    @property
+    def precision(self) -> str:
+        return self.numerics.precision
 
 
 def make_plan(
@@ -60,17 +60,16 @@ def make_plan(
 
     ``fitted`` is how the model fits the card, where its shape is known.
     """
-    tokens = job.plan.tokens or (fitted.pass_tokens if fitted else BUDGET[device.kind])
+    tokens = job.plan.tokens or (fitted.pass_tokens if fitted else BUDGET[device.is_card])
     tokens = tokens if packs(attention) else 1
     epoch = batches(len(lengths), batch_size=job.batch_size, seed=job.seed, epoch=0)
     passes = fmean(_passes([lengths[i] for i in batch], tokens, processes) for batch in epoch)
     per_epoch = math.ceil(len(lengths) / job.batch_size)
     steps = job.max_steps or math.ceil(job.epochs * per_epoch)
-    every = fitted.every if fitted else int(device.kind == "cuda")
+    every = fitted.every if fitted else int(device.is_card)
     return Plan(
-        device=device.kind,
-        device_name=device.name,
-        precision=precision,
+        device=device,
+        numerics=numerics(device, precision),
         recompute_every=every if job.plan.recompute is None else job.plan.recompute,
         predicted_bytes=fitted.need.total - fitted.need.context if fitted else None,
         attention=attention,

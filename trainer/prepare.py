@@ -1,27 +1,24 @@
 """What is decided before any weight is loaded: tokenizer, template, token ids and labels, plan."""
 
 import hashlib
-import platform
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainer import checkpoints, model, quiet, shard, together, tokenised
-from trainer.attention import ROWS, VARLEN
+from trainer import checkpoints, device, model, proof_rows, quiet, shard, together, tokenised
 from trainer.contract import events, libraries
 from trainer.contract.fit import Fit, fit
 from trainer.contract.job import Job
 from trainer.contract.rows import Row, Rows, read_rows
 from trainer.data import Examples, encode_rows
+from trainer.device import Device, numerics
 from trainer.heldout import hold_out
 from trainer.lint import lint
 from trainer.masks import Encoded, preview
-from trainer.plan import Device, Plan, make_plan
+from trainer.plan import Plan, make_plan
 from trainer.reporting import Reporter, RowsDone
 from trainer.templates import ChatFormat, freeze, learn_format
-
-PROOF_ROWS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +107,13 @@ def prepare(job: Job, rows: Rows, mark: checkpoints.Mark | None, reporter: Repor
     eval_examples = encode(*held_out) if held_out else None
     reporter.note("first row, what is trained on in guillemets:\n" + preview(examples.shown[0]))
     reporter.emit(events.Data(lengths=examples.histogram(), shown=examples.shown))
-    device = this_device()
-    fitted = _fit(job, source, device, max(examples.lengths), reporter)
+    target = device.here()
+    fitted = _fit(job, source, target, max(examples.lengths), reporter)
     precision = (
         fitted.precision
         if fitted
         else model.choose_precision(
-            job.precision, source, card_bytes=device.memory, sharded=shard.wanted(job)
+            job.precision, source, card_bytes=target.memory, sharded=shard.wanted(job)
         )
     )
     if mark is not None:
@@ -126,10 +123,10 @@ def prepare(job: Job, rows: Rows, mark: checkpoints.Mark | None, reporter: Repor
     plan = make_plan(
         job,
         examples.lengths,
-        device=device,
+        device=target,
         precision=precision,
         fitted=fitted,
-        attention=ROWS if device.kind == "cpu" or precision == "fp32" else VARLEN,
+        attention=model.kernel(source, flash=numerics(target, precision).flash),
         processes=together.size(),
     )
     return Prepared(
@@ -141,31 +138,27 @@ def prepare(job: Job, rows: Rows, mark: checkpoints.Mark | None, reporter: Repor
         examples=examples,
         eval_examples=eval_examples,
         plan=plan,
-        proof_rows=examples.head(PROOF_ROWS),
+        proof_rows=_proof_rows(examples, source),
     )
 
 
-def this_device() -> Device:
-    """The card of this process, or the CPU."""
-    import torch
-
-    if not torch.cuda.is_available():
-        return Device("cpu", f"cpu {platform.machine()}")
-    card = torch.cuda.get_device_properties(torch.cuda.current_device())
-    return Device("cuda", str(card.name), int(card.total_memory))
+def _proof_rows(examples: Examples, source: model.Source) -> list[list[int]]:
+    chosen = proof_rows.choose(examples.lengths, model.window(source))
+    found = examples.rows([number for number, _ in chosen])
+    return [ids[:most] for ids, (_, most) in zip(found, chosen, strict=True)]
 
 
 def _fit(
-    job: Job, source: model.Source, device: Device, longest: int, reporter: Reporter
+    job: Job, source: model.Source, target: Device, longest: int, reporter: Reporter
 ) -> Fit | None:
     """How the run fits the card; None on a CPU, and for a model whose shape sizing does not know."""
     shape = model.architecture(source)
-    if device.memory is None or shape is None:
+    if target.memory is None or shape is None:
         return None
     asked = None if job.precision == "auto" else job.precision
     found = fit(
         shape,
-        card_bytes=device.memory,
+        card_bytes=target.memory,
         rank=job.lora.r,
         longest=longest,
         precision=asked,
@@ -174,7 +167,7 @@ def _fit(
     if not found.fits:
         reporter.warn(
             f"{source.name} with rows of {longest} tokens is expected to need "
-            f"{found.need.total / 1e9:.1f} GB, and {device.name} has {device.memory / 1e9:.1f}: "
+            f"{found.need.total / 1e9:.1f} GB, and {target.name} has {target.memory / 1e9:.1f}: "
             "it may run out of memory"
         )
     return found

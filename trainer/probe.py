@@ -10,6 +10,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
+from trainer import device
 from trainer.contract import events
 from trainer.order import batches
 from trainer.packing import first_fit
@@ -21,7 +22,7 @@ ROUNDS = 2  # the first one compiles kernels, the second one is timed
 
 def wanted(plan: Plan) -> bool:
     """On a card. A CPU's steps say as much after a minute, and no memory is predicted for it."""
-    return plan.device == "cuda"
+    return plan.device.is_card
 
 
 class Probe(TrainerCallback):
@@ -93,28 +94,24 @@ def _measure(loop: Any, rows: list[dict[str, list[int]]]) -> tuple[int, float, i
 
     from trainer.loop import trained_tokens
 
-    card = loop.args.device if loop.args.device.type == "cuda" else None
+    place = str(loop.args.device)
     metrics = {name: list(values) for name, values in loop._metrics["train"].items()}  # noqa: SLF001 - see module
     seen = loop._total_train_tokens  # noqa: SLF001 - see module
     trained = torch.tensor(trained_tokens(rows), device=loop.args.device)
     model, started, ended = loop.model_wrapped, 0.0, 0.0
-    with torch.random.fork_rng(devices=[card] if card else []):
+    with torch.random.fork_rng(devices=[] if place == device.CPU else [place]):
         for _ in range(ROUNDS):
-            if card:
-                torch.cuda.reset_peak_memory_stats(card)
-                torch.cuda.synchronize(card)
+            device.reset_peak(place)
+            device.synchronize(place)
             started = time.perf_counter()
             loop.training_step(model, {"rows": rows}, trained)
-            if card:
-                torch.cuda.synchronize(card)
+            device.synchronize(place)
             ended = time.perf_counter()
             model.zero_grad()
     loop._metrics["train"].clear()  # noqa: SLF001 - see module
     loop._metrics["train"].update(metrics)  # noqa: SLF001 - see module
     loop._total_train_tokens = seen  # noqa: SLF001 - see module
-    peak = None
-    if card:
-        peak = int(torch.cuda.max_memory_allocated(card)) + _moments(loop)
+    peak = None if place == device.CPU else device.peak_bytes(place) + _moments(loop)
     return sum(len(row["input_ids"]) for row in rows), ended - started, peak
 
 

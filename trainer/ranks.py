@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from trainer import pipe
+from trainer import device, pipe
 from trainer.contract import events
 from trainer.contract.errors import BadJob, Fault, TrainingFailed
 from trainer.contract.job import Job
@@ -58,9 +58,7 @@ def wanted(job: Job) -> int:
     most = job.batch_size if job.plan.processes is None else job.plan.processes
     if min(most, job.batch_size) == 1 or "RANK" in os.environ:
         return 1
-    import torch
-
-    cards = torch.cuda.device_count()
+    cards = device.count_cards()
     if job.plan.processes is not None and 0 < cards < job.plan.processes:
         raise BadJob(
             f"plan.processes = {job.plan.processes}, and this machine has {cards} cards",

@@ -1,6 +1,5 @@
 """What a run leaves: adapter, card, picture, the proof that the adapter loads, and the manifest."""
 
-import gc
 import math
 import platform
 import shutil
@@ -10,24 +9,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from trainer import shard
 from trainer.checkpoints import Mark
 from trainer.contract import manifest
-from trainer.contract.errors import TrainingFailed
 from trainer.contract.job import Job
 from trainer.contract.manifest import ReloadProof
-from trainer.model import Source, load_base
-from trainer.prepare import Prepared
+from trainer.model import Source
 
 VERSIONS = ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers", "bitsandbytes")
 
 # A loss that falls by more than this factor shows nothing of its end on a linear axis.
 WIDE = 20
-PROOF_TOKENS = 256
-PROOF_POSITIONS = 64
-# Largest difference of a logit that rounding explains. The same kernels see the same numbers, so it
-# is zero where they are deterministic.
-TOLERANCE = {"fp32": 1e-4, "bf16": 0.05, "nf4": 0.05}
 
 
 def save_adapter(model: Any, tokenizer: Any, folder: Path) -> None:
@@ -37,70 +28,6 @@ def save_adapter(model: Any, tokenizer: Any, folder: Path) -> None:
     # "auto" would ask the hub whether the vocabulary has grown; it has not.
     model.save_pretrained(folder, state_dict=adapter, save_embedding_layers=False)
     tokenizer.save_pretrained(folder)
-
-
-def as_loaded(model: Any) -> Any:
-    """Bring the adapter of a trained model to fp32, as PEFT loads it (TRL trains it in bf16 on NF4)."""
-    for parameter in model.parameters():
-        if parameter.requires_grad:
-            parameter.data = parameter.data.float()
-    return model
-
-
-def probe(model: Any, rows: Sequence[Sequence[int]]) -> list[Any]:
-    """Return, for each of ``rows``, the logits at its last positions, on the CPU in fp32."""
-    import torch
-
-    model.eval()
-    found = []
-    with torch.no_grad():
-        for ids in rows:
-            batch = torch.tensor([ids[:PROOF_TOKENS]], device=model.device)
-            logits = model(input_ids=batch, use_cache=False).logits
-            found.append(logits[0, -PROOF_POSITIONS:].float().cpu())
-    return found
-
-
-def prove(
-    trained: list[Any], prepared: Prepared, adapter: Path, *, sharded: bool = False
-) -> ReloadProof:
-    """Load a clean base and the adapter from disk, and compare with what was trained.
-
-    ``sharded``: every process holds a part of the base, and calls this. Raises ``TrainingFailed`` when the logits differ, or when the adapter changes nothing.
-    """
-    from peft import PeftModel
-
-    plan, rows = prepared.plan, prepared.proof_rows
-    gc.collect()
-    base = load_base(prepared.source, plan.precision, plan.device, sharded=sharded)
-    model = PeftModel.from_pretrained(base, adapter)
-    if sharded:
-        shard.enclose(model)
-    loaded = probe(model, rows)
-    with model.disable_adapter():
-        plain = probe(model, rows)
-    tolerance = TOLERANCE[plan.precision]
-    proof = ReloadProof(
-        equal=(difference := _largest(trained, loaded)) <= tolerance,
-        max_abs_diff=difference,
-        tolerance=tolerance,
-        base_max_abs_diff=_largest(plain, loaded),
-        rows=len(rows),
-    )
-    if not proof.equal:
-        raise TrainingFailed(
-            f"the saved adapter does not give what was trained (logits differ by {difference:.3g})",
-            "the checkpoint is kept; report this with train.log",
-        )
-    if proof.base_max_abs_diff == 0.0:
-        raise TrainingFailed(
-            "the adapter changes nothing", "train for more steps, or with a higher learning rate"
-        )
-    return proof
-
-
-def _largest(left: list[Any], right: list[Any]) -> float:
-    return max(float((a - b).abs().max()) for a, b in zip(left, right, strict=True))
 
 
 def draw_loss(history: list[dict[str, float]], path: Path) -> None:

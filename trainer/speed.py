@@ -12,7 +12,7 @@ def bound(shape: Architecture | None, plan: Plan, examples: Examples, rank: int)
 
     Counts what LoRA has to compute (``flops_per_token``), recomputed layers too, so that 1.0 is reachable.
     """
-    peak = PEAK.get(plan.device_name)
+    peak = PEAK.get(plan.device.name)
     if peak is None or shape is None:
         return None
     work = flops_per_token(

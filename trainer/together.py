@@ -9,6 +9,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from trainer import device
 from trainer.contract.errors import TrainingFailed
 
 
@@ -24,10 +25,8 @@ def size() -> int:
 
 def use_own_card() -> None:
     """Make the card of this process the current one; call before anything is put on a card."""
-    import torch
-
-    if size() > 1 and torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    if size() > 1:
+        device.use_card(int(os.environ.get("LOCAL_RANK", "0")))
 
 
 def wait_for_all() -> None:
@@ -112,4 +111,4 @@ def _device() -> Any:
     import torch
 
     backend = torch.distributed.get_backend()
-    return "cuda" if backend == "nccl" else "cpu"
+    return device.CARD if backend == "nccl" else device.CPU

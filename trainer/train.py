@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainer import checkpoints, quiet, ranks, shard, together
+from trainer import checkpoints, device, quiet, ranks, shard, together
 from trainer.contract import events, libraries, manifest, validation
 from trainer.contract.errors import (
     Fault,
@@ -28,6 +28,7 @@ from trainer.signals import AskedByParent, StopRequest
 
 if TYPE_CHECKING:
     from trainer.prepare import Prepared
+    from trainer.proof import Trained
 
 NEEDED = (
     "torch",
@@ -159,7 +160,7 @@ def _run(
             checkpoints.forget_newer(output, mark.step if mark else -1)
         (output / JOB).write_text(job.to_json(), encoding="utf-8")
     reporter.phase("data", f"{len(rows.rows)} rows in {job.data}")
-    from trainer import result
+    from trainer import proof, result
     from trainer.prepare import prepare
 
     together.use_own_card()
@@ -175,7 +176,7 @@ def _run(
         data_sha256=rows.sha256,
         template_sha256=prepared.template_sha256,
         precision=prepared.plan.precision,
-        device=prepared.plan.device_name,
+        device=prepared.plan.device.name,
         pass_tokens=prepared.plan.pass_tokens,
         processes=together.size(),
         tokens=mark.tokens if mark else 0,
@@ -194,9 +195,9 @@ def _run(
     )
     if trained is None:
         return
-    history, metrics, logits = trained
+    history, metrics, computed = trained
     reporter.phase("proof", "loading the saved adapter on a clean base")
-    proof = result.prove(logits, prepared, new, sharded=shard.wanted(job))
+    proved = proof.prove(computed, prepared, new, note=reporter.note, sharded=shard.wanted(job))
     together.leave()
     if not leads:
         return
@@ -208,13 +209,13 @@ def _run(
         metrics=metrics,
         source=prepared.source,
         mark=this_run,
-        proof=proof,
+        proof=proved,
     )
     reporter.emit(events.Saved(path=manifest.ADAPTER))
     reporter.emit(events.Done(manifest=manifest.NAME))
     reporter.line(
         f"done: {output / manifest.ADAPTER}  loss {metrics['first_loss']:.4f} -> "
-        f"{metrics['final_loss']:.4f}  (reloaded: logits differ by {proof.max_abs_diff:.1e})"
+        f"{metrics['final_loss']:.4f}  (reloaded: logits differ by {proved.max_abs_diff:.1e})"
     )
 
 
@@ -229,13 +230,13 @@ def _train(
     mark: checkpoints.Mark | None,
     this_run: checkpoints.Mark,
     new: Path,
-) -> tuple[list[dict[str, float]], dict[str, float | int | None], list[Any]] | None:
-    """Train and save the adapter to ``new``; return history, metrics and the proof's logits.
+) -> tuple[list[dict[str, float]], dict[str, float | int | None], "Trained"] | None:
+    """Train and save the adapter to ``new``; return history, metrics and what the proof compares.
 
     ``None`` where that is another process's to do.
     """
-    from trainer import model, probe, result, speed
-    from trainer.callbacks import Counts, RunCallback, memory_bytes
+    from trainer import model, probe, proof, result, speed
+    from trainer.callbacks import Counts, RunCallback
     from trainer.loop import Loop
     from trainer.samples import Samples
 
@@ -301,7 +302,7 @@ def _train(
         "rows": len(examples.lengths),
         "rows_too_long": len(examples.dropped),
         "train_seconds": round(seconds, 2),
-        "memory_bytes": memory_bytes(),
+        "memory_bytes": device.peak_bytes(plan.device.place),
         "predicted_bytes": plan.predicted_bytes,
     }
     reporter.phase("save", f"the adapter, after {clock(seconds)}")
@@ -309,10 +310,8 @@ def _train(
         result.save_adapter(loop.model, prepared.tokenizer, new)
     if sharded:
         together.wait_for_all()
-    # Without autocast, which the loop has wrapped around it: the proof loads it without.
-    bare = loop.accelerator.unwrap_model(loop.model, keep_fp32_wrapper=False)
-    logits = result.probe(result.as_loaded(bare), prepared.proof_rows)
-    return list(loop.state.log_history), metrics, logits
+    computed = proof.of_loop(loop, prepared.proof_rows, plan.own_attention)
+    return list(loop.state.log_history), metrics, computed
 
 
 def _announce(job: Job, prepared: "Prepared", loop: Any, reporter: Reporter) -> None:
@@ -327,7 +326,7 @@ def _announce(job: Job, prepared: "Prepared", loop: Any, reporter: Reporter) -> 
     trainable = sum(p.numel() for p in loop.model.parameters() if p.requires_grad)
     reporter.emit(
         events.Plan(
-            device=plan.device_name,
+            device=plan.device.name,
             precision=plan.precision,
             pass_tokens=plan.pass_tokens,
             passes=plan.passes,
@@ -345,7 +344,7 @@ def _announce(job: Job, prepared: "Prepared", loop: Any, reporter: Reporter) -> 
     )
     reporter.phase(
         "train",
-        f"{plan.steps} steps of {job.batch_size} rows, {plan.precision} on {cards}{plan.device_name}",
+        f"{plan.steps} steps of {job.batch_size} rows, {plan.precision} on {cards}{plan.device.name}",
     )
     reporter.line(
         f"{examples.tokens:,} tokens an epoch, {examples.trained_tokens:,} of them trained; "

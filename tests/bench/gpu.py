@@ -168,32 +168,33 @@ class Heard:
 
 def ours(folder: Path, shape: Architecture, precision: str, examples: Examples) -> dict[str, Any]:
     """The trainer's own loop with its plan for this card, its self-test and its probe."""
-    from trainer import attention, model, speed
+    from trainer import device as devices
+    from trainer import model, speed
     from trainer.callbacks import Counts
     from trainer.contract.events import Probe as Probed
     from trainer.contract.fit import fit
     from trainer.contract.job import from_sources
     from trainer.loop import Loop
     from trainer.plan import make_plan
-    from trainer.prepare import Prepared, this_device
+    from trainer.prepare import Prepared
     from trainer.probe import Probe
     from trainer.reporting import Reporter
 
-    device = this_device()
+    device = devices.here()
     job = from_sources(None, [f"max_steps={STEPS}", f"batch_size={BATCH}"], {"model": str(folder)})
     fitted = device.memory and fit(
         shape, card_bytes=device.memory, rank=job.lora.r, longest=max(examples.lengths),
         precision=precision,  # type: ignore[arg-type]
     )  # fmt: skip
+    source = model.pin(model.find(job))
     plan = make_plan(
         job,
         examples.lengths,
         device=device,
         precision=precision,
         fitted=fitted or None,
-        attention=attention.VARLEN if device.kind == "cuda" else attention.ROWS,
+        attention=model.kernel(source, flash=devices.numerics(device, precision).flash),
     )
-    source = model.pin(model.find(job))
     tokenizer = model.load_tokenizer(source)
     prepared = Prepared(
         source=source, tokenizer=tokenizer, template_sha256="", stop="", examples=examples,
@@ -323,9 +324,9 @@ def table(rows: list[Row], device: str, command: str) -> str:
 
 def main(arguments: list[str]) -> Path:
     """Measure, writing the table anew after each line: what a time limit leaves is whole."""
+    from trainer import device as devices
     from trainer import quiet
     from trainer.contract import libraries
-    from trainer.prepare import this_device
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--toy", action="store_true", help="toy shapes, on a CPU too")
@@ -335,8 +336,8 @@ def main(arguments: list[str]) -> Path:
     libraries.prepare_environment()
     quiet.use_all_threads()
     libraries.import_bitsandbytes()
-    device = this_device()
-    card = device.kind == "cuda"
+    device = devices.here()
+    card = device.is_card
     if not (card or asked.toy):
         parser.error("no CUDA card here: --toy runs it on this CPU, at toy shapes")
     shapes = {"toy": TOY} if asked.toy else {k: v for k, v in KNOWN.items() if asked.only in k}

@@ -55,7 +55,7 @@ def test_the_merged_model_answers_as_the_adapter_does(run, tmp_path, capsys):
     losses = [float(word.rstrip(",")) for word in shown.partition("rows: ")[2].split()[1:6:2]]
     base, adapter, merged = losses
     assert adapter < base - 0.5
-    assert merged == pytest.approx(adapter, abs=export.TOLERANCE)
+    assert merged == pytest.approx(adapter, abs=0.02)
     assert f"llama-quantize {out}/model-bf16.gguf {out}/model-Q4_K_M.gguf Q4_K_M" in shown
     network = AutoModelForCausalLM.from_pretrained(out)
     assert network.dtype == torch.bfloat16
@@ -95,10 +95,20 @@ def test_generation_of_the_merged_model_ends_with_the_turn(run, tmp_path, base_m
     assert ends == [0, 2]
 
 
-def test_a_merge_that_changes_the_answers_is_no_result(run, tmp_path, monkeypatch):
-    losses = iter([5.0, 1.0, 1.1])
-    monkeypatch.setattr(export, "mean_loss", lambda *_: next(losses))
-    with pytest.raises(ResultRejected, match="merged model's loss is 1"):
+@pytest.mark.parametrize("scale", [0.0, 0.5, 2.0])
+def test_a_merge_that_changes_the_answers_is_no_result(run, tmp_path, monkeypatch, scale):
+    from peft.tuners.tuners_utils import BaseTuner
+
+    whole = BaseTuner.merge_and_unload
+
+    def merge(model, *args, **kwargs):
+        for name, weight in model.named_parameters():
+            if ".lora_B." in name:
+                weight.data *= scale
+        return whole(model, *args, **kwargs)
+
+    monkeypatch.setattr(BaseTuner, "merge_and_unload", merge)
+    with pytest.raises(ResultRejected, match="the merged model differs from the adapter"):
         export.merge(run, tmp_path / "out", data=None, say=lambda _: None)
     assert not (tmp_path / "out").exists()
 

@@ -109,7 +109,7 @@ def test_an_exported_row_has_the_token_ids_of_the_live_loop(name, style, tokeniz
     examples = encode_rows(
         path, read_rows(path), learn_format(tokenizer), max_length=10**5, overlong="error"
     )
-    (trained,) = examples.head(1)
+    (trained,) = examples.rows([0])
     assert len(model.heard) == len(REPLIES)
     for messages in model.heard:
         text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)

@@ -10,6 +10,7 @@ import pytest
 from trainer import model
 from trainer.contract.errors import ModelUnavailable
 from trainer.contract.job import from_sources
+from trainer.device import Device, numerics
 
 
 def find(name):
@@ -67,7 +68,7 @@ def test_a_folder_without_weights(base_model, tmp_path):
     shutil.copytree(base_model, folder)
     (folder / "model.safetensors").unlink()
     with pytest.raises(ModelUnavailable, match=r"cannot be loaded: .*model\.safetensors"):
-        model.load_base(find(folder), "fp32", "cpu")
+        model.load_base(find(folder), numerics(Device("cpu", "cpu"), "fp32"))
 
 
 class Hub(BaseHTTPRequestHandler):
@@ -199,9 +200,9 @@ def test_a_model_is_loaded_in_the_precision_that_was_chosen(base_model):
     import torch
 
     source = find(base_model)
-    assert model.load_base(source, "fp32", "cpu").dtype == torch.float32
-    assert model.load_base(source, "bf16", "cpu").dtype == torch.bfloat16
-    quantised = model.load_base(source, "nf4", "cpu")
+    assert model.load_base(source, numerics(Device("cpu", "cpu"), "fp32")).dtype == torch.float32
+    assert model.load_base(source, numerics(Device("cpu", "cpu"), "bf16")).dtype == torch.bfloat16
+    quantised = model.load_base(source, numerics(Device("cpu", "cpu"), "nf4"))
     layer = quantised.model.layers[0].mlp.up_proj
     assert layer.weight.quant_type == "nf4"
     assert layer.weight.quant_state.nested

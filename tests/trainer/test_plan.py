@@ -6,7 +6,8 @@ from trainer.attention import ROWS, VARLEN
 from trainer.contract.fit import fit
 from trainer.contract.job import from_sources
 from trainer.contract.sizing import KNOWN
-from trainer.plan import BUDGET, Device, make_plan
+from trainer.device import Device
+from trainer.plan import BUDGET, make_plan
 
 
 def plan_of(settings, lengths, device="cpu", attention=ROWS):
@@ -21,11 +22,11 @@ def plan_of(settings, lengths, device="cpu", attention=ROWS):
     batch=st.integers(1, 64),
     longest=st.integers(1, 40_000),
     rows=st.integers(1, 500),
-    device=st.sampled_from(sorted(BUDGET)),
+    device=st.sampled_from(["cpu", "cuda"]),
 )
 def test_passes_are_as_few_as_fit(batch, longest, rows, device):
     plan = plan_of([f"batch_size={batch}"], [longest] * rows, device)
-    together = max(1, BUDGET[device] // longest)
+    together = max(1, BUDGET[device == "cuda"] // longest)
     assert plan.passes <= -(-batch // together)
     assert plan.steps * batch >= rows * plan.epochs - 1e-6
 

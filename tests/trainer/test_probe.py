@@ -101,13 +101,16 @@ def test_a_measurement_is_told_with_what_was_predicted():
 @pytest.mark.parametrize(("every", "rate"), [(0, 67_572), (1, 47_572)])
 def test_the_bound_is_the_published_one(every, rate):
     from trainer.attention import ROWS
+    from trainer.device import Device, numerics
     from trainer.plan import Plan
     from trainer.speed import bound
 
     examples = Examples(lengths=[4096], trained_tokens=4096)
     examples.input_ids.extend([0] * 4096)
-    plan = Plan("cuda", "NVIDIA H200", "bf16", every, None, ROWS, 4096, 1.0, 1, 1, 1.0)
+    card = Device("cuda", "NVIDIA H200")
+    plan = Plan(card, numerics(card, "bf16"), every, None, ROWS, 4096, 1.0, 1, 1, 1.0)
     assert bound(QWEN, plan, examples, 1) == pytest.approx(rate, rel=0.02)
     assert bound(None, plan, examples, 1) is None
-    unknown = Plan("cpu", "cpu", "bf16", every, None, ROWS, 4096, 1.0, 1, 1, 1.0)
+    cpu = Device("cpu", "cpu")
+    unknown = Plan(cpu, numerics(cpu, "bf16"), every, None, ROWS, 4096, 1.0, 1, 1, 1.0)
     assert bound(QWEN, unknown, examples, 1) is None

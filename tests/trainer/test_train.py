@@ -79,7 +79,7 @@ def tokens_of(job):
     chat_format = learn_format(load_tokenizer(find(job)))
     rows = read_rows(path)
     examples = encode_rows(path, rows, chat_format, max_length=job.max_length, overlong="drop")
-    return examples.head(len(rows.rows))
+    return examples.rows(range(len(rows.rows)))
 
 
 def write_rows(path, count):
@@ -258,11 +258,11 @@ def test_stopped_and_resumed_equals_uninterrupted(finished, tmp_path, stop_after
 
 def test_a_run_that_died_after_its_last_step_is_finished(finished, tmp_path, monkeypatch):
     output, plain, _ = finished
-    from trainer import result
+    from trainer import proof
 
     job = job_of(plain.model, plain.data, tmp_path / "run", "schedule=cosine")
     with monkeypatch.context() as patch:
-        patch.setattr(result, "prove", lambda *_, **__: 1 / 0)
+        patch.setattr(proof, "prove", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             run(job)
     assert not (tmp_path / "run" / "adapter").exists()
@@ -493,7 +493,7 @@ def test_an_adapter_that_does_not_reload_is_no_result(base_model, data_file, tmp
 
     monkeypatch.setattr(result, "save_adapter", save)
     job = job_of(base_model, data_file, tmp_path / "run")
-    with pytest.raises(TrainingFailed, match="does not give what was trained"):
+    with pytest.raises(TrainingFailed, match="does not compute what was trained"):
         run(job)
     assert not (tmp_path / "run" / manifest.NAME).exists()
 
@@ -594,10 +594,10 @@ def test_a_run_ends_when_the_evaluation_loss_rises_and_gives_the_best_step(drift
 
 
 def test_a_run_that_was_over_is_finished_and_not_gone_on_with(drifting, tmp_path, monkeypatch):
-    from trainer import result
+    from trainer import proof
 
     with monkeypatch.context() as patch:
-        patch.setattr(result, "prove", lambda *_, **__: 1 / 0)
+        patch.setattr(proof, "prove", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             run(drifting)
     steps = len(losses_of(drifting.output))

@@ -41,6 +41,9 @@ class ReloadProof(BaseModel):
     tolerance: float = 0.0
     base_max_abs_diff: float = Field(description="the same against the base alone: above zero")
     rows: int
+    attention_diff: float | None = Field(
+        None, description="nats a token: packed rows as trained, against the model's own attention"
+    )
 
 
 class Manifest(BaseModel):
