@@ -3,7 +3,7 @@
 # make image  build and push what pods run           make chaos  1,000 schedules of faults, or SEED=n
 # make chaos-real  30 schedules with real containers and SSH (a Docker engine), or SEED=n
 # make gpu    with a CUDA card: its tests, and a dated table of rates at real shapes
-# make mutate  break the money path, the judge and the masks: MODULE=launcher/plan.py, COUNT=0 for all
+# make mutate  break the money path, the judge and the masks: MODULE=launcher/quote/run_cost.py, COUNT=0 for all
 # PYTHON=/path/to/python3.12 make demo               chooses the interpreter for .venv
 
 .PHONY: demo test lint bench gpu image chaos chaos-real mutate

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from launcher import report, runs, train
-from launcher.view import View, clock
+from launcher import report, train
+from launcher.runs import run_folder
+from launcher.view.plain import View, clock
 from launcher.world import World
 from trainer.contract.errors import TrainingFailed
 from trainer.contract.job import from_sources
@@ -38,7 +39,7 @@ def run(*, out: Path | None, seed: int, world: World, view: View) -> int:
     the base by what the demo promises.
     """
     started = world.now()
-    folder = out or Path("runs") / runs.new_id(world)
+    folder = out or Path("runs") / run_folder.new_id(world)
     data = folder / "data"
     story = _Story(world, view)
 

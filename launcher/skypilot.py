@@ -12,13 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from launcher import gpus
-from launcher.image import recipe, repository
-from launcher.rental.hand_over import files_of
-from launcher.runs import Run
+from launcher.image.build import recipe, repository
+from launcher.quote import gpu_names
+from launcher.rental.upload import files_of
+from launcher.runs.run_folder import Run
 from launcher.settings import Settings
 from launcher.train import Request, check_data, resolve
-from launcher.view import View
+from launcher.view.plain import View
 from launcher.world import World
 from trainer.contract.errors import OutputExists
 from trainer.contract.job import Job
@@ -101,7 +101,7 @@ def accelerators(gpu: str) -> dict[str, int]:
 
     A card that RunPod has not is itself here: other clouds have it.
     """
-    wanted = gpus.resolve(gpu)
+    wanted = gpu_names.resolve(gpu)
     names = [name for card in wanted.ids for name in NAMES[card]]
     return dict.fromkeys([wanted.absent] if wanted.absent else names, wanted.count)
 

@@ -5,15 +5,15 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from launcher import runs, status
+from launcher.follow import note_end
+from launcher.follow import stop as ask
 from launcher.machines import MACHINES
-from launcher.rental.names import rented
-from launcher.runs import Log, Run
+from launcher.runs import run_folder, status
+from launcher.runs.rented_pods import rented
+from launcher.runs.run_folder import Log, Run
 from launcher.scene import Scene
 from launcher.train import Outcome, Request, conclude, is_done, resolve, verify
-from launcher.view import View
-from launcher.watch import note_end
-from launcher.watch import stop as ask
+from launcher.view.plain import View
 from launcher.world import World
 from trainer.contract.errors import Interrupted, Locked, NotFound
 
@@ -78,7 +78,7 @@ def take_over(run: Run, scene: Scene, *, at_once: bool) -> Iterator[Taken]:
         log: Log | None = None
         while log is None:
             try:
-                log = stack.enter_context(runs.hold(run, world=scene.world))
+                log = stack.enter_context(run_folder.hold(run, world=scene.world))
             except Locked as fault:
                 if asked is None:
                     asked = scene.world.now()

@@ -14,10 +14,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
-from launcher.runs import Run
+from launcher.runs.run_folder import Run
 from launcher.scene import Scene
-from launcher.tracked_view import TrackedView
-from launcher.view import View
+from launcher.view.plain import View
+from launcher.view.tracked import TrackedView
 from trainer.contract import events
 from trainer.contract.episodes import COMPARISON
 from trainer.contract.errors import NotInstalled, Usage

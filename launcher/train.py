@@ -14,15 +14,16 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from launcher import runs, status, tracking, unchanged
+from launcher import tracking
 from launcher.errors import BrokenJournal
-from launcher.journal import of_this_run, read
+from launcher.follow import note_end, watch
 from launcher.machines import MACHINES, Machine, Work
-from launcher.runs import Log, Run
+from launcher.runs import resume_check, run_folder, status
+from launcher.runs.journal import of_this_run, read
+from launcher.runs.run_folder import Log, Run
 from launcher.scene import Scene
 from launcher.settings import Settings
-from launcher.view import View
-from launcher.watch import note_end, watch
+from launcher.view.plain import View
 from launcher.world import World
 from trainer.contract import episodes, events, manifest, rows, validation
 from trainer.contract.errors import (
@@ -108,7 +109,7 @@ def train(request: Request, *, world: World, view: View) -> Outcome:
         data, offer = None, {}
     with world.interrupts(scene.interrupts):
         make_folder(run, request)
-        with going_on(run), runs.hold(run, world=world) as log:
+        with going_on(run), run_folder.hold(run, world=world) as log:
             work = machine.find(run, log)
             if request.resume is None:
                 if work is not None:
@@ -181,8 +182,8 @@ class Plan:
 def resolve(request: Request, *, world: World) -> Plan:
     """Name the run and make the job's paths absolute: it may be resumed from any folder."""
     if request.resume is not None:
-        run = runs.find(request.resume, world=world)
-        kept = runs.summary(run, read(run.journal))
+        run = run_folder.find(request.resume, world=world)
+        kept = run_folder.summary(run, read(run.journal))
         # A result that was fetched has brought its own job.json: the paths in it are the pod's.
         job = Job.resolve(kept["job"], source=str(run.journal)) if "job" in kept else None
         job = job or Job.from_json(run.job)
@@ -202,7 +203,7 @@ def resolve(request: Request, *, world: World) -> Plan:
         job = job.model_copy(update={"output": str(run.folder), **request.job_changes})
         return Plan(run, job, where, settings)
     job = request.job or Job()
-    run_id = runs.check_id(request.run_id) if request.run_id else runs.new_id(world)
+    run_id = run_folder.check_id(request.run_id) if request.run_id else run_folder.new_id(world)
     chosen = Path(job.output) if "output" in job.model_fields_set else Path("runs") / run_id
     run = Run(run_id, chosen.absolute())
     local = Path(job.model).is_dir()
@@ -261,7 +262,7 @@ def record(
         model=job.model,
         data=job.data,
         data_sha256=data.sha256,
-        model_sha256=unchanged.model_sha256(job),
+        model_sha256=resume_check.model_sha256(job),
         rows=len(data.rows),
         job_hash=job.hash(),
         job=job.model_dump(mode="json"),
@@ -270,7 +271,7 @@ def record(
     if offer:
         log.fact("quote", **offer)
     try:
-        runs.add_to_index(run, world=world)
+        run_folder.add_to_index(run, world=world)
     except OSError as error:
         view.say(f"launch ps will not list this run: {error}")
     view.say(f"run {run.id} in {run.folder} ({len(data.rows)} row{'s' * (len(data.rows) != 1)})")
@@ -310,7 +311,7 @@ def start(
     run, job = plan.run, plan.job
     if request.resume is not None:
         data = data or check_data(job, view=view)
-        unchanged.check(log.entries, job)
+        resume_check.check(log.entries, job)
         if offer := machine.offer(run, job, data, of_this_run(log.entries)):
             log.fact("quote", **offer)
     run.job.write_text(job.to_json(), encoding="utf-8")

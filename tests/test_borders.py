@@ -240,7 +240,9 @@ def test_importing_the_contract_and_the_cli_pulls_in_nothing_heavy():
     assert "trainer.contract.job" in loaded
 
 
-@pytest.mark.parametrize("module", ["launcher.train", "launcher.runs", "launcher.live"])
+@pytest.mark.parametrize(
+    "module", ["launcher.train", "launcher.runs.run_folder", "launcher.view.live"]
+)
 def test_the_launcher_never_loads_what_is_heavy(module):
     assert loaded_by(f"import {module}").isdisjoint(HEAVY)
 

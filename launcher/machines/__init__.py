@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from launcher.journal import Entry
 from launcher.machines.docker import Docker
 from launcher.machines.here import Here
 from launcher.machines.runpod import RunPod
-from launcher.runs import Log, Run
+from launcher.runs.journal import Entry
+from launcher.runs.run_folder import Log, Run
 from launcher.scene import Scene
 from trainer.contract.job import Job
 from trainer.contract.rows import Rows

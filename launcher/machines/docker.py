@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from launcher import engine, image
-from launcher.journal import Entry
-from launcher.runs import Log, Run, is_locked
+from launcher.image import build, engine
+from launcher.runs.journal import Entry
+from launcher.runs.run_folder import Log, Run, is_locked
 from launcher.scene import Scene
 from launcher.secrets import HUGGING_FACE, find
 from trainer.contract import episodes, events
@@ -119,7 +119,7 @@ class Docker:
         chosen = self.scene.settings.image
         return [
             {
-                "image": chosen or f"{image.LOCAL}:{self._recipe().tag}",
+                "image": chosen or f"{build.LOCAL}:{self._recipe().tag}",
                 **self._how(run, job, resume=False),
             }
         ]
@@ -193,16 +193,16 @@ class Docker:
             # It has ended already, and its log says why; or it goes on without.
             self.scene.view.say(f"the Hugging Face token did not reach the container: {error}")
 
-    def _recipe(self) -> image.Recipe:
+    def _recipe(self) -> build.Recipe:
         cpu = None if engine.has_nvidia(self.client) else "none"
-        return image.recipe(self.scene.settings, cuda=cpu)
+        return build.recipe(self.scene.settings, cuda=cpu)
 
     def _image(self) -> str:
         if self.scene.settings.image is not None:
-            return image.ensure_pulled(
+            return build.ensure_pulled(
                 self.scene.settings.image, client=self.client, scene=self.scene
             )
-        return image.ensure_built(self._recipe(), client=self.client, scene=self.scene)
+        return build.ensure_built(self._recipe(), client=self.client, scene=self.scene)
 
     def _how(self, run: Run, job: Job, *, resume: bool) -> dict[str, Any]:
         """What the container is created with, beside its image."""

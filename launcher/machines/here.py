@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from launcher.journal import Entry
-from launcher.runs import Log, Run, is_locked, lock
+from launcher.runs.journal import Entry
+from launcher.runs.run_folder import Log, Run, is_locked, lock
 from launcher.scene import Scene
 from launcher.world import Child, World
 from trainer.contract import events

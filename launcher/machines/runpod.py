@@ -4,17 +4,18 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from launcher import guard, plan
-from launcher.estimate import work
-from launcher.journal import Entry, of_this_run
-from launcher.rental import model, rent
+from launcher.quote import run_cost
+from launcher.quote.estimate import work
+from launcher.rental import guard, rent
 from launcher.rental.boot import LOOK
-from launcher.rental.names import Rented, key_file, rented, spent
+from launcher.rental.delete import release
 from launcher.rental.offer import Offer, check_clock, look, quotes
 from launcher.rental.pod import PodWork
-from launcher.rental.release import release
 from launcher.runpod_api import UNSEEN, Api, Pod
-from launcher.runs import Log, Run
+from launcher.runs import model_folder
+from launcher.runs.journal import Entry, of_this_run
+from launcher.runs.rented_pods import Rented, key_file, rented, spent
+from launcher.runs.run_folder import Log, Run
 from launcher.scene import Scene
 from launcher.secrets import runpod
 from launcher.ssh import make_key
@@ -67,17 +68,17 @@ class RunPod:
 
     def offer(self, run: Run, job: Job, data: Rows, past: Sequence[Entry]) -> dict[str, Any]:
         if Path(job.model).is_absolute():
-            model.check(Path(job.model))
+            model_folder.check(Path(job.model))
         self._offer = look(self.api, self.scene, work(job, data, world=self.scene.world))
         before = spent(past, self.scene.world.now())
         deals = quotes(self._offer, self.scene, spent=before)
-        for text in plan.lines(deals[0], self.scene.settings):
+        for text in run_cost.lines(deals[0], self.scene.settings):
             self.scene.view.say(text)
         if len(deals) > 1:
             others = ", ".join(f"{deal.gpu} ${deal.rate:.2f}/h" for deal in deals[1:])
             self.scene.view.say(f"  if it is gone: {others}")
         reach, settings = self._offer.reach, self.scene.settings
-        self.scene.view.say(plan.reach_line(reach, len(self._offer.wanted.ids), settings.cuda))
+        self.scene.view.say(run_cost.reach_line(reach, len(self._offer.wanted.ids), settings.cuda))
         upload = self._offer_image(past)
         return {**deals[0].facts(), "reach": dict(reach), "upload_bytes": upload}
 
@@ -86,7 +87,7 @@ class RunPod:
         settings = self.scene.settings
         if self._had_image(past) is not None:
             return 0
-        from launcher.image import recipe, repository, standing, upload_line
+        from launcher.image.build import recipe, repository, standing, upload_line
 
         where = repository(settings)
         found = standing(recipe(settings), where, client=self.scene.world.docker())
@@ -184,7 +185,7 @@ class RunPod:
         """The image to rent with: the one named, the one this run has, or a new one, built and pushed."""
         if (had := self._had_image(of_this_run(log.entries))) is not None:
             return had
-        from launcher.image import ensure_image, recipe, repository
+        from launcher.image.build import ensure_image, recipe, repository
 
         settings = self.scene.settings
         where = repository(settings)

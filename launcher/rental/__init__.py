@@ -1,1 +1,1 @@
-"""A rented pod, from the request to the bill: rent, boot, hand over, follow, fetch, release, receipt."""
+"""A rented pod, in order: offer, rent, boot, upload, follow, fetch, delete, receipt; guard and reap."""

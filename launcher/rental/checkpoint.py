@@ -3,10 +3,10 @@
 import shlex
 from pathlib import Path
 
-from launcher import transfer
 from launcher.errors import PodRefused
-from launcher.rental.reach import Reach
-from launcher.runs import Run
+from launcher.rental import transfer
+from launcher.rental.connection import Reach
+from launcher.runs.run_folder import Run
 from trainer.contract import pod as border
 
 FOLDER = "checkpoints"

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from launcher import gpus, plan
-from launcher.catalog import keep
 from launcher.errors import NoCapacity, OverBudget
-from launcher.estimate import Work
-from launcher.image import BASES
+from launcher.image.build import BASES
+from launcher.quote import gpu_names, run_cost
+from launcher.quote.catalog import keep
+from launcher.quote.estimate import Work
 from launcher.runpod_api import Api
 from launcher.scene import Scene
 from trainer.contract.errors import Usage
@@ -31,8 +31,8 @@ class Offer:
     ``reach``: how many kinds of card each CUDA flavour of the image would have to choose from.
     """
 
-    wanted: gpus.Wanted
-    choice: gpus.Choice
+    wanted: gpu_names.Wanted
+    choice: gpu_names.Choice
     read_at: float
     what: Work
     reach: Mapping[str, int]
@@ -42,18 +42,20 @@ class Offer:
 def look(api: Api, scene: Scene, what: Work) -> Offer:
     """Read the live catalog. Raises ``Usage`` for a name that is not known, ``NoCapacity`` for none free."""
     settings = scene.settings
-    wanted = gpus.resolve(settings.gpu)
+    wanted = gpu_names.resolve(settings.gpu)
     catalog = api.catalog(wanted.count)
     check_clock(api)
     keep(catalog, scene.world)
-    wanted = gpus.resolve(settings.gpu, catalog.gpus)
-    choice = gpus.candidates(wanted, catalog, min_cuda=settings.cuda)
+    wanted = gpu_names.resolve(settings.gpu, catalog.gpus)
+    choice = gpu_names.candidates(wanted, catalog, min_cuda=settings.cuda)
     fixed = fix(api, scene, choice)
     for centre in fixed.data_centers:
-        choice = gpus.within(choice, centre, f"not free in {centre}, where {settings.volume} is")
+        choice = gpu_names.within(
+            choice, centre, f"not free in {centre}, where {settings.volume} is"
+        )
     if wanted.note:
         scene.view.say(wanted.note)
-    reach = gpus.reach(wanted, catalog, {settings.cuda, *BASES} - {"none"})
+    reach = gpu_names.reach(wanted, catalog, {settings.cuda, *BASES} - {"none"})
     if not choice.ranked:
         older = [cuda for cuda, count in reach.items() if count]
         raise NoCapacity(
@@ -77,9 +79,9 @@ def check_clock(api: Api) -> None:
         )
 
 
-def quotes(offer: Offer, scene: Scene, *, spent: float) -> list[plan.Quote]:
+def quotes(offer: Offer, scene: Scene, *, spent: float) -> list[run_cost.Quote]:
     """A quote for each card that fits the caps. Raises ``OverBudget`` when none does."""
-    found: list[plan.Quote] = []
+    found: list[run_cost.Quote] = []
     over: OverBudget | None = None
     for candidate in offer.choice.ranked:
         try:
@@ -91,8 +93,10 @@ def quotes(offer: Offer, scene: Scene, *, spent: float) -> list[plan.Quote]:
     return found
 
 
-def quote(offer: Offer, candidate: gpus.Candidate, scene: Scene, *, spent: float) -> plan.Quote:
-    return plan.quote(
+def quote(
+    offer: Offer, candidate: gpu_names.Candidate, scene: Scene, *, spent: float
+) -> run_cost.Quote:
+    return run_cost.quote(
         candidate,
         offer.wanted.count,
         scene.settings,
@@ -103,7 +107,7 @@ def quote(offer: Offer, candidate: gpus.Candidate, scene: Scene, *, spent: float
     )
 
 
-def fix(api: Api, scene: Scene, choice: gpus.Choice) -> Fixed:
+def fix(api: Api, scene: Scene, choice: gpu_names.Choice) -> Fixed:
     """Look up registry credential and volume. Raises ``Usage`` saying how to make what is not there."""
     settings = scene.settings
     registry_id = volume_id = ""
@@ -135,11 +139,11 @@ def _there_are(known: Mapping[str, object]) -> str:
     return f"there are: {', '.join(known)}; or " if known else ""
 
 
-def _centre_for(api: Api, choice: gpus.Choice) -> str:
+def _centre_for(api: Api, choice: gpu_names.Choice) -> str:
     """A data centre with network volumes where one of the cards is, the first choice's if there is one."""
     with_volumes = [centre.id for centre in api.data_centers() if centre.volume_types]
     for candidate in choice.ranked:
-        for centre in gpus.centres(candidate.gpu):
+        for centre in gpu_names.centres(candidate.gpu):
             if centre in with_volumes:
                 return centre
     return with_volumes[0] if with_volumes else "DATA_CENTER"

@@ -4,17 +4,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from math import inf
 
-from launcher import transfer
 from launcher.errors import ConnectionLost, NoCapacity, PodFailed, PodRefused
-from launcher.plan import at
-from launcher.rental import boot, checkpoint
+from launcher.quote.run_cost import at
+from launcher.rental import boot, checkpoint, transfer
 from launcher.rental.boot import BadHost
-from launcher.rental.hand_over import hand_over
-from launcher.rental.names import Rented, rented
-from launcher.rental.reach import Reach
-from launcher.rental.release import release, show_receipt
+from launcher.rental.connection import Reach
+from launcher.rental.delete import release, show_receipt
+from launcher.rental.upload import hand_over
 from launcher.runpod_api import Api
-from launcher.runs import Log, Run
+from launcher.runs.rented_pods import Rented, rented
+from launcher.runs.run_folder import Log, Run
 from launcher.scene import Scene
 from trainer.contract import episodes, events, manifest
 from trainer.contract import pod as border

@@ -3,7 +3,6 @@
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from launcher import gpus, plan
 from launcher.errors import (
     ApiUnavailable,
     BadRequest,
@@ -13,10 +12,11 @@ from launcher.errors import (
     OverBudget,
     PaymentRequired,
 )
-from launcher.rental.names import Name, Rented, machine_id, rented, spent
+from launcher.quote import gpu_names, run_cost
 from launcher.rental.offer import Fixed, Offer, quote
 from launcher.runpod_api import UNSEEN, Api, OutcomeUnknown, Pod, PodRequest
-from launcher.runs import Log, Run
+from launcher.runs.rented_pods import Name, Rented, machine_id, rented, spent
+from launcher.runs.run_folder import Log, Run
 from launcher.scene import Scene
 from trainer.contract import pod as border
 from trainer.contract.errors import Fault, Interrupted
@@ -30,7 +30,7 @@ CENTRES = 4  # data centres tried by name for a card that was refused without na
 def request(
     run: Run,
     scene: Scene,
-    deal: plan.Quote,
+    deal: run_cost.Quote,
     *,
     attempt: int,
     image: str,
@@ -102,13 +102,13 @@ class Renting:
             faults=[*told, *(f"{card}: {reason}" for card, reason in self.offer.choice.dropped)],
         )
 
-    def _centres(self, candidate: gpus.Candidate) -> tuple[str, ...]:
+    def _centres(self, candidate: gpu_names.Candidate) -> tuple[str, ...]:
         """Where to ask for a card that nobody could give who was free to choose the place."""
         if self.offer.fixed.data_centers:
             return ()
-        return gpus.centres(candidate.gpu)[:CENTRES]
+        return gpu_names.centres(candidate.gpu)[:CENTRES]
 
-    def _attempt(self, candidate: gpus.Candidate, centre: str) -> str | Fault:
+    def _attempt(self, candidate: gpu_names.Candidate, centre: str) -> str | Fault:
         """The pod's id, or why there is none."""
         scene, view = self.scene, self.scene.view
         label = candidate.gpu.id + f" in {centre}" * bool(centre)
@@ -127,7 +127,7 @@ class Renting:
             made = self._too_dear(made, deal)
         if isinstance(made, Fault):
             return self._tell(label, made)
-        view.say(f"pod {made.id} is rented, gone by {plan.at(deal.gone_by)}")
+        view.say(f"pod {made.id} is rented, gone by {run_cost.at(deal.gone_by)}")
         return made.id
 
     def _tell(self, label: str, fault: Fault) -> Fault:
@@ -135,7 +135,7 @@ class Renting:
         self.scene.view.say(self.told[-1])
         return fault
 
-    def _create(self, deal: plan.Quote, centre: str) -> Pod | Fault:
+    def _create(self, deal: run_cost.Quote, centre: str) -> Pod | Fault:
         before = rented(self.log.entries)
         fixed = self.offer.fixed
         if centre:
@@ -178,7 +178,7 @@ class Renting:
             outcome["rate"] = round(max(deal.rate, made.rate), 5)
         return made
 
-    def _too_dear(self, made: Pod, deal: plan.Quote) -> OverBudget:
+    def _too_dear(self, made: Pod, deal: run_cost.Quote) -> OverBudget:
         with self.log.effect("release", pod=made.id, reason="dearer than quoted"):
             self.api.release(made.id, unseen=UNSEEN)
         return OverBudget(

@@ -5,7 +5,7 @@ from pathlib import Path
 from launcher.report.facts import collect
 from launcher.report.figures import Report, figures
 from launcher.report.render import render
-from launcher.runs import Run
+from launcher.runs.run_folder import Run
 
 NAME = "report.html"
 FIGURES = "report.json"

@@ -8,11 +8,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from launcher import journal
 from launcher.report.expected import Expected, expectations
 from launcher.report.transcripts import Pair, read_pairs
-from launcher.runs import Run
-from launcher.view import clock
+from launcher.runs import journal
+from launcher.runs.run_folder import Run
+from launcher.view.plain import clock
 from trainer.contract import events, validation
 from trainer.contract.errors import Fault, NotFound
 from trainer.contract.manifest import Manifest, load

@@ -14,7 +14,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from launcher.demo import run
-    from launcher.screen import open_view
+    from launcher.view.choose_view import open_view
     from launcher.world import World
 
     world = World()

@@ -24,7 +24,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from launcher import settings
     from launcher.doctor import add_registry, add_volume, examine, lines
-    from launcher.screen import open_view
+    from launcher.view.choose_view import open_view
     from launcher.world import World
 
     world = World()

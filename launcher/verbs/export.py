@@ -10,7 +10,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from launcher.runs import find
+    from launcher.runs.run_folder import find
     from launcher.world import World
     from trainer.contract.exporting import given
     from trainer.contract.manifest import NAME

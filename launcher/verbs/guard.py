@@ -9,8 +9,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from launcher.guard import watch
-    from launcher.screen import open_view
+    from launcher.rental.guard import watch
+    from launcher.view.choose_view import open_view
     from launcher.world import World
 
     world = World()

@@ -17,9 +17,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from launcher import settings
-    from launcher.image import publish
+    from launcher.image.build import publish
     from launcher.scene import Scene
-    from launcher.screen import open_view
+    from launcher.view.choose_view import open_view
     from launcher.world import World
 
     world = World()

@@ -12,8 +12,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from launcher.logs import lines
-    from launcher.runs import find
+    from launcher.runs.logs import lines
+    from launcher.runs.run_folder import find
     from launcher.world import World
 
     world = World()

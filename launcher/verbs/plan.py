@@ -15,14 +15,15 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from launcher import catalog, settings
-    from launcher.comparison import compare, local, table
+    from launcher import settings
     from launcher.errors import ApiUnavailable, KeyRejected
-    from launcher.estimate import work
-    from launcher.local_cards import local_cards
-    from launcher.plan import at_day
+    from launcher.quote import catalog
+    from launcher.quote.compare_gpus import compare, local, table
+    from launcher.quote.estimate import work
+    from launcher.quote.local_gpus import local_cards
+    from launcher.quote.run_cost import at_day
     from launcher.runpod_api import Catalog
-    from launcher.screen import open_view
+    from launcher.view.choose_view import open_view
     from launcher.world import World
     from trainer.contract.job import from_sources, given_flags
     from trainer.contract.rows import read_rows

@@ -12,8 +12,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     import json
 
-    from launcher.runs import index
-    from launcher.status import ps_lines, seen
+    from launcher.runs.run_folder import index
+    from launcher.runs.status import ps_lines, seen
     from launcher.world import World
 
     world = World()

@@ -11,8 +11,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from launcher.rental.verbs import reap
-    from launcher.screen import open_view
+    from launcher.rental.receipt_and_reap import reap
+    from launcher.view.choose_view import open_view
     from launcher.world import World
 
     world = World()

@@ -8,8 +8,8 @@ __all__ = ["add_flags", "run"]
 
 
 def run(options: argparse.Namespace) -> int:
-    from launcher.rental.verbs import ask_receipt
-    from launcher.screen import open_view
+    from launcher.rental.receipt_and_reap import ask_receipt
+    from launcher.view.choose_view import open_view
     from launcher.world import World
 
     world = World()

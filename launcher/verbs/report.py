@@ -15,8 +15,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from launcher import settings, tracking
     from launcher.report import read, write
-    from launcher.runs import find
-    from launcher.screen import open_view
+    from launcher.runs.run_folder import find
+    from launcher.view.choose_view import open_view
     from launcher.world import World
 
     world = World()

@@ -12,8 +12,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from launcher.screen import open_view
     from launcher.stop import stop
+    from launcher.view.choose_view import open_view
     from launcher.world import World
 
     world = World()

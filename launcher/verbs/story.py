@@ -5,16 +5,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from launcher.runs import Run
+    from launcher.runs.run_folder import Run
     from launcher.train import Request
 
 
 def story(request: "Request", *, as_json: bool) -> int:
     """The story of ``train``, from wherever the run is, and its outcome."""
-    from launcher.screen import open_view
+    from launcher.follow import LeftAtWork
     from launcher.train import train
-    from launcher.view import clock, compared_lines
-    from launcher.watch import LeftAtWork
+    from launcher.view.choose_view import open_view
+    from launcher.view.plain import clock, compared_lines
     from launcher.world import World
 
     world = World()

@@ -80,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _emit(request: "Request", options: argparse.Namespace) -> int:
     from launcher import skypilot
-    from launcher.screen import open_view
+    from launcher.view.choose_view import open_view
     from launcher.world import World
 
     form, *rest = options.emit
@@ -105,7 +105,7 @@ def _dry_run(
 ) -> int:
     import json
 
-    from launcher.screen import open_view
+    from launcher.view.choose_view import open_view
     from launcher.world import World
 
     world = World()

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from launcher.rental.transfer import Link, download
 from launcher.ssh import connect, make_key
-from launcher.transfer import Link, download
 from trainer.contract.manifest import hash_file
 
 REAL_SSHD = Path(__file__).parents[1] / "launcher" / "real_sshd.py"

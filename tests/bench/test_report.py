@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from launcher.runs import Run
+from launcher.runs.run_folder import Run
 from tests.launcher.report.made import make_run
 
 QUESTIONS = (0, 100, 1000, 10_000)

@@ -6,10 +6,10 @@ import re
 from collections import Counter
 from math import inf
 
-from launcher import runs
 from launcher.errors import EXIT_CODES
-from launcher.journal import Entry, read
-from launcher.rental.names import Name, rented
+from launcher.runs import run_folder
+from launcher.runs.journal import Entry, read
+from launcher.runs.rented_pods import Name, rented
 from tests.chaos.cloud import Cloud
 from tests.chaos.laptop import Laptop, Process
 from tests.chaos.pod import Pod
@@ -26,7 +26,7 @@ AGAIN = 400.0
 KNOWN = {0, *EXIT_CODES.values(), *errors.EXIT_CODES.values()}
 
 
-def broken(cloud: Cloud, laptop: Laptop, run: runs.Run, schedule: Schedule) -> list[str]:
+def broken(cloud: Cloud, laptop: Laptop, run: run_folder.Run, schedule: Schedule) -> list[str]:
     dues = {pod: instant - STOP for pod, instant in asked(cloud, schedule).items()}
     faults = [text for pod, due in dues.items() for text in told(pod, due + STOP)]
     kept = {pod: due for pod, due in dues.items() if not nobody_left(pod, laptop, due)}
@@ -41,7 +41,7 @@ def broken(cloud: Cloud, laptop: Laptop, run: runs.Run, schedule: Schedule) -> l
     return faults
 
 
-def at_home(pod: Pod, run: runs.Run) -> bool:
+def at_home(pod: Pod, run: run_folder.Run) -> bool:
     """Whether a finished adapter of the pod lies in the run folder, byte for byte; True without one."""
     if pod.finished is None:
         return True
@@ -126,7 +126,7 @@ def within_the_cap(cloud: Cloud, schedule: Schedule, kept: dict[Pod, float]) -> 
     return []
 
 
-def results(cloud: Cloud, laptop: Laptop, run: runs.Run) -> list[str]:
+def results(cloud: Cloud, laptop: Laptop, run: run_folder.Run) -> list[str]:
     """Every finished adapter is at home, or on a stopped pod that the user is told of."""
     faults = [
         f"{pod.id} was deleted by {by} with an adapter that is not at home"
@@ -146,7 +146,7 @@ def results(cloud: Cloud, laptop: Laptop, run: runs.Run) -> list[str]:
     return faults
 
 
-def outcome(laptop: Laptop, run: runs.Run) -> list[str]:
+def outcome(laptop: Laptop, run: run_folder.Run) -> list[str]:
     """The last ``launch fetch`` says 0 exactly where a whole result is at home."""
     try:
         whole = manifest.verify(run.folder).complete
@@ -165,7 +165,7 @@ def thrown_away(laptop: Laptop) -> bool:
     return any("--now" in p.argv or (p.argv[0] == "reap" and p.argv[1:]) for p in laptop.processes)
 
 
-def released(cloud: Cloud, run: runs.Run) -> list[str]:
+def released(cloud: Cloud, run: run_folder.Run) -> list[str]:
     """What the journal calls released is not there; to be asked before anybody reaps."""
     what = rented(read(run.journal))
     if what is None or not what.released:
@@ -182,7 +182,7 @@ def unsettled(entries: list[Entry]) -> list[str]:
     return sorted(+open_)
 
 
-def journal(cloud: Cloud, laptop: Laptop, run: runs.Run, *, cut_short: bool) -> list[str]:
+def journal(cloud: Cloud, laptop: Laptop, run: run_folder.Run, *, cut_short: bool) -> list[str]:
     """Readable; every effect has its outcome unless a process was cut short, and run.json is derived
     from it; no pod lives that it does not know.
     """
@@ -195,7 +195,7 @@ def journal(cloud: Cloud, laptop: Laptop, run: runs.Run, *, cut_short: bool) -> 
         except ValueError:
             faults.append(f"journal.jsonl:{number} cannot be read: {text[:60]!r}")
     entries = read(run.journal)
-    derived = json.loads(json.dumps(runs.summary(run, entries)))
+    derived = json.loads(json.dumps(run_folder.summary(run, entries)))
     if not cut_short:
         faults += [f"the {what} that was begun has no outcome" for what in unsettled(entries)]
         if json.loads(run.summary.read_bytes()) != derived:

@@ -12,9 +12,11 @@ from unittest import mock
 
 import httpx2
 
-from launcher import journal, transfer, world
+from launcher import world
 from launcher.cli import main
 from launcher.errors import ConnectionLost, HostKeyChanged
+from launcher.rental import transfer
+from launcher.runs import journal
 from tests.chaos.clock import Actor, Clock, Killed
 from tests.chaos.cloud import Cloud
 from tests.chaos.pod import Session

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from launcher import runs
-from launcher.journal import read
-from launcher.rental.names import rented
+from launcher.runs import run_folder
+from launcher.runs.journal import read
+from launcher.runs.rented_pods import rented
 from tests.chaos import invariants
 from tests.chaos.clock import Clock, Hung
 from tests.chaos.cloud import Cloud
@@ -48,7 +48,7 @@ class Told:
 class User:
     """Runs a command, waits for its end, reads what it says."""
 
-    def __init__(self, laptop: Laptop, strike: Strike, told: Told, run: runs.Run) -> None:
+    def __init__(self, laptop: Laptop, strike: Strike, told: Told, run: run_folder.Run) -> None:
         self.run_folder = run
         self.laptop, self.clock, self.strike, self.told = laptop, laptop.clock, strike, told
         self.left = iter(told.schedule.delays)
@@ -120,7 +120,7 @@ def _play(schedule: Schedule, folder: Path, told: Told) -> None:
     cloud.grain = laptop.grain = schedule.grain
     laptop.project.mkdir()
     (laptop.project / "data.jsonl").write_text(ROW * 3)
-    run = runs.Run("a", laptop.project / "runs" / "a")
+    run = run_folder.Run("a", laptop.project / "runs" / "a")
     cloud.home_has = lambda pod: invariants.at_home(pod, run)
     strike = Strike(cloud, laptop)
     for fault in schedule.faults:
@@ -148,7 +148,7 @@ def _play(schedule: Schedule, folder: Path, told: Told) -> None:
     ]
 
 
-def outcome(cloud: Cloud, run: runs.Run) -> str:
+def outcome(cloud: Cloud, run: run_folder.Run) -> str:
     """How it ended, in words that can be counted."""
     what = rented(read(run.journal))
     if what is None or not cloud.pods:

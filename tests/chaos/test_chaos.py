@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from launcher import guard, plan
+from launcher.quote import run_cost
+from launcher.rental import guard
 from tests.chaos.story import play
 
 SEEDS = range(200)
@@ -52,11 +53,11 @@ def test_a_guard_that_does_nothing_is_seen(monkeypatch):
 
 
 def test_a_deadline_an_hour_late_is_seen(monkeypatch):
-    quote = plan.quote
+    quote = run_cost.quote
 
     def late(*arguments, **named):
         found = quote(*arguments, **named)
         return replace(found, gone_by=found.gone_by + 3600)
 
-    monkeypatch.setattr(plan, "quote", late)
+    monkeypatch.setattr(run_cost, "quote", late)
     assert any("later than was asked for" in fault for fault in play(0).faults)

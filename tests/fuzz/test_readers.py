@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from datagen.episode import read_episodes
 from datagen.evaluation.saved_results import is_finished, read_result
 from datagen.models.paid_api.ledger import read_ledger
-from launcher import journal, runs, status
-from launcher.rental.names import rented, spans, spent
+from launcher.runs import journal, run_folder, status
+from launcher.runs.rented_pods import rented, spans, spent
 from trainer import checkpoints
 from trainer.contract import episodes, events, manifest
 from trainer.contract.errors import Fault
@@ -83,8 +83,8 @@ blocks = st.lists(lines, max_size=3).map(lambda found: b"".join(line + b"\n" for
 
 def journals(path: Path) -> None:
     entries = journal.read(path)
-    run = runs.Run("a", path.parent)
-    runs.summary(run, entries)
+    run = run_folder.Run("a", path.parent)
+    run_folder.summary(run, entries)
     rented(entries)
     spent(entries, 2.0)
     spans(entries)
@@ -92,7 +92,7 @@ def journals(path: Path) -> None:
 
 def ps(path: Path) -> None:
     (path.parent / "journal.jsonl").write_bytes(path.read_bytes())
-    status.ps_lines([status.seen(runs.Run("a", path.parent), now=2.0)])
+    status.ps_lines([status.seen(run_folder.Run("a", path.parent), now=2.0)])
 
 
 READERS: dict[str, Callable[[Path], object]] = {

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from launcher.machines import here
-from launcher.view import PlainView
+from launcher.view.plain import PlainView
 from trainer.contract.job import Job
 
 DRIVE = Path(__file__).with_name("drive.py")

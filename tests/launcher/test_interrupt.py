@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from launcher import journal, runs
+from launcher.runs import journal, run_folder
 from trainer.contract import events
 
 
@@ -96,9 +96,9 @@ def test_ctrl_c_saves_a_checkpoint_and_says_how_to_resume(folder, on_terminal):
     assert "resume with: launch train --resume a" in shown.text
     assert "Traceback" not in shown.text
     assert "loss" in shown.text
-    run = runs.at(folder / "runs" / "a")
+    run = run_folder.at(folder / "runs" / "a")
     assert isinstance(events.read(run.events)[0][-1], events.Failed)
-    assert not runs.is_locked(run.trainer_lock)
+    assert not run_folder.is_locked(run.trainer_lock)
 
 
 def test_a_second_ctrl_c_ends_a_trainer_that_does_not_listen(folder, on_terminal):
@@ -110,7 +110,7 @@ def test_a_second_ctrl_c_ends_a_trainer_that_does_not_listen(folder, on_terminal
 
     assert shown.wait() == 130
     assert "no new checkpoint" in shown.text
-    assert not runs.is_locked(folder / "runs" / "a" / ".trainer.lock")
+    assert not run_folder.is_locked(folder / "runs" / "a" / ".trainer.lock")
 
 
 def test_ctrl_c_before_the_first_step(on_terminal):
@@ -140,8 +140,8 @@ def test_stop_from_a_second_terminal_takes_the_run_over(folder, on_terminal, lau
     assert re.search(r"checkpoint saved at step \d+; nothing keeps running", stopped.stdout)
     assert shown.wait() == 130
     assert "run a is ended from another terminal" in shown.text
-    run = runs.at(folder / "runs" / "a")
-    assert not runs.is_locked(run.trainer_lock)
+    run = run_folder.at(folder / "runs" / "a")
+    assert not run_folder.is_locked(run.trainer_lock)
     assert not run.wish_to_stop.exists()
     written = [(entry.what, entry.stage) for entry in journal.read(run.journal)]
     assert written[-4:] == [

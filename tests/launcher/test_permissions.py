@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from launcher import runs
+from launcher.runs import run_folder
 from launcher.ssh import make_key
 
 
@@ -28,7 +28,7 @@ def test_a_run_is_nobody_elses_to_change(launch, folder, umask, mask, denied):
     umask(0)
     assert done.returncode == 0, done.stderr
 
-    run = runs.at(folder / "runs" / "r")
+    run = run_folder.at(folder / "runs" / "r")
     state = Path(os.environ["XDG_STATE_HOME"]) / "sft-launch"
     left = [*run.folder.rglob("*"), run.folder, run.folder.parent, *state.rglob("*"), state]
     assert {run.journal, run.summary, run.events, run.log, run.manifest} < {*left}

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from launcher import runs, status
+from launcher.runs import run_folder, status
 from trainer.contract import manifest
 
 MODEL = "bundled:tiny"
@@ -36,7 +36,7 @@ def test_launch_train_here(folder):
     told = [json.loads(line) for line in done.stdout.splitlines()]
     assert [x["step"] for x in told if x["type"] == "step"] == [1, 2, 3]
     assert told[-1]["state"] == "finished"
-    run = runs.at(folder / "runs" / "a")
+    run = run_folder.at(folder / "runs" / "a")
     assert manifest.verify(run.folder).complete
     assert status.look(run).state == "finished"
     again = launch("train", "--resume", "a", cwd=folder)

@@ -15,7 +15,8 @@ import yaml  # type: ignore[import-untyped]
 from hypothesis import given
 from hypothesis import strategies as st
 
-from launcher import cli, gpus, skypilot
+from launcher import cli, skypilot
+from launcher.quote import gpu_names
 from launcher.settings import Settings
 from trainer.contract import episodes, validation
 from trainer.contract.errors import Usage
@@ -144,7 +145,7 @@ def test_whatever_a_job_says_survives_yaml_and_the_shell(text, tmp_path_factory)
 
 
 def test_every_card_has_a_name_there(folder):
-    assert set(skypilot.NAMES) == set(gpus.CARDS)
+    assert set(skypilot.NAMES) == set(gpu_names.CARDS)
     assert skypilot.accelerators("A10G") == {"A10G": 1}
     assert skypilot.accelerators("4090:2") == {"RTX4090": 2}
     with pytest.raises(Usage):

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from launcher import journal, runs, status
 from launcher.machines import here
+from launcher.runs import journal, run_folder, status
 from launcher.train import Request, train
 from trainer.contract import events
 from trainer.contract.errors import (
@@ -22,12 +22,12 @@ from trainer.contract.errors import (
 from trainer.contract.job import Job
 
 
-def entries(run: runs.Run) -> list[tuple[str, str]]:
+def entries(run: run_folder.Run) -> list[tuple[str, str]]:
     return [(entry.what, entry.stage) for entry in journal.read(run.journal)]
 
 
-def only_run(world) -> runs.Run:
-    (run,) = runs.index(world=world)
+def only_run(world) -> run_folder.Run:
+    (run,) = run_folder.index(world=world)
     return run
 
 
@@ -46,7 +46,7 @@ def test_a_run_from_job_to_verified_adapter(folder, job, world, heard):
         ("verify", "done"),
         ("ended", "fact"),
     ]
-    assert runs.index(world=world()) == [run]
+    assert run_folder.index(world=world()) == [run]
     assert status.look(run).state == "finished"
     assert "training good" in run.log.read_text()
     saved = Job.from_json(run.job)
@@ -58,8 +58,8 @@ def test_a_run_from_job_to_verified_adapter(folder, job, world, heard):
 def test_the_run_lies_where_the_job_says(folder, world, heard):
     job = Job(data="data.jsonl", output="mine")
     outcome = train(Request(job=job, run_id="first"), world=world(), view=heard)
-    assert outcome.run == runs.Run("first", folder / "mine")
-    assert runs.find("first", world=world()) == outcome.run
+    assert outcome.run == run_folder.Run("first", folder / "mine")
+    assert run_folder.find("first", world=world()) == outcome.run
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_bad_data_leaves_nothing_behind(folder, job, world, heard):
     with pytest.raises(BadData, match=r"^data\.jsonl"):
         train(Request(job=job), world=world(), view=heard)
     assert [path.name for path in folder.iterdir()] == ["data.jsonl"]
-    assert runs.index(world=world()) == []
+    assert run_folder.index(world=world()) == []
 
 
 def test_a_missing_extra_is_named_with_what_installs_it(folder, job, world, heard, monkeypatch):
@@ -179,7 +179,7 @@ def test_an_index_that_cannot_be_written_does_not_stop_a_run(
     assert any("launch ps will not list this run" in line for line in heard.lines)
 
 
-def begin(command, folder: Path, behaviour: str) -> tuple[subprocess.Popen[str], runs.Run]:
+def begin(command, folder: Path, behaviour: str) -> tuple[subprocess.Popen[str], run_folder.Run]:
     """Start a launcher whose trainer goes on for ten seconds; return it once a step was trained."""
     process = subprocess.Popen(
         command(behaviour, "train", "--data", "data.jsonl", "--run-id", "a"),
@@ -188,7 +188,7 @@ def begin(command, folder: Path, behaviour: str) -> tuple[subprocess.Popen[str],
         stderr=subprocess.DEVNULL,
         text=True,
     )
-    run = runs.Run("a", folder / "runs" / "a")
+    run = run_folder.Run("a", folder / "runs" / "a")
     deadline = time.monotonic() + 30
     while len(events.read(run.events)[0]) < 3:
         assert time.monotonic() < deadline
@@ -219,7 +219,7 @@ def test_a_killed_launcher_leaves_a_trainer_that_is_picked_up(folder, command, j
     with pytest.raises(Interrupted, match="checkpoint saved at step"):
         train(Request(resume="a"), world=Impatient("crash"), view=heard)
 
-    assert not runs.is_locked(run.trainer_lock)
+    assert not run_folder.is_locked(run.trainer_lock)
     assert entries(run).count(("start", "intent")) == 1
     assert ("adopted", "fact") in entries(run)
     assert status.look(run).state == "interrupted"
@@ -232,7 +232,7 @@ def test_a_trainer_that_ended_unseen_is_told_by_its_events(folder, command, worl
     pid = journal.read(run.journal)[-1].facts["pid"]
     world().signal(pid, signal.SIGKILL)
     deadline = time.monotonic() + 10
-    while runs.is_locked(run.trainer_lock):
+    while run_folder.is_locked(run.trainer_lock):
         assert time.monotonic() < deadline
         time.sleep(0.02)
 

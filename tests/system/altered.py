@@ -1,6 +1,6 @@
 """``launch`` with less patience, or killed at a line of its journal.
 
-``python -m tests.system.altered '{"launcher.plan.SLACK": 10, "kill": [3, "after"]}' train ...``: a
+``python -m tests.system.altered '{"launcher.quote.run_cost.SLACK": 10, "kill": [3, "after"]}' train ...``: a
 dotted name is a constant of a module or the default of a pydantic field; ``kill`` ends the process as
 ``kill -9`` does, before or after the journal's n-th line is written, counted from 1 in this process.
 """
@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from launcher.cli import main
-from launcher.journal import Journal
+from launcher.runs.journal import Journal
 
 
 def change(name: str, value: Any) -> None:

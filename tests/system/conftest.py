@@ -8,10 +8,10 @@ from pathlib import Path
 import paramiko
 import pytest
 
-from launcher.image import ensure_image, recipe
+from launcher.image.build import ensure_image, recipe
 from launcher.scene import Scene
 from launcher.settings import Settings
-from launcher.view import PlainView
+from launcher.view.plain import PlainView
 from launcher.world import World
 from tests.system.base import pip_settings, python_base
 from tests.system.client import Client

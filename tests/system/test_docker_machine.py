@@ -10,10 +10,10 @@ from pathlib import Path
 import docker
 import pytest
 
-from launcher.image import ensure_built, recipe
+from launcher.image.build import ensure_built, recipe
 from launcher.machines import MACHINES
 from launcher.machines.docker import FOLDER, Docker, name_of
-from launcher.runs import Run, hold, is_locked
+from launcher.runs.run_folder import Run, hold, is_locked
 from launcher.train import Request, train
 from tests.system.client import until
 from trainer.contract import events

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from launcher.image import ensure_built, recipe
+from launcher.image.build import ensure_built, recipe
 from launcher.machines.docker import FOLDER, TOKEN, Docker
-from launcher.runs import Run, hold
+from launcher.runs.run_folder import Run, hold
 from launcher.train import Request, train
 from tests.system.client import until
 from trainer.contract import events

@@ -11,7 +11,7 @@ import docker
 import paramiko
 import pytest
 
-from launcher.image import Recipe, ensure_image, recipe
+from launcher.image.build import Recipe, ensure_image, recipe
 from tests.system.client import until
 from tests.system.engine import DEBIAN
 from tests.system.registry import Layer, blob, layers

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from launcher.image import recipe
+from launcher.image.build import recipe
 from tests.system.client import until
 from tests.system.story import rows
 

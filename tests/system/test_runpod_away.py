@@ -15,9 +15,9 @@ pytestmark = [pytest.mark.engine, pytest.mark.timeout(1800)]
 # Half of three minutes to begin to train in, and as long to save, lest a busy machine be too slow.
 HOURS = 0.055
 HASTE = {
-    "launcher.plan.SHORTEST": 30,
-    "launcher.plan.SLACK": 15,
-    "launcher.plan.RESERVED": 0.5,
+    "launcher.quote.run_cost.SHORTEST": 30,
+    "launcher.quote.run_cost.SLACK": 15,
+    "launcher.quote.run_cost.RESERVED": 0.5,
 }
 
 

@@ -14,8 +14,8 @@ pytestmark = [pytest.mark.engine, pytest.mark.timeout(1800)]
 # After 147 s it would save of itself, after 201 s it must be gone.
 HOURS = 0.06
 HASTE = {
-    "launcher.plan.SHORTEST": 30,
-    "launcher.plan.SLACK": 15,
+    "launcher.quote.run_cost.SHORTEST": 30,
+    "launcher.quote.run_cost.SLACK": 15,
     "trainer.contract.pod.Limits.no_step": 8,
 }
 HANG = "kill -STOP $(grep -l 'r1/job[.]json' /proc/[0-9]*/cmdline | cut -d/ -f3)"

@@ -7,7 +7,7 @@ import pytest
 
 from launcher.settings import Settings
 from launcher.train import Request, train
-from launcher.view import PlainView
+from launcher.view.plain import PlainView
 from tests.launcher.rental.account import Account, VirtualWorld
 from trainer.contract.job import Job
 

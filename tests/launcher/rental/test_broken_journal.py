@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from launcher import guard, logs, report, runs, status
+from launcher import report
 from launcher.errors import BrokenJournal
-from launcher.journal import Journal, of_this_run, read, salvage
-from launcher.rental import verbs
-from launcher.rental.names import rented, spans, spent
+from launcher.rental import guard, receipt_and_reap
 from launcher.report import facts
+from launcher.runs import logs, run_folder, status
+from launcher.runs.journal import Journal, of_this_run, read, salvage
+from launcher.runs.rented_pods import rented, spans, spent
 from launcher.stop import stop
 from launcher.train import Request, refuse_ended, resolve, train
 from launcher.verbs import ps
@@ -22,7 +23,7 @@ from trainer.contract.errors import Fault, Interrupted
 
 @pytest.fixture
 def run(project):
-    return runs.Run("a", project / "runs" / "a")
+    return run_folder.Run("a", project / "runs" / "a")
 
 
 @pytest.fixture
@@ -93,13 +94,13 @@ EDITS: list[Callable[[list[str], int, random.Random], None]] = [
 ]  # fmt: skip
 
 
-def everything_read(run: runs.Run, *, world: Any) -> None:
+def everything_read(run: run_folder.Run, *, world: Any) -> None:
     """What the verbs work out of a journal before they act."""
     now = world.now()
     shown = status.seen(run, now=now)
     assert status.ps_lines([shown])
     json.dumps(shown.facts()).encode()
-    runs.at(run.folder)
+    run_folder.at(run.folder)
     resolve(Request(resume=str(run.folder)), world=world)
     entries = read(run.journal)
     rented(entries), spans(entries), spent(of_this_run(entries), now)
@@ -107,7 +108,7 @@ def everything_read(run: runs.Run, *, world: Any) -> None:
     "\n".join(status.ps_lines([status.look(run, now=now)])).encode()
     told = facts.collect(run)
     told.outcome(), told.money(), told.overview()
-    with runs.hold(run, world=world) as log:
+    with run_folder.hold(run, world=world) as log:
         refuse_ended(run, log)
     list(logs.lines(run, follow=False, as_json=False, world=world))
 
@@ -148,8 +149,8 @@ VERBS: dict[str, Callable[..., object]] = {
     "fetch": asked(attach=True, wake=True),
     "train --resume": asked(),
     "stop": lambda world, view: stop("a", at_once=False, world=world, view=view),
-    "receipt": lambda world, view: verbs.ask_receipt("a", world=world, view=view),
-    "report": lambda world, view: report.write(runs.find("a", world=world)),
+    "receipt": lambda world, view: receipt_and_reap.ask_receipt("a", world=world, view=view),
+    "report": lambda world, view: report.write(run_folder.find("a", world=world)),
 }
 
 
@@ -163,10 +164,10 @@ def test_nothing_is_done_and_the_line_is_named(verb, broken, left, world, view):
 
 
 def test_ps_shows_the_others_too(broken, left, run, project, world, monkeypatch, capsys):
-    other = runs.Run("other", project / "other")
+    other = run_folder.Run("other", project / "other")
     other.folder.mkdir()
     Journal(other.journal, world=world).fact("created", id="other", where="here", model="m")
-    runs.add_to_index(other, world=world)
+    run_folder.add_to_index(other, world=world)
     monkeypatch.setattr("launcher.world.World", lambda: world)
     assert ps.run(ps_options(json=False)) == 0
     shown = capsys.readouterr().out
@@ -184,18 +185,18 @@ def ps_options(*, json: bool) -> Any:
 
 
 def test_logs_need_no_journal(broken, left, run, world):
-    found = runs.find("a", world=world)
+    found = run_folder.find("a", world=world)
     assert any(
         "step" in text for text in logs.lines(found, follow=False, as_json=False, world=world)
     )
 
 
 def test_reap_keeps_its_pod_until_the_deadline_or_until_it_is_named(broken, left, world, view):
-    (pod,), told = verbs.reap([], world=world, view=view)
+    (pod,), told = receipt_and_reap.reap([], world=world, view=view)
     assert (pod["action"], pod["why"]) == ("keep", broken)
     assert broken in told[1]
     assert left.status == "RUNNING"
-    verbs.reap([left.id], world=world, view=view)
+    receipt_and_reap.reap([left.id], world=world, view=view)
     assert left.status == "TERMINATED"
 
 

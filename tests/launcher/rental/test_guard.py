@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from launcher import guard, runs, status
 from launcher.errors import ApiUnavailable, KeyRejected, PodFailed
-from launcher.journal import read
-from launcher.rental import verbs
-from launcher.rental.names import Name, machine_id, rented
+from launcher.rental import guard, receipt_and_reap
+from launcher.runs import run_folder, status
+from launcher.runs.journal import read
+from launcher.runs.rented_pods import Name, machine_id, rented
 from launcher.stop import stop
 from launcher.train import Request, preview
 from tests.launcher.rental.account import BEGIN, KEY
@@ -20,7 +20,7 @@ from trainer.contract.job import Job
 
 @pytest.fixture
 def run(project):
-    return runs.Run("a", project / "runs" / "a")
+    return run_folder.Run("a", project / "runs" / "a")
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_the_guard_deletes_a_pod_that_never_came_up_at_its_deadline(
 def test_the_guard_acts_though_a_launcher_hangs_with_the_lock(
     left, run, account, world, view, monkeypatch
 ):
-    with runs.hold(run, world=world):
+    with run_folder.hold(run, world=world):
         guard.watch(run.folder, world=world, view=view)
     assert left.status == "EXITED"
 
@@ -107,7 +107,7 @@ def test_the_guard_is_one_process_with_the_key_in_its_environment_only(left, run
     ((command, variables),) = world.started
     assert command[-2:] == ["guard", str(run.folder)]
     assert variables == {"RUNPOD_API_KEY": KEY}
-    with runs.lock(guard.lock_file(run), world=world):
+    with run_folder.lock(guard.lock_file(run), world=world):
         assert guard.begin(run, world, KEY) is None
 
 
@@ -137,7 +137,7 @@ def test_reap_lets_go_what_is_late_or_over_and_keeps_what_may_hold_a_result(
     kept = rent_elsewhere(account, Name("d", "ffffffff", now - 99, 1), status="EXITED")
     foreign = rent_elsewhere(account, "my-own-notebook")
 
-    remaining, _ = verbs.reap([], world=world, view=view)
+    remaining, _ = receipt_and_reap.reap([], world=world, view=view)
 
     assert late.status == "EXITED"
     assert [m.status for m in (left, young, foreign)] == ["RUNNING"] * 3
@@ -148,12 +148,12 @@ def test_reap_lets_go_what_is_late_or_over_and_keeps_what_may_hold_a_result(
         late.id: "stop",
         kept.id: "keep",
     }
-    verbs.reap([kept.id, str(young.request.name)], world=world, view=view)
+    receipt_and_reap.reap([kept.id, str(young.request.name)], world=world, view=view)
     assert [m.status for m in (kept, young)] == ["TERMINATED"] * 2
     with pytest.raises(NotFound):
-        verbs.reap([foreign.id], world=world, view=view)
+        receipt_and_reap.reap([foreign.id], world=world, view=view)
     assert foreign.status == "RUNNING"
-    verbs.reap([left.id], world=world, view=view)
+    receipt_and_reap.reap([left.id], world=world, view=view)
     before = account.time
     guard.watch(run.folder, world=world, view=view)
     assert account.time == before, "the guard knows"
@@ -163,7 +163,7 @@ def test_reap_deletes_the_pod_of_a_run_whose_result_is_home(begin, account, worl
     begin()
     (machine,) = account.machines.values()
     machine.status = "RUNNING"  # its delete was lost
-    verbs.reap([], world=world, view=view)
+    receipt_and_reap.reap([], world=world, view=view)
     assert machine.status == "TERMINATED"
 
 
@@ -206,7 +206,7 @@ def test_a_bill_that_lags_is_asked_for_again(begin, account, world, view, run):
     begin()
     assert any("launch receipt a" in line for line in view.lines)
     account.bills = True
-    facts, lines = verbs.ask_receipt("a", world=world, view=view)
+    facts, lines = receipt_and_reap.ask_receipt("a", world=world, view=view)
     assert facts["settled"]
     assert lines[0].startswith("receipt  charged $")
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from launcher import runs, status
-from launcher.journal import Journal, read
+from launcher.runs import run_folder, status
+from launcher.runs.journal import Journal, read
 from launcher.settings import Settings
 from launcher.train import Request, train
 from tests.launcher.rental.account import Account, VirtualWorld
@@ -71,7 +71,7 @@ def test_attach_carries_on(line, after, away, project, tmp_path, monkeypatch):
         kill_at(patch, line, after=after)
         with pytest.raises(Killed):
             story(VirtualWorld(account))
-    run = runs.Run("a", project / "runs" / "a")
+    run = run_folder.Run("a", project / "runs" / "a")
     if not read(run.journal):
         assert not account.machines
         return

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from launcher.errors import NoCapacity, OverBudget
-from launcher.estimate import Work
+from launcher.quote.estimate import Work
 from launcher.rental import offer
 from launcher.runpod_api import DataCenter, Stock, Volume
 from launcher.scene import Scene

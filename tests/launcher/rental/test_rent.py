@@ -5,14 +5,14 @@ from dataclasses import replace
 
 import pytest
 
-from launcher import runs
 from launcher.doctor import add_volume
 from launcher.errors import NoCapacity, OverBudget, PodFailed
-from launcher.journal import Entry, read
 from launcher.rental.boot import BadHost, driver_too_old
-from launcher.rental.names import spent
 from launcher.runpod_api import Stock
 from launcher.runpod_api.answers import DataCenter, Volume
+from launcher.runs import run_folder
+from launcher.runs.journal import Entry, read
+from launcher.runs.rented_pods import spent
 from launcher.train import Request, train
 from trainer.contract import pod as border
 from trainer.contract.errors import TrainingFailed, Usage
@@ -135,7 +135,7 @@ def test_max_cost_counts_what_earlier_attempts_have_cost(account, begin, project
     account.behaviour = "hang"
     with pytest.raises(TrainingFailed):
         begin(max_cost=0.1)
-    entries = read(runs.Run("a", project / "runs" / "a").journal)
+    entries = read(run_folder.Run("a", project / "runs" / "a").journal)
     before = spent(entries, world.now())
     assert 0.05 < before < 0.1
     with pytest.raises(OverBudget, match="went into earlier attempts") as caught:

@@ -4,15 +4,16 @@ import contextlib
 
 import pytest
 
-from launcher import runs, status, stop
-from launcher.journal import read
-from launcher.watch import LeftAtWork
+from launcher import stop
+from launcher.follow import LeftAtWork
+from launcher.runs import run_folder, status
+from launcher.runs.journal import read
 from trainer.contract.errors import Interrupted, Locked, TrainingFailed
 
 
 @pytest.fixture
 def run(project):
-    return runs.Run("a", project / "runs" / "a")
+    return run_folder.Run("a", project / "runs" / "a")
 
 
 def wish_at_step(account, world, step, wish):
@@ -88,7 +89,7 @@ def ended(run, account, world, begin):
 
 def test_what_the_other_launcher_has_ended_itself_counts_as_stopped(ended, world, view):
     with contextlib.ExitStack() as other:
-        other.enter_context(runs.hold(ended, world=world))
+        other.enter_context(run_folder.hold(ended, world=world))
         world.press = lets_go(other, ended.wish_to_stop)
         with pytest.raises(Interrupted, match=r"stopped: .*before training.*nothing keeps running"):
             stop.stop("a", at_once=False, world=world, view=view)
@@ -98,13 +99,13 @@ def test_what_the_other_launcher_has_ended_itself_counts_as_stopped(ended, world
 def test_a_run_that_has_just_finished_is_told_so(run, world, view, begin):
     begin()
     with contextlib.ExitStack() as other:
-        other.enter_context(runs.hold(run, world=world))
+        other.enter_context(run_folder.hold(run, world=world))
         world.press = lets_go(other, run.wish_to_stop)
         assert stop.stop("a", at_once=False, world=world, view=view).manifest.complete
 
 
 def test_a_launcher_that_does_not_answer_is_named_with_what_to_do(ended, world, view):
-    with runs.hold(ended, world=world) as log:
+    with run_folder.hold(ended, world=world) as log:
         before, begun = list(log.entries), world.now()
         seen: list[bool] = []
 
@@ -117,14 +118,14 @@ def test_a_launcher_that_does_not_answer_is_named_with_what_to_do(ended, world, 
             stop.stop("a", at_once=True, world=world, view=view)
     assert stop.ANSWER <= world.now() - begun < stop.ANSWER + 1
     assert "launch stop a" in caught.value.hint
-    assert all(seen[runs.LOCK_TRIES :])
+    assert all(seen[run_folder.LOCK_TRIES :])
     assert not ended.wish_to_stop.exists()
     assert not ended.wish_to_stop_now.exists()
     assert read(ended.journal) == before
 
 
 def test_ctrl_c_ends_the_waiting_and_takes_the_wish_back(ended, world, view):
-    with runs.hold(ended, world=world):
+    with run_folder.hold(ended, world=world):
         world.press = lambda: True
         with pytest.raises(Interrupted, match="the run goes on"):
             stop.stop("a", at_once=False, world=world, view=view)

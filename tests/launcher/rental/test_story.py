@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 
-from launcher import runs, status
 from launcher.errors import (
     BadRequest,
     HostKeyChanged,
@@ -15,12 +14,13 @@ from launcher.errors import (
     PodFailed,
     PodRefused,
 )
-from launcher.journal import read
-from launcher.rental.names import Name
+from launcher.follow import LeftAtWork
+from launcher.runs import run_folder, status
+from launcher.runs.journal import read
+from launcher.runs.rented_pods import Name
+from launcher.runs.status import ps_lines
 from launcher.ssh import Ran
-from launcher.status import ps_lines
 from launcher.train import Request, train
-from launcher.watch import LeftAtWork
 from tests.launcher.rental.account import COMPARISON, KEY, TOKEN
 from trainer.contract import events, manifest
 from trainer.contract import pod as border
@@ -36,11 +36,11 @@ from trainer.contract.errors import (
 )
 from trainer.contract.job import Job
 
-RUN = runs.Run
+RUN = run_folder.Run
 
 
 def run_of(project):
-    return runs.Run("a", project / "runs" / "a")
+    return run_folder.Run("a", project / "runs" / "a")
 
 
 def done(project):
@@ -420,18 +420,18 @@ def test_a_result_changed_on_the_way_keeps_the_pod(project, account, begin, monk
 def test_the_image_and_its_upload_stand_in_the_quote_and_are_not_made_twice(
     account, begin, view, world, monkeypatch
 ):
-    from launcher import image
+    from launcher.image import build
 
-    found = image.Standing("repo:tag", None, built=False, upload=2_000_000)
+    found = build.Standing("repo:tag", None, built=False, upload=2_000_000)
     made: list[str] = []
     monkeypatch.setattr(world, "docker", lambda: None)
-    monkeypatch.setattr(image, "standing", lambda *_, **__: found)
+    monkeypatch.setattr(build, "standing", lambda *_, **__: found)
 
     def make(*_, **__):
         made.append("repo@sha256:1")
         return made[-1]
 
-    monkeypatch.setattr(image, "ensure_image", make)
+    monkeypatch.setattr(build, "ensure_image", make)
     account.behaviour = "fail"
     with pytest.raises(TrainingFailed):
         begin(image=None, image_repo="repo")
@@ -528,7 +528,7 @@ def test_a_resumed_run_may_have_more_money_and_more_disk(project, account, begin
     changes = {"max_cost": "5", "mount": "80"}
     assert train(Request(resume="a", changes=changes), world=world, view=view).manifest.complete
     assert [request.volume_gb for request in account.created] == [40, 80]
-    kept = runs.summary(run_of(project), read(run_of(project).journal))["settings"]
+    kept = run_folder.summary(run_of(project), read(run_of(project).journal))["settings"]
     assert (kept["max_cost"], kept["mount"]) == (5.0, 80)
 
 

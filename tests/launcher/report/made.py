@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from launcher.runs import Run
+from launcher.runs.run_folder import Run
 from trainer.contract import events
 from trainer.contract.manifest import Manifest
 

@@ -9,7 +9,7 @@ from launcher import report
 from launcher.report.expected import expectations
 from launcher.report.facts import collect
 from launcher.report.render import charts
-from launcher.runs import Run
+from launcher.runs.run_folder import Run
 from tests.launcher.report.made import make_run
 from trainer.contract import events
 

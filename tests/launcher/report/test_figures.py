@@ -9,7 +9,7 @@ from launcher import report
 from launcher.cli import main
 from launcher.report.facts import collect
 from launcher.report.figures import Report, figures
-from launcher.runs import Run
+from launcher.runs.run_folder import Run
 from tests.launcher.report.made import make_run
 from trainer.contract.events import Failed, Writer
 

@@ -8,7 +8,7 @@ from launcher import report
 from launcher.cli import main
 from launcher.report.facts import collect
 from launcher.report.render import charts
-from launcher.runs import Run
+from launcher.runs.run_folder import Run
 from tests.launcher.report.made import FORGED, make_run
 from trainer.contract.errors import NotFound
 from trainer.contract.validation import Choice, Score

@@ -6,9 +6,10 @@ import os
 
 import pytest
 
-from launcher import catalog, cli
+from launcher import cli
+from launcher.quote import catalog
 from launcher.world import World
-from tests.launcher.test_comparison import CARDS
+from tests.launcher.quote.test_compare_gpus import CARDS
 
 
 @pytest.fixture

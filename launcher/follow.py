@@ -1,0 +1,86 @@
+"""Following a run until its trainer has ended, and what Ctrl-C does meanwhile."""
+
+from contextlib import suppress
+
+from launcher.errors import PodFailed, PodRefused
+from launcher.machines import Work
+from launcher.runs import status
+from launcher.runs.rented_pods import spent
+from launcher.runs.run_folder import Log, Run
+from launcher.scene import Scene
+from trainer.contract import events
+from trainer.contract.errors import Fault, Interrupted
+
+POLL = 0.2  # seconds between two looks at the events
+
+
+class LeftAtWork(Interrupted):
+    """The watching has ended, not the run."""
+
+
+def watch(run: Run, work: Work, log: Log, scene: Scene) -> Fault | None:
+    """Show what the trainer says until it has ended; return the fault when it has no result.
+
+    Ctrl-C asks it to save and end, a second one ends it; where it can be left at work, Ctrl-C leaves
+    it and ``LeftAtWork`` is raised; so it is when another process wants to end the run. Should this process fail meanwhile, the trainer goes on, and the
+    user is told so.
+    """
+    world, view = scene.world, scene.view
+    seen: list[events.Event] = []
+    handled = 0
+
+    def attend() -> None:
+        nonlocal handled
+        view.tick()
+        if scene.asked_to_let_go:
+            ended = f"run {run.id} is ended from another terminal"
+            log.fact("left", cause=ended)
+            raise LeftAtWork(ended, "that brings home what is saved, and tells what became of it")
+        while handled < scene.interrupts.count:
+            handled += 1
+            left = work.leave()
+            if left is not None:
+                log.fact("left", cause=left)
+                raise LeftAtWork(left, f"watch it again with: launch attach {run.id}")
+            stop(work, log, again=handled > 1, scene=scene)
+
+    def wait() -> None:
+        attend()
+        world.sleep(POLL)
+
+    quoted = next((e.facts for e in reversed(log.entries) if e.what == "quote"), {})
+    if "most" in quoted:
+        view.bill(lambda: spent(log.entries, world.now()), float(quoted["most"]))
+    offset = status.attempt_offset(log.entries)
+    try:
+        for event in events.follow(run.events, offset=offset, alive=work.alive, wait=wait):
+            if not isinstance(event, events.Step):  # of those there are more than memory is for
+                seen.append(event)
+            view.event(event)
+            attend()
+    except (Interrupted, PodFailed, PodRefused):
+        raise
+    except BaseException:
+        with suppress(OSError):
+            view.say(f"the trainer keeps running; pick it up with: {status.resume_hint(run)}")
+        raise
+    return status.fault_of(run, seen, exit_code=work.exit_code(), stopped=handled > 0)
+
+
+def stop(work: Work, log: Log, *, again: bool, scene: Scene) -> None:
+    """Ask the trainer to save and end; the second time, end it."""
+    view = scene.view
+    if again:
+        view.say("ending the trainer at once; what came after the last checkpoint is lost")
+        with log.effect("kill"):
+            work.kill()
+    else:
+        view.say("saving a checkpoint after this step; Ctrl-C again ends it at once, unsaved")
+        with log.effect("stop"):
+            work.stop()
+
+
+def note_end(log: Log, fault: Fault, *, exit_code: int | None = None) -> None:
+    """Journal how an attempt ended."""
+    state = "interrupted" if isinstance(fault, Interrupted) else "failed"
+    log.fact("ended", state=state, exit_code=exit_code, cause=fault.cause, hint=fault.hint)

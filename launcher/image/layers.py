@@ -1,0 +1,98 @@
+"""Images on their way between this engine and a registry, layer by layer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from launcher.errors import NoEngine, PushRefused
+from launcher.image import engine
+from launcher.view.plain import size
+from trainer.contract.errors import Interrupted
+
+if TYPE_CHECKING:
+    from launcher.scene import Scene
+
+
+PULL_REMEDY = "check its name and, for a private one, log in with: docker login"
+
+
+@dataclass
+class _Push:
+    """What a push has said so far, by layer."""
+
+    digest: str | None = None
+    error: str | None = None
+    there: int = 0
+    sent: dict[str, int] = field(default_factory=dict)
+
+
+def push(repository: str, tag: str, *, client: Any, scene: "Scene") -> str:
+    """Push ``repository:tag``; return the reference that pins it. Layers that are there are not sent."""
+    scene.view.say(f"pushing image {repository}:{tag}")
+    state = _Push()
+    what_fails = f"push to {repository} failed"
+    with engine.explained(what_fails):
+        answer = client.api.push(repository, tag=tag, stream=True, decode=True)
+    for line in engine.stream(what_fails, answer):
+        heed(scene)
+        _note(line, state, scene)
+    if state.error is not None:
+        raise engine.refused(repository, state.error)
+    if state.digest is None:
+        raise PushRefused(f"push to {repository} told no digest", "run the same command again")
+    sent = sum(state.sent.values())
+    scene.view.say(
+        f"pushed {len(state.sent)} layers ({size(sent)}); {state.there} were there already"
+    )
+    return f"{repository}@{state.digest}"
+
+
+def _note(line: Mapping[str, Any], state: _Push, scene: "Scene") -> None:
+    """One line of what the engine says about a push. Sizes are before compression."""
+    layer, status = str(line.get("id", "")), str(line.get("status", ""))
+    detail = line.get("progressDetail") or {}
+    if "error" in line:
+        state.error = str(line["error"]).strip()
+    elif "Digest" in line.get("aux", {}):
+        state.digest = str(line["aux"]["Digest"])
+    elif status == "Pushing" and "current" in detail:
+        done = int(detail["current"])
+        total = max(int(detail.get("total", 0)), done)  # the engine guesses the total
+        state.sent[layer] = total
+        scene.view.progress(f"pushing layer {layer} (bytes)", done, total)
+    elif status == "Pushed":
+        state.sent.setdefault(layer, 0)
+    elif status == "Layer already exists" or status.startswith("Mounted from"):
+        state.there += 1
+
+
+def pull(reference: str, *, client: Any, scene: "Scene") -> None:
+    """Pull ``repository:tag`` or ``repository@sha256:...``. Raises ``NoEngine`` with what the engine said."""
+    from docker.utils import parse_repository_tag
+
+    repository, tag = parse_repository_tag(reference)
+    what_fails = f"image {reference} cannot be pulled"
+    with engine.explained(what_fails, PULL_REMEDY):
+        answer = client.api.pull(repository, tag=tag or "latest", stream=True, decode=True)
+    there: dict[str, tuple[int, int]] = {}  # bytes that came and all, by layer
+    for line in engine.stream(what_fails, answer):
+        heed(scene)
+        if "error" in line:
+            raise NoEngine(f"{what_fails}: {str(line['error']).strip()}", PULL_REMEDY)
+        detail = line.get("progressDetail") or {}
+        if line.get("status") == "Downloading" and "total" in detail:
+            there[line["id"]] = int(detail["current"]), int(detail["total"])
+        elif line.get("status") == "Download complete" and line["id"] in there:
+            there[line["id"]] = (there[line["id"]][1],) * 2
+        if there:
+            came, due = (sum(part) for part in zip(*there.values(), strict=True))
+            scene.view.progress("pulling layers (bytes)", came, due)
+
+
+def heed(scene: "Scene") -> None:
+    """Ctrl-C ends a build, a push or a pull between two lines of it."""
+    if scene.interrupted:
+        raise Interrupted(
+            "interrupted before anything was rented",
+            "the same command carries on: what was built or pushed is kept",
+        )

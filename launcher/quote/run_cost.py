@@ -1,0 +1,158 @@
+"""How much a run may cost, until when that lasts, and roughly what it will come to.
+
+Rates are read live; only what the API does not tell (disk prices) stands here. Money in USD,
+sizes in GB, instants are unix seconds.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from launcher.errors import OverBudget
+from launcher.quote.estimate import PARTS, Work, estimate
+from launcher.quote.gpu_names import Candidate
+from launcher.settings import Settings
+from launcher.view.plain import clock
+from trainer.contract.validation import ASKED
+
+MONTH = 730.0  # hours
+DISK = 0.10 / MONTH  # per GB and hour while a pod runs
+STOPPED_DISK = 0.20 / MONTH  # per GB and hour of the mount while it is stopped
+RESERVE = 900.0  # seconds between saving and being gone
+RESERVED = 0.25  # of a short run, at most this share
+SLACK = 60.0  # seconds that a stop may take
+SHORTEST = 600.0  # seconds: less is not even enough to pull the image
+
+
+@dataclass(frozen=True)
+class Quote:
+    """``rate`` is USD per hour with disks; ``low``, ``likely`` and ``high`` are rough, in USD and at most
+    ``most``; ``questions`` of an evaluation and those ``validated`` are in them; ``spent`` is not in ``most``.
+    """
+
+    gpu: str
+    count: int
+    memory: int
+    rate: float
+    read_at: float
+    hours: float
+    most: float
+    finish_by: float
+    gone_by: float
+    likely_hours: float
+    likely: float
+    low: float
+    high: float
+    questions: int
+    waiting: float
+    stopped_day: float
+    spent: float = 0.0
+    validated: int = 0
+
+    def facts(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def quote(
+    candidate: Candidate,
+    count: int,
+    settings: Settings,
+    what: Work,
+    *,
+    now: float,
+    read_at: float,
+    spent: float = 0.0,
+) -> Quote:
+    """Turn the caps into instants at this candidate's rate. Raises ``OverBudget`` when too short.
+
+    ``spent``: what of ``max_cost`` the run's earlier attempts have used up.
+    """
+    disks = 0 if settings.volume else settings.mount
+    rate = candidate.rate + (settings.disk + disks) * DISK
+    left = max(0.0, settings.max_cost - spent)
+    hours = min(settings.max_hours, left / rate)
+    if hours * 3600 < SHORTEST:
+        before = f" (${spent:.2f} of it went into earlier attempts)" * bool(spent)
+        raise OverBudget(
+            f"${settings.max_cost:.2f}{before} buy {clock(hours * 3600)} of {candidate.gpu.name or candidate.gpu.id} "
+            f"at ${rate:.2f}/h: less than a start takes",
+            f"allow at least --max-cost {spent + rate * SHORTEST / 3600 + 0.01:.2f} "
+            "and --max-hours 0.2",
+        )
+    gone_by = now + hours * 3600 - SLACK
+    finish_by = gone_by - min(RESERVE, hours * 3600 * RESERVED)
+    guess = estimate(what, candidate.gpu.id, memory=candidate.gpu.memory, count=count)
+    low, likely, high = (min(hours, guess.seconds[part] / 3600) for part in PARTS)
+    return Quote(
+        gpu=candidate.gpu.id,
+        count=count,
+        memory=candidate.gpu.memory,
+        rate=rate,
+        read_at=read_at,
+        hours=hours,
+        most=hours * rate,
+        finish_by=finish_by,
+        gone_by=gone_by,
+        likely_hours=likely,
+        likely=likely * rate,
+        low=low * rate,
+        high=high * rate,
+        questions=what.questions,
+        waiting=settings.grace / 60 * rate,
+        stopped_day=disks * STOPPED_DISK * 24,
+        spent=spent,
+        validated=what.validated,
+    )
+
+
+def lines(offer: Quote, settings: Settings) -> list[str]:
+    """The quote as it is shown."""
+    several = f"{offer.count} x " if offer.count > 1 else ""
+    card = f"{several}{offer.gpu} ({offer.memory} GB)"
+    asked = f" with {offer.questions:,} questions to base and adapter" * bool(offer.questions)
+    if offer.validated:
+        joined = " and" if offer.questions else " with"
+        asked += f"{joined} {offer.validated:,} to each of {ASKED} checkpoints"
+    likely = (
+        f"likely ${offer.likely:.2f} ({clock(offer.likely_hours * 3600)}){asked}, "
+        f"rough: ${offer.low:.2f} to ${offer.high:.2f}"
+    )
+    after = (
+        "then deletes itself"
+        if settings.on_deadline == "delete"
+        else f"then stops: ${offer.stopped_day:.2f} a day for its disk until you fetch or reap it"
+    )
+    kept = (
+        f"volume {settings.volume} keeps checkpoints if the host fails"
+        if settings.volume
+        else "a host failure loses what was trained so far (--volume keeps it)"
+    )
+    before = f" (${offer.spent:.2f} went into earlier attempts)" * bool(offer.spent)
+    return [
+        f"quote: {card}, ${offer.rate:.3f}/h with disks, read {at(offer.read_at)}",
+        f"  at most ${offer.most:.2f} = {offer.hours:.2f} h at ${offer.rate:.3f}/h{before}",
+        f"  {likely}",
+        f"  saves by {at(offer.finish_by)}, gone by {at(offer.gone_by)}",
+        f"  finished and not fetched it waits {settings.grace:g} min (${offer.waiting:.2f}), {after}",
+        f"  {kept}",
+    ]
+
+
+def reach_line(reach: Mapping[str, int], wanted: int, cuda: str) -> str:
+    """How many of the ``wanted`` kinds of card each CUDA flavour of the image reaches; ``cuda`` is used."""
+    others = ", ".join(f"{count} with {other}" for other, count in reach.items() if other != cuda)
+    return (
+        f"  cards: {reach[cuda]} of {wanted} kinds can be had now with CUDA {cuda}"
+        + f" ({others}: --cuda)" * bool(others)
+    )
+
+
+def at(instant: float) -> str:
+    """An instant as local time of day, with the zone."""
+    return f"{datetime.fromtimestamp(instant).astimezone():%H:%M:%S %Z}"
+
+
+def at_day(instant: float) -> str:
+    """An instant as local date and time, with the zone."""
+    return f"{datetime.fromtimestamp(instant).astimezone():%Y-%m-%d %H:%M %Z}"

@@ -1,0 +1,117 @@
+"""The guard: a process of its own that lets a run's pod go at its deadline, whatever becomes of us.
+
+It survives the terminal, and holds the key in its environment only. It reads the journal, writes it
+only to release, and ends once the run has no pod any more.
+"""
+
+from contextlib import suppress
+from pathlib import Path
+
+from launcher.errors import ApiUnavailable, BrokenJournal
+from launcher.quote.run_cost import at_day
+from launcher.rental.delete import pods_of, release
+from launcher.runpod_api import BASE_URL_VARIABLE, Api
+from launcher.runs import journal, run_folder
+from launcher.runs.rented_pods import Rented, rented
+from launcher.runs.run_folder import Run
+from launcher.scene import Scene
+from launcher.secrets import RUNPOD
+from launcher.settings import Settings
+from launcher.view.plain import View
+from launcher.world import World
+from trainer.contract.errors import Fault, Locked
+
+LOOK = 30.0  # seconds
+LATE = 30.0  # seconds after the deadline that the pod has to act by itself; less than plan.SLACK
+AGAIN = 60.0
+
+
+def lock_file(run: Run) -> Path:
+    """Held by the guard for as long as it lives."""
+    return run.folder / ".guard.lock"
+
+
+def begin(run: Run, world: World, key: str) -> int | None:
+    """Start a guard unless one lives; return its process id."""
+    path = lock_file(run)
+    try:
+        with run_folder.lock(path, world=world) as held:
+            variables = {RUNPOD: key}
+            if url := world.variable(BASE_URL_VARIABLE):
+                variables[BASE_URL_VARIABLE] = url
+            child = world.start(
+                world.python("launcher", "guard", str(run.folder)),
+                log=run.folder / "guard.log",
+                lock=held,
+                variables=variables,
+            )
+    except BlockingIOError:
+        return None
+    return child.pid
+
+
+def watch(folder: Path, *, world: World, view: View) -> None:
+    """Wait until the run has no pod, or until its deadline, and then let the pod go."""
+    run = run_folder.at(folder)
+    with world.api(world.variable(RUNPOD)) as api:
+        what: Rented | None = None
+        while (what := _rented(run, what)) is not None and not what.released:
+            # A job is handed over only where the pod has proved that it acts by itself.
+            due = what.gone_by + (LATE if what.handed_over else 0.0)
+            if world.now() >= due:
+                # A full disk, where nothing can be noted, must not keep a pod alive.
+                with suppress(Fault, OSError):
+                    act(run, what, api, world=world, view=view)
+                    return
+                world.sleep(AGAIN)
+            else:
+                world.sleep(min(LOOK, max(1.0, due - world.now())))
+
+
+def _rented(run: Run, before: Rented | None) -> Rented | None:
+    """What the journal says; of a broken one what is left of it, or what it said ``before``."""
+    try:
+        return rented(journal.read(run.journal))
+    except BrokenJournal:
+        return rented(journal.salvage(run.journal)) or before
+
+
+def act(run: Run, what: Rented, api: Api, *, world: World, view: View) -> None:
+    """Release a pod that holds nothing, or that is fetched; stop one that may hold a result.
+
+    Never waits for the lock. Where deleting was chosen, a pod that has stopped by itself is kept all the
+    same: it does so with a complete result.
+    """
+    kept = run_folder.summary(run, journal.salvage(run.journal)).get("settings", {})
+    try:
+        settings = Settings.model_validate(kept)
+    except ValueError:
+        settings = Settings()
+    unwanted = settings.on_deadline == "delete" and not _stopped(what, api)
+    if what.fetched or what.up is None or unwanted:
+        try:
+            with run_folder.hold(run, world=world) as log:
+                release(
+                    run, Scene(world, view, settings), api, log, reason="deadline, by the guard"
+                )
+            return
+        except (Locked, BrokenJournal) as fault:
+            for pod_id in pods_of(what, api):
+                api.release(pod_id)
+            view.say(f"released without the journal: {fault.cause}")
+            return
+    for pod_id in pods_of(what, api):
+        pod = api.pod(pod_id)
+        if pod is not None and pod.status not in {"EXITED", "TERMINATED"}:
+            if api.stop(pod_id).status not in {"EXITED", "TERMINATED"}:
+                world.sleep(1.0)
+                if (now := api.pod(pod_id)) is not None and now.status == "RUNNING":
+                    raise ApiUnavailable(
+                        f"pod {pod_id} does not stop", "it bills on: end it in RunPod's console"
+                    )
+            view.say(f"{at_day(world.now())}: stopped pod {pod_id}, past its deadline")
+
+
+def _stopped(what: Rented, api: Api) -> bool:
+    found = [api.pod(pod_id) for pod_id in pods_of(what, api)]
+    return any(pod is not None and pod.status == "EXITED" for pod in found)

@@ -1,0 +1,119 @@
+"""``launch reap``: pods that nobody looks after any more, from any machine that has the key."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from launcher.errors import BrokenJournal
+from launcher.runpod_api import Api, Pod
+from launcher.runs import run_folder
+from launcher.runs.journal import read
+from launcher.runs.rented_pods import Name, machine_id, rented
+from launcher.runs.status import look
+from launcher.view.plain import View
+from launcher.world import World
+from trainer.contract.errors import Locked, NotFound
+
+OVER = {"finished", "failed", "interrupted", "dead"}
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A pod of ours and what is to be done with it: ``delete``, ``stop`` or ``keep``."""
+
+    pod: str
+    name: str
+    run: str
+    status: str
+    rate: float
+    gone_by: float
+    here: bool
+    action: str
+    why: str
+
+    def facts(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def judge(pods: Sequence[Pod], *, world: World) -> list[Judged]:
+    """What becomes of each pod that carries a name of ours.
+
+    A pod past its deadline, or of a run that is over here, goes: deleted when its result is at home,
+    stopped when that is not known. A stopped one that may hold a result is kept.
+    """
+    known = {run.id: run for run in run_folder.index(world=world)}
+    machine = machine_id(world)
+    found: list[Judged] = []
+    for pod in pods:
+        name = Name.parse(pod.name)
+        if name is None:
+            continue
+        here = name.machine == machine and name.run in known
+        fetched = over = False
+        unknown = ""
+        if here:
+            run = known[name.run]
+            try:
+                what = rented(read(run.journal))
+                fetched = what is not None and what.fetched and what.name == pod.name
+                over = what is None or what.released or what.name != pod.name
+                over = over or look(run, now=world.now()).state in OVER
+            except BrokenJournal as fault:
+                unknown = fault.cause
+        late = world.now() > name.gone_by
+        if not late and not over and pod.status == "EXITED":
+            action, why = "keep", "stopped by itself, and may hold a result: launch fetch"
+        elif not late and not over:
+            action, why = "keep", "its run is at work" if here else "not past its deadline"
+            why = unknown or why
+        elif fetched:
+            action, why = "delete", "its result is at home"
+        elif pod.status == "EXITED":
+            action, why = "keep", "stopped, and may hold a result: launch fetch, or name it here"
+        else:
+            action, why = "stop", "past its deadline" if late else "its run is over"
+        found.append(
+            Judged(
+                pod=pod.id,
+                name=pod.name,
+                run=name.run,
+                status=pod.status,
+                rate=pod.rate,
+                gone_by=name.gone_by,
+                here=here,
+                action=action,
+                why=why,
+            )
+        )
+    return found
+
+
+def _note(item: Judged, *, world: World) -> None:
+    """Let the run's journal know, so that its guard ends; a launcher at work sees it by itself."""
+    run = next((run for run in run_folder.index(world=world) if run.id == item.run), None)
+    if not item.here or run is None:
+        return
+    with suppress(Locked, BrokenJournal), run_folder.hold(run, world=world) as log:
+        what = rented(log.entries)
+        if what is not None and what.pod == item.pod and not what.released:
+            log.fact("gone", pod=item.pod, reason="deleted by launch reap")
+
+
+def reap(named: Sequence[str], *, api: Api, world: World, view: View) -> list[Judged]:
+    """Let go what is to go, and delete what is ``named`` (id or name of a pod of ours)."""
+    judged = judge(api.pods(), world=world)
+    ours = {item.pod: item for item in judged} | {item.name: item for item in judged}
+    for wanted in named:
+        if wanted not in ours:
+            raise NotFound(f"no pod {wanted!r} of ours", "launch reap lists them")
+    chosen = {ours[wanted].pod for wanted in named}
+    for item in judged:
+        if item.pod in chosen or item.action == "delete":
+            view.say(f"deleting pod {item.pod} of run {item.run}")
+            api.release(item.pod)
+            _note(item, world=world)
+        elif item.action == "stop":
+            view.say(f"stopping pod {item.pod} of run {item.run}: {item.why}")
+            api.stop(item.pod)
+    return [item for item in judged if item.pod not in chosen and item.action != "delete"]

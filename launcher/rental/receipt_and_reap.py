@@ -1,0 +1,39 @@
+"""``launch receipt`` and ``launch reap``: what is asked of RunPod outside a run's story."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from launcher.rental.delete import billed, receipt, receipt_lines
+from launcher.rental.reap import reap as let_go
+from launcher.runs import run_folder
+from launcher.scene import Scene
+from launcher.secrets import runpod
+from launcher.view.plain import View
+from launcher.world import World
+
+PATIENCE = 5.0  # seconds
+
+
+def ask_receipt(name: str, *, world: World, view: View) -> tuple[dict[str, Any], list[str]]:
+    """The bill of a run's newest pod as facts and as lines. Raises ``NotFound`` without a pod."""
+    run = run_folder.find(name, world=world)
+    with run_folder.hold(run, world=world) as log:
+        billed(run, log)  # a run of this machine wants no key
+        with world.api(runpod(world).value) as api:
+            facts = receipt(run, Scene(world, view), api, log, patience=PATIENCE)
+    return {"id": run.id, **facts}, receipt_lines(run, facts)
+
+
+def reap(
+    named: Sequence[str], *, world: World, view: View
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Let go what is to go; the pods of ours that remain, as facts and as lines."""
+    with world.api(runpod(world).value) as api:
+        judged = let_go(named, api=api, world=world, view=view)
+    lines = ["no pods of ours remain"] if not judged else []
+    for item in judged:
+        until = f"{datetime.fromtimestamp(item.gone_by).astimezone():%d %b %H:%M %Z}"
+        lines.append(f"{item.pod}  {item.status:8}  ${item.rate:.2f}/h  until {until}  {item.name}")
+        lines.append(f"    {item.action}: {item.why}")
+    return [item.facts() for item in judged], lines

@@ -1,0 +1,127 @@
+"""What goes into the pod: data by hash, secrets into memory, the job last of all."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from launcher.rental import checkpoint
+from launcher.rental.connection import Reach
+from launcher.rental.transfer import upload
+from launcher.runs import model_folder, resume_check
+from launcher.runs.run_folder import Log, Run
+from launcher.scene import Scene
+from launcher.secrets import find
+from trainer.contract import episodes, events
+from trainer.contract import pod as border
+from trainer.contract.errors import Interrupted
+from trainer.contract.job import Job
+
+ARCHIVE = ".model.tar"
+
+
+def hand_over(
+    run: Run, job: Job, reach: Reach, log: Log, scene: Scene, *, offset: int, resume: bool
+) -> None:
+    """Upload, bring secrets, then the job, whose arrival starts the training.
+
+    Each is fit to be repeated: what is there already is not sent again. Raises ``ResumeRefused`` for
+    data or a model folder that is not what the run was begun with.
+    """
+    resume_check.check(log.entries, job)
+    with packed(run, job) as archive:
+        names = send_files(run, [*files_of(job), *archive], reach, log, scene)
+    _stay(scene)
+    send_secrets(reach, log, scene)
+    _stay(scene)
+    if resume and (newest := checkpoint.newest_here(run)) is not None:
+        with log.effect("checkpoint", sent=newest.name):
+            checkpoint.send(run, newest, reach)
+        scene.view.say(f"{newest.name} is in the pod: training goes on from there")
+    told = job.model_copy(
+        update={
+            "data": names[job.data],
+            "eval_data": names[job.eval_data] if job.eval_data else None,
+            "evaluate": names[job.evaluate] if job.evaluate else None,
+            "validation": names[job.validation] if job.validation else None,
+            "output": border.RUN,
+            "model": _model(job, names),
+        }
+    )
+    with log.effect("start", offset=offset, resume=resume):
+        if not accepted(run, offset):
+            target = f"{border.inbox(run.id)}/{border.JOB}"
+            reach.link.ask(lambda session: session.put(target, told.to_json().encode()))
+
+
+@contextmanager
+def packed(run: Run, job: Job) -> Iterator[list[str]]:
+    """The archive of a model that is a folder here, while it is needed; none for another model."""
+    if not Path(job.model).is_absolute():
+        yield []
+        return
+    archive = run.folder / ARCHIVE
+    try:
+        model_folder.pack(Path(job.model), archive)
+        yield [str(archive)]
+    finally:
+        archive.unlink(missing_ok=True)
+
+
+def _model(job: Job, names: Mapping[str, str]) -> str:
+    archive = next((names[path] for path in names if Path(path).name == ARCHIVE), None)
+    sha256 = border.uploaded_sha256(archive) if archive else None
+    return border.model_name(sha256, job.model) if sha256 else job.model
+
+
+def files_of(job: Job) -> list[str]:
+    """Every file of this machine that the job needs. Raises ``BadData`` for a table that has changed."""
+    asked = [*filter(None, [job.evaluate, job.validation])]
+    tables = [str(table) for path in asked for table in episodes.check(Path(path)).values()]
+    named = [job.data, *filter(None, [job.eval_data]), *asked]
+    return [*dict.fromkeys([*named, *tables])]
+
+
+def _stay(scene: Scene) -> None:
+    if scene.interrupted:
+        raise Interrupted("interrupted before training began")
+
+
+def accepted(run: Run, offset: int) -> bool:
+    """Whether what was mirrored home says that the pod has taken the job."""
+    seen, _ = events.read(run.events, offset)
+    return any(isinstance(e, events.Phase) and e.name == "accepted" for e in seen)
+
+
+def send_files(
+    run: Run, paths: Iterable[str], reach: Reach, log: Log, scene: Scene
+) -> dict[str, str]:
+    """Upload each file; return how the job in the pod names it."""
+    wanted = [Path(path) for path in paths]
+    total = sum(path.stat().st_size for path in wanted)
+    done = 0
+
+    def sent(count: int) -> None:
+        nonlocal done
+        done += count
+        scene.view.progress("upload (bytes)", min(done, total), total)
+        _stay(scene)
+
+    names: dict[str, str] = {}
+    with log.effect("upload", files=len(wanted), bytes=total) as outcome:
+        for path in wanted:
+            there = upload(reach.link, path, str(border.inbox(run.id)), sent=sent)
+            names[str(path)] = border.upload_name(there.rsplit("/", 1)[-1])
+        outcome["names"] = sorted(names.values())
+    return names
+
+
+def send_secrets(reach: Reach, log: Log, scene: Scene) -> None:
+    """Write the secrets that exist here into the pod's memory-backed folder; only names are noted."""
+    found = [secret for name in border.SECRET_NAMES if (secret := find(name, scene.world))]
+    if not found:
+        return
+    with log.effect("secrets", names=[secret.name for secret in found]):
+        for secret in found:
+            target = f"{border.SECRETS}/{secret.name}"
+            value = secret.value.encode()
+            reach.link.ask(lambda session, to=target, what=value: session.put(to, what))  # type: ignore[misc]

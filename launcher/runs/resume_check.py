@@ -1,0 +1,48 @@
+"""What a run was begun with must still be there when it goes on: its data, and a model that is a folder here.
+
+Looked at before anything is rented for another attempt, and again before it is sent.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from launcher.runs.journal import Entry, of_this_run
+from launcher.runs import model_folder
+from trainer.contract.errors import ResumeRefused
+from trainer.contract.job import Job
+from trainer.contract.manifest import hash_file
+
+
+def model_sha256(job: Job) -> str | None:
+    """The SHA-256 of the names and the content of a model folder; None for a model that is none.
+
+    A file too large to be uploaded counts by its size alone: it need not be read to the end each time.
+    """
+    folder = Path(job.model)
+    if not folder.is_absolute():
+        return None
+    digest = hashlib.sha256()
+    for path in model_folder.files(folder):
+        size = path.stat().st_size
+        content = hash_file(path).sha256 if size <= model_folder.MOST else "large"
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{size}\0{content}\n".encode())
+    return digest.hexdigest()
+
+
+def check(entries: Sequence[Entry], job: Job) -> None:
+    """Raise ``ResumeRefused`` naming data or model that is not what the journal says of the run's begin."""
+    created = [entry.facts for entry in of_this_run(entries) if entry.what == "created"]
+    if not created:
+        return
+    data = hash_file(Path(job.data)).sha256
+    for what, path, before, now in (
+        ("data", job.data, created[-1].get("data_sha256"), data),
+        ("model", job.model, created[-1].get("model_sha256"), model_sha256(job)),
+    ):
+        if before is not None and now is not None and before != now:
+            raise ResumeRefused(
+                f"{path} is not the {what} that was begun with "
+                f"(SHA-256 {before[:12]}... then, {now[:12]}... now)",
+                f"put the old {what} back, or begin another run with the new",
+            )

@@ -1,0 +1,273 @@
+"""The run folder: its files, its locks, its ``run.json``; and the index of every run folder.
+
+``run.json`` is derived from the journal and may be deleted at any time. Locks are the kernel's: they
+end with the process that holds them, however it ends.
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from launcher.runs.journal import RUN_ID, Entry, Journal, read, salvage
+from launcher.world import World
+from trainer.contract.errors import Locked, NotFound, Usage
+
+INDEX = "index.jsonl"
+LOCK_TRIES = 5
+LOCK_PAUSE = 0.02
+LOG_TAIL = 8192  # bytes
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder. The folder is absolute; it need not exist any more."""
+
+    id: str
+    folder: Path
+
+    @property
+    def job(self) -> Path:
+        return self.folder / "job.json"
+
+    @property
+    def journal(self) -> Path:
+        return self.folder / "journal.jsonl"
+
+    @property
+    def summary(self) -> Path:
+        return self.folder / "run.json"
+
+    @property
+    def events(self) -> Path:
+        return self.folder / "events.jsonl"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "train.log"
+
+    @property
+    def manifest(self) -> Path:
+        return self.folder / "manifest.json"
+
+    @property
+    def adapter(self) -> Path:
+        return self.folder / "adapter"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the launcher that may write the journal."""
+        return self.folder / ".launcher.lock"
+
+    @property
+    def trainer_lock(self) -> Path:
+        """Held by the trainer."""
+        return self.folder / ".trainer.lock"
+
+    @property
+    def wish_to_stop(self) -> Path:
+        """There while ``launch stop`` waits for the launcher at work to let go of the lock."""
+        return self.folder / ".stop"
+
+    @property
+    def wish_to_stop_now(self) -> Path:
+        """The same, of ``launch stop --now``: a ``launch stop`` at work lets go as well."""
+        return self.folder / ".stop-now"
+
+    @property
+    def log_tail(self) -> list[str]:
+        """The last lines of the trainer's output that are not blank."""
+        try:
+            with self.log.open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - LOG_TAIL))
+                text = file.read().decode(errors="replace")
+        except OSError:
+            return []
+        return [line for line in text.splitlines() if line.strip()][-8:]
+
+
+def new_id(world: World) -> str:
+    """Return an id such as 20261122-1304-ab3f: local time, then something random."""
+    return f"{datetime.fromtimestamp(world.now()).astimezone():%Y%m%d-%H%M}-{world.token()}"
+
+
+def check_id(name: str) -> str:
+    """Return ``name`` when it can name a run and its folder; raise ``Usage`` otherwise."""
+    if not RUN_ID.fullmatch(name):
+        raise Usage(f"{name!r} cannot be a run id", "use letters, digits, dots, dashes")
+    return name
+
+
+@contextmanager
+def lock(path: Path, *, world: World) -> Iterator[int]:
+    """Hold the lock of the file at ``path``, inside; yield its descriptor.
+
+    A child that inherits the descriptor goes on holding it. Raises ``BlockingIOError`` when someone
+    else holds it.
+    """
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        for attempt in range(LOCK_TRIES):
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                # is_locked() of another process holds it for a moment only.
+                if attempt == LOCK_TRIES - 1:
+                    raise
+                world.sleep(LOCK_PAUSE)
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def is_locked(path: Path) -> bool:
+    """Say whether a living process holds the lock of ``path``."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(fd)
+
+
+class Log:
+    """The journal of a run that is held, with ``run.json`` kept up to date beside it."""
+
+    def __init__(self, run: Run, *, world: World) -> None:
+        self._run = run
+        self._journal = Journal(run.journal, world=world)
+
+    @property
+    def entries(self) -> list[Entry]:
+        return self._journal.entries
+
+    def fact(self, what: str, **facts: Any) -> None:
+        """See ``Journal.fact``."""
+        self._journal.fact(what, **facts)
+        self._derive()
+
+    @contextmanager
+    def effect(self, what: str, **facts: Any) -> Iterator[dict[str, Any]]:
+        """See ``Journal.effect``."""
+        with self._journal.effect(what, **facts) as outcome:
+            yield outcome
+        self._derive()
+
+    def _derive(self) -> None:
+        new = self._run.summary.with_name(".run.json.new")
+        new.write_text(json.dumps(summary(self._run, self.entries), indent=2) + "\n", "utf-8")
+        new.replace(self._run.summary)
+
+
+def summary(run: Run, entries: list[Entry]) -> dict[str, Any]:
+    """What the journal says of a run: who, what, where, since when, how it last ended."""
+    facts: dict[str, Any] = {"v": 1, "id": run.id, "state": "new"}
+    for entry in entries:
+        if entry.what == "created":
+            facts |= {**entry.facts, "created": entry.time}
+        elif entry.what == "settings":
+            facts |= entry.facts
+        elif entry.what == "start" and entry.stage == "intent":
+            facts = {k: v for k, v in facts.items() if k not in {"pid", "cause", "hint"}}
+            facts |= {"state": "started", "started": entry.time, **entry.facts}
+        elif entry.what == "start" and entry.stage == "done":
+            facts |= entry.facts
+        elif entry.what == "ended":
+            facts |= {"ended": entry.time, **entry.facts}
+    return facts
+
+
+@contextmanager
+def hold(run: Run, *, world: World) -> Iterator[Log]:
+    """Hold the run's lock, inside; yield its journal. Raises ``Locked`` naming the holder.
+
+    Wishes to stop, of whoever waited for the lock, are over then.
+    """
+    with ExitStack() as stack:
+        try:
+            fd = stack.enter_context(lock(run.lock, world=world))
+        except BlockingIOError:
+            pid = run.lock.read_text("utf-8", "replace").strip()
+            raise Locked(
+                f"another launch (process {pid}) is at work in {run.folder}",
+                f"watch it with: launch logs -f {run.id}",
+            ) from None
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        for wish in (run.wish_to_stop, run.wish_to_stop_now):
+            wish.unlink(missing_ok=True)
+        yield Log(run, world=world)
+
+
+def add_to_index(run: Run, *, world: World) -> None:
+    """Let ``launch ps`` find the run, wherever its folder lies."""
+    folder = world.state_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    line = json.dumps({"v": 1, "id": run.id, "folder": str(run.folder)}, ensure_ascii=False)
+    with (folder / INDEX).open("ab") as file:
+        file.write(line.encode() + b"\n")
+
+
+def index(*, world: World) -> list[Run]:
+    """Every run of this user whose folder still exists, oldest first."""
+    try:
+        lines = (world.state_folder() / INDEX).read_bytes().splitlines()
+    except FileNotFoundError:
+        return []
+    found: dict[Path, Run] = {}
+    for line in lines:
+        try:
+            entry = json.loads(line)
+            run = Run(str(entry["id"]), Path(entry["folder"]))
+        except (ValueError, TypeError, KeyError, RecursionError):
+            continue
+        found.pop(run.folder, None)
+        found[run.folder] = run
+    return [run for run in found.values() if run.journal.is_file()]
+
+
+def at(folder: Path) -> Run:
+    """The run in ``folder``. Raises ``NotFound`` when there is none, ``BrokenJournal`` when its id is lost."""
+    folder = folder.absolute()
+    path = folder / "journal.jsonl"
+    created = [e for e in salvage(path) if e.what == "created"]
+    if not created:
+        read(path)
+        raise NotFound(f"{folder} holds no run", "launch ps lists the runs")
+    return Run(str(created[-1].facts["id"]), folder)
+
+
+def find(name: str, *, world: World) -> Run:
+    """Find a run by folder, id, or the beginning of an id that only one has.
+
+    Raises ``NotFound`` when there is none, ``Usage`` when there are several.
+    """
+    if os.sep in name or (Path(name) / "journal.jsonl").is_file():
+        return at(Path(name))
+    if (Path("runs") / name / "journal.jsonl").is_file():
+        return at(Path("runs") / name)
+    runs = index(world=world)
+    matches = [run for run in runs if run.id == name] or [
+        run for run in runs if run.id.startswith(name)
+    ]
+    if not matches:
+        raise NotFound(f"there is no run {name!r}", "launch ps lists the runs")
+    if len(matches) > 1:
+        raise Usage(
+            f"{name!r} may be any of {len(matches)} runs",
+            "give more of the id, or the folder",
+            faults=[f"{run.id}  {run.folder}" for run in matches],
+        )
+    return matches[0]

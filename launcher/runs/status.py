@@ -1,0 +1,275 @@
+"""What became of a run: from its journal, its events and its locks."""
+
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from launcher.errors import BrokenJournal
+from launcher.runs.journal import Entry, read
+from launcher.runs.rented_pods import Rented, rented, spent
+from launcher.runs.run_folder import Run, is_locked, summary
+from launcher.world import fault_kind
+from trainer.contract import events
+from trainer.contract.errors import (
+    Fault,
+    Interrupted,
+    NoSpace,
+    NotInstalled,
+    TrainingFailed,
+)
+
+TAIL = 16 * 1024
+PAST = "waiting"
+UNREADABLE = "unreadable"
+# What may work another time with the same job and data, once its cause is gone.
+RESUMABLE = {NoSpace, NotInstalled, TrainingFailed}
+
+
+def resume_hint(run: Run) -> str:
+    """The command that carries on with ``run``."""
+    return f"launch train --resume {run.id}"
+
+
+def fault_of(
+    run: Run, seen: Sequence[events.Event], *, exit_code: int | None, stopped: bool = False
+) -> Fault | None:
+    """Say why an attempt whose trainer has ended has no result; ``None`` when it has one.
+
+    ``seen`` are the events of this attempt, ``exit_code`` is None when nobody saw the trainer end,
+    ``stopped`` tells that it was asked to.
+    """
+    for event in reversed(seen):
+        if isinstance(event, events.Done):
+            return None
+        if isinstance(event, events.Failed):
+            return _told(run, event, seen)
+    if stopped:
+        return _interrupted(run, seen)
+    how = "without a word"
+    if exit_code is not None and exit_code < 0:
+        how = f"by {signal.Signals(-exit_code).name}"
+        if exit_code == -signal.SIGKILL:
+            how += " (out of memory, or someone's kill -9)"
+    elif exit_code is not None:
+        how = f"with exit code {exit_code}"
+    return TrainingFailed(
+        f"the trainer ended {how}",
+        f"carry on from the last checkpoint with: {resume_hint(run)}",
+        faults=[f"{run.log} ends so:", *(f"  {text}" for text in run.log_tail)],
+    )
+
+
+def _told(run: Run, event: events.Failed, seen: Sequence[events.Event]) -> Fault:
+    if event.exit_code == Interrupted.exit_code:
+        return _interrupted(run, seen)
+    kind = fault_kind(event.exit_code)
+    hint = event.hint
+    if kind is NoSpace and rented(read(run.journal)) is not None:
+        # Nobody can free space in a pod that is gone.
+        hint = f"rent a larger disk: {resume_hint(run)} --mount GB"
+    elif kind in RESUMABLE:
+        hint = f"{hint}{hint and '; '}then carry on with: {resume_hint(run)}"
+    return kind(event.cause, hint)
+
+
+def failure(run: Run, entries: Sequence[Entry]) -> Fault | None:
+    """The fault that the newest attempt told of, whatever could be saved after it."""
+    seen, _ = events.read(run.events, attempt_offset(entries))
+    failed = [event for event in seen if isinstance(event, events.Failed)]
+    return _told(run, failed[-1], seen) if failed else None
+
+
+def _interrupted(run: Run, seen: Sequence[events.Event]) -> Interrupted:
+    saved = [event.step for event in seen if isinstance(event, events.Checkpoint)]
+    what = f"checkpoint saved at step {saved[-1]}" if saved else "no new checkpoint"
+    return Interrupted(
+        f"interrupted, {what}; nothing keeps running", f"resume with: {resume_hint(run)}"
+    )
+
+
+@dataclass(frozen=True)
+class Status:
+    """One line of ``launch ps``.
+
+    ``state``: running, finished, failed, interrupted (can be resumed), dead (its trainer vanished
+    and no launcher noted why), new (never started), waiting (its pod is past its deadline), unreadable
+    (its journal is). Times are unix seconds, ``loss`` is per token.
+    """
+
+    id: str
+    state: str
+    step: int | None
+    steps: int | None
+    loss: float | None
+    where: str | None
+    model: str | None
+    created: float | None
+    reason: str
+    folder: str
+    pod: str | None = None
+    gpu: str | None = None
+    cost: float | None = None
+    gone_by: float | None = None
+
+    def facts(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def attempt_offset(entries: Sequence[Entry]) -> int:
+    """The size of events.jsonl when the newest trainer was started."""
+    starts = [e for e in entries if e.what == "start" and e.stage == "intent"]
+    return int(starts[-1].facts.get("offset", 0)) if starts else 0
+
+
+def newest_first(path: Path, start: int = 0) -> Iterator[events.Event]:
+    """The events from byte ``start`` on, the newest first, read from the end: a long run wrote megabytes.
+
+    A line that is no event is passed over, a file that is not there has none.
+    """
+    try:
+        file = path.open("rb")
+    except OSError:
+        return
+    with file:
+        end = file.seek(0, os.SEEK_END)
+        rest = b""
+        while end > start:
+            begun = max(start, end - TAIL)
+            file.seek(begun)
+            rest, *lines = (file.read(end - begun) + rest).split(b"\n")
+            end = begun
+            if begun == start:
+                lines.insert(0, rest)
+            yield from filter(None, map(events.parse, reversed(lines)))
+
+
+def last_step(path: Path) -> events.Step | None:
+    """The newest step in an events file."""
+    return next((one for one in newest_first(path) if isinstance(one, events.Step)), None)
+
+
+def seen(run: Run, *, now: float | None = None) -> Status:
+    """``look``, where a journal that cannot be read is a state among others."""
+    try:
+        return look(run, now=now)
+    except BrokenJournal as fault:
+        return Status(
+            id=run.id,
+            state=UNREADABLE,
+            step=None,
+            steps=None,
+            loss=None,
+            where=None,
+            model=None,
+            created=None,
+            reason=str(fault),
+            folder=str(run.folder),
+        )
+
+
+def look(run: Run, *, now: float | None = None) -> Status:
+    """Read a run's state from its folder; takes no lock and changes nothing. Raises ``BrokenJournal``.
+
+    ``now`` is for what a rented pod has cost; without it the time of the last entry counts.
+    """
+    entries = read(run.journal)
+    facts = summary(run, entries)
+    now = now or (entries[-1].time if entries else 0.0)
+    step = last_step(run.events)
+    state, reason = str(facts["state"]), str(facts.get("cause", ""))
+    pod = rented(entries)
+    kept = pod is not None and not pod.released
+    if is_locked(run.trainer_lock):
+        state, reason = "running", ""
+    elif pod is not None and kept:
+        state, reason = _on_pod(run, pod, now)
+    elif state == "started":
+        state, reason = _unnoted(run, entries)
+    return Status(
+        id=run.id,
+        state=state,
+        step=step.step if step else None,
+        steps=step.steps if step else None,
+        loss=step.loss if step else None,
+        where=facts.get("where"),
+        model=facts.get("model"),
+        created=facts.get("created"),
+        reason=reason,
+        folder=str(run.folder),
+        pod=pod.pod if pod is not None and kept else None,
+        gpu=str(pod.facts.get("gpu")) if pod is not None else None,
+        cost=round(spent(entries, now), 4) if pod is not None else None,
+        gone_by=pod.gone_by if pod is not None and kept else None,
+    )
+
+
+def _on_pod(run: Run, pod: Rented, now: float) -> tuple[str, str]:
+    """State and reason of a run whose pod was not released."""
+    if now > pod.gone_by:
+        return PAST, f"past its deadline; bring it home with: launch fetch {run.id}"
+    if not pod.handed_over:
+        return "starting", "" if is_locked(run.lock) else f"carry on with: launch attach {run.id}"
+    return "running", "" if is_locked(run.lock) else f"watch it with: launch attach {run.id}"
+
+
+def _unnoted(run: Run, entries: Sequence[Entry]) -> tuple[str, str]:
+    """State and reason of an attempt whose end no launcher saw."""
+    attempt: list[events.Event] = []
+    for event in newest_first(run.events, attempt_offset(entries)):
+        attempt.append(event)
+        if isinstance(event, events.Done | events.Checkpoint):
+            break
+    attempt.reverse()
+    fault = fault_of(run, attempt, exit_code=None)
+    if fault is None:
+        return "finished", ""
+    if isinstance(fault, Interrupted):
+        return "interrupted", fault.cause
+    if any(isinstance(event, events.Failed) for event in attempt):
+        return "failed", fault.cause
+    return "dead", f"its trainer is gone; carry on with: {resume_hint(run)}"
+
+
+def ps_lines(found: Sequence[Status]) -> list[str]:
+    """Write ``launch ps``: a line per run, newest last, and under it why it failed, where it lies."""
+    if not found:
+        return ["no runs yet; launch train or launch demo makes one"]
+    head = ("ID", "STATE", "STEP", "LOSS", "WHERE", "MODEL")
+    table = [
+        (
+            status.id,
+            status.state,
+            "-" if status.step is None else f"{status.step}/{status.steps}",
+            "-" if status.loss is None else f"{status.loss:.3f}",
+            status.where or "-",
+            (status.model or "-").rsplit("/", 1)[-1],
+        )
+        for status in found
+    ]
+    widths = [max(map(len, column)) for column in zip(head, *table, strict=True)]
+    lines = ["  ".join(map(str.ljust, head, widths)).rstrip()]
+    for status, row in zip(found, table, strict=True):
+        lines.append("  ".join(map(str.ljust, row, widths)).rstrip())
+        lines.append(f"    {_near(status.folder)}")
+        if status.pod is not None and status.gone_by is not None:
+            until = f"{datetime.fromtimestamp(status.gone_by).astimezone():%H:%M %Z}"
+            so_far = f"${status.cost:.2f} so far, gone by {until}"
+            if status.state == PAST:
+                # By the clock the cost ends there; whether the pod does, only RunPod knows.
+                so_far = f"${status.cost:.2f} by {until}, its deadline; since: launch receipt {status.id}"
+            lines.append(f"    pod {status.pod} ({status.gpu}), {so_far}")
+        elif status.cost is not None:
+            lines.append(f"    ${status.cost:.2f} on {status.gpu}, by the clock")
+        if status.reason:
+            lines.append(f"    {status.reason}")
+    return lines
+
+
+def _near(folder: str) -> str:
+    """The folder as it is typed from here."""
+    path = Path(folder)
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

@@ -1,0 +1,105 @@
+import dataclasses
+
+import pytest
+
+from launcher.errors import ApiUnavailable
+from launcher.quote import catalog
+from launcher.quote.compare_gpus import compare, table
+from launcher.runpod_api.answers import Catalog, Stock
+from launcher.settings import Settings
+from launcher.world import World
+from tests.launcher.quote.test_estimate import WORK
+from tests.launcher.rental.account import card
+
+
+def gpu(name, price, memory, availability="HIGH"):
+    return dataclasses.replace(card(name, price), memory=memory, availability=availability)
+
+
+CARDS = Catalog(
+    read_at=1_800_000_000.0,
+    count=1,
+    gpus=(
+        gpu("NVIDIA RTX A5000", 0.27, 24),
+        gpu("NVIDIA A40", 0.27, 48),
+        gpu("NVIDIA H100 80GB HBM3", 2.69, 80),
+        gpu("NVIDIA GeForce RTX 3090", 0.22, 24, availability="NONE"),
+        gpu("NVIDIA Tiny", 0.01, 4),
+    ),
+)
+
+
+def test_the_table_marks_cheapest_fastest_bigger_at_the_price_and_what_does_not_fit():
+    lines = compare(WORK, CARDS, Settings())
+    notes = {line.card: line.note for line in lines}
+    assert "cheapest" in notes["NVIDIA A40"]
+    assert "fastest" in notes["NVIDIA H100 80GB HBM3"]
+    assert "A40 has 48 GB at that price" in notes["NVIDIA RTX A5000"]
+    assert [line.card for line in lines][-2:] == ["NVIDIA GeForce RTX 3090", "NVIDIA Tiny"]
+    text = "\n".join(table(lines, WORK))
+    assert "does not fit" in text
+    assert "none free now" in text
+    assert "rough" in text
+
+
+def test_a_rate_of_ten_million_stands_apart_from_the_price():
+    line = compare(WORK, CARDS, Settings())[0]
+    fast = dataclasses.replace(line.sized, tokens_per_second=12_345_678.0)
+    shown = table([dataclasses.replace(line, sized=fast)], WORK)
+    assert any(f"{line.rate:.2f} 12,345,678 " in text for text in shown)
+
+
+def test_money_is_time_at_the_rate_with_disks():
+    line = compare(WORK, CARDS, Settings(disk=20, mount=40))[0]
+    assert line.rate == pytest.approx(0.27 + 60 * 0.10 / 730)
+    assert line.money["likely"] == pytest.approx(line.sized.seconds["likely"] / 3600 * line.rate)
+    assert line.facts()["dollars"]["low"] <= line.facts()["dollars"]["high"]
+
+
+class Away(World):
+    """A laptop whose network can be cut."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.cut = False
+
+    def state_folder(self):
+        return self.folder / "state"
+
+    def variable(self, name):
+        return "rpa_x" if name == "RUNPOD_API_KEY" else ""
+
+    def api(self, key):
+        return self
+
+    def catalog(self, count):
+        if self.cut:
+            raise ApiUnavailable("RunPod cannot be reached", "try again")
+        return CARDS
+
+
+def test_without_a_network_the_last_prices_are_used_and_that_is_said(tmp_path):
+    world = Away(tmp_path)
+    world.cut = True
+    with pytest.raises(ApiUnavailable):
+        catalog.read(world)
+    world.cut = False
+    assert catalog.read(world) == (CARDS, "")
+    world.cut = True
+    found, why = catalog.read(world)
+    assert found == CARDS
+    assert "cannot be reached" in why
+    (tmp_path / "state" / "catalog.json").write_text("{")
+    with pytest.raises(ApiUnavailable):
+        catalog.read(world)
+
+
+def test_data_centres_survive(tmp_path):
+    world = Away(tmp_path)
+    centre = Stock(id="EU-1", name="Oslo", availability="LOW")
+    kept = dataclasses.replace(
+        CARDS, gpus=(dataclasses.replace(CARDS.gpus[0], data_centers=(centre,)),)
+    )
+    catalog.keep(kept, world)
+    world.cut = True
+    assert catalog.read(world)[0] == kept

@@ -1,0 +1,282 @@
+"""Against figures worked out by hand, and against what must hold whatever the constants are."""
+
+import dataclasses
+import json
+
+import pytest
+
+from launcher.quote.estimate import PARTS, Work, architecture, estimate, work
+from launcher.world import World
+from trainer.contract.cards import PEAK
+from trainer.contract.errors import NotFound
+from trainer.contract.job import from_sources
+from trainer.contract.rows import read_rows
+from trainer.contract.sizing import KNOWN
+
+QWEN3B = KNOWN["Qwen/Qwen2.5-3B-Instruct"]
+WORK = Work(
+    model=QWEN3B, parameters=QWEN3B.parameters, tokens=3_000_000, longest=1500, context=1000.0,
+    scored=0.25, rank=32, precision=None,
+)  # fmt: skip
+A100, A5000 = "NVIDIA A100 80GB PCIe", "NVIDIA RTX A5000"
+
+
+def test_an_a100_by_hand():
+    """No recomputation: 4 x 2.7746e9 + 3.5 x 2 x 1000 x 2048 x 36 + 4 x 0.3112e9 / 4 + 6 x 59.87e6."""
+    found = estimate(WORK, A100, memory=80)
+    assert found.fit is not None
+    assert (found.fit.precision, found.fit.every) == ("bf16", 0)
+    per_token = 4 * 2.7746e9 + 3.5 * 2 * 1000 * 2048 * 36 + 0.3112e9 + 6 * 59.87e6
+    assert found.tokens_per_second == pytest.approx(0.40 * 312e12 / per_token, rel=1e-3)
+    # pull 180, start 60, weights 6.17e9 / 100e6, training, adapter 59.87e6 x 4 / 5e6
+    train = 3_000_000 / found.tokens_per_second
+    assert found.seconds["likely"] == pytest.approx(180 + 60 + 61.7 + train + 47.9, abs=0.5)
+
+
+def test_measuring_the_loss_is_a_forward_pass_and_questions_take_their_time():
+    """2 x 2.7746e9 + 2 x 1000 x 2048 x 36 + 2 x 0.3112e9 / 4 + 2 x 59.87e6 a token, at 0.4 of 312e12."""
+    plain = estimate(WORK, A100, memory=80).seconds
+    measured = dataclasses.replace(WORK, measured=600_000)
+    forward = 2 * 2.7746e9 + 2 * 1000 * 2048 * 36 + 2 * 0.3112e9 / 4 + 2 * 59.87e6
+    more = estimate(measured, A100, memory=80).seconds
+    for part, reached in (("low", 0.55), ("likely", 0.40), ("high", 0.25)):
+        expected = 600_000 * forward / (reached * 312e12)
+        assert more[part] - plain[part] == pytest.approx(expected, rel=1e-3)
+    asked = estimate(dataclasses.replace(WORK, questions=200), A100, memory=80).seconds
+    assert {part: round(asked[part] - plain[part]) for part in PARTS} == {
+        "low": 200,  # 200 to the base and 200 to the adapter, at 2 a second
+        "likely": 400,
+        "high": 1000,
+    }
+
+
+def test_a_model_of_unknown_shape_is_measured_at_two_a_parameter():
+    strange = dataclasses.replace(WORK, model=None, parameters=3e9)
+    measured = dataclasses.replace(strange, measured=100_000)
+    more = estimate(measured, A100, memory=80).seconds["likely"]
+    plain = estimate(strange, A100, memory=80).seconds["likely"]
+    assert more - plain == pytest.approx(100_000 * 2 * 3e9 / (0.40 * 312e12))
+
+
+@pytest.mark.parametrize(
+    ("part", "pull", "link", "answered", "reached"),
+    [
+        ("low", 60, 300e6, 2.0, 0.55),
+        ("likely", 180, 100e6, 1.0, 0.40),
+        ("high", 480, 40e6, 0.4, 0.25),
+    ],
+)
+def test_every_part_of_the_time_by_hand(part, pull, link, answered, reached):
+    """Image, start, weights of 2 bytes a parameter, training, answers, an adapter of 4 bytes a parameter."""
+    found = estimate(WORK, A100, memory=80)
+    train = 3_000_000 / found.tokens_per_second * 0.40 / reached
+    here = 60 + 2 * 3.086e9 / link + train
+    adapter = 59.87e6 * 4 / 5e6
+    assert found.seconds[part] == pytest.approx(here + pull + adapter, rel=1e-3)
+    at_home = estimate(WORK, A100, memory=80, here=True).seconds[part]
+    assert at_home == pytest.approx(here, rel=1e-3)
+    # 60 questions to each of five checkpoints, each of them loaded for 30 s
+    chosen = estimate(dataclasses.replace(WORK, validated=60), A100, memory=80).seconds[part]
+    assert chosen - found.seconds[part] == pytest.approx(5 * 60 / answered + 5 * 30)
+
+
+def test_four_cards_reach_four_times_as_much_and_nf4_is_slower():
+    one = estimate(WORK, A100, memory=80).tokens_per_second
+    assert estimate(WORK, A100, memory=80, count=4).tokens_per_second == pytest.approx(4 * one)
+    small = estimate(dataclasses.replace(WORK, precision="nf4"), A100, memory=80)
+    assert small.fit is not None
+    assert (small.fit.precision, small.fit.every) == ("nf4", 0)
+    assert small.tokens_per_second == pytest.approx(one / 1.15)
+
+
+def test_a_model_and_a_card_that_nobody_knows():
+    """6 and 2 flops a parameter and token, 70e12 flops a second; an adapter of 2% of the weights."""
+    strange = dataclasses.replace(WORK, model=None, parameters=3e9)
+    found = estimate(strange, "NVIDIA Rubin X", memory=24)
+    assert found.fit is None
+    assert found.tokens_per_second == pytest.approx(0.40 * 70e12 / (6 * 3e9))
+    train = 3_000_000 / found.tokens_per_second
+    assert found.seconds["likely"] == pytest.approx(180 + 60 + 60 + train + 3e9 * 0.02 * 4 / 5e6)
+
+
+@pytest.mark.parametrize("card", PEAK)
+def test_low_is_below_likely_and_that_below_high(card):
+    seconds = estimate(WORK, card, memory=24).seconds
+    assert [seconds[part] for part in PARTS] == sorted(seconds.values())
+
+
+def test_more_work_and_a_slower_card_take_longer():
+    def likely(what, card, count=1):
+        return estimate(what, card, memory=24, count=count).seconds["likely"]
+
+    more = dataclasses.replace(WORK, tokens=9_000_000)
+    asked = dataclasses.replace(WORK, questions=200)
+    base = likely(WORK, A5000)
+    assert base < likely(more, A5000)
+    assert base < likely(asked, A5000)
+    assert likely(WORK, "NVIDIA H100 80GB HBM3") < base
+    assert likely(WORK, A5000, 4) < base
+
+
+def test_what_does_not_fit():
+    large = dataclasses.replace(WORK, model=KNOWN["Qwen/Qwen2.5-7B-Instruct"], precision="bf16")
+    assert not estimate(large, "NVIDIA RTX A4000", memory=16).fits
+    assert estimate(large, A100, memory=80).fits
+    assert estimate(dataclasses.replace(large, model=None), A5000, memory=4).fits  # not known
+
+
+def test_work_is_measured_from_the_rows(tmp_path):
+    rows = tmp_path / "rows.jsonl"
+    messages = [
+        {"role": "user", "content": "q" * 400},
+        {"role": "assistant", "content": "a" * 100, "weight": 0},
+        {"role": "user", "content": "q"},
+        {"role": "assistant", "content": "a" * 40},
+    ]
+    rows.write_text(json.dumps({"messages": messages}) + "\n")
+    job = from_sources(None, [], {"data": str(rows), "epochs": 2.0})
+    found = work(job, read_rows(rows), world=World())
+    assert found.model == QWEN3B
+    assert found.longest == 541 // 4 + 16
+    assert found.tokens == 2 * found.longest
+    assert found.scored == pytest.approx(11 / found.longest)
+
+
+@pytest.mark.parametrize(
+    ("model", "billions"),
+    [
+        ("me/Some-7B-Instruct", 7.0),
+        ("me/thing-1.5b", 1.5),
+        ("me/13b-4bit", 13.0),
+        ("me/thing-4bit", 3.0),
+        ("me/thing", 3.0),
+    ],
+)
+def test_parameters_are_read_from_a_name_that_nobody_knows(tmp_path, model, billions):
+    rows = rows_file(tmp_path / "rows.jsonl", 1)
+    job = from_sources(None, [f"model={model}"], {"data": str(rows)})
+    found = work(job, read_rows(rows), world=World())
+    assert found.model is None
+    assert found.parameters == pytest.approx(billions * 1e9)
+
+
+def test_parameters_are_read_from_the_weights_of_a_folder(tmp_path):
+    rows = rows_file(tmp_path / "rows.jsonl", 1)
+    for name, size in (("a.safetensors", 3000), ("b.safetensors", 1000), ("c.bin", 500)):
+        (tmp_path / name).write_bytes(bytes(size))
+    job = from_sources(None, [f"model={tmp_path}"], {"data": str(rows)})
+    assert work(job, read_rows(rows), world=World()).parameters == pytest.approx(2000)
+
+
+def test_the_work_in_numbers_a_person_can_check(tmp_path):
+    rows = tmp_path / "rows.jsonl"
+    call = {"type": "function", "id": "c", "function": {"name": "run", "arguments": "{}"}}
+    short = [{"role": "user", "content": "q" * 40}, {"role": "assistant", "content": "a" * 40}]
+    long = [*short, {"role": "assistant", "content": None, "tool_calls": [call]}]
+    long[0] = {"role": "user", "content": "q" * 8000}
+    rows.write_text("".join(json.dumps({"messages": said}) + "\n" for said in (short, long)))
+    data = read_rows(rows)
+    called = len(str(data.rows[1].messages[2]["tool_calls"]))
+    lengths = [80 // 4 + 8, (8040 + called) // 4 + 12]
+    job = from_sources(None, ["lora.r=8", "max_length=1024"], {"data": str(rows), "epochs": 1.0})
+    found = work(job, data, world=World())
+    assert found.longest == 1024
+    assert found.tokens == sum(lengths)
+    assert found.context == pytest.approx(sum(n * n for n in lengths) / sum(lengths))
+    assert found.scored == pytest.approx((11 + 11 + called // 4 + 1) / sum(lengths))
+    assert (found.rank, found.precision) == (8, None)
+    assert (found.questions, found.validated, found.measured) == (0, 0, 0)
+    exact = work(job.model_copy(update={"precision": "nf4"}), data, world=World())
+    assert exact.precision == "nf4"
+
+
+def rows_file(path, count):
+    """Rows that differ, of 108 letters: 108 // 4 + 2 x 4 = 35 tokens each."""
+    with path.open("w") as file:
+        for number in range(count):
+            asked = {"role": "user", "content": f"{number:08d}"}
+            said = {"role": "assistant", "content": "a" * 100}
+            file.write(json.dumps({"messages": [asked, said]}) + "\n")
+    return path
+
+
+def test_held_out_rows_are_measured_and_not_trained_on(tmp_path):
+    """200 rows: 10 held out, 190 in 12 steps an epoch, 36 in all: every 4th, 9 times."""
+    rows = rows_file(tmp_path / "rows.jsonl", 200)
+    job = from_sources(None, [], {"data": str(rows), "epochs": 3.0})
+    found = work(job, read_rows(rows), world=World())
+    assert (found.tokens, found.measured) == (190 * 35 * 3, 9 * 10 * 35)
+    # 7 steps of 16 rows; after each, as there are fewer than ten
+    short = job.model_copy(update={"max_steps": 7})
+    found = work(short, read_rows(rows), world=World())
+    assert (found.tokens, found.measured) == (7 * 16 * 35, 7 * 10 * 35)
+    none = job.model_copy(update={"eval_share": 0.0})
+    found = work(none, read_rows(rows), world=World())
+    assert (found.tokens, found.measured) == (200 * 35 * 3, 0)
+
+
+def test_rows_of_their_own_are_measured_and_all_others_trained_on(tmp_path):
+    """200 rows: 13 steps an epoch, 39 in all: every 4th and the last, 10 times."""
+    rows, own = rows_file(tmp_path / "rows.jsonl", 200), rows_file(tmp_path / "eval.jsonl", 20)
+    job = from_sources(None, [f"eval_data={own}"], {"data": str(rows), "epochs": 3.0})
+    found = work(job, read_rows(rows), world=World())
+    assert (found.tokens, found.measured) == (200 * 35 * 3, 10 * 20 * 35)
+
+
+def test_questions_are_counted_once_each(tmp_path):
+    rows = rows_file(tmp_path / "rows.jsonl", 3)
+    episodes = tmp_path / "test.jsonl"
+    table = {"path": "t.csv", "sha256": "0" * 64}
+    ids = ["a", "b", "b", None, None]
+    lines = [
+        json.dumps({"n": n, "tables": [table]} | ({"question": {"id": name}} if name else {}))
+        for n, name in enumerate(ids)
+    ]
+    episodes.write_text("\n".join(lines) + "\n")
+    job = from_sources(None, [], {"data": str(rows), "evaluate": str(episodes)})
+    assert work(job, read_rows(rows), world=World()).questions == 4
+    chosen = job.model_copy(update={"evaluate": None, "validation": str(episodes)})
+    assert work(chosen, read_rows(rows), world=World()).validated == 4
+    missing = job.model_copy(update={"evaluate": str(tmp_path / "none.jsonl")})
+    with pytest.raises(NotFound):
+        work(missing, read_rows(rows), world=World())
+
+
+def test_the_shape_of_a_local_folder_and_of_a_strange_one(tmp_path):
+    config = {
+        "model_type": "llama", "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2,
+        "intermediate_size": 16, "vocab_size": 32,
+    }  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    found = architecture(str(tmp_path), world=World())
+    assert found is not None
+    assert found.hidden == 8
+    (tmp_path / "config.json").write_text('{"model_type": "llama", "hidden_size": "x"}')
+    assert architecture(str(tmp_path), world=World()) is None
+
+
+def test_the_shape_of_a_model_that_the_hubs_cache_holds(tmp_path, monkeypatch):
+    """Of several snapshots, the one that can be read; a download that was cut off leaves none."""
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    snapshots = tmp_path / "hub" / "models--me--thing" / "snapshots"
+    config = {
+        "model_type": "llama", "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2,
+        "intermediate_size": 16, "vocab_size": 32,
+    }  # fmt: skip
+    assert architecture("me/thing", world=World()) is None
+    for name, text in (("0", "{"), ("1", json.dumps(config)), ("2", "[]")):
+        (snapshots / name).mkdir(parents=True)
+        (snapshots / name / "config.json").write_text(text)
+    found = architecture("me/thing", world=World())
+    assert found is not None
+    assert found.hidden == 8
+
+
+def test_cards_that_divide_the_base_are_sized_by_their_part():
+    """7.6 billion parameters in bf16 are 15.2 GB: too much for one card of 16, but a quarter each is not."""
+    whole = dataclasses.replace(WORK, model=KNOWN["Qwen/Qwen2.5-7B-Instruct"], precision="bf16")
+    small = "NVIDIA RTX A4000"
+    assert not estimate(whole, small, memory=16, count=4).fits
+    divided = dataclasses.replace(whole, shard=True)
+    assert estimate(divided, small, memory=16, count=4).fits
+    assert not estimate(divided, small, memory=16, count=1).fits

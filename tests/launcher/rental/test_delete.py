@@ -1,0 +1,279 @@
+"""Letting pods go, and the receipt: what the bill says beside what was quoted."""
+
+import json
+from typing import Any
+
+import pytest
+
+from launcher.errors import ApiUnavailable
+from launcher.rental.delete import pods_of, receipt, receipt_lines, release, show_receipt, write
+from launcher.runpod_api import UNSEEN, BillingRecord, Pod
+from launcher.runs.rented_pods import key_file, rented
+from launcher.runs.run_folder import Log, Run
+from launcher.scene import Scene
+from tests.launcher.rental.account import BEGIN
+from trainer.contract.errors import NotFound
+
+NAME = "sft-a-0123abcd-1800000000-"
+
+
+class Bank:
+    """Pods by id, with their names; bills by id. Remembers what it was asked."""
+
+    def __init__(self, names) -> None:
+        self.names = names
+        self.asked: list[Any] = []
+        self.bills: dict[str, list[BillingRecord]] = {}
+        self.settled_after = 0
+
+    def pods(self):
+        return [
+            Pod(
+                id=pod, name=name, status="RUNNING", actions=(), image="", rate=0.0, gpu_id="",
+                gpu_count=1, data_center="", cuda_version="", ssh=None, uptime=0, gpu_use=(),
+                created="", started="", env={},
+            )
+            for pod, name in self.names.items()
+        ]  # fmt: skip
+
+    def release(self, pod_id, *, unseen=0.0):
+        self.asked.append((pod_id, unseen))
+        self.names.pop(pod_id, None)
+
+    def bill(self, pod_id, *, since):
+        self.asked.append((pod_id, since))
+        if self.settled_after > len(self.asked):
+            return []
+        return self.bills.get(pod_id, [])
+
+
+def charge(pod, gpu, disk):
+    return BillingRecord(pod, "", "", gpu + disk, gpu, 0.0, disk)
+
+
+@pytest.fixture
+def run(tmp_path):
+    (tmp_path / "a").mkdir()
+    return Run("a", tmp_path / "a")
+
+
+@pytest.fixture
+def cloud():
+    return lambda **names: Bank(names)
+
+
+@pytest.fixture
+def log(run, world):
+    return Log(run, world=world)
+
+
+@pytest.fixture
+def scene(world, view):
+    return Scene(world, view)
+
+
+def rent(log, number=1, pod="p1", rate=3.6, most=2.0):
+    """A pod that costs a tenth of a cent a second, for two hours at most."""
+    facts = {"gpu": "RTX", "rate": rate, "finish_by": BEGIN + 7000, "gone_by": BEGIN + 7200}
+    with log.effect("rent", name=f"{NAME}{number}", most=most, **facts) as outcome:
+        outcome["pod"] = pod
+
+
+def stages(log, what="release"):
+    return [entry.stage for entry in log.entries if entry.what == what]
+
+
+def test_every_pod_under_a_name_of_the_run_goes_and_the_key_with_them(
+    run, scene, log, world, cloud
+):
+    rent(log)
+    world.sleep(10.0)
+    key = key_file(run, world)
+    key.parent.mkdir(parents=True)
+    key.write_text("secret")
+    api = cloud(p1=f"{NAME}1", twin=f"{NAME}1", foreign="sft-b-0123abcd-1800000000-1")
+    release(run, scene, api, log, reason="finished")
+    assert api.asked == [("p1", UNSEEN - 10.0), ("twin", UNSEEN - 10.0)]
+    assert list(api.names) == ["foreign"]
+    assert stages(log) == ["intent", "done"]
+    assert log.entries[-2].facts == {"pod": "p1", "reason": "finished"}
+    assert scene.view.lines == ["releasing pod p1", "releasing pod twin"]
+    assert not key.exists()
+    release(run, scene, api, log, reason="finished")
+    assert len(api.asked) == 2, "released is released"
+
+
+def test_a_run_that_rented_nothing_has_nothing_to_let_go(run, scene, log, world, cloud):
+    release(run, scene, cloud(x="y"), log, reason="finished")
+    assert log.entries == []
+    with pytest.raises(NotFound, match="run a has rented nothing"):
+        receipt(run, scene, cloud(), log, patience=0)
+
+
+def test_a_pod_that_nobody_saw_is_looked_for_by_its_name(run, scene, log, world, cloud):
+    rent(log)
+    world.sleep(1.0)
+    rent(log, 2, pod=None)
+    what = rented(log.entries[:3])
+    assert what is not None
+    assert pods_of(what, cloud(late=f"{NAME}2", p1=f"{NAME}1")) == ["late", "p1"]
+    assert pods_of(what, cloud()) == []
+
+
+def test_what_the_api_cannot_confirm_is_written_down_as_failed_and_the_key_stays(
+    run, scene, log, world, cloud
+):
+    rent(log)
+    key = key_file(run, world)
+    key.parent.mkdir(parents=True)
+    key.write_text("secret")
+    api = cloud(p1=f"{NAME}1")
+
+    def away(pod_id, *, unseen=0.0):
+        raise ApiUnavailable("nobody answers", "try again")
+
+    api.release = away
+    with pytest.raises(ApiUnavailable):
+        release(run, scene, api, log, reason="finished")
+    assert stages(log) == ["intent", "failed"]
+    assert key.exists()
+
+
+def test_a_full_disk_keeps_no_pod_alive(run, scene, log, world, monkeypatch, cloud):
+    rent(log)
+    api = cloud(p1=f"{NAME}1", twin=f"{NAME}1")
+
+    def full(*_args, **_facts):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(log, "effect", full)
+    with pytest.raises(OSError, match="No space"):
+        release(run, scene, api, log, reason="finished")
+    assert [pod for pod, _ in api.asked] == ["p1", "twin"]
+    assert api.names == {}
+
+
+def test_the_receipt_has_every_pod_beside_the_quote(run, scene, log, world, cloud):
+    rent(log, rate=3.6004)
+    world.sleep(100.0)
+    with log.effect("release", pod="p1"):
+        pass
+    world.sleep(1000.0)
+    rent(log, 2, pod="p2")
+    world.sleep(200.0)
+    api = cloud()
+    api.bills = {
+        "p1": [charge("p1", 0.0601, 0.0302), charge("p1", 0.0101, 0.0)],
+        "p2": [charge("p2", 0.1703, 0.0204)],
+    }
+    facts = receipt(run, scene, api, log, patience=60.0)
+    assert facts == {
+        "pod": "p2",
+        "pods": ["p1", "p2"],
+        "gpu": "RTX",
+        "seconds": 300,
+        "quoted_rate": 3.6,
+        "quoted_most": 2.1,  # of the last pod, and what the first has cost
+        "reckoned": 0.3,
+        "charged": 0.2911,
+        "charged_gpu": 0.2405,
+        "charged_disk": 0.0506,
+        "settled": True,
+    }
+    assert json.loads((run.folder / "receipt.json").read_text()) == facts
+    assert [path.name for path in run.folder.glob("*receipt*")] == ["receipt.json"]
+    # an hour before the first was made: buckets begin earlier than what is in them
+    assert {since for _, since in api.asked} == {"2027-01-15T07:00:00Z"}
+    assert receipt_lines(run, facts) == [
+        "receipt  charged $0.2911 (quoted at most $2.10), 300 s of RTX and others, 2 pods"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("charged", "slept", "settled"),
+    [(0.8, False, True), (0.79, False, False), (0.79, True, True), (0.0, True, False)],
+)
+def test_a_bill_is_whole_from_four_fifths_of_the_clock_on(
+    run, scene, log, world, charged, slept, settled, cloud
+):
+    rent(log)
+    if slept:
+        with log.effect("wake", pod="p1"):
+            pass
+    world.sleep(1000.0)
+    api = cloud()
+    api.bills = {"p1": [charge("p1", charged, 0.0)]}
+    facts = receipt(run, scene, api, log, patience=0.0)
+    assert facts["reckoned"] == 1.0
+    assert facts["settled"] is settled
+    assert len(api.asked) == 1
+    assert world.now() == BEGIN + 1000.0
+
+
+def test_a_bill_that_lags_is_asked_for_until_patience_ends(run, scene, log, world, cloud):
+    rent(log)
+    world.sleep(100.0)
+    with log.effect("release", pod="p1"):
+        pass
+    api = cloud()
+    api.bills = {"p1": [charge("p1", 0.1, 0.0)]}
+    api.settled_after = 3
+    assert receipt(run, scene, api, log, patience=60.0)["settled"]
+    assert world.now() == BEGIN + 104.0, "two pauses"
+    api.bills = {}
+    facts = receipt(run, scene, api, log, patience=60.0)
+    assert world.now() == BEGIN + 164.0
+    assert (facts["settled"], facts["charged"]) == (False, 0)
+    (line,) = receipt_lines(run, facts)
+    paid, asked = line.split("; ")
+    assert paid == "receipt  about $0.1000 by the clock"
+    assert asked.startswith("RunPod's bill says $0.0000 so far, ask again with: launch receipt a")
+    assert asked.endswith(" (quoted at most $2.00), 100 s of RTX")
+
+
+def test_a_pod_that_may_not_exist_has_no_bill_to_ask_for(run, scene, log, world, cloud):
+    with (
+        pytest.raises(ApiUnavailable),
+        log.effect(
+            "rent",
+            name=f"{NAME}1",
+            gpu="RTX",
+            rate=3.6,
+            finish_by=BEGIN + 7000,
+            gone_by=BEGIN + 7200,
+        ),
+    ):
+        raise ApiUnavailable("nobody answers", "try again")
+    world.sleep(10.0)
+    api = cloud()
+    facts = receipt(run, scene, api, log, patience=0.0)
+    assert api.asked == []
+    assert (facts["pods"], facts["reckoned"], facts["quoted_most"]) == ([None], 0.01, 0.0)
+    assert "quoted at most $0.00" in receipt_lines(run, {**facts, "quoted_most": None})[0]
+
+
+def test_a_bill_that_cannot_be_had_is_no_failure(run, scene, log, world, cloud):
+    rent(log)
+    api = cloud()
+
+    def away(pod_id, *, since):
+        raise ApiUnavailable("nobody answers", "try again")
+
+    api.bill = away
+    show_receipt(run, scene, api, log, patience=0.0)
+    assert scene.view.lines == ["no receipt yet: nobody answers; ask with: launch receipt a"]
+    scene.view.lines.clear()
+    api = cloud()
+    api.bills = {"p1": [charge("p1", 0.1, 0.0)]}
+    show_receipt(run, scene, api, log, patience=0.0)
+    assert scene.view.lines == ["receipt  charged $0.1000 (quoted at most $2.00), 0 s of RTX"]
+
+
+def test_facts_are_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "receipt.json"
+    path.write_text("before")
+    with pytest.raises(TypeError):
+        write(path, {"a": object()})
+    assert path.read_text() == "before"
+    write(path, {"a": 1})
+    assert path.read_text() == '{\n  "a": 1\n}\n'
