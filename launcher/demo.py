@@ -13,7 +13,8 @@ from typing import Any
 
 from launcher import report, train
 from launcher.runs import run_folder
-from launcher.view.plain import View, clock
+from launcher.view.event_text import clock
+from launcher.view.protocol import View
 from launcher.world import World
 from trainer.contract.errors import TrainingFailed
 from trainer.contract.job import from_sources

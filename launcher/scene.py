@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from launcher.settings import Settings
-from launcher.view.plain import View
+from launcher.view.protocol import View
 from launcher.world import Interrupts, World
 
 

@@ -18,7 +18,7 @@ from launcher.rental.upload import files_of
 from launcher.runs.run_folder import Run
 from launcher.settings import Settings
 from launcher.train import Request, check_data, resolve
-from launcher.view.plain import View
+from launcher.view.protocol import View
 from launcher.world import World
 from trainer.contract.errors import OutputExists
 from trainer.contract.job import Job

@@ -13,7 +13,7 @@ from launcher.runs.rented_pods import rented
 from launcher.runs.run_folder import Log, Run
 from launcher.scene import Scene
 from launcher.train import Outcome, Request, conclude, is_done, resolve, verify
-from launcher.view.plain import View
+from launcher.view.protocol import View
 from launcher.world import World
 from trainer.contract.errors import Interrupted, Locked, NotFound
 

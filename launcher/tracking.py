@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from launcher.runs.run_folder import Run
 from launcher.scene import Scene
-from launcher.view.plain import View
+from launcher.view.protocol import View
 from launcher.view.tracked import TrackedView
 from trainer.contract import events
 from trainer.contract.episodes import COMPARISON

@@ -23,7 +23,7 @@ from launcher.runs.journal import of_this_run, read
 from launcher.runs.run_folder import Log, Run
 from launcher.scene import Scene
 from launcher.settings import Settings
-from launcher.view.plain import View
+from launcher.view.protocol import View
 from launcher.world import World
 from trainer.contract import episodes, events, manifest, rows, validation
 from trainer.contract.errors import (

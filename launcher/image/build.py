@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 from launcher.errors import BuildFailed
 from launcher.image import engine, layers
 from launcher.settings import Settings
-from launcher.view.plain import clock, size
+from launcher.view.event_text import clock, size
 from trainer.contract.errors import BadJob, NotFound, Usage
 
 if TYPE_CHECKING:

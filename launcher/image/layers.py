@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from launcher.errors import NoEngine, PushRefused
 from launcher.image import engine
-from launcher.view.plain import size
+from launcher.view.event_text import size
 from trainer.contract.errors import Interrupted
 
 if TYPE_CHECKING:

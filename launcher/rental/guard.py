@@ -17,7 +17,7 @@ from launcher.runs.run_folder import Run
 from launcher.scene import Scene
 from launcher.secrets import RUNPOD
 from launcher.settings import Settings
-from launcher.view.plain import View
+from launcher.view.protocol import View
 from launcher.world import World
 from trainer.contract.errors import Fault, Locked
 

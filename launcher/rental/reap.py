@@ -11,7 +11,7 @@ from launcher.runs import run_folder
 from launcher.runs.journal import read
 from launcher.runs.rented_pods import Name, machine_id, rented
 from launcher.runs.status import look
-from launcher.view.plain import View
+from launcher.view.protocol import View
 from launcher.world import World
 from trainer.contract.errors import Locked, NotFound
 

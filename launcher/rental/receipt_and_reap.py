@@ -9,7 +9,7 @@ from launcher.rental.reap import reap as let_go
 from launcher.runs import run_folder
 from launcher.scene import Scene
 from launcher.secrets import runpod
-from launcher.view.plain import View
+from launcher.view.protocol import View
 from launcher.world import World
 
 PATIENCE = 5.0  # seconds

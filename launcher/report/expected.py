@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Literal
 
-from launcher.view.plain import clock
+from launcher.view.event_text import clock
 from trainer.contract import events
 
 Unit = Literal["bytes", "tokens/s", "seconds"]

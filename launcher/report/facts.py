@@ -12,7 +12,7 @@ from launcher.report.expected import Expected, expectations
 from launcher.report.transcripts import Pair, read_pairs
 from launcher.runs import journal
 from launcher.runs.run_folder import Run
-from launcher.view.plain import clock
+from launcher.view.event_text import clock
 from trainer.contract import events, validation
 from trainer.contract.errors import Fault, NotFound
 from trainer.contract.manifest import Manifest, load

@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import Path
 
 from launcher.runs.run_folder import Run, is_locked
-from launcher.view.plain import line
+from launcher.view.event_text import line
 from launcher.world import World
 from trainer.contract import events
 

@@ -14,7 +14,7 @@ def story(request: "Request", *, as_json: bool) -> int:
     from launcher.follow import LeftAtWork
     from launcher.train import train
     from launcher.view.choose_view import open_view
-    from launcher.view.plain import clock, compared_lines
+    from launcher.view.event_text import clock, compared_lines
     from launcher.world import World
 
     world = World()

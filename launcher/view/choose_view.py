@@ -2,7 +2,8 @@
 
 import sys
 
-from launcher.view.plain import JsonView, PlainView, View
+from launcher.view.plain import JsonView, PlainView
+from launcher.view.protocol import View
 from launcher.world import World
 
 

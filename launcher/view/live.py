@@ -11,19 +11,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from launcher.view.event_text import answered, clock, dollars, gpu_use, line, outcome, time_left
 from launcher.view.loss_curve import curve
-from launcher.view.plain import (
-    PlainView,
-    Stage,
-    View,
-    answered,
-    clock,
-    dollars,
-    gpu_use,
-    line,
-    outcome,
-    time_left,
-)
+from launcher.view.plain import PlainView, Stage
+from launcher.view.protocol import View
 from launcher.world import World
 from trainer.contract import events
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from launcher.view.plain import View
+from launcher.view.protocol import View
 from trainer.contract import events
 
 
