@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
-from datagen.judge.compare import AnswerType
+from datagen.judge.answer_types import AnswerType
 from trainer.contract.errors import BadData, NotFound
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@
 # what a change pushes.
 set -eu
 cd /ours
-makes="datagen/(questions|dataset/(?!solution|__init__)|episodes/(make|proposed|scripted)|models/(paid_api|vllm))"
+makes="datagen/(questions|dataset|episodes/(make|proposed|scripted)|models/(paid_api|vllm))"
 also="datagen/(tables/synthetic|verbs/[^ae_])|trainer/(tiny/|export|modelfile|check[.])"
 python -m compileall -q --invalidation-mode unchecked-hash -x "$makes|$also" code
 mkdir -p data/trainer/tiny data/datagen/tables/bundled questions/datagen datagen trainer/opt/sft trainer/etc/ssh

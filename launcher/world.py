@@ -116,8 +116,8 @@ class World:
         return wish.exists()
 
     def docker(self) -> Any:
-        """The local Docker engine; see ``launcher.image.engine.connect``."""
-        from launcher.image.engine import connect
+        """The local Docker engine; see ``launcher.docker_engine.connect``."""
+        from launcher.docker_engine import connect
 
         return connect()
 

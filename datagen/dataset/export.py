@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from datagen.dataset.solution_shape import trace_shape
 from datagen.episode import Episode, Trace, Turn
+from datagen.judge.solution_shape import trace_shape
 from trainer.contract.errors import BadData, Usage
 
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, JsonValue, TypeAdapter, ValidationError
 
 from datagen.episode import Difficulty, Question, stable_id
-from datagen.judge.compare import AnswerType
+from datagen.judge.answer_types import AnswerType
 from datagen.prompts.render import as_reply
 from trainer.contract.errors import BadData, NotFound
 

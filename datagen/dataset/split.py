@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from datagen.dataset.solution_shape import PERMUTATIONS, shingles, solution_shape, trace_shape
 from datagen.episode import Episode
+from datagen.judge.solution_shape import PERMUTATIONS, shingles, solution_shape, trace_shape
 from trainer.contract.errors import BadData, Usage
 
 SIMILAR = 0.85

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue
 
-from datagen.dataset.solution_shape import trace_shape
 from datagen.episode import (
     Audit,
     Episode,
@@ -28,6 +27,7 @@ from datagen.episode import (
 )
 from datagen.episodes.agent import solve
 from datagen.judge.agreement import Rule, least_more
+from datagen.judge.solution_shape import trace_shape
 from datagen.judge.verdict import against_gold, against_truth, judged, with_answer_of
 from datagen.prompts.render import TURN_LIMIT, prompt_hash
 

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from datagen.models.protocol import Model
     from datagen.tables.table import TableProfile
 
-__all__ = ["How", "Task", "attempt_all", "fill", "table_ref"]
 
 CONCURRENCY = 64
 FIRST_ROWS = 4

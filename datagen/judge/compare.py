@@ -15,7 +15,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from datagen.judge.answer_types import (
-    ANSWER_TYPES,
     AnswerType,
     Kind,
     check_question,
@@ -25,8 +24,6 @@ from datagen.judge.answer_types import (
     plain_text,
     spoken,
 )
-
-__all__ = ["ANSWER_TYPES", "AnswerType", "Judgement", "judge"]
 
 _SLACK = 1 + 1e-9
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from datagen.episode import Question, stable_id
-from datagen.judge.compare import AnswerType
+from datagen.judge.answer_types import AnswerType
 from datagen.questions import basic_truth as truth
 from datagen.questions.cells import Cells
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from datagen.judge.compare import AnswerType
+from datagen.judge.answer_types import AnswerType
 
 if TYPE_CHECKING:
     from datagen.questions.cells import Cells

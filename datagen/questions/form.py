@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from datagen.judge.compare import AnswerType
+from datagen.judge.answer_types import AnswerType
 from datagen.questions.family import Truth, Unasked
 
 if TYPE_CHECKING:

@@ -13,8 +13,6 @@ from datagen.tables.infer import Given, infer, read_as
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["CATEGORY_LIMIT", "ColumnProfile", "Given", "TableProfile", "bundled_tables"]
-__all__ += ["profile_table", "read_table"]
 BUNDLED = Path(__file__).parent / "bundled"
 
 

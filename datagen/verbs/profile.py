@@ -13,7 +13,8 @@ from trainer.contract.errors import BadData
 
 if TYPE_CHECKING:
     from datagen.episode import Reading
-    from datagen.tables.table import ColumnProfile, TableProfile
+    from datagen.tables.column_profile import ColumnProfile
+    from datagen.tables.table import TableProfile
     from datagen.verbs.arguments import Verbs
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}

@@ -1,1 +1,1 @@
-"""The image that pods run: its recipe and hash, building and pushing, the Docker engine."""
+"""The image that pods run: its recipe and hash, building and pushing."""

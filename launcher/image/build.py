@@ -13,8 +13,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from launcher import docker_engine
 from launcher.errors import BuildFailed
-from launcher.image import engine, layers
+from launcher.image import layers
 from launcher.settings import Settings
 from launcher.view.event_text import clock, size
 from trainer.contract.errors import BadJob, NotFound, Usage
@@ -187,7 +188,7 @@ def standing(what: Recipe, repository: str, *, client: Any) -> Standing:
     digest = _digest(repository, what.tag, client)
     upload = 0
     if digest is None:
-        with engine.explained("the engine does not list its images"):
+        with docker_engine.explained("the engine does not list its images"):
             images = client.images.list(name=repository)
         cuda = what.arguments.get("CUDA", "")
         alike = [one for one in images if one.labels.get(CUDA_LABEL) == cuda]
@@ -244,10 +245,10 @@ def ensure_pulled(reference: str, *, client: Any, scene: "Scene") -> str:
 def build(what: Recipe, name: str, *, client: Any, scene: "Scene", native: bool = False) -> None:
     """Build ``name``; each of the Dockerfile's steps is a line. Pods are amd64, unless ``native``."""
     scene.view.say(f"building image {name}")
-    platform = None if native or engine.architecture(client) == "amd64" else "linux/amd64"
+    platform = None if native or docker_engine.architecture(client) == "amd64" else "linux/amd64"
     said: list[str] = []
     what_fails = "the image cannot be built"
-    with engine.explained(what_fails), what.context() as context:
+    with docker_engine.explained(what_fails), what.context() as context:
         answer = client.api.build(
             fileobj=context,
             custom_context=True,
@@ -260,7 +261,7 @@ def build(what: Recipe, name: str, *, client: Any, scene: "Scene", native: bool 
             forcerm=True,
             decode=True,
         )
-    for line in engine.stream(what_fails, answer):
+    for line in docker_engine.stream(what_fails, answer):
         layers.heed(scene)
         if "error" in line:
             raise BuildFailed(
@@ -278,7 +279,7 @@ def build(what: Recipe, name: str, *, client: Any, scene: "Scene", native: bool 
 def _built(name: str, client: Any) -> bool:
     import docker.errors
 
-    with engine.explained("the engine does not list its images"):
+    with docker_engine.explained("the engine does not list its images"):
         try:
             client.images.get(name)
         except docker.errors.ImageNotFound:
@@ -296,9 +297,9 @@ def _digest(repository: str, tag: str, client: Any) -> str | None:
         return None
     except docker.errors.APIError as error:
         said = str(error.explanation or error)
-        host = engine.registry_of(repository)
-        if engine.DENIED.search(said) and not engine.logged_in(client, host):
-            raise engine.refused(repository, said) from None
+        host = docker_engine.registry_of(repository)
+        if docker_engine.DENIED.search(said) and not docker_engine.logged_in(client, host):
+            raise docker_engine.refused(repository, said) from None
         # Some registries deny what does not exist yet; the push will say.
         return None
     return f"{repository}@{told['Descriptor']['digest']}"

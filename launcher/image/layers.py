@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from launcher import docker_engine
 from launcher.errors import NoEngine, PushRefused
-from launcher.image import engine
 from launcher.view.event_text import size
 from trainer.contract.errors import Interrupted
 
@@ -31,13 +31,13 @@ def push(repository: str, tag: str, *, client: Any, scene: "Scene") -> str:
     scene.view.say(f"pushing image {repository}:{tag}")
     state = _Push()
     what_fails = f"push to {repository} failed"
-    with engine.explained(what_fails):
+    with docker_engine.explained(what_fails):
         answer = client.api.push(repository, tag=tag, stream=True, decode=True)
-    for line in engine.stream(what_fails, answer):
+    for line in docker_engine.stream(what_fails, answer):
         heed(scene)
         _note(line, state, scene)
     if state.error is not None:
-        raise engine.refused(repository, state.error)
+        raise docker_engine.refused(repository, state.error)
     if state.digest is None:
         raise PushRefused(f"push to {repository} told no digest", "run the same command again")
     sent = sum(state.sent.values())
@@ -72,10 +72,10 @@ def pull(reference: str, *, client: Any, scene: "Scene") -> None:
 
     repository, tag = parse_repository_tag(reference)
     what_fails = f"image {reference} cannot be pulled"
-    with engine.explained(what_fails, PULL_REMEDY):
+    with docker_engine.explained(what_fails, PULL_REMEDY):
         answer = client.api.pull(repository, tag=tag or "latest", stream=True, decode=True)
     there: dict[str, tuple[int, int]] = {}  # bytes that came and all, by layer
-    for line in engine.stream(what_fails, answer):
+    for line in docker_engine.stream(what_fails, answer):
         heed(scene)
         if "error" in line:
             raise NoEngine(f"{what_fails}: {str(line['error']).strip()}", PULL_REMEDY)

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from launcher.image import build, engine
+from launcher import docker_engine
+from launcher.image import build
 from launcher.runs.journal import Entry
 from launcher.runs.run_folder import Log, Run, is_locked
 from launcher.scene import Scene
@@ -58,7 +59,7 @@ class Container:
     def exit_code(self) -> int | None:
         """Negative when a signal ended it. What has ended is removed."""
         if self._ended is None:
-            with engine.explained("the container cannot be watched"):
+            with docker_engine.explained("the container cannot be watched"):
                 self.handle.reload()
                 state = self.handle.attrs["State"]
                 if state["Status"] in {"exited", "dead"}:
@@ -108,7 +109,9 @@ class Docker:
         if self.scene.settings.image is None:
             self._recipe()
         gpus = (
-            "with its GPUs" if engine.has_nvidia(self.client) else "on its CPU: no NVIDIA runtime"
+            "with its GPUs"
+            if docker_engine.has_nvidia(self.client)
+            else "on its CPU: no NVIDIA runtime"
         )
         self.scene.view.say(f"training in a container of the local engine, {gpus}")
 
@@ -132,13 +135,13 @@ class Docker:
             )
         reference = self._image()
         how = self._how(run, job, resume=resume)
-        if engine.has_nvidia(self.client):
+        if docker_engine.has_nvidia(self.client):
             from docker.types import DeviceRequest
 
             how["device_requests"] = [DeviceRequest(count=-1, capabilities=[["gpu"]])]
         _, offset = events.read(run.events)
         with log.effect("start", offset=offset, resume=resume, container=how["name"]) as outcome:
-            with engine.explained("the container cannot be started"):
+            with docker_engine.explained("the container cannot be started"):
                 handle = self.client.containers.create(reference, **how)
                 try:
                     handle.start()
@@ -154,7 +157,7 @@ class Docker:
     def find(self, run: Run, log: Log) -> Container | None:
         import docker.errors
 
-        with engine.explained("the container cannot be looked for"):
+        with docker_engine.explained("the container cannot be looked for"):
             try:
                 work = Container(self.client.containers.get(name_of(run)))
             except docker.errors.NotFound:
@@ -194,7 +197,7 @@ class Docker:
             self.scene.view.say(f"the Hugging Face token did not reach the container: {error}")
 
     def _recipe(self) -> build.Recipe:
-        cpu = None if engine.has_nvidia(self.client) else "none"
+        cpu = None if docker_engine.has_nvidia(self.client) else "none"
         return build.recipe(self.scene.settings, cuda=cpu)
 
     def _image(self) -> str:
@@ -221,7 +224,7 @@ class Docker:
             kept[weights] = "rw"
             variables["HF_HOME"] = str(weights)
         # A rootless engine's root is the user; any other number is a stranger.
-        rootless = engine.is_rootless(self.client)
+        rootless = docker_engine.is_rootless(self.client)
         user, group = (0, 0) if rootless else (os.geteuid(), os.getegid())
         memory = {}
         if self._token(job) is not None:

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from datagen.episode import Episode
-from datagen.episodes.run_questions import Task, table_ref
+from datagen.episodes.attempts import Task
+from datagen.episodes.run_questions import table_ref
 from datagen.evaluation.evaluate import Contender, evaluate
 from datagen.models.local.model import BATCH, Asked, Engine
 from datagen.models.local.token_ids import token_ids

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from datagen.episode import write_episodes
-from datagen.episodes.run_questions import Task, attempt_all, table_ref
+from datagen.episodes.attempts import Task
+from datagen.episodes.run_questions import attempt_all, table_ref
 from datagen.episodes.scripted_teacher import scripted_teacher
 from datagen.questions.basic import ask
 from datagen.tables.table import profile_table

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from datagen.judge.compare import AnswerType
+from datagen.judge.answer_types import AnswerType
 from datagen.questions.procedural.state import Rows
 from datagen.questions.procedural.step import (
     words,

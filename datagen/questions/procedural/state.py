@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from datagen.judge.compare import AnswerType
+from datagen.judge.answer_types import AnswerType
 
 Use = Literal["amount", "label", "period", "day", "words", "key"]
 FEWEST_ROWS = 5

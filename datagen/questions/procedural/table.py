@@ -8,7 +8,8 @@ from typing import Any
 
 from datagen.questions.cells import Cells
 from datagen.questions.procedural.state import Column, Rows, Use
-from datagen.tables.table import ColumnProfile, TableProfile
+from datagen.tables.column_profile import ColumnProfile
+from datagen.tables.table import TableProfile
 
 UNSAFE = set("\"'\\\n\r\t{}`")
 MOST_LABELS = 50

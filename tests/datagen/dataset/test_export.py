@@ -5,7 +5,8 @@ import pytest
 
 from datagen.dataset.export import Rules, export
 from datagen.episode import Episode, Message, Provenance, Question, TableRef, Trace, Turn, Verdict
-from datagen.episodes.run_questions import Task, attempt_all
+from datagen.episodes.attempts import Task
+from datagen.episodes.run_questions import attempt_all
 from datagen.models.protocol import ScriptedTeacher
 from datagen.prompts.render import as_reply, opening
 from datagen.questions.basic import script

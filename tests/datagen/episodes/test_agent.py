@@ -5,7 +5,7 @@ import pytest
 
 from datagen.episode import Message
 from datagen.episodes.agent import solve
-from datagen.episodes.run_questions import Task
+from datagen.episodes.attempts import Task
 from datagen.models.protocol import NoReply, Reply, ScriptedTeacher
 from datagen.prompts.render import NO_BLOCK, as_reply, opening
 from datagen.sandbox import Sandbox

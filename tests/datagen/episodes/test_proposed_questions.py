@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from datagen.episodes.attempts import Task
 from datagen.episodes.proposed_questions import parse, plain, propose
-from datagen.episodes.run_questions import Task
 from datagen.models.protocol import Reply
 from datagen.prompts.render import as_reply
 from datagen.sandbox import Sandbox

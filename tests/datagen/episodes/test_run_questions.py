@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from datagen.episode import Episode
+from datagen.episodes.attempts import How, Task
 from datagen.episodes.journal import Journal
-from datagen.episodes.run_questions import How, Task, attempt_all, fill, table_ref
+from datagen.episodes.run_questions import attempt_all, fill, table_ref
 from datagen.episodes.scripted_teacher import scripted_teacher
 from datagen.models.protocol import NoReply, Reply, ScriptedTeacher
 from datagen.prompts.render import as_reply, opening

@@ -16,8 +16,9 @@ from types import SimpleNamespace
 from typing import Any
 
 from datagen.episodes import run_questions
+from datagen.episodes.attempts import Task
 from datagen.episodes.journal import Journal
-from datagen.episodes.run_questions import Task, table_ref
+from datagen.episodes.run_questions import table_ref
 from datagen.evaluation.evaluate import Contender, evaluate
 from datagen.prompts.render import as_reply
 from datagen.questions.basic import ask

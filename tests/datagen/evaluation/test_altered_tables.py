@@ -7,7 +7,7 @@ import pytest
 
 from datagen.episode import Question
 from datagen.episodes.agent import solve
-from datagen.episodes.run_questions import Task
+from datagen.episodes.attempts import Task
 from datagen.evaluation.altered_tables import _renamed_question, emptied, new_names, renamed
 from datagen.judge.compare import judge
 from datagen.models.protocol import Reply

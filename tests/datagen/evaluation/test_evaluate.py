@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from datagen.episode import read_episodes, write_episodes
-from datagen.episodes.run_questions import Task, attempt_all
+from datagen.episodes.attempts import Task
+from datagen.episodes.run_questions import attempt_all
 from datagen.episodes.scripted_teacher import scripted_teacher
 from datagen.evaluation.altered_tables import emptied
 from datagen.evaluation.evaluate import Contender, Limits, evaluate, sample, tasks_of

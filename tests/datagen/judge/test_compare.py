@@ -8,8 +8,8 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from datagen.judge.answer_types import as_truth
-from datagen.judge.compare import ANSWER_TYPES, judge
+from datagen.judge.answer_types import ANSWER_TYPES, as_truth
+from datagen.judge.compare import judge
 
 NAN = float("nan")
 reals = st.floats(-1e9, 1e9)

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datagen.episode import Column, Question, TableRef
-from datagen.episodes.run_questions import Task
-from datagen.judge.compare import ANSWER_TYPES
+from datagen.episodes.attempts import Task
+from datagen.judge.answer_types import ANSWER_TYPES
 from datagen.prompts.render import (
     NO_ANSWER,
     NO_BLOCK,

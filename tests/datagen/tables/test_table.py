@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from datagen.sandbox import Sandbox
-from datagen.tables.table import Given, bundled_tables, profile_table, read_table
+from datagen.tables.infer import Given
+from datagen.tables.table import bundled_tables, profile_table, read_table
 from trainer.contract.errors import BadData, NotFound
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from datagen.cli import main
 from datagen.episode import read_episodes
-from datagen.episodes.run_questions import Task
+from datagen.episodes.attempts import Task
 from datagen.prompts.render import as_reply
 from tests.openrouter.server import KEY, OpenRouter
 

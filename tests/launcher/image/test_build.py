@@ -10,9 +10,9 @@ from typing import Any
 import docker.errors
 import pytest
 
+from launcher.docker_engine import registry_of
 from launcher.errors import BuildFailed, PushRefused
 from launcher.image import build
-from launcher.image.engine import registry_of
 from launcher.scene import Scene
 from launcher.settings import Settings
 from launcher.world import Interrupts, World

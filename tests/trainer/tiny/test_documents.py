@@ -3,6 +3,7 @@
 import csv
 
 from datagen.questions.basic import FAMILIES
+from datagen.tables.column_profile import CATEGORY_LIMIT
 from datagen.tables.synthetic import (
     AMOUNTS,
     CATEGORIES,
@@ -11,7 +12,7 @@ from datagen.tables.synthetic import (
     VALUE_HEADS,
     VALUE_TAILS,
 )
-from datagen.tables.table import CATEGORY_LIMIT, bundled_tables
+from datagen.tables.table import bundled_tables
 from trainer.tiny.documents import Documents, families, held_out_names
 
 
