@@ -57,6 +57,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
 HOME, FILES, RUN = "~/sft", "files", "run"
 PYTHON = "/opt/sft/venv/bin/python"
 PORT = 29500
+MEETING = 300  # seconds that a machine's torchrun waits for the others to start; its default is 600
 SAVING = 300  # seconds from the wish to save to the end of a run that does not
 HEAD = """\
 # Written by: launch train --emit skypilot. Begin, watch, bring home and end it with:
@@ -81,7 +82,7 @@ SEVERAL = f"""\
 {PYTHON} -P -m torch.distributed.run \\
   --nnodes="$SKYPILOT_NUM_NODES" --nproc-per-node="$SKYPILOT_NUM_GPUS_PER_NODE" \\
   --node-rank="$SKYPILOT_NODE_RANK" --master-addr="$(echo "$SKYPILOT_NODE_IPS" | head -n1)" \\
-  --master-port={PORT} -m trainer job.json"""
+  --master-port={PORT} --rdzv-conf=timeout={MEETING} -m trainer job.json"""
 APART = """\
 # The machines share no folder, so checkpoints are on the first alone: what is cut short begins again
 # (--overwrite after job.json, below).

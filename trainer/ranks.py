@@ -16,7 +16,7 @@ from pathlib import Path
 
 from trainer import device, pipe
 from trainer.contract import events
-from trainer.contract.errors import BadJob, Fault, TrainingFailed
+from trainer.contract.errors import BadJob, Fault, ProcessLost
 from trainer.contract.job import Job
 from trainer.contract.pod import EVENTS_FD
 from trainer.outside import Process
@@ -25,6 +25,8 @@ from trainer.signals import STOP, StopRequest
 COMMAND = (sys.executable, "-P", "-m", "trainer")
 POLL = 0.5
 TO_END = 10.0
+# A process that was left alone says less than the one that ended first.
+LEAST_TOLD = {ProcessLost.exit_code: 1, Fault.exit_code: 2}
 LOOP, CLOSING = frozenset({"train", "resume"}), frozenset({"save", "proof"})
 
 
@@ -113,6 +115,7 @@ def _start(command: Sequence[str], number: int, count: int, port: int, log: Path
         "RANK": str(number),
         "LOCAL_RANK": str(number),
         "WORLD_SIZE": str(count),
+        "LOCAL_WORLD_SIZE": str(count),
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
         "PYTHONPATH": path,
@@ -168,12 +171,12 @@ def _follow(
 
 
 def _cause(codes: Sequence[int | None], failed: dict[int, events.Failed], count: int) -> Fault:
-    """Why the first of them ended: without a word, else with a fault that is no internal error."""
+    """Why the first of them ended: without a word, else with a fault that is no other's loss and no internal error."""
     for number, code in enumerate(codes):
         if code and number not in failed:
             return _died(number, count, code)
     told = [failed[number] for number in range(len(codes)) if number in failed]
-    return _fault(next((x for x in told if x.exit_code != Fault.exit_code), told[0]))
+    return _fault(min(told, key=lambda event: LEAST_TOLD.get(event.exit_code, 0)))
 
 
 def _fault(event: events.Failed) -> Fault:
@@ -181,9 +184,9 @@ def _fault(event: events.Failed) -> Fault:
     return kinds.get(event.exit_code, Fault)(event.cause, event.hint)
 
 
-def _died(number: int, count: int, code: int) -> TrainingFailed:
+def _died(number: int, count: int, code: int) -> ProcessLost:
     how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
-    return TrainingFailed(
+    return ProcessLost(
         f"process {number + 1} of {count} ended {how} without a word",
         "see train.log; then --resume",
     )

@@ -51,15 +51,27 @@ def train(job: Job, *, resume: bool, overwrite: bool, say: Callable[[str], None]
 
     Raises a ``Fault`` for every expected failure, after telling it in the folder's events too.
     """
+    try:
+        _train_together(job, resume=resume, overwrite=overwrite, say=say)
+    except BaseException as error:
+        together.tell(error)
+        raise
+    together.tell(None)
+
+
+def _train_together(job: Job, *, resume: bool, overwrite: bool, say: Callable[[str], None]) -> None:
     output = Path(job.output)
     try:
+        check_installed()
+        libraries.prepare_environment(one_card=False)
+        # First of all: what ends one from here on, bad rows too, the others hear.
+        together.meet(say)
         validation.check(job)
         if together.rank() == 0 and not has_parent():
             checkpoints.prepare(output, resume=resume, overwrite=overwrite)
         if resume and checkpoints.complete(output):
             _already_done(job, output, say)
             return
-        check_installed()
         rows = read_rows(Path(job.data))
     except Fault as fault:
         if output.is_dir():
@@ -68,8 +80,8 @@ def train(job: Job, *, resume: bool, overwrite: bool, say: Callable[[str], None]
         raise
     asked = AskedByParent() if has_parent() else StopRequest()
     with open_events(output / EVENTS) as writer, asked as stop:
+        together.report_loss_to(lambda lost: writer.emit(_failed(lost)))
         try:
-            libraries.prepare_environment(one_card=False)
             if (count := ranks.wanted(job)) > 1:
                 for _, mark in checkpoints.whole(output)[-1:] if resume else ():
                     checkpoints.check_resume(mark, job, rows.sha256)
@@ -115,6 +127,8 @@ def _failed(fault: Fault) -> events.Failed:
 
 
 def _as_fault(error: BaseException, job: Job) -> Fault | None:
+    if lost := together.loss_behind(error):
+        return lost
     if isinstance(error, (Interrupted, KeyboardInterrupt)):
         again = f"python -m trainer {shlex.quote(str(Path(job.output) / JOB))} --resume"
         return Interrupted("interrupted", f"go on with: {again}")

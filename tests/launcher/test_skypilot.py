@@ -130,7 +130,7 @@ def test_several_machines_meet_at_the_first(folder, tmp_path, monkeypatch):
     assert called == [
         *("-P", "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=4"),
         *("--node-rank=1", "--master-addr=10.0.0.1", "--master-port=29500"),
-        *("-m", "trainer", "job.json"),
+        *("--rdzv-conf=timeout=300", "-m", "trainer", "job.json"),
     ]
 
 

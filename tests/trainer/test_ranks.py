@@ -13,7 +13,7 @@ import pytest
 
 from trainer import checkpoints, ranks
 from trainer.contract import events, manifest
-from trainer.contract.errors import BadJob, Fault, Interrupted, TrainingFailed
+from trainer.contract.errors import BadJob, Fault, Interrupted, ProcessLost, TrainingFailed
 from trainer.contract.job import from_sources
 from trainer.signals import StopRequest
 
@@ -222,7 +222,7 @@ def test_any_of_them_may_say_why_all_end(tmp_path, monkeypatch):
 )
 def test_one_that_ends_without_a_word_ends_all(tmp_path, monkeypatch, end, how):
     program = HEAD + f"rank == 2 and {end}\ntime.sleep(600)"
-    with pytest.raises(TrainingFailed, match=f"process 3 of 3 ended {how}"):
+    with pytest.raises(ProcessLost, match=f"process 3 of 3 ended {how}"):
         lead(tmp_path, monkeypatch, program)
 
 
@@ -251,6 +251,12 @@ def seen(tmp_path, monkeypatch, *processes, closing=ranks.CLOSING):
 
 
 LEFT = {"type": "failed", "cause": "internal error: connection lost", "hint": "", "exit_code": 1}
+LOSS = {
+    "type": "failed",
+    "cause": "process 1 of 2 ended: an internal error",
+    "hint": "",
+    "exit_code": 19,
+}
 BROKE = {"type": "failed", "cause": "the card broke", "hint": "", "exit_code": 9}
 
 
@@ -260,12 +266,13 @@ BROKE = {"type": "failed", "cause": "the card broke", "hint": "", "exit_code": 9
         ([(None,), (-9,)], "process 2 of 2 ended by SIGKILL"),
         ([(None,), (9, BROKE)], "the card broke"),
         ([(None, BROKE), (9,)], "the card broke"),
+        ([(None,), (19, LOSS)], "process 1 of 2 ended: an internal error"),
     ],
 )
 def test_it_is_said_who_was_the_first_and_not_who_was_left_alone(
     tmp_path, monkeypatch, second, why
 ):
-    with pytest.raises(TrainingFailed, match=why):
+    with pytest.raises((ProcessLost, TrainingFailed), match=why):
         seen(tmp_path, monkeypatch, Scripted((None, LEFT), (1,)), Scripted(*second))
 
 
@@ -281,7 +288,7 @@ def test_all_are_needed_to_the_end_where_each_has_a_part(tmp_path, monkeypatch):
 
     found = seen(tmp_path, monkeypatch, *processes())
     assert [e.name for e in found] == ["proof"]
-    with pytest.raises(TrainingFailed, match="process 2 of 2 ended by SIGKILL"):
+    with pytest.raises(ProcessLost, match="process 2 of 2 ended by SIGKILL"):
         seen(tmp_path, monkeypatch, *processes(), closing=frozenset())
 
 

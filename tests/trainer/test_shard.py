@@ -11,7 +11,7 @@ import pytest
 
 from trainer import checkpoints, model, ranks
 from trainer.contract import events, manifest
-from trainer.contract.errors import TrainingFailed
+from trainer.contract.errors import ProcessLost, TrainingFailed
 from trainer.contract.job import from_sources
 
 # The last of an epoch's four steps has one row: one of two processes has none.
@@ -134,7 +134,7 @@ def test_killed_whole_then_divided_then_alone_it_is_the_same_training(
     job = job_in("two", TWO, "checkpoint.steps=3")
     with monkeypatch.context() as patch:
         kill_second_at(patch, 4)
-        with pytest.raises(TrainingFailed, match="process 2 of 2 ended by SIGKILL without a word"):
+        with pytest.raises(ProcessLost, match="process 2 of 2 ended by SIGKILL without a word"):
             run(job)
     (failed,) = told(job.output, events.Failed)
     assert "SIGKILL" in failed.cause

@@ -134,6 +134,12 @@ class NotRecorded(Fault):
     exit_code = 18
 
 
+class ProcessLost(Fault):
+    """One of several processes of a training ended, was stopped, or never came."""
+
+    exit_code = 19
+
+
 class Interrupted(Fault):
     """Ctrl-C or SIGTERM."""
 
@@ -160,6 +166,7 @@ EXIT_CODES: dict[str, int] = {
         TeacherRefused,
         TeacherUnavailable,
         NotRecorded,
+        ProcessLost,
         Interrupted,
     )
 }
