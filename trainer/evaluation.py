@@ -7,6 +7,7 @@ A failed evaluation is a warning: the result is there and whole.
 import gc
 import json
 import os
+import select
 import shlex
 import subprocess
 import sys
@@ -17,9 +18,9 @@ from pathlib import Path
 from trainer import device
 from trainer.contract import events
 from trainer.contract.episodes import COMPARISON
-from trainer.contract.errors import Interrupted
+from trainer.contract.errors import Interrupted, TrainingFailed
 from trainer.contract.job import Job
-from trainer.contract.pod import EVENTS_FD
+from trainer.contract.pod import EVENTS_FD, Limits
 from trainer.pipe import open_events
 from trainer.signals import StopRequest
 
@@ -28,6 +29,8 @@ COMMAND = (sys.executable, "-P", "-m", "datagen", "evaluate")
 LOG = "train.log"
 TAIL = 8192
 TO_END = 10.0
+# Longest that it may tell nothing: a pod gives no more time than this for all of it.
+SILENT = float(Limits().evaluate)
 
 
 def arguments(run: Path, episodes: str) -> list[str]:
@@ -86,6 +89,9 @@ def evaluate(job: Job) -> None:
         writer.emit(events.Phase(name=PHASE, detail=job.evaluate))
         try:
             code = ask(arguments(run, job.evaluate), writer.emit)
+        except TrainingFailed as fault:
+            writer.emit(warning(fault.cause, job.evaluate))
+            return
         except KeyboardInterrupt:
             writer.emit(warning("interrupted", job.evaluate))
             raise Interrupted(
@@ -102,11 +108,12 @@ def ask(
     """Run ``COMMAND`` on ``what``, ``hear`` its events, return its exit code.
 
     What it prints goes to the end of ``log``, where given. Ended before a KeyboardInterrupt is passed on.
+    Raises ``TrainingFailed`` when it has told nothing for too long, after ending it.
     """
     with ExitStack() as stack:
         printed = stack.enter_context(log.open("ab")) if log else None
         ours, theirs = os.pipe()
-        lines = stack.enter_context(os.fdopen(ours, "rb"))
+        stack.callback(os.close, ours)
         # In our process group: whoever ends the trainer for good ends this too.
         child = subprocess.Popen(
             [*COMMAND, *what],
@@ -117,11 +124,16 @@ def ask(
             env=os.environ | {EVENTS_FD: str(theirs)},
         )
         os.close(theirs)
+        rest = b""
         try:
-            for line in lines:
-                if (event := events.parse(line)) is not None:
+            while select.select([ours], [], [], SILENT)[0] and (block := os.read(ours, TAIL)):
+                *lines, rest = (rest + block).split(b"\n")
+                for event in filter(None, map(events.parse, lines)):
                     hear(event)
-            return child.wait()
+            return child.wait(SILENT)
+        except subprocess.TimeoutExpired:
+            _end(child)
+            raise TrainingFailed(f"nothing was heard of it for {SILENT:.0f} s", "") from None
         except KeyboardInterrupt:
             _end(child)
             raise

@@ -54,7 +54,8 @@ def meet(say: Callable[[str], None]) -> None:
     from torch.distributed import PrefixStore, init_process_group
 
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "0"))
-    place = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    # As accelerate takes them to be where they are not set.
+    place = os.environ.get("MASTER_ADDR", "127.0.0.1"), int(os.environ.get("MASTER_PORT", "29500"))
     hosts: dict[int, str] = {}
 
     def name(ranks: Sequence[int]) -> str:

@@ -84,6 +84,16 @@ def test_a_failure_is_a_warning_that_says_how_to_do_it_again(job, does, tmp_path
     assert "datagen evaluate --model RUN --episodes test.jsonl" in told.message
 
 
+@pytest.mark.parametrize("ending", ["", "os.close(int(os.environ['SFT_EVENTS_FD']))\n"])
+def test_one_that_tells_nothing_is_ended(job, does, tmp_path, monkeypatch, ending):
+    monkeypatch.setattr(evaluation, "SILENT", 0.4)
+    does(ending + "time.sleep(600)")
+    began = time.monotonic()
+    evaluation.evaluate(job)
+    assert time.monotonic() - began < 60
+    assert "(nothing was heard of it for 0 s)" in said(tmp_path)[-1].message
+
+
 def test_sigterm_ends_it_and_says_so(job, does, tmp_path):
     does("Path(sys.argv[2], 'pid').write_text(str(os.getpid()))\ntime.sleep(60)")
 
