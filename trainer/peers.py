@@ -20,8 +20,9 @@ from trainer.contract.errors import Interrupted, ProcessLost
 
 BEAT = 1.0  # seconds between two lines
 # A process that computes, loads or writes still sends lines, from a thread: one that sends none for so
-# many beats is stopped, or its machine is gone.
-SILENT = 60
+# many beats is stopped, or its machine is gone. Python holds that thread back while it opens a library,
+# which takes seconds from a cold disk.
+SILENT = 120
 # The longest that others may wait in one exchange. Before the first one each loads its model, and may
 # download it: as long as a pod is given for both. Later a step is compiled, a checkpoint written or a
 # sample generated meanwhile: as long as a pod is given for a step.

@@ -6,6 +6,7 @@ the base (``trainer.shard``).
 """
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -118,6 +119,8 @@ def tell(error: BaseException | None) -> None:
     """Tell the others that this process ends, and why; does nothing after ``leave``."""
     if _peers is None:
         return
+    # torchrun sends SIGTERM as soon as another process of the machine has ended: the message comes first.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if error is None:
         _peers.tell("it has nothing left to do", 0)
     elif isinstance(error, KeyboardInterrupt):
