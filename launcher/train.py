@@ -6,7 +6,7 @@ carry on after any of them.
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +25,7 @@ from launcher.scene import Scene
 from launcher.settings import Settings
 from launcher.view.protocol import View
 from launcher.world import World
-from trainer.contract import episodes, events, manifest, rows, validation
+from trainer.contract import episodes, events, manifest, resuming, rows, validation
 from trainer.contract.errors import (
     Fault,
     Locked,
@@ -61,7 +61,7 @@ class Request:
     A new run lies in the job's output folder where one was set, else in ``runs/<id>``. ``attach``
     carries on with what was begun, but does not begin again what has ended; ``wake`` starts a pod that
     has stopped, to fetch from it. A run that is resumed keeps its settings but for the ``changes``,
-    which are valid ones, and its job but for the ``job_changes``.
+    which are valid ones, and its job but for ``job_sets`` (each ``name=value``) and ``job_changes``.
     """
 
     job: Job | None = None
@@ -73,6 +73,7 @@ class Request:
     wake: bool = False
     settings: Settings = field(default_factory=Settings)
     changes: Mapping[str, Any] = field(default_factory=dict)
+    job_sets: Sequence[str] = ()
     job_changes: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -119,13 +120,17 @@ def train(request: Request, *, world: World, view: View) -> Outcome:
                     )
                 assert data is not None
                 record(plan, data, log, offer=offer, world=world, view=view)
-            elif request.changes:
+            elif request.changes or request.job_sets or request.job_changes:
                 if work is not None:
                     raise Usage(
                         f"run {run.id} is at work, and keeps its settings until it ends",
                         f"drop the settings, or end it first with: launch stop {run.id}",
                     )
-                log.fact("settings", settings=plan.settings.model_dump(mode="json"))
+                log.fact(
+                    "settings",
+                    settings=plan.settings.model_dump(mode="json"),
+                    job=job.model_dump(mode="json"),
+                )
             if work is not None:
                 view.say(f"picking up run {run.id} where it is")
                 log.fact("adopted", pid=work.pid)
@@ -200,7 +205,8 @@ def resolve(request: Request, *, world: World) -> Plan:
                 f"{run.journal}: 'where' is {where!r}, and runs lie {', '.join(MACHINES)}",
                 "put it back as it was",
             )
-        job = job.model_copy(update={"output": str(run.folder), **request.job_changes})
+        job = resuming.changed(job, request.job_sets, request.job_changes)
+        job = job.model_copy(update={"output": str(run.folder)})
         return Plan(run, job, where, settings)
     job = request.job or Job()
     run_id = run_folder.check_id(request.run_id) if request.run_id else run_folder.new_id(world)
@@ -218,6 +224,15 @@ def resolve(request: Request, *, world: World) -> Plan:
         }
     )
     return Plan(run, job, request.where, request.settings)
+
+
+def begun_again(request: Request, *, world: World) -> Request:
+    """The run that ``request`` would resume as a new one: the same id, folder and machine."""
+    plan = resolve(request, world=world)
+    run = plan.run
+    return Request(
+        plan.job, run_id=run.id, where=plan.where, overwrite=True, settings=plan.settings
+    )
 
 
 def check_data(job: Job, *, view: View) -> rows.Rows:

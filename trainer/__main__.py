@@ -2,16 +2,17 @@
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from trainer import choosing, evaluation
-from trainer.contract import libraries
+from trainer.contract import libraries, resuming
 from trainer.contract.errors import Usage, run_main
 from trainer.contract.exporting import add_flags as add_export_flags
-from trainer.contract.job import AT_RESUME, Job, add_flags, from_sources, given_flags
+from trainer.contract.job import Job, add_flags, from_sources, given_flags
 from trainer.contract.manifest import ADAPTER
 from trainer.pipe import is_supervised
 from trainer.salvage import salvage
@@ -23,13 +24,17 @@ def _add_job(parser: argparse.ArgumentParser) -> None:
     add_flags(parser)
 
 
-def _job(options: argparse.Namespace) -> Job:
-    flags = given_flags(options)
+def _job(options: argparse.Namespace, *, resume: bool = False, overwrite: bool = False) -> Job:
+    sets, flags = options.set, given_flags(options)
     if options.job is None:
-        return from_sources(options.recipe, options.set, flags)
-    if flags.keys() - AT_RESUME or options.set or options.recipe:
+        return from_sources(options.recipe, sets, flags)
+    if options.recipe or ((sets or flags) and not (resume or overwrite)):
         raise Usage("a job file is already resolved", "give either it or flags")
-    return Job.from_json(Path(options.job)).model_copy(update=flags)
+    path = Path(options.job)
+    if resume:
+        again = f"python -m trainer {shlex.quote(str(path))} --overwrite"
+        resuming.check(sets, flags, again=again)
+    return resuming.changed(Job.from_json(path), sets, flags)
 
 
 def _say(line: str) -> None:
@@ -60,7 +65,7 @@ def _train(argv: Sequence[str]) -> int:
         raise Usage(
             "--resume, --overwrite, --salvage and --choose exclude each other", "give one of them"
         )
-    job = _job(options)
+    job = _job(options, resume=options.resume, overwrite=options.overwrite)
     if options.salvage:
         salvage(job, say=_say)
     elif options.choose:

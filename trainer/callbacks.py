@@ -96,7 +96,8 @@ class RunCallback(TrainerCallback):
         if not math.isfinite(logs["loss"]):
             raise TrainingFailed(
                 f"the loss is {logs['loss']} at step {state.global_step}",
-                "lower the learning rate, or look at the rows; the last checkpoint is kept",
+                "look at the rows, or lower the learning rate",
+                settings=[f"lr={self._job.lr / 2:g}"],
             )
         counts = self._counts
         per_second, trained_per_second, seconds = self._rates.add(

@@ -16,6 +16,7 @@ from trainer.contract.episodes import RESULTS
 from trainer.contract.errors import OutputExists, ResumeRefused
 from trainer.contract.job import NOT_HASHED, Job
 from trainer.contract.manifest import ADAPTER, NAME, hash_file, load
+from trainer.contract.resuming import WHICH
 from trainer.contract.validation import FOLDER as ANSWERS
 from trainer.contract.validation import RESULT as CHOICE
 
@@ -156,7 +157,7 @@ def check_resume(mark: Mark, job: Job, data_sha256: str) -> None:
         ]
         raise ResumeRefused(
             "the job is not the one that was begun",
-            "resume with the same options, or give --overwrite to begin again",
+            f"with --resume only these may change: {WHICH}; keep the others, or begin again with --overwrite",
             faults=changed,
         )
     if mark.data_sha256 != data_sha256:
@@ -170,13 +171,14 @@ def check_same_run(mark: Mark, job: Job, *, template_sha256: str, precision: str
     """Raise ``ResumeRefused`` when the template is another one now, or the precision without leave."""
     if mark.template_sha256 != template_sha256:
         raise ResumeRefused(
-            "the model's chat template is another one now", "pin the model's revision"
+            "the model's chat template is not the one that the run was begun with",
+            "put the model's files back, or begin again with --overwrite and --set revision=COMMIT",
         )
     if mark.precision != precision and not job.allow_precision_change:
         raise ResumeRefused(
             f"the run was begun in {mark.precision} and would go on in {precision}",
-            f"go on regardless with --allow-precision-change, resume on a like device, or begin again "
-            f"with --set precision={mark.precision}",
+            "resume on a device of the same kind, or allow the change",
+            settings=["allow_precision_change=true"],
         )
 
 

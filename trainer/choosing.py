@@ -8,7 +8,6 @@ import gc
 import hashlib
 import json
 import math
-import shlex
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer import checkpoints, evaluation, heldout
-from trainer.contract import episodes, events, held, libraries, manifest, validation
+from trainer.contract import episodes, events, held, libraries, manifest, resuming, validation
 from trainer.contract.errors import Fault, Interrupted, TrainingFailed
 from trainer.contract.job import Job
 from trainer.contract.validation import Choice, Score
@@ -64,7 +63,7 @@ def choose(job: Job, *, say: Callable[[str], None]) -> None:
                 reporter.warn(warning("interrupted"))
             raise Interrupted(
                 "interrupted while choosing a checkpoint; the adapter of the lowest loss is whole",
-                f"go on with: python -m trainer {shlex.quote(str(run / 'job.json'))} --resume",
+                f"go on with: {resuming.command(run / 'job.json', ())}",
             ) from None
 
 

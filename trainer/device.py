@@ -6,7 +6,8 @@ every choice that it would make on the card, without one.
 
 import platform
 import resource
-from contextlib import AbstractContextManager
+import sys
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -156,6 +157,17 @@ def peak_bytes(place: str) -> int:
     import torch
 
     return int(torch.cuda.max_memory_allocated(place))
+
+
+def card_use() -> tuple[int, int, str] | None:
+    """Return the bytes used and the bytes there are on this process's card, and its name; None without one."""
+    torch: Any = sys.modules.get("torch")
+    # After some errors CUDA answers nothing any more.
+    with suppress(Exception):
+        if torch is not None and torch.cuda.is_available():
+            left, total = torch.cuda.mem_get_info()
+            return int(total - left), int(total), str(torch.cuda.get_device_name())
+    return None
 
 
 def random_state() -> list[Any]:

@@ -1,8 +1,9 @@
 """TRL's SFTTrainer, given our rows, our order and our passes: loss, adapter and optimizer are its own.
 
 A batch of the data loader is one optimizer step's rows, in every process. Each takes its share of them,
-laid end to end in as few forward passes as its device has room for; when one has not, all take the step
-again with smaller ones. Then the gradients are summed: they are those of one process with all rows.
+laid end to end in as few forward passes as its device has room for; when one runs out of memory, all take
+the step again with smaller ones, as they do an evaluation. Then the gradients are summed: they are those
+of one process with all rows.
 """
 
 import math
@@ -20,7 +21,7 @@ from transformers.trainer_callback import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
-from trainer import attention, checkpoints, device, heldout, shard, together
+from trainer import attention, checkpoints, device, heldout, out_of_memory, shard, together
 from trainer.callbacks import Counts
 from trainer.contract import held
 from trainer.contract.errors import TrainingFailed
@@ -102,7 +103,7 @@ class Loop(SFTTrainer):
         self._warn = warn
         self._note = note
         self._job = job
-        self._numerics = prepared.plan.numerics
+        self._plan = prepared.plan
         self._sharded = shard.wanted(job)
         self._attention = prepared.plan.attention
         self.proof_rows = prepared.proof_rows
@@ -111,13 +112,16 @@ class Loop(SFTTrainer):
             pad_token_id=prepared.tokenizer.pad_token_id, padding_free=True
         )
         plan, held_out = prepared.plan, prepared.eval_examples
-        super().__init__(
-            model=load_base(
+        where = f"while the weights of {prepared.source.name} load in {plan.precision}"
+        with out_of_memory.explained(where, *self._relief(learning=False)):
+            base = load_base(
                 prepared.source,
                 plan.numerics,
                 attention=plan.attention,
                 sharded=self._sharded,
-            ),
+            )
+        super().__init__(
+            model=base,
             args=arguments(job, plan, output, evaluates=held_out is not None),
             train_dataset=prepared.examples.dataset(),
             eval_dataset=held_out.dataset() if held_out else None,
@@ -145,9 +149,12 @@ class Loop(SFTTrainer):
         """Train, from ``checkpoint`` on where given."""
         if self._sharded:
             together.check_same([self.pass_tokens], "the tokens of a pass")
-        with disable_input_dtype_casting(self.model, active=self._numerics.autocast):
-            prove_attention(self, note=self._note, warn=self._warn, sharded=self._sharded)
-            self._run(checkpoint)
+        with disable_input_dtype_casting(self.model, active=self._plan.numerics.autocast):
+            relief = self._relief(learning=False)
+            with out_of_memory.explained("in the self-test before the first step", *relief):
+                prove_attention(self, note=self._note, warn=self._warn, sharded=self._sharded)
+            with out_of_memory.explained("while training", *self._relief()):
+                self._run(checkpoint)
 
     def _run(self, checkpoint: Path | None) -> None:
         step = int(checkpoint.name.rsplit("-")[-1]) if checkpoint else 0
@@ -188,7 +195,7 @@ class Loop(SFTTrainer):
 
     def compute_loss_context_manager(self) -> AbstractContextManager[Any]:
         """Return the autocast of every forward pass, also of those that go past the wrapped model."""
-        return self._numerics.context()
+        return self._plan.numerics.context()
 
     def create_optimizer(self, *args: Any, **kwargs: Any) -> Any:
         made: Any = self.optimizer  # type: ignore[has-type]
@@ -218,28 +225,41 @@ class Loop(SFTTrainer):
     def training_step(
         self, model: Any, inputs: dict[str, Rows], num_items_in_batch: Any = None
     ) -> Any:
-        """Return the step's loss, its gradient summed over the passes; a full card makes it smaller."""
-        rows = inputs["rows"]
-        random_state = device.random_state()
-        while True:
-            loss, full = torch.tensor(0.0, device=self.args.device), False
-            try:
-                for joined in self.passes(self._share(rows)):
-                    with self.accelerator.no_sync(model=model):
-                        loss += super().training_step(model, joined, num_items_in_batch)
-                for spare in self._spare(rows):
-                    super().training_step(model, spare, num_items_in_batch * math.inf)
-            except torch.OutOfMemoryError:
-                if self._sharded:
-                    raise self._full() from None
-                full = True
-            if together.any_of([full]) == [False]:
-                break
-            self._halve(rows)
+        """Return the step's loss, its gradient summed over the passes."""
+        rows, one_pass = inputs["rows"], super().training_step
+
+        def step() -> torch.Tensor:
             model.zero_grad()
-            device.set_random_state(random_state)
+            loss = torch.tensor(0.0, device=self.args.device)
+            for joined in self.passes(self._share(rows)):
+                with self.accelerator.no_sync(model=model):
+                    loss += one_pass(model, joined, num_items_in_batch)
+            for spare in self._spare(rows):
+                one_pass(model, spare, num_items_in_batch * math.inf)
+            return loss
+
+        loss = self._fitting(step, rows, f"at step {self.state.global_step + 1}")
         together.sum_gradients(model)
         return together.total(loss)
+
+    def _fitting(self, work: Callable[[], torch.Tensor], rows: Rows, where: str) -> torch.Tensor:
+        """Return what ``work`` on ``rows`` returns, called again with smaller passes while memory runs out."""
+        random_state = device.random_state()
+        while True:
+            result, full = None, None
+            try:
+                result = work()
+            except Exception as error:
+                if not out_of_memory.recognised(error):
+                    raise
+                # The error itself would keep all tensors of the pass.
+                full = out_of_memory.numbers(error)
+                if self._sharded:
+                    raise self._full(where, full) from None
+            if together.any_of([full is not None]) == [False] and result is not None:
+                return result
+            self._halve(rows, where, full or "in another process")
+            device.set_random_state(random_state)
 
     def _share(self, rows: Rows) -> Rows:
         return [rows[index] for index in _shares(rows)[together.rank()]]
@@ -254,14 +274,22 @@ class Loop(SFTTrainer):
         for _ in range(max(counts) - counts[together.rank()]):
             yield self.join([min(rows, key=lambda row: len(row["input_ids"]))])
 
-    def _full(self) -> TrainingFailed:
+    def _full(self, where: str, numbers: str) -> TrainingFailed:
         """The others wait in the middle of a pass: there is no taking it again."""
         return TrainingFailed(
-            f"out of memory at step {self.state.global_step + 1} with passes of {self.pass_tokens} tokens",
-            "lower --set plan.tokens=..., or --set max_length=...; then --resume",
+            f"out of memory {where} with micro-batches of {self.pass_tokens} tokens: {numbers}",
+            f"take smaller micro-batches, {out_of_memory.MORE}",
+            settings=[f"plan.tokens={max(self.pass_tokens // 2, 1)}"],
         )
 
-    def _halve(self, rows: Rows) -> None:
+    def _relief(self, *, learning: bool = True) -> tuple[str, tuple[str, ...]]:
+        return out_of_memory.relief(
+            precision=self._plan.precision,
+            recompute_every=self._plan.recompute_every if learning else None,
+            sharded=self._sharded,
+        )
+
+    def _halve(self, rows: Rows, where: str, numbers: str) -> None:
         """Make passes half as long as the longest that did not fit. Raises ``TrainingFailed``."""
         lengths = [len(row["input_ids"]) for row in rows]
         longest = max(lengths)
@@ -271,38 +299,45 @@ class Loop(SFTTrainer):
             for group in first_fit(mine, self.pass_tokens)
         ]
         if all(len(group) == 1 for group in passes):
+            hint, settings = self._relief(learning=self.model.training)
             raise TrainingFailed(
-                f"out of memory with one row of {longest} tokens",
-                "lower --set max_length=..., set precision=nf4, or take a larger card; then --resume",
+                f"out of memory {where} with one row of {longest} tokens: {numbers}",
+                hint,
+                settings=settings,
             )
         used = max(sum(group) for group in passes)
         # The longest row is alone anyhow: shorter passes help only when none is longer than it.
         self.pass_tokens = max(used // 2, longest) if used > longest else used // 2
         device.empty_cache()
         self._warn(
-            f"out of memory at step {self.state.global_step + 1}: passes of {self.pass_tokens} "
-            "tokens from here on; the rows of a step stay the same"
+            f"out of memory {where} ({numbers}): micro-batches of {self.pass_tokens} tokens from here on; "
+            "the rows of a step stay the same"
         )
 
     def evaluate(self, *_args: Any, **_kwargs: Any) -> dict[str, float]:
         """Return the mean loss per trained token of the held-out rows."""
-        model, total, count = self.model, 0.0, 0
         rows = list(self.eval_dataset)
-        model.eval()
-        with torch.no_grad(), self.compute_loss_context_manager():
-            for joined in self.passes(self._share(rows)):
-                here = trained_tokens([{"labels": joined["labels"][0].tolist()}])
-                ready = self._prepare_inputs(joined)
-                total += float(self.compute_loss(model, ready, num_items_in_batch=1))
-                count += here
-            for spare in self._spare(rows):
-                self.compute_loss(model, self._prepare_inputs(spare), num_items_in_batch=1)
-        both = together.total(torch.tensor([total, count], dtype=torch.float64))
+        self.model.eval()
+        where = f"while the loss of held-out rows is measured at step {self.state.global_step}"
+        both = together.total(self._fitting(lambda: self._loss_of(rows), rows, where))
         metrics = {"eval_loss": float(both[0]) / max(int(both[1]), 1)}
         self.log(metrics)
         control: Any = self.control  # type: ignore[has-type]
         self.control = self.callback_handler.on_evaluate(self.args, self.state, control, metrics)
         return metrics
+
+    def _loss_of(self, rows: Rows) -> torch.Tensor:
+        """The summed loss of this process's share of ``rows``, and how many tokens it is of."""
+        total, count = 0.0, 0
+        with torch.no_grad(), self.compute_loss_context_manager():
+            for joined in self.passes(self._share(rows)):
+                here = trained_tokens([{"labels": joined["labels"][0].tolist()}])
+                ready = self._prepare_inputs(joined)
+                total += float(self.compute_loss(self.model, ready, num_items_in_batch=1))
+                count += here
+            for spare in self._spare(rows):
+                self.compute_loss(self.model, self._prepare_inputs(spare), num_items_in_batch=1)
+        return torch.tensor([total, count], dtype=torch.float64)
 
     def _sync_replicated_trainable_parameters(self, model: Any) -> None:
         """Give every process the same adapter; ``training_step`` sums its gradients."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from trainer import base_attention, shard
+from trainer import base_attention, out_of_memory, shard
 from trainer.attention import register
 from trainer.contract.errors import ModelUnavailable
 from trainer.contract.job import Job
@@ -231,6 +231,8 @@ def load_base(
             ),
         )
     except (OSError, ValueError, KeyError) as error:
+        if out_of_memory.recognised(error):
+            raise
         raise explain(error, source) from None
     if quantization and numerics.place == CPU:
         # bitsandbytes would repack the weights at the first evaluation, and then fail on a bias.

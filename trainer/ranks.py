@@ -64,7 +64,8 @@ def wanted(job: Job) -> int:
     if job.plan.processes is not None and 0 < cards < job.plan.processes:
         raise BadJob(
             f"plan.processes = {job.plan.processes}, and this machine has {cards} cards",
-            "leave it out to use every card",
+            "use every card",
+            settings=["plan.processes=null"],
         )
     if job.plan.processes is None:
         most = max(cards, 1)
@@ -181,12 +182,12 @@ def _cause(codes: Sequence[int | None], failed: dict[int, events.Failed], count:
 
 def _fault(event: events.Failed) -> Fault:
     kinds = {kind.exit_code: kind for kind in Fault.__subclasses__()}
-    return kinds.get(event.exit_code, Fault)(event.cause, event.hint)
+    kind = kinds.get(event.exit_code, Fault)
+    return kind(event.cause, event.hint, settings=event.settings)
 
 
 def _died(number: int, count: int, code: int) -> ProcessLost:
     how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
     return ProcessLost(
-        f"process {number + 1} of {count} ended {how} without a word",
-        "see train.log; then --resume",
+        f"process {number + 1} of {count} ended {how} without a word", "see train.log", settings=()
     )

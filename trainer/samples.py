@@ -8,6 +8,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
+from trainer import out_of_memory
 from trainer.contract import events
 from trainer.data import Examples
 from trainer.masks import IGNORED
@@ -40,8 +41,10 @@ class Samples(TrainerCallback):
     def on_evaluate(self, _args: Any, state: Any, _control: Any, **_kwargs: Any) -> None:
         if not (state.is_world_process_zero or self._all):
             return
+        where = f"while a sample is written at step {state.global_step}"
         for prompt in self._prompts:
-            question, answer = self._answer(prompt)
+            with out_of_memory.explained(where, "write no samples", ["samples=0"]):
+                question, answer = self._answer(prompt)
             self._reporter.emit(events.Sample(step=state.global_step, prompt=question, text=answer))
 
     def _answer(self, prompt: list[int]) -> tuple[str, str]:

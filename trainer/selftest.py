@@ -47,8 +47,8 @@ def prove_attention(
         raise TrainingFailed(
             "attention over packed rows is not the model's own: "
             f"log-probabilities differ by {both}, where {again.limit:.2g} is rounding",
-            "report this with train.log; until then give each row its own micro-batch: "
-            "--set plan.tokens=1",
+            "report this with train.log; until then give each row its own micro-batch",
+            settings=["plan.tokens=1"],
         )
     warn(
         f"attention over packed rows differed from the model's own by {both}: a fault in the code would "

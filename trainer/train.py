@@ -1,7 +1,6 @@
 """The run, in order: read, tokenise, plan, load, train, save, prove, manifest."""
 
 import os
-import shlex
 import shutil
 import time
 from collections.abc import Callable
@@ -10,8 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainer import checkpoints, device, quiet, ranks, shard, together
-from trainer.contract import events, libraries, manifest, validation
+from trainer import checkpoints, device, out_of_memory, quiet, ranks, shard, together
+from trainer.contract import events, libraries, manifest, resuming, validation
 from trainer.contract.errors import (
     Fault,
     Interrupted,
@@ -82,10 +81,11 @@ def _train_together(job: Job, *, resume: bool, overwrite: bool, say: Callable[[s
     with open_events(output / EVENTS) as writer, asked as stop:
         together.report_loss_to(lambda lost: writer.emit(_failed(lost)))
         try:
-            if (count := ranks.wanted(job)) > 1:
+            if together.rank() == 0:
                 for _, mark in checkpoints.whole(output)[-1:] if resume else ():
                     checkpoints.check_resume(mark, job, rows.sha256)
                 (output / JOB).write_text(job.to_json(), encoding="utf-8")
+            if (count := ranks.wanted(job)) > 1:
                 log = output / LOG
                 ranks.train(
                     output / JOB, log, count, writer, stop, resume=resume, to_the_end=job.plan.shard
@@ -97,10 +97,15 @@ def _train_together(job: Job, *, resume: bool, overwrite: bool, say: Callable[[s
                 _run(job, output, rows, reporter, stop, resume=resume)
         except BaseException as error:
             known = _as_fault(error, job)
+            failed = _failed(known or Fault(f"internal error: {error!r}", f"see {LOG}"))
             # When even this cannot be written, the message on stderr is what is left.
             with suppress(OSError):
-                writer.emit(_failed(known or Fault(f"internal error: {error!r}", f"see {LOG}")))
-            if known is None or known is error:
+                writer.emit(failed)
+            if known is None:
+                raise
+            if not has_parent():
+                known.hint = with_command(known, output / JOB)
+            if known is error:
                 raise
             raise known from error
 
@@ -123,24 +128,34 @@ def check_installed() -> None:
 
 def _failed(fault: Fault) -> events.Failed:
     cause = "\n".join([fault.cause, *fault.faults[:20]])
-    return events.Failed(cause=cause, hint=fault.hint, exit_code=fault.exit_code)
+    settings = None if fault.settings is None else list(fault.settings)
+    return events.Failed(cause=cause, hint=fault.hint, exit_code=fault.exit_code, settings=settings)
+
+
+def with_command(fault: Fault, job_file: Path) -> str:
+    """Return the fault's hint with the command that follows it, where one helps."""
+    if fault.settings is None:
+        return fault.hint
+    what = "go on" if resuming.may_change(fault.settings) else "begin again"
+    command = f"{what} with: {resuming.command(job_file, fault.settings)}"
+    return f"{fault.hint}; {command}" if fault.hint else command
 
 
 def _as_fault(error: BaseException, job: Job) -> Fault | None:
     if lost := together.loss_behind(error):
         return lost
     if isinstance(error, (Interrupted, KeyboardInterrupt)):
-        again = f"python -m trainer {shlex.quote(str(Path(job.output) / JOB))} --resume"
-        return Interrupted("interrupted", f"go on with: {again}")
+        return Interrupted("interrupted", settings=())
     if isinstance(error, Fault):
         return error
     if isinstance(error, OSError) and is_no_space(error):
         return no_space(error)
+    if out_of_memory.recognised(error):
+        return out_of_memory.fault("", "take a device with more memory", (), error)
     # safetensors and torch.save wrap the system's error in their own, with its text.
     if any(words in str(error) for words in NO_ROOM):
         return NoSpace(
-            f"the disk is full while writing to {job.output}",
-            "free some space, then resume from the last checkpoint",
+            f"the disk is full while writing to {job.output}", "free some space", settings=()
         )
     return None
 
@@ -169,10 +184,8 @@ def _run(
         else:
             reporter.warn("there is no checkpoint to resume from: starting from the beginning")
     leads = together.rank() == 0
-    if leads:
-        if resume:
-            checkpoints.forget_newer(output, mark.step if mark else -1)
-        (output / JOB).write_text(job.to_json(), encoding="utf-8")
+    if leads and resume:
+        checkpoints.forget_newer(output, mark.step if mark else -1)
     reporter.phase("data", f"{len(rows.rows)} rows in {job.data}")
     from trainer import proof, result
     from trainer.prepare import prepare
@@ -211,7 +224,10 @@ def _run(
         return
     history, metrics, computed = trained
     reporter.phase("proof", "loading the saved adapter on a clean base")
-    proved = proof.prove(computed, prepared, new, note=reporter.note, sharded=shard.wanted(job))
+    sharded = shard.wanted(job)
+    relief = out_of_memory.relief(precision=prepared.plan.precision, sharded=sharded)
+    with out_of_memory.explained("while the saved adapter is proved on a clean base", *relief):
+        proved = proof.prove(computed, prepared, new, note=reporter.note, sharded=sharded)
     together.leave()
     if not leads:
         return

@@ -13,12 +13,13 @@ from launcher.runs.journal import Entry, read
 from launcher.runs.rented_pods import Rented, rented, spent
 from launcher.runs.run_folder import Run, is_locked, summary
 from launcher.world import fault_kind
-from trainer.contract import events
+from trainer.contract import events, resuming
 from trainer.contract.errors import (
     Fault,
     Interrupted,
     NoSpace,
     NotInstalled,
+    ProcessLost,
     TrainingFailed,
 )
 
@@ -26,12 +27,13 @@ TAIL = 16 * 1024
 PAST = "waiting"
 UNREADABLE = "unreadable"
 # What may work another time with the same job and data, once its cause is gone.
-RESUMABLE = {NoSpace, NotInstalled, TrainingFailed}
+RESUMABLE = {NoSpace, NotInstalled, ProcessLost, TrainingFailed}
 
 
-def resume_hint(run: Run) -> str:
-    """The command that carries on with ``run``."""
-    return f"launch train --resume {run.id}"
+def resume_hint(run: Run, settings: Sequence[str] = ()) -> str:
+    """The command that carries on with ``run``, or begins it again where ``settings`` ask for that."""
+    again = "" if resuming.may_change(settings) else " --overwrite"
+    return f"launch train --resume {run.id}{again}{resuming.as_flags(settings)}"
 
 
 def fault_of(
@@ -50,15 +52,18 @@ def fault_of(
     if stopped:
         return _interrupted(run, seen)
     how = "without a word"
+    settings: list[str] = []
     if exit_code is not None and exit_code < 0:
         how = f"by {signal.Signals(-exit_code).name}"
         if exit_code == -signal.SIGKILL:
             how += " (out of memory, or someone's kill -9)"
+            plans = [event for event in seen if isinstance(event, events.Plan)]
+            settings = [f"plan.tokens={max(plan.pass_tokens // 2, 1)}" for plan in plans[-1:]]
     elif exit_code is not None:
         how = f"with exit code {exit_code}"
     return TrainingFailed(
         f"the trainer ended {how}",
-        f"carry on from the last checkpoint with: {resume_hint(run)}",
+        f"carry on from the last checkpoint with: {resume_hint(run, settings)}",
         faults=[f"{run.log} ends so:", *(f"  {text}" for text in run.log_tail)],
     )
 
@@ -70,9 +75,12 @@ def _told(run: Run, event: events.Failed, seen: Sequence[events.Event]) -> Fault
     hint = event.hint
     if kind is NoSpace and rented(read(run.journal)) is not None:
         # Nobody can free space in a pod that is gone.
-        hint = f"rent a larger disk: {resume_hint(run)} --mount GB"
-    elif kind in RESUMABLE:
-        hint = f"{hint}{hint and '; '}then carry on with: {resume_hint(run)}"
+        mount = summary(run, read(run.journal))["settings"]["mount"]
+        hint = f"rent a larger disk: {resume_hint(run)} --mount {2 * mount}"
+    elif event.settings is not None or kind in RESUMABLE:
+        settings = event.settings or []
+        then = "then carry on with" if resuming.may_change(settings) else "begin again with"
+        hint = f"{hint}{hint and '; '}{then}: {resume_hint(run, settings)}"
     return kind(event.cause, hint)
 
 

@@ -1,6 +1,7 @@
 """`launch train`: train an adapter, and follow it."""
 
 import argparse
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,9 +35,12 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--nodes", type=int, metavar="N", help="machines of an --emit skypilot (1), under torchrun"
     )
     parser.add_argument("--run-id", metavar="ID", help="name the run (default: from the time)")
-    how = parser.add_mutually_exclusive_group()
-    how.add_argument("--resume", metavar="RUN", help="carry on with a run: its id or folder")
-    how.add_argument("--overwrite", action="store_true", help="replace what the folder holds")
+    parser.add_argument(
+        "--resume",
+        metavar="RUN",
+        help="carry on with a run (its id or folder), or with --overwrite begin it again",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace what the folder holds")
     json_flag(parser)
     add_flags(parser)
     settings.add_flags(parser)
@@ -44,20 +48,24 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from launcher import settings
-    from launcher.train import Request, preview
+    from launcher.train import Request, begun_again, preview
     from launcher.world import World
-    from trainer.contract.job import AT_RESUME, from_sources, given_flags
+    from trainer.contract import resuming
+    from trainer.contract.job import from_sources, given_flags
 
     flags, wanted = given_flags(options), settings.given(options)
     job = None
     if options.resume is None:
         job = from_sources(options.recipe, options.set, flags)
-    elif options.recipe or options.set or flags.keys() - AT_RESUME or options.run_id or options.on:
+    elif options.recipe or options.run_id or options.on:
         raise Usage(
-            "a resumed run keeps its job, its id and its machine",
-            "drop the other flags (settings such as --max-cost may change), or start a new run "
+            "a resumed run keeps its recipe, its id and its machine",
+            "drop these flags (settings such as --max-cost may change), or start a new run "
             "without --resume",
         )
+    elif not options.overwrite:
+        again = f"launch train --resume {shlex.quote(options.resume)} --overwrite"
+        resuming.check(options.set, flags, again=again)
     world = World()
     request = Request(
         job=job,
@@ -67,8 +75,11 @@ def run(options: argparse.Namespace) -> int:
         overwrite=options.overwrite,
         settings=settings.load(wanted, world=world),
         changes=wanted,
+        job_sets=options.set if options.resume else (),
         job_changes=flags if options.resume else {},
     )
+    if options.resume and options.overwrite:
+        request = begun_again(request, world=world)
     if options.emit is not None:
         return _emit(request, options)
     if options.nodes is not None:

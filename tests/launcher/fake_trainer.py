@@ -2,7 +2,8 @@
 
     fake_trainer.py BEHAVIOUR job.json [--resume]
 
-``good`` and ``slow`` finish; ``crash``, ``killed``, ``refuse`` fail at step 3; ``lie`` writes a manifest
+``good`` and ``slow`` finish; ``crash``, ``killed``, ``refuse`` fail at step 3; ``full`` does unless
+``plan.tokens`` is 64, ``steep`` with a learning rate above 1e-4; ``lie`` writes a manifest
 that does not fit; ``deaf`` ignores SIGTERM; ``early`` never gets as far as an event.
 """
 
@@ -65,6 +66,21 @@ def checkpoint(folder: Path, step: int, write: Writer) -> None:
     write.emit(events.Checkpoint(step=step, path=f"checkpoints/step-{step}"))
 
 
+def planned(tokens: int) -> events.Plan:
+    return events.Plan(
+        device="cpu",
+        precision="fp32",
+        pass_tokens=tokens,
+        passes=1.0,
+        rows=3,
+        tokens=100,
+        trained_tokens=40,
+        steps=6,
+        epochs=1.0,
+        trainable_parameters=10,
+    )
+
+
 def one_step(step: int, steps: int) -> events.Step:
     return events.Step(
         step=step,
@@ -82,6 +98,10 @@ def one_step(step: int, steps: int) -> events.Step:
     )
 
 
+def failed(cause: str, setting: str) -> events.Failed:
+    return events.Failed(cause=cause, hint="change something", exit_code=9, settings=[setting])
+
+
 def main(behaviour: str, job_file: str, *flags: str) -> int:
     if behaviour == "early":
         time.sleep(60)
@@ -94,6 +114,7 @@ def main(behaviour: str, job_file: str, *flags: str) -> int:
     print(f"training {behaviour}")
     with Writer(folder / "events.jsonl") as write:
         write.emit(events.Phase(name="train", detail=f"from step {first}"))
+        write.emit(planned(128))
         for step in range(first + 1, steps + 1):
             write.emit(one_step(step, steps))
             if behaviour in {"slow", "deaf"}:
@@ -107,10 +128,17 @@ def main(behaviour: str, job_file: str, *flags: str) -> int:
             if step == 3 and behaviour == "crash":
                 print("Traceback (most recent call last):\nRuntimeError: no such luck")
                 return 1
-            if step == 3 and behaviour == "killed":
+            if step == 3 and behaviour == "killed" and job.plan.tokens != 64:
                 checkpoint(folder, step, write)
                 print("allocating")
                 os.kill(os.getpid(), signal.SIGKILL)
+            if step == 3 and behaviour == "full" and job.plan.tokens != 64:
+                checkpoint(folder, step, write)
+                write.emit(failed("out of memory at step 4: no room", "plan.tokens=64"))
+                return 9
+            if step == 3 and behaviour == "steep" and job.lr > 1e-4:
+                write.emit(failed("the loss is nan at step 3", "lr=0.0001"))
+                return 9
             if step == 3 and behaviour == "refuse":
                 write.emit(events.Failed(cause="the disk is full", hint="free some", exit_code=8))
                 return 8

@@ -1,3 +1,4 @@
+import shlex
 import signal
 import subprocess
 import time
@@ -7,7 +8,7 @@ import pytest
 
 from launcher.machines import here
 from launcher.runs import journal, run_folder, status
-from launcher.train import Request, train
+from launcher.train import Request, resolve, train
 from trainer.contract import events
 from trainer.contract.errors import (
     BadData,
@@ -109,6 +110,35 @@ def test_a_resumed_run_may_go_on_in_another_precision(job, world, heard):
     train(Request(resume=run.id, job_changes=allowed), world=world(), view=heard)
 
     assert Job.from_json(run.job).allow_precision_change
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "typed", "begun"),
+    [
+        ("full", "--resume {} --set plan.tokens=64", ["from step 0", "from step 3"]),
+        ("killed", "--resume {} --set plan.tokens=64", ["from step 0", "from step 3"]),
+        ("steep", "--resume {} --overwrite --set lr=0.0001", ["from step 0"]),
+    ],
+)
+def test_the_command_of_a_hint_brings_the_run_to_its_end(launch, folder, behaviour, typed, begun):
+    """It is typed as it stands: what failed does not fail again."""
+    done = launch("train", "--run-id", "a", "--set", "data=data.jsonl", behaviour=behaviour)
+    assert done.returncode == TrainingFailed.exit_code
+    hint = done.stderr.strip().rsplit("with: launch train ", 1)[-1]
+    assert hint == typed.format("a")
+    again = launch("train", *shlex.split(hint), behaviour=behaviour)
+    assert again.returncode == 0, again.stderr
+    seen, _ = events.read(folder / "runs" / "a" / "events.jsonl")
+    assert [e.detail for e in seen if isinstance(e, events.Phase)] == begun
+
+
+def test_a_change_lasts_over_the_next_resume(job, world, heard):
+    with pytest.raises(TrainingFailed):
+        train(Request(job=job), world=world("killed"), view=heard)
+    run = only_run(world())
+    train(Request(resume=run.id, job_sets=["plan.tokens=32"]), world=world(), view=heard)
+    assert Job.from_json(run.job).plan.tokens == 32
+    assert resolve(Request(resume=run.id), world=world()).job.plan.tokens == 32
 
 
 def test_resuming_a_moved_folder_writes_there(folder, job, world, heard):

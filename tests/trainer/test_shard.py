@@ -185,8 +185,9 @@ def test_a_divided_base_cannot_take_a_pass_again(job_in, monkeypatch):
     monkeypatch.setattr(shard, "enclose", lambda _: None)
     monkeypatch.setattr(SFTTrainer, "compute_loss", compute_loss)
     monkeypatch.setattr(Loop, "evaluate", None)
-    with pytest.raises(TrainingFailed, match="step 1 with passes of 150 tokens: lower --set plan"):
+    with pytest.raises(TrainingFailed, match="step 1 with micro-batches of 150 tokens: ") as found:
         run(job_in("full", "plan.shard=true"))
+    assert found.value.settings == ("plan.tokens=75",)
 
 
 def test_one_process_has_the_base_whole(job_in):

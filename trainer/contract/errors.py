@@ -18,15 +18,28 @@ SHOWN_FAULTS = 20
 
 
 class Fault(Exception):  # noqa: N818 - expected failures are called faults all over the project
-    """An expected failure. ``faults`` holds one line for each of several things that are wrong."""
+    """An expected failure. ``faults`` holds one line for each of several things that are wrong.
+
+    ``settings``, each ``name=value``, are what to change so that the run succeeds: the program that
+    prints the fault writes them as a command. An empty sequence: the run can go on unchanged. ``None``:
+    no command helps.
+    """
 
     exit_code: ClassVar[int] = 1
 
-    def __init__(self, cause: str, hint: str = "", *, faults: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        cause: str,
+        hint: str = "",
+        *,
+        faults: Sequence[str] = (),
+        settings: Sequence[str] | None = None,
+    ) -> None:
         super().__init__(cause, hint)
         self.cause = cause
         self.hint = hint
         self.faults = tuple(faults)
+        self.settings = None if settings is None else tuple(settings)
 
     def __str__(self) -> str:
         return f"{self.cause}: {self.hint}" if self.hint else self.cause

@@ -169,12 +169,13 @@ class Warning(Event):  # noqa: A001 - the name of the event on the wire
 
 
 class Failed(Event):
-    """The run ended without a result."""
+    """The run ended without a result. ``settings``: see ``Fault``."""
 
     type: Literal["failed"] = "failed"
     cause: str
     hint: str = ""
     exit_code: int
+    settings: list[str] | None = None
 
 
 class Saved(Event):

@@ -29,8 +29,6 @@ NOT_HASHED = frozenset(
         "allow_precision_change",
     }
 )
-# How a job is gone on with: may be given with one that is resolved already.
-AT_RESUME = frozenset({"allow_precision_change"})
 
 
 class Job(Options):
@@ -252,16 +250,26 @@ def from_sources(
         path = find_recipe(recipe)
         values = load_toml(path)
         Job.resolve(values, source=str(path))
+    return apply(values, sets, flags or {}, source="job")
+
+
+def apply(
+    values: dict[str, Any], sets: Sequence[str], flags: Mapping[str, Any], *, source: str
+) -> Job:
+    """Put ``a.b=c`` settings and flags (dotted name → value) into ``values``, and resolve them.
+
+    Raises ``BadJob`` naming the setting, else ``source``.
+    """
     for setting in sets:
         key, separator, text = setting.partition("=")
         if not separator or not key.strip():
             raise BadJob(f"--set {setting}: not of the form name=value", "as in --set lora.r=16")
         _put(values, key.strip(), _parse_value(text.strip()), source=f"--set {setting}")
         Job.resolve(values, source=f"--set {setting}")
-    for key, value in (flags or {}).items():
+    for key, value in flags.items():
         _put(values, key, value, source=key)
         Job.resolve(values, source=dict(flag_names()).get(key, key))
-    return Job.resolve(values, source="job")
+    return Job.resolve(values, source=source)
 
 
 def _put(values: dict[str, Any], key: str, value: object, *, source: str) -> None:

@@ -16,7 +16,11 @@ SETTINGS = {
     # OpenMP's threads wait by spinning; with anything else at work on the same cores that made small
     # models five to ten times slower.
     "OMP_WAIT_POLICY": "PASSIVE",
+    # Micro-batches differ in length: without it the card's allocator keeps a block of every size.
+    "PYTORCH_ALLOC_CONF": "expandable_segments:True",
 }
+# Older names of a setting. Where the user has given one, it stays alone.
+OLDER = {"PYTORCH_ALLOC_CONF": ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_HIP_ALLOC_CONF")}
 
 
 def prepare_environment(*, one_card: bool = True) -> None:
@@ -25,7 +29,8 @@ def prepare_environment(*, one_card: bool = True) -> None:
     Without ``one_card`` every card is left to be seen: by one who wants to count them.
     """
     for name, value in SETTINGS.items():
-        os.environ.setdefault(name, value)
+        if not any(older in os.environ for older in OLDER.get(name, ())):
+            os.environ.setdefault(name, value)
     if one_card and "WORLD_SIZE" not in os.environ:
         # One process drives one card; without this TRL refuses a machine with several.
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")

@@ -543,7 +543,7 @@ def test_a_full_disk_in_training_says_to_rent_a_larger_one(project, account, beg
     monkeypatch.setattr(account, "train", lambda machine, run: full(account, machine))
     with pytest.raises(NoSpace) as caught:
         begin()
-    assert caught.value.hint == "rent a larger disk: launch train --resume a --mount GB"
+    assert caught.value.hint == "rent a larger disk: launch train --resume a --mount 80"
 
 
 def full(account, machine):

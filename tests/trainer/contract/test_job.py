@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from trainer.contract.errors import BadJob, NotFound
 from trainer.contract.job import (
-    AT_RESUME,
     Job,
     add_flags,
     from_sources,
@@ -155,7 +154,7 @@ def test_every_other_option_counts_in_the_hash():
     }
     plain = {"output", "data", "eval_data", "evaluate", "samples", "keep", "validation"}
     plain |= {name for name, _ in options() if name.startswith(("plan.", "checkpoint."))}
-    plain |= AT_RESUME
+    plain.add("allow_precision_change")
     assert {name for name, _ in options()} == set(other) | plain
     hashes = {from_sources(None, [], {name: value}).hash() for name, value in other.items()}
     assert len(hashes | {Job().hash()}) == len(other) + 1
