@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 from trainer import twins
+from trainer.attention import packs
+from trainer.attention_choice import choose
 from trainer.contract import validation
-from trainer.contract.errors import BadData
+from trainer.contract.errors import BadData, ModelUnavailable
 from trainer.contract.job import Job
 from trainer.contract.patience import telling
 from trainer.contract.rows import Row, Rows, read_rows
 from trainer.data import Examples, encode_rows
 from trainer.lint import lint, runs
 from trainer.masks import Encoded, preview
+from trainer.model import load_config
 from trainer.prepare import Opened, open_tokenizer
 
 SHOWN_ROWS = 20
@@ -118,10 +121,10 @@ def _check(job: Job, doing: "_Doing") -> Report:
     opened = open_tokenizer(job, warnings.append)
     judge = _Judge(opened, path, doing)
     examples = _encode(job, path, rows, opened, judge)
-    held_out = None
+    held_out = held_out_examples = None
     if job.eval_data:
         held_out = read_rows(Path(job.eval_data))
-        _encode(job, Path(job.eval_data), held_out, opened, judge.of(Path(job.eval_data)))
+        held_out_examples = _encode(job, Path(job.eval_data), held_out, opened, judge.of(Path(job.eval_data)))
     doing.text = "looking for rows that are there twice"
     findings = [
         *judge.findings(),
@@ -129,6 +132,9 @@ def _check(job: Job, doing: "_Doing") -> Report:
         _lengths(examples, len(rows.rows), opened.max_length, warnings),
         _twins(rows.rows),
     ]
+    doing.text = "trying the model's class on a small model"
+    longest = max(max(found.lengths) for found in (examples, held_out_examples) if found)
+    findings.append(_packing(opened, job, longest))
     if held_out:
         findings.append(_leak(held_out.rows, rows.rows, str(job.eval_data)))
     return Report(
@@ -208,6 +214,15 @@ def _lengths(examples: Examples, rows: int, limit: int, warnings: Sequence[str])
     lines = [*warnings, *examples.warnings(rows, limit)]
     text = f"the longest row has {examples.longest} tokens, and max_length is {limit}"
     return Finding("lengths", "warning" if lines else "ok", text, lines)
+
+
+def _packing(opened: Opened, job: Job, longest: int) -> Finding:
+    """Whether rows share a micro-batch, have one each, or the model cannot be trained."""
+    try:
+        choice = choose(load_config(opened.source), job.lora, longest=longest)
+    except ModelUnavailable as fault:
+        return Finding("packing", "blocked", fault.cause, [fault.hint])
+    return Finding("packing", "ok" if packs(choice.attention) else "warning", choice.text)
 
 
 def _twins(rows: Sequence[Row]) -> Finding:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig
 from peft.helpers import disable_input_dtype_casting
 from peft.optimizers import create_loraplus_optimizer
 from transformers import TrainerCallback, TrainerState
@@ -22,6 +21,8 @@ from trl import SFTConfig, SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from trainer import attention, checkpoints, device, heldout, out_of_memory, shard, together
+from trainer.adapter import lora_config
+from trainer.attention_choice import alone
 from trainer.callbacks import Counts
 from trainer.contract import held
 from trainer.contract.errors import TrainingFailed
@@ -61,6 +62,8 @@ def arguments(job: Job, plan: Plan, output: Path, *, evaluates: bool) -> SFTConf
         if plan.recompute_every
         else None,
         max_length=None,
+        # A balance of experts over what lies in one micro-batch would depend on how rows are packed.
+        router_aux_loss_coef=0.0,
         packing=False,
         dataset_kwargs={"skip_prepare_dataset": True},
         logging_steps=1,
@@ -127,16 +130,7 @@ class Loop(SFTTrainer):
             eval_dataset=held_out.dataset() if held_out else None,
             processing_class=prepared.tokenizer,
             data_collator=step_rows,
-            peft_config=LoraConfig(
-                r=job.lora.r,
-                lora_alpha=job.lora.alpha,
-                lora_dropout=job.lora.dropout,
-                use_rslora=job.lora.variant == "rslora",
-                use_dora=job.lora.variant == "dora",
-                target_modules="all-linear",
-                task_type="CAUSAL_LM",
-                revision=prepared.source.revision,
-            ),
+            peft_config=lora_config(job.lora, prepared.source.revision),
             callbacks=list(callbacks),
         )
         if self._sharded:
@@ -220,7 +214,7 @@ class Loop(SFTTrainer):
         if attention.packs(self._attention):
             return dict(self._collate(rows))
         (row,) = rows
-        return {name: torch.tensor([row[name]]) for name in ("input_ids", "labels")}
+        return alone(row)
 
     def training_step(
         self, model: Any, inputs: dict[str, Rows], num_items_in_batch: Any = None

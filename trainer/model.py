@@ -101,13 +101,14 @@ def explain(error: BaseException, source: Source) -> ModelUnavailable:
 
 def pin(source: Source) -> Source:
     """Return ``source`` at one commit, so that tokenizer, weights and proof are of the same one."""
-    config = _config(source)
+    config = load_config(source)
     context = getattr(config.get_text_config(), "max_position_embeddings", None)
     commit = getattr(config, "_commit_hash", None)
     return replace(source, revision=commit or source.revision, context=context)
 
 
-def _config(source: Source) -> Any:
+def load_config(source: Source) -> Any:
+    """Return transformers' config of ``source``. Raises ``ModelUnavailable``."""
     from transformers import AutoConfig
 
     try:
@@ -174,7 +175,7 @@ def count_parameters(source: Source) -> int:
     import torch
     from transformers import AutoModelForCausalLM
 
-    config = _config(source)
+    config = load_config(source)
     with torch.device("meta"):
         return int(AutoModelForCausalLM.from_config(config).num_parameters())
 
@@ -191,7 +192,7 @@ def window(source: Source) -> int:
 
 def architecture(source: Source) -> Architecture | None:
     """The model's shape for sizing; None for a family that sizing does not know."""
-    return from_config(_config(source).get_text_config().to_dict())
+    return from_config(load_config(source).get_text_config().to_dict())
 
 
 def load_base(

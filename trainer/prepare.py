@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from trainer import checkpoints, device, model, proof_rows, quiet, shard, together, tokenised
+from trainer.attention import packs
+from trainer.attention_choice import choose
 from trainer.contract import events, libraries
 from trainer.contract.fit import Fit, fit
 from trainer.contract.job import Job
@@ -120,13 +122,21 @@ def prepare(job: Job, rows: Rows, mark: checkpoints.Mark | None, reporter: Repor
         checkpoints.check_same_run(
             mark, job, template_sha256=opened.template_sha256, precision=precision
         )
+    longest = max(max(found.lengths) for found in (examples, eval_examples) if found)
+    choice = choose(
+        model.load_config(source),
+        job.lora,
+        longest=longest,
+        packed=model.kernel(source, flash=numerics(target, precision).flash),
+    )
+    (reporter.note if packs(choice.attention) else reporter.warn)(choice.text)
     plan = make_plan(
         job,
         examples.lengths,
         device=target,
         precision=precision,
         fitted=fitted,
-        attention=model.kernel(source, flash=numerics(target, precision).flash),
+        attention=choice.attention,
         processes=together.size(),
     )
     return Prepared(

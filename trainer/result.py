@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from trainer.adapter import save_weights
 from trainer.checkpoints import Mark
 from trainer.contract import manifest
 from trainer.contract.job import Job
@@ -23,10 +24,7 @@ WIDE = 20
 
 def save_adapter(model: Any, tokenizer: Any, folder: Path) -> None:
     """Write adapter weights, config and tokenizer with its frozen chat template."""
-    # Without its weights PEFT would gather those of a divided base too, which takes every process.
-    adapter = {n: p.detach() for n, p in model.named_parameters() if p.requires_grad}
-    # "auto" would ask the hub whether the vocabulary has grown; it has not.
-    model.save_pretrained(folder, state_dict=adapter, save_embedding_layers=False)
+    save_weights(model, folder)
     tokenizer.save_pretrained(folder)
 
 

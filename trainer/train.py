@@ -358,6 +358,7 @@ def _announce(job: Job, prepared: "Prepared", loop: Any, reporter: Reporter) -> 
         events.Plan(
             device=plan.device.name,
             precision=plan.precision,
+            attention=plan.attention,
             pass_tokens=plan.pass_tokens,
             passes=plan.passes,
             processes=plan.processes,

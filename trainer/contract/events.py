@@ -45,6 +45,7 @@ class Plan(Event):
     type: Literal["plan"] = "plan"
     device: str
     precision: str
+    attention: str = ""
     pass_tokens: int
     passes: float
     processes: int = 1

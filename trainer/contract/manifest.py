@@ -7,12 +7,12 @@ import hashlib
 import json
 import os
 import struct
-from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from trainer.contract.adapter_tensors import adapter_faults
 from trainer.contract.errors import NotFound, ResultRejected
 
 NAME = "manifest.json"
@@ -175,26 +175,6 @@ def check_adapter(folder: Path) -> list[str]:
     try:
         tensors = safetensors_header(path)
         config = json.loads((folder / "adapter_config.json").read_bytes())
-        return [f"{path.name}: {fault}" for fault in _lora_faults(tensors, config["r"])]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        return [f"{path.name}: {fault}" for fault in adapter_faults(tensors, config)]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         return [f"{path.name}: {error}"]
-
-
-def _lora_faults(tensors: Mapping[str, Any], rank: int) -> list[str]:
-    faults = [] if tensors else ["holds no tensor"]
-    for name, tensor in tensors.items():
-        if name.endswith(".lora_magnitude_vector"):  # DoRA
-            continue
-        shape = tensor["shape"]
-        if name.endswith(".lora_A.weight"):
-            partner, side = name.replace(".lora_A.", ".lora_B."), 0
-        elif name.endswith(".lora_B.weight"):
-            partner, side = name.replace(".lora_B.", ".lora_A."), 1
-        else:
-            faults.append(f"{name} is not part of a LoRA adapter")
-            continue
-        if partner not in tensors:
-            faults.append(f"{name} has no partner {partner}")
-        if len(shape) != 2 or shape[side] != rank:
-            faults.append(f"{name} has shape {shape}, which is not of rank {rank}")
-    return faults
