@@ -199,11 +199,12 @@ def load_base(
     source: Source,
     numerics: Numerics,
     *,
-    attention: str = "sdpa",
+    attention: str | None = None,
     sharded: bool = False,
 ) -> Any:
     """Load the weights as ``numerics`` says, for ``attention`` (a name that transformers knows).
 
+    ``attention``: the name of an implementation; without one, what transformers takes for the class.
     ``sharded``: this process's part of them, in bf16 or fp32; see ``trainer.shard``.
     """
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig

@@ -131,6 +131,9 @@ def _cut_layers(part: Any, layers: int) -> None:
     shared = getattr(part, "num_kv_shared_layers", None)
     if shared:
         part.num_kv_shared_layers = max(0, layers - (count - shared))
+    if spec := getattr(part, "_heterogeneity_spec", None):
+        for index in [index for index in spec.per_layer_overrides if index >= layers]:
+            del spec.per_layer_overrides[index]
     part.num_hidden_layers = layers
 
 
@@ -166,6 +169,10 @@ def _cut_widths(part: Any) -> None:
         part.hidden_size = hidden // heads * fewer
     else:
         return
+    keys, values = (_get(part, f"linear_num_{n}_heads") for n in ("key", "value"))
+    if keys and values % keys == 0:
+        part.linear_num_key_heads = min(keys, 2)
+        part.linear_num_value_heads = values // keys * min(keys, 2)
     expand, width = (_get(part, n) for n in ("mamba_expand", "mamba_d_head"))
     if expand and width:
         part.mamba_n_heads = expand * part.hidden_size // width
