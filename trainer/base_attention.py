@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from trainer.attention import ROWS, VARLEN, WIDEST
@@ -27,9 +28,17 @@ def own_attention(model: Any, name: str) -> Iterator[None]:
 def kernel(config: Any, *, flash: bool) -> str:
     """Return the name of our attention for a model: one flash call a micro-batch where its heads are no wider."""
     text = config.get_text_config()
-    widths = [getattr(text, name, None) or 0 for name in ("head_dim", "global_head_dim")]
+    widths = [number(text, name) for name in ("head_dim", "global_head_dim")]
     widest = max(widths) or text.hidden_size // text.num_attention_heads
     return VARLEN if flash and widest <= WIDEST else ROWS
+
+
+def number(config: Any, name: str) -> int:
+    """Return a whole number of a config, 0 where it has none."""
+    # Gemma 4 has two sizes of heads, and its config then refuses to name one.
+    plain = getattr(config, "_getattr_without_heterogeneous_validation", partial(getattr, config))
+    value = plain(name, None)
+    return value if isinstance(value, int) else 0
 
 
 def window_of(config: Any) -> int:

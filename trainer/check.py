@@ -124,17 +124,20 @@ def _check(job: Job, doing: "_Doing") -> Report:
     held_out = held_out_examples = None
     if job.eval_data:
         held_out = read_rows(Path(job.eval_data))
-        held_out_examples = _encode(job, Path(job.eval_data), held_out, opened, judge.of(Path(job.eval_data)))
+        held_out_examples = _encode(
+            job, Path(job.eval_data), held_out, opened, judge.of(Path(job.eval_data))
+        )
+    doing.text = "training a small model of the same class"
+    longest = max(max(found.lengths) for found in (examples, held_out_examples) if found)
+    packing = _packing(opened, job, longest)
     doing.text = "looking for rows that are there twice"
     findings = [
         *judge.findings(),
         Finding("date", "ok", "the chat template asks for no date: the same tokens every day"),
         _lengths(examples, len(rows.rows), opened.max_length, warnings),
+        packing,
         _twins(rows.rows),
     ]
-    doing.text = "trying the model's class on a small model"
-    longest = max(max(found.lengths) for found in (examples, held_out_examples) if found)
-    findings.append(_packing(opened, job, longest))
     if held_out:
         findings.append(_leak(held_out.rows, rows.rows, str(job.eval_data)))
     return Report(

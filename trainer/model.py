@@ -182,12 +182,12 @@ def count_parameters(source: Source) -> int:
 
 def kernel(source: Source, *, flash: bool) -> str:
     """Return the name of the attention that packs this model's rows; see ``trainer.base_attention``."""
-    return base_attention.kernel(_config(source), flash=flash)
+    return base_attention.kernel(load_config(source), flash=flash)
 
 
 def window(source: Source) -> int:
     """Return how many tokens the windows of the model's layers hold, 0 without windows."""
-    return base_attention.window_of(_config(source))
+    return base_attention.window_of(load_config(source))
 
 
 def architecture(source: Source) -> Architecture | None:
@@ -202,7 +202,7 @@ def load_base(
     attention: str | None = None,
     sharded: bool = False,
 ) -> Any:
-    """Load the weights as ``numerics`` says, for ``attention`` (a name that transformers knows).
+    """Load the weights as ``numerics`` says.
 
     ``attention``: the name of an implementation; without one, what transformers takes for the class.
     ``sharded``: this process's part of them, in bf16 or fp32; see ``trainer.shard``.

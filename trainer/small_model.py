@@ -8,8 +8,9 @@ kind has come once. A limit in tokens (a window, a chunk) that the rows pass bec
 
 from collections.abc import Iterator
 from copy import deepcopy
-from functools import partial
 from typing import Any
+
+from trainer.base_attention import number
 
 LIMIT = 24
 LENGTHS = (61, LIMIT, LIMIT + 1, 5, 40)
@@ -157,11 +158,11 @@ def _cut_counts(part: Any) -> None:
 def _cut_widths(part: Any) -> None:
     """Heads and the hidden size; groups of heads that share keys stay groups, and a head stays as wide."""
     heads, hidden, size = (
-        _get(part, n) for n in ("num_attention_heads", "hidden_size", "head_dim")
+        number(part, n) for n in ("num_attention_heads", "hidden_size", "head_dim")
     )
     if not heads or not hidden:
         return
-    shared = _get(part, "num_key_value_heads") or heads
+    shared = number(part, "num_key_value_heads") or heads
     fewer = min(shared, 2) * min(heads // shared, 2)
     if size:
         part.hidden_size = min(hidden, HIDDEN)
@@ -169,25 +170,17 @@ def _cut_widths(part: Any) -> None:
         part.hidden_size = hidden // heads * fewer
     else:
         return
-    keys, values = (_get(part, f"linear_num_{n}_heads") for n in ("key", "value"))
+    keys, values = (number(part, f"linear_num_{n}_heads") for n in ("key", "value"))
     if keys and values % keys == 0:
         part.linear_num_key_heads = min(keys, 2)
         part.linear_num_value_heads = values // keys * min(keys, 2)
-    expand, width = (_get(part, n) for n in ("mamba_expand", "mamba_d_head"))
+    expand, width = (number(part, n) for n in ("mamba_expand", "mamba_d_head"))
     if expand and width:
         part.mamba_n_heads = expand * part.hidden_size // width
     if heads % shared == 0 and not getattr(part, "is_heterogeneous", False):
         part.num_attention_heads = fewer
-        if _get(part, "num_key_value_heads"):
+        if number(part, "num_key_value_heads"):
             part.num_key_value_heads = min(shared, 2)
-
-
-def _get(part: Any, name: str) -> int:
-    """A whole number of the config; 0 where it has none."""
-    # Gemma 4 has two sizes of heads, and its config then refuses to name one.
-    plain = getattr(part, "_getattr_without_heterogeneous_validation", partial(getattr, part))
-    value = plain(name, None)
-    return value if isinstance(value, int) else 0
 
 
 def _cut_limits(part: Any, longest: int) -> None:
@@ -200,7 +193,7 @@ def _cut_limits(part: Any, longest: int) -> None:
             name = "original_max_position_embeddings"
             if isinstance(limit := each.get(name), int):
                 each[name] = _cut(limit, longest)
-                if _get(part, name):
+                if number(part, name):
                     # Phi-3 has it twice, and this one would replace the other.
                     setattr(part, name, each[name])
 

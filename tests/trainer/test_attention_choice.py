@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.trainer import families
-from trainer import attention, attention_choice, small_model
+from trainer import adapter, attention, attention_choice, small_model
 from trainer.attention_choice import choose
 from trainer.contract.errors import ModelUnavailable
 from trainer.contract.options import Lora
@@ -68,7 +68,7 @@ def test_an_adapter_that_loads_as_another_is_noticed(monkeypatch):
             next(w for n, w in model.named_parameters() if "lora_B" in n).mul_(1.5)
         plain(model, folder)
 
-    plain = attention_choice.save_weights
+    plain = adapter.save_weights
     monkeypatch.setattr(attention_choice, "save_weights", save)
     with pytest.raises(ModelUnavailable, match="saved adapter does not give what was trained"):
         chosen("Llama 3.2 3B")

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests.trainer import families
 from trainer import __main__ as command
 from trainer.contract.errors import BadData, run_main
 
@@ -111,7 +112,7 @@ def test_what_blocks_is_shown_and_refused_and_training_refuses_it_too(thinking, 
     out, err = capsys.readouterr()
     assert "blocked  prefix   1 faults" in out
     assert f"{data}:2: message 2: the chat template writes it in another way" in out
-    assert err.startswith(f"error: {data} is not to be trained on: masks, prefix\n")
+    assert f"error: {data} is not to be trained on: masks, prefix\n" in err
     output = tmp_path / "run"
     assert run_main(command._main, [*map(str, job), "--output", str(output)]) == BadData.exit_code
     assert f"{data}:2: message 2: the chat template writes it in another" in capsys.readouterr().err
@@ -140,3 +141,30 @@ def test_a_job_file_is_checked(data, base_model, tmp_path, capsys):
     assert call(job, "--json") == 0
     assert call(job, "--lr", "1") == 2
     assert call("--data", tmp_path / "none.jsonl", "--model", base_model) == 11
+
+
+def test_it_says_how_rows_are_trained(data, base_model, capsys):
+    assert call("--model", base_model, "--data", data) == 0
+    assert (
+        "ok       packing  rows are packed: several share a micro-batch" in capsys.readouterr().out
+    )
+
+
+@pytest.mark.parametrize(
+    ("family", "state", "text"),
+    [
+        (
+            "Gemma 2 2B",
+            "warning",
+            "attention with a soft cap cannot be packed exactly: each row is",
+        ),
+        ("Mamba", "blocked", "a base of the kind 'mamba' cannot be trained here"),
+    ],
+)
+def test_a_model_that_is_not_packed_is_a_warning_and_one_that_cannot_be_trained_blocks(
+    family, state, text, data, tokenizer_of, tmp_path, capsys
+):
+    families.save_small(family, tmp_path, tokenizer_of("chatml"))
+    code = call("--model", tmp_path, "--data", data)
+    assert f"{state:<8} packing  {text}" in capsys.readouterr().out
+    assert code == (BadData.exit_code if state == "blocked" else 0)
