@@ -1,0 +1,80 @@
+"""Training on a real pretrained model. Judge: its own eager attention in transformers, and a plain PEFT load."""
+
+import json
+import random
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.system.real_model import NoModel, folder
+from trainer import attention
+from trainer.contract import manifest
+from trainer.contract.errors import TrainingFailed
+from trainer.contract.job import from_sources
+
+CITIES = "Paris London Tokyo Berlin Madrid Rome Oslo Lima Cairo Delhi Quito Hanoi".split()
+
+
+@pytest.fixture(scope="module")
+def base() -> Path:
+    try:
+        return folder()
+    except NoModel as fault:
+        pytest.skip(f"a real model: {fault}")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    """Rows as our episodes have them: a table in the question, one line of code in the answer."""
+    draw = random.Random(0)
+
+    def chat(lines: int) -> list[dict[str, str]]:
+        table = "\n".join(
+            f"{draw.choice(CITIES)},{draw.randint(1990, 2024)},{draw.uniform(1, 900):.2f}"
+            for _ in range(lines)
+        )
+        question = f"df begins:\ncity,year,price\n{table}\nWhat is the mean price in {draw.choice(CITIES)}?"
+        answer = f"submit(df[df['city'] == '{draw.choice(CITIES)}']['price'].mean())"
+        return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+
+    path = tmp_path_factory.mktemp("real") / "rows.jsonl"
+    chats = [chat(lines) for lines in (3, 5, 8, 52)]
+    path.write_text("".join(json.dumps({"messages": messages}) + "\n" for messages in chats))
+    return path
+
+
+def train(base, data, output, precision):
+    from trainer.train import train as run
+
+    settings = ["max_steps=2", "batch_size=2", "lr=5e-4", "lora.r=4", f"precision={precision}"]
+    places = {"model": str(base), "data": str(data), "output": str(output)}
+    job = from_sources(None, settings, places)
+    run(job, resume=False, overwrite=False, say=lambda _: None)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "nf4"])
+def test_a_real_model_is_trained_and_proved(base, data, tmp_path, precision):
+    train(base, data, tmp_path / "run", precision)
+    found = manifest.verify(tmp_path / "run")
+    assert found.complete
+    proof = found.reload_proof
+    assert proof is not None
+    assert proof.max_abs_diff <= proof.tolerance < proof.base_max_abs_diff / 100
+    log = (tmp_path / "run" / "train.log").read_text()
+    for line in (line for line in log.splitlines() if line.startswith("attention: ")):
+        apart, rounding, fault = map(float, re.findall(r"by (\d\.\de[+-]\d\d)", line))
+        assert apart <= max(2 * rounding, 1e-4)
+        assert fault > 4 * rounding
+
+
+def test_rows_that_see_each_other_are_refused_in_bf16(base, data, tmp_path, monkeypatch):
+    plain = attention.attend
+
+    def leak(*states, **keywords):
+        borders = keywords.get("cu_seq_lens_q")
+        return plain(*states, **keywords | {"cu_seq_lens_q": borders[[0, -1]]})
+
+    monkeypatch.setattr(attention, "attend", leak)
+    with pytest.raises(TrainingFailed, match="attention over packed rows is not the model's own"):
+        train(base, data, tmp_path / "run", "bf16")
