@@ -12,7 +12,7 @@ from trainer.order import batches
 from trainer.packing import first_fit, share
 
 # Tokens of one forward and backward pass where the model's shape does not tell how many fit.
-BUDGET = {False: 16_384, True: 8_192}
+BUDGET = {False: 2_048, True: 8_192}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,9 @@ def make_plan(
         device=device,
         numerics=numerics(device, precision),
         recompute_every=every if job.plan.recompute is None else job.plan.recompute,
-        predicted_bytes=fitted.need.total - fitted.need.context if fitted else None,
+        predicted_bytes=fitted.need.total - fitted.need.context
+        if fitted and device.is_card
+        else None,
         attention=attention,
         pass_tokens=tokens,
         passes=round(passes, 2),

@@ -6,13 +6,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainer import checkpoints, device, model, proof_rows, quiet, shard, together, tokenised
+from trainer import (
+    checkpoints,
+    device,
+    free_memory,
+    model,
+    out_of_memory,
+    proof_rows,
+    quiet,
+    shard,
+    together,
+    tokenised,
+)
 from trainer.attention import packs
 from trainer.attention_choice import choose
 from trainer.contract import events, libraries
+from trainer.contract.errors import TrainingFailed
 from trainer.contract.fit import Fit, fit
+from trainer.contract.fit_cpu import fit_cpu, need
 from trainer.contract.job import Job
 from trainer.contract.rows import Row, Rows, read_rows
+from trainer.contract.sizing import Architecture, Precision
 from trainer.data import Examples, encode_rows
 from trainer.device import Device, numerics
 from trainer.heldout import hold_out
@@ -161,8 +175,10 @@ def _proof_rows(examples: Examples, source: model.Source) -> list[list[int]]:
 def _fit(
     job: Job, source: model.Source, target: Device, longest: int, reporter: Reporter
 ) -> Fit | None:
-    """How the run fits the card; None on a CPU, and for a model whose shape sizing does not know."""
+    """How the run fits the device's memory; None for a model whose shape sizing does not know."""
     shape = model.architecture(source)
+    if shape is not None and not target.is_card and not shard.wanted(job):
+        return _fit_cpu(job, source.name, shape, longest, reporter)
     if target.memory is None or shape is None:
         return None
     asked = None if job.precision == "auto" else job.precision
@@ -179,5 +195,34 @@ def _fit(
             f"{source.name} with rows of {longest} tokens is expected to need "
             f"{found.need.total / 1e9:.1f} GB, and {target.name} has {target.memory / 1e9:.1f}: "
             "it may run out of memory"
+        )
+    return found
+
+
+def _fit_cpu(
+    job: Job, name: str, shape: Architecture, longest: int, reporter: Reporter
+) -> Fit | None:
+    """How the run fits the memory that is free, of which each process has its share.
+
+    Raises ``TrainingFailed`` where the longest row cannot fit.
+    """
+    if (left := free_memory.free()) is None:
+        return None
+    left //= together.size()
+    precision: Precision = "fp32" if job.precision == "auto" else job.precision
+    found = fit_cpu(shape, free_bytes=left, rank=job.lora.r, longest=longest, precision=precision)
+    alive = need(shape, precision, job.lora.r, 1, longest, held=1.0).total
+    what = f"{name} in {precision} with a row of {longest} tokens"
+    if alive > left:
+        hint, settings = out_of_memory.relief(precision=precision)
+        raise TrainingFailed(
+            f"{what} needs at least {alive / 1e9:.1f} GB, and {left / 1e9:.1f} GB are free",
+            f"leave out longer rows with a smaller max_length, or {hint}",
+            settings=settings,
+        )
+    if not found.fits:
+        reporter.warn(
+            f"{what} is expected to need {found.need.total / 1e9:.1f} GB, and {left / 1e9:.1f} GB are "
+            "free: it may run out of memory"
         )
     return found

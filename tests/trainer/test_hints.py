@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from trainer import __main__ as command
-from trainer import loop, model, proof, ranks, selftest
+from trainer import free_memory, loop, model, proof, ranks, selftest
 from trainer.contract import events, manifest
 from trainer.contract.errors import NoSpace, ResumeRefused, TrainingFailed, run_main
 from trainer.contract.job import Job
@@ -172,6 +172,17 @@ def test_anywhere_else(begin, type_it, monkeypatch):
     assert code == TrainingFailed.exit_code
     assert "error: out of memory: " in shown
     assert type_it(shown) == "--resume"
+
+
+def test_a_row_that_cannot_fit_is_refused_before_the_weights_load(begin, type_it, monkeypatch):
+    left = iter([4 * 10**8])
+    monkeypatch.setattr(free_memory, "free", lambda: next(left, 10**10))
+    monkeypatch.setattr("trainer.loop.load_base", None)
+    code, shown = begin()
+    assert code == TrainingFailed.exit_code
+    assert "tokens needs at least 0.6 GB, and 0.4 GB are free" in shown
+    monkeypatch.setattr("trainer.loop.load_base", model.load_base)
+    assert type_it(shown) == IN_BF16
 
 
 def test_a_loss_that_is_no_number(begin, type_it, monkeypatch):
