@@ -9,6 +9,7 @@ import pytest
 
 from tests.system.real_model import NoModel, folder
 from trainer import attention
+from trainer.attention_choice import Choice
 from trainer.contract import manifest
 from trainer.contract.errors import TrainingFailed
 from trainer.contract.job import from_sources
@@ -25,7 +26,7 @@ def base() -> Path:
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Rows as our episodes have them: a table in the question, one line of code in the answer."""
     draw = random.Random(0)
 
@@ -72,9 +73,12 @@ def test_rows_that_see_each_other_are_refused_in_bf16(base, data, tmp_path, monk
     plain = attention.attend
 
     def leak(*states, **keywords):
-        borders = keywords.get("cu_seq_lens_q")
-        return plain(*states, **keywords | {"cu_seq_lens_q": borders[[0, -1]]})
+        if (borders := keywords.get("cu_seq_lens_q")) is not None:
+            keywords["cu_seq_lens_q"] = borders[[0, -1]]
+        return plain(*states, **keywords)
 
     monkeypatch.setattr(attention, "attend", leak)
+    # The proof on a small model would notice too, and have each row alone.
+    monkeypatch.setattr("trainer.prepare.choose", lambda *_, packed, **__: Choice(packed))
     with pytest.raises(TrainingFailed, match="attention over packed rows is not the model's own"):
         train(base, data, tmp_path / "run", "bf16")
