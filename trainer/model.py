@@ -12,7 +12,8 @@ from trainer import base_attention, out_of_memory, shard
 from trainer.attention import register
 from trainer.contract.errors import ModelUnavailable
 from trainer.contract.job import Job
-from trainer.contract.sizing import Architecture, from_config
+from trainer.contract.shapes import from_config
+from trainer.contract.sizing import Architecture
 from trainer.device import CPU, Numerics
 
 BUNDLED = Path(__file__).resolve().parent
@@ -192,7 +193,7 @@ def window(source: Source) -> int:
 
 def architecture(source: Source) -> Architecture | None:
     """The model's shape for sizing; None for a family that sizing does not know."""
-    return from_config(load_config(source).get_text_config().to_dict())
+    return from_config(load_config(source).to_dict())
 
 
 def load_base(

@@ -17,13 +17,13 @@ from trainer.contract.cards import PEAK
 from trainer.contract.fit import Fit, fit, recomputed
 from trainer.contract.job import Job
 from trainer.contract.rows import Row, Rows, read_rows
+from trainer.contract.shapes import from_config
 from trainer.contract.sizing import (
     KNOWN,
     Architecture,
     Precision,
     flops_per_token,
     forward_flops_per_token,
-    from_config,
 )
 
 # A card that is not in PEAK counts as USUAL.

@@ -56,9 +56,15 @@ PUBLISHED: dict[str, tuple[str, dict[str, Any]]] = {
     }),
     "Ministral 3 (text)": ("ministral3", {}),
     "Mixtral 8x7B": ("mixtral", {"num_local_experts": 8}),
+    "Gemma 7B": ("gemma", {
+        "hidden_size": 3072, "num_hidden_layers": 28, "num_attention_heads": 16,
+        "num_key_value_heads": 16, "head_dim": 256, "intermediate_size": 24576,
+        "vocab_size": 256000,
+    }),
     "Gemma 2 2B": ("gemma2", {
         "hidden_size": 2304, "num_hidden_layers": 26, "num_attention_heads": 8,
         "num_key_value_heads": 4, "head_dim": 256, "intermediate_size": 9216,
+        "vocab_size": 256000,
     }),
     "Gemma 3 1B": ("gemma3_text", {
         "hidden_size": 1152, "num_hidden_layers": 26, "num_attention_heads": 4,

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 Precision = Literal["bf16", "fp32", "nf4"]
 BYTES: Mapping[Precision, float] = {
@@ -28,7 +28,12 @@ SLACK = 1.07  # the allocator's; 5 to 10% were reported
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """A decoder of Llama's shape (Llama, Mistral, Qwen2, Qwen3): widths and counts."""
+    """A decoder of Llama's shape: widths and counts.
+
+    ``fused``: q, k and v are one linear map, and gate and up another (Phi-3). ``experts`` of ``ffn`` each,
+    of which a token passes ``active``; they lie stacked in two parameters beside the linear maps, 0 for a
+    dense model. ``extra``: norm and bias weights of a layer beside two norms and ``qkv_bias``.
+    """
 
     hidden: int
     layers: int
@@ -39,6 +44,10 @@ class Architecture:
     vocab: int
     tied: bool
     qkv_bias: bool = False
+    extra: int = 0
+    fused: bool = False
+    experts: int = 0
+    active: int = 0
 
     @property
     def query(self) -> int:
@@ -49,13 +58,32 @@ class Architecture:
         return self.kv_heads * self.head_dim
 
     def projections(self) -> list[tuple[int, int]]:
-        """(inputs, outputs) of a layer's linear maps: q, k, v, o, gate, up, down."""
+        """(inputs, outputs) of a layer's linear maps: q, k, v, o, gate, up, down; without stacked experts."""
         h, q, k, f = self.hidden, self.query, self.key, self.ffn
-        return [(h, q), (h, k), (h, k), (q, h), (h, f), (h, f), (f, h)]
+        if self.fused:
+            return [(h, q + 2 * k), (q, h), (h, 2 * f), (f, h)]
+        mlp = [] if self.experts else [(h, f), (h, f), (f, h)]
+        return [(h, q), (h, k), (h, k), (q, h), *mlp]
+
+    @property
+    def expert(self) -> int:
+        """Weights of one expert in one layer."""
+        return 3 * self.hidden * self.ffn
+
+    @property
+    def stacked(self) -> int:
+        """Weights of all experts and routers: neither quantised nor linear maps."""
+        return self.layers * self.experts * (self.expert + self.hidden)
+
+    @property
+    def passed(self) -> int:
+        """Weights that a token is multiplied with in the layers."""
+        router = self.hidden * self.experts
+        return self.linear + self.layers * (self.active * self.expert + router)
 
     @property
     def linear(self) -> int:
-        """Weights in the layers' linear maps: what is quantised and adapted."""
+        """Weights in the layers' linear maps: what is quantised, and adapted beside stacked experts."""
         return self.layers * sum(a * b for a, b in self.projections())
 
     @property
@@ -68,15 +96,20 @@ class Architecture:
         embeddings = self.head * (1 if self.tied else 2)
         norms = (2 * self.layers + 1) * self.hidden
         biases = self.layers * (self.query + 2 * self.key) if self.qkv_bias else 0
-        return embeddings + norms + biases
+        return embeddings + norms + biases + self.layers * self.extra
 
     @property
     def parameters(self) -> int:
-        return self.linear + self.other
+        return self.linear + self.stacked + self.other
 
     def adapter(self, rank: int) -> int:
-        """Parameters of a LoRA of this rank on every linear map."""
-        return self.layers * rank * sum(a + b for a, b in self.projections())
+        """Parameters of a LoRA of this rank on every linear map.
+
+        On stacked experts PEFT has the rank for each expert, and twice for gate and up, which are one.
+        """
+        h, f, n = self.hidden, self.ffn, self.experts
+        experts = n * (2 * (h + 2 * f) + f + h) + h + n if n else 0
+        return self.layers * rank * (sum(a + b for a, b in self.projections()) + experts)
 
 
 KNOWN: Mapping[str, Architecture] = {
@@ -93,26 +126,6 @@ KNOWN: Mapping[str, Architecture] = {
         tied=True,
     ),
 }  # fmt: skip
-SHAPED = {"llama", "mistral", "qwen2", "qwen3"}
-
-
-def from_config(config: Mapping[str, Any]) -> Architecture | None:
-    """The shape that a model's `config.json` describes; None when it is of another family."""
-    if config.get("model_type") not in SHAPED:
-        return None
-    heads, hidden = int(config["num_attention_heads"]), int(config["hidden_size"])
-    bias = config["model_type"] == "qwen2" or config.get("attention_bias", False)
-    return Architecture(
-        hidden=hidden,
-        layers=int(config["num_hidden_layers"]),
-        heads=heads,
-        kv_heads=int(config.get("num_key_value_heads") or heads),
-        head_dim=int(config.get("head_dim") or hidden // heads),
-        ffn=int(config["intermediate_size"]),
-        vocab=int(config["vocab_size"]),
-        tied=bool(config.get("tie_word_embeddings", False)),
-        qkv_bias=bool(bias),
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +167,8 @@ class Memory:
 def memory(model: Architecture, setting: Setting, *, context: int = CONTEXT) -> Memory:
     """The peak of a training step. Evaluation and saving stay below it: no gradients, one row at a time."""
     loaded = 4.0 if setting.precision == "fp32" else 2.0
-    weights = (model.linear * BYTES[setting.precision] + model.other * loaded) / setting.shards
+    whole = (model.stacked + model.other) * loaded
+    weights = (model.linear * BYTES[setting.precision] + whole) / setting.shards
     # Parameter, gradient, two moments: fp32 unless the base is quantised, when TRL makes them bf16.
     adapter = model.adapter(setting.rank) * 4 * (2 if setting.precision == "nf4" else 4)
     kept = model.layers - setting.recomputed
@@ -166,9 +180,13 @@ def memory(model: Architecture, setting: Setting, *, context: int = CONTEXT) -> 
     head = TILE + setting.tokens * model.hidden * 4
     largest = max(a * b for a, b in model.projections())
     buffers = largest * 2 if setting.precision == "nf4" else 0
+    if model.experts:
+        # PEFT adds the adapter to a copy of a layer's stacked experts.
+        buffers += int(2 * model.stacked / model.layers * loaded)
     if setting.shards > 1:
         # FSDP2 gathers a layer while the one before it runs, and keeps the head for the backward pass.
-        buffers += int((2 * model.linear / model.layers + model.head) * loaded)
+        gathered = 2 * (model.linear + model.stacked) / model.layers + model.head
+        buffers += int(gathered * loaded)
     if setting.mask:
         buffers += setting.tokens**2
     return Memory(
@@ -192,7 +210,7 @@ def layer_bytes(model: Architecture, setting: Setting) -> float:
     h, q, k, f = model.hidden, model.query, model.key, model.ffn
     norms = 2 * (4 + width) * h
     attention = 2 * width * (q + 2 * k) + width * q + 4 * model.heads
-    mlp = 4 * width * f
+    mlp = 4 * width * f * max(model.active, 1)
     adapters = 7 * setting.rank * (2 if setting.precision == "nf4" else 4)
     copies = 4 * sum(a for a, _ in model.projections()) if setting.upcast else 0
     return norms + attention + mlp + adapters + (copies if setting.precision == "bf16" else 0)
@@ -206,8 +224,8 @@ def flops_per_token(
     `context` is the mean length of the rows a token sits in (weighted by tokens), `scored` the share of
     tokens that the loss counts: only those pass the head. `recomputed` layers run forward twice.
     """
-    forward = 2 * model.linear + attention_flops(model, context)
-    backward = 2 * model.linear + 2.5 * attention_flops(model, context)
+    forward = 2 * model.passed + attention_flops(model, context)
+    backward = 2 * model.passed + 2.5 * attention_flops(model, context)
     again = forward * recomputed / model.layers
     return forward + backward + again + 4 * model.head * scored + 6 * model.adapter(rank)
 
@@ -216,7 +234,7 @@ def forward_flops_per_token(
     model: Architecture, *, rank: int, context: float, scored: float
 ) -> float:
     """Operations per token of a forward pass alone, as an evaluation of the loss has; see above."""
-    layers = 2 * model.linear + attention_flops(model, context)
+    layers = 2 * model.passed + attention_flops(model, context)
     return layers + 2 * model.head * scored + 2 * model.adapter(rank)
 
 

@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trainer.contract.shapes import from_config
 from trainer.contract.sizing import (
     KNOWN,
     Architecture,
     Setting,
     flops_per_token,
     forward_flops_per_token,
-    from_config,
     layer_bytes,
     memory,
 )
