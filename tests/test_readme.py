@@ -10,6 +10,7 @@ import pytest
 
 from datagen.cli import _parser
 from launcher.cli import VERBS
+from tests import models
 from tests.reference import FILE, reference
 from trainer.__main__ import _add_job
 
@@ -46,6 +47,10 @@ def anchors(page: Path) -> set[str]:
 
 def test_the_reference_is_what_the_code_says():
     assert FILE.read_text("utf-8") == reference(), "write it anew: python -m tests.reference"
+
+
+def test_the_table_of_models_is_what_the_code_says():
+    assert models.FILE.read_text("utf-8") == models.page(), "write it anew: python -m tests.models"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -50,7 +50,20 @@ def build(config: Any, attention: str, seed: int = 0) -> Any:
             # Initial weights leave scores so flat that a token more or less in a window hardly counts.
             if weight.dim() > 1 and "conv" not in name:
                 weight.normal_(0, 1.5 * weight.shape[-1] ** -0.5)
+        for module in model.modules():
+            _moderate(module)
     return model.eval()
+
+
+def _moderate(module: Any) -> None:
+    """Bring scores to a spread of 1 where a class leaves their scale to the learned norms of q and k (Gemma 3n).
+
+    With norms of 1 a score spreads by 16, softmax takes one token, and rounding alone changes which.
+    """
+    if getattr(module, "scaling", None) == 1.0:
+        for name in ("q_norm", "k_norm"):
+            if (weight := getattr(getattr(module, name, None), "weight", None)) is not None:
+                weight.fill_(weight.shape[-1] ** -0.25)
 
 
 def shrink(config: Any, longest: int, *, narrow: bool = True) -> Any:

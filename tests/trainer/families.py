@@ -165,3 +165,31 @@ THROUGH_TRAINING = [
     "Llama 3.2 3B", "Qwen3 30B-A3B", "Qwen3.5 4B", "Mistral 7B v0.1", "Gemma 2 2B", "Gemma 3 4B",
     "Gemma 4 (text)", "Phi-4 mini", "Granite 3.3 2B", "gpt-oss 20B",
 ]  # fmt: skip
+# Many layers until every kind has come, or slow reference code: proven by `python -m tests.models --prove`.
+SLOW = {
+    *(
+        "Gemma 3n (text)",
+        "Gemma 4",
+        "Gemma 4 (text)",
+        "Granite 4 hybrid",
+        "Falcon H1",
+        "Qwen3.5 4B",
+    ),
+    *("DeepSeek-V3", "OLMo 3 7B", "EXAONE 4", "Command R7B", "Seed-OSS 36B", "Gemma 3 4B"),
+}
+
+
+def prove(family: str, longest: int) -> None:
+    """Hold the table of the contract against the proof."""
+    from trainer.attention import packs
+    from trainer.attention_choice import choose
+    from trainer.contract.base_models import way
+    from trainer.contract.errors import ModelUnavailable
+    from trainer.contract.options import Lora
+
+    config = config_of(family)
+    try:
+        proven = "packed" if packs(choose(config, Lora(), longest=longest).attention) else "alone"
+    except ModelUnavailable:
+        proven = "refused"
+    assert way(config.to_dict(), longest) == proven, family

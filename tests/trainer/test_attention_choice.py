@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.trainer import families
-from trainer import adapter, attention, attention_choice, small_model
+from trainer import adapter, attention, attention_choice
 from trainer.attention_choice import choose
 from trainer.contract.errors import ModelUnavailable
 from trainer.contract.options import Lora
@@ -40,13 +40,16 @@ MUTANTS = {
 }
 
 
-@pytest.mark.parametrize("mutant", MUTANTS)
-@pytest.mark.parametrize("family", ["Mistral 7B v0.1", "Gemma 3 1B"])
+@pytest.mark.parametrize(
+    ("family", "mutant"),
+    [
+        *(("Mistral 7B v0.1", mutant) for mutant in MUTANTS),
+        ("Gemma 3 1B", "window ignored"),
+        ("Llama 3.2 3B", "rows see each other"),
+        ("Qwen3 30B-A3B", "one row sees another"),
+    ],
+)
 def test_attention_that_is_wrong_is_not_taken(monkeypatch, family, mutant):
-    if mutant == "one row sees another":
-        assert len(small_model.LENGTHS) == 5
-    if family == "Gemma 3 1B" and "heads" in mutant:
-        pytest.skip("it has one key head")
     monkeypatch.setattr(attention, "_row_by_row", other_kernel(MUTANTS[mutant]))
     found = chosen(family)
     assert found.attention == "sdpa"
@@ -133,10 +136,6 @@ def test_the_name_asked_for_is_returned_and_random_numbers_stay():
     assert torch.equal(torch.rand(1), expected)
 
 
-@pytest.mark.parametrize(
-    "family",
-    ["Qwen2.5 3B", "Ministral 8B", "Gemma 3 1B", "Phi-3 mini 4k", "SmolLM3 3B", "OLMo 3 7B",
-     "Mixtral 8x7B", "DeepSeek-V3", "OLMoE 1B-7B", "Command R7B", "EXAONE 4"],
-)  # fmt: skip
-def test_these_are_packed(family):
-    assert chosen(family) == attention_choice.Choice(attention.ROWS)
+@pytest.mark.parametrize("family", [f for f in families.PUBLISHED if f not in families.SLOW])
+def test_the_table_of_the_contract_says_what_the_proof_finds(family):
+    families.prove(family, LONGEST)

@@ -1,0 +1,77 @@
+"""Writes docs/models.md from the code: `python -m tests.models`; with `--prove` each line is proven first."""
+
+import sys
+from pathlib import Path
+
+from tests.trainer import families
+from trainer.contract.base_models import ALONE, REFUSED, way, why_alone
+from trainer.contract.shapes import from_config
+
+FILE = Path(__file__).parent.parent / "docs" / "models.md"
+LONGEST = 16_384
+HOW = {
+    "packed": "packed",
+    "alone": "one row at a time",
+    "refused": "refused",
+}
+HEAD = """# Which models work, and how
+
+Written from the code by `python -m tests.models`; a test compares. After reading this page you know how a
+base model is trained here, before you pay for it.
+
+`launch check` tells the same of any base, and proves it in seconds without its weights:
+
+```bash
+launch check --model Qwen/Qwen2.5-3B-Instruct --data chats.jsonl
+```
+
+It builds a small random model of the very class and config, trains it one step as the base would be trained,
+saves, verifies and reloads the adapter, and compares each result with the model's own eager attention in
+plain transformers. A training does the same before it fetches the weights. What the small model cannot do
+is refused there, with the reason.
+
+- **packed**: several rows share a micro-batch, and each sees itself alone. The fastest way.
+- **one row at a time**: each row is a micro-batch of its own, with the model's own attention. The result is
+  as exact; short rows train more slowly.
+- **refused**: the base cannot be trained here.
+
+*Window* is the number of tokens that some layers see. *Sized* tells whether the launcher and the planner know
+the model's shape from `config.json`: where they do not, the quote goes by the name's "7B" and the micro-batch
+is of a fixed size. Rows are taken to be up to 16,384 tokens long. Judged with transformers 5.24, PEFT 0.21
+and TRL 1.16, on a CPU.
+
+| model | `model_type` | how | window | sized | why |
+| --- | --- | --- | --- | --- | --- |
+"""
+TAIL = """
+A model that is not in this table is not refused for that: `launch check` tries it.
+"""
+
+
+def page() -> str:
+    lines = []
+    for family, (kind, _) in sorted(families.PUBLISHED.items(), key=lambda item: item[0].lower()):
+        config = families.config_of(family)
+        values = config.to_dict()
+        text = values.get("text_config") or values
+        window = text.get("sliding_window") or ""
+        why = ALONE.get(kind) or REFUSED.get(kind) or why_alone(values, LONGEST)
+        sized = "yes" if from_config(values) else "no"
+        cells = (
+            family,
+            f"`{kind}`",
+            HOW[way(values, LONGEST)],
+            f"{window:,}" if window else "",
+            sized,
+            why,
+        )
+        lines.append(f"| {' | '.join(cells)} |\n")
+    return HEAD + "".join(lines) + TAIL
+
+
+if __name__ == "__main__":
+    if "--prove" in sys.argv:
+        for name in families.PUBLISHED:
+            families.prove(name, LONGEST)
+            print(f"proven: {name}")
+    FILE.write_text(page(), "utf-8")
