@@ -59,7 +59,11 @@ def _main(argv: Sequence[str] | None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="datagen", description="Verified episodes from CSV files, and evaluation.")
+    parser = Parser(
+        prog="datagen",
+        description="Make verified episodes (question, attempts, verdict) from CSV files, and evaluate"
+        " models on them.",
+    )
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
     for verb in VERBS:
         verb.add(verbs)
@@ -67,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         verbs.choices[name].add_argument(
             "--sandbox",
             metavar="WHERE",
-            help="unix:PATH of a service, or a level: full, reduced, none ($SFT_SANDBOX, else the strongest)",
+            help="where model-written code runs: unix:PATH of a sandbox service, or an isolation level: full,"
+            " reduced, none ($SFT_SANDBOX, else the strongest level of this machine)",
         )
     return parser

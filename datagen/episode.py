@@ -262,7 +262,7 @@ def read_episodes(path: Path) -> list[Episode]:
     Raises BadData naming file and line of each line that is no episode.
     """
     if path.is_dir():
-        raise NotFound(f"{path} is a folder", "name the .jsonl file in it, as episodes.jsonl")
+        raise NotFound(f"{path} is a folder", "give the .jsonl file in it, as episodes.jsonl")
     if not path.is_file():
         raise NotFound(
             f"{path}: no such file", "make it with: datagen episodes TABLE.csv --out FOLDER"
@@ -275,25 +275,25 @@ def read_episodes(path: Path) -> list[Episode]:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
             what = (
-                f"version {first['input']!r}, this datagen reads 1"
+                f"unknown version {first['input']!r}: this datagen reads version 1"
                 if where == "v"
                 else first["msg"]
             )
             faults.append(f"{path}:{number}: {where or 'line'}: {what}")
     if faults and not episodes:
         raise BadData(
-            f"{path}: no line of it is an episode",
+            f"{path}: not an episode file: no line is an episode",
             "make episodes with: datagen episodes TABLE.csv --out FOLDER",
             faults=faults[:1],
         )
     if faults:
         raise BadData(
-            f"{path}: {len(faults)} lines are no episodes",
+            f"{path}: {len(faults)} lines are not episodes",
             "write it again with: datagen episodes",
             faults=faults,
         )
     if not episodes:
-        raise BadData(f"{path}: no episode in it", "make it again with: datagen episodes")
+        raise BadData(f"{path}: no episodes", "make it again with: datagen episodes")
     return episodes
 
 

@@ -20,7 +20,8 @@ def find(episodes: Sequence[Episode], start: str) -> Episode:
     if len(found) != 1:
         ids = ", ".join(e.id for e in (found or episodes)[:SHOWN])
         raise NotFound(
-            f"{len(found) or 'no'} episodes are named {start}", f"some that there are: {ids}"
+            f"{len(found) or 'no'} episodes have an id that starts with {start}",
+            f"ids, for example: {ids}",
         )
     return found[0]
 
@@ -56,7 +57,7 @@ def _parts(episode: Episode) -> Iterator[RenderableType]:
         yield Text(f"{table.name}: {table.rows} rows, {table.path} ({table.sha256[:12]})")
     if question.hint:
         yield Text(f"hint: {question.hint}")
-    yield Text(f"truth: {question.truth!r}" if question.known else "truth: not known")
+    yield Text(f"truth: {question.truth!r}" if question.known else "truth: unknown")
     for number, trace in enumerate(episode.traces, 1):
         yield from _trace(number, trace)
     yield Rule(align="left")

@@ -52,7 +52,7 @@ def export(
     """
     for given in filter(None, (path, rejected)):
         if given.is_dir():
-            raise Usage(f"{given} is a folder", "name the file to write")
+            raise Usage(f"{given} is a folder", "give the path of a file")
     rules, left_out = rules or Rules(), Counter[str]()
     pairs: list[dict[str, Any]] = []
     chosen: list[tuple[Episode, Trace]] = []
@@ -63,7 +63,7 @@ def export(
     kept = _capped(chosen, rules, left_out)
     if not kept:
         raise BadData(
-            "no row is left to export",
+            "no rows to export: every episode was left out",
             "look at the episodes with: datagen inspect EPISODES",
             faults=[f"{times} left out: {reason}" for reason, times in (+left_out).items()],
         )

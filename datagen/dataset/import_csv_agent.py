@@ -100,7 +100,7 @@ def read(path: Path) -> list[Imported]:
     Raises NotFound, and BadData naming file and line of each line in neither shape.
     """
     if path.is_dir():
-        raise NotFound(f"{path} is a folder", "name the .jsonl or .json file in it")
+        raise NotFound(f"{path} is a folder", "give the .jsonl or .json file in it")
     if not path.is_file():
         raise NotFound(f"{path}: no such file", "give an episode file of csv-agent")
     found, faults = [], []
@@ -115,8 +115,8 @@ def read(path: Path) -> list[Imported]:
         raise BadData(
             f"{path}: {len(faults)} lines are not csv-agent episodes"
             if found
-            else f"{path}: no csv-agent episode in it",
-            "the present shape has gold_trace, that of 2025 teacher_gold_trace",
+            else f"{path}: no csv-agent episodes",
+            "an episode has the key gold_trace (current format) or teacher_gold_trace (2025 format)",
             faults=faults if found else faults[:1],
         )
     return found

@@ -35,7 +35,7 @@ class Replay:
         key, _, number = session.partition("/")
         attempts = self.recorded[key]
         if int(number) >= len(attempts):
-            raise NoReply("refused", "no such attempt was made")
+            raise NoReply("refused", "the imported file has no such attempt")
         replies = attempts[int(number)].replies
         turn = sum(message.role == "assistant" for message in messages)
         return Reply(text=replies[turn] if turn < len(replies) else "(the attempt ended here)")
@@ -66,7 +66,9 @@ def plan(found: Iterable[Imported], tables: Path, output: Path, *, model: str) -
         attempts = [a for a in episode.attempts if not (episode.question.known and a.hinted)]
         if path is None or not attempts:
             reason = (
-                f"no {Path(episode.csv).name} in {tables}" if path is None else "only with hint"
+                f"{Path(episode.csv).name} not found in {tables}"
+                if path is None
+                else "only with hint"
             )
             planned.left_out[reason] = planned.left_out.get(reason, 0) + 1
             continue

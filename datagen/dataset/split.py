@@ -59,7 +59,7 @@ def split(
     for side, name in ((train, "training"), (test, "test")):
         if not side:
             raise BadData(
-                f"the split leaves no {name} episode ({len(_names(episodes))} tables)",
+                f"the split has no {name} episodes ({len(_names(episodes))} tables in the file)",
                 "add tables, or change --test-share",
             )
     counts = {"tables on both sides": astride, "near-duplicate of a test question": len(near)}
@@ -113,7 +113,7 @@ def _held_tables(
     names = _names(episodes)
     if unknown := set(hold_out) - set(names.values()):
         known = ", ".join(sorted(names.values()))
-        raise Usage(f"no table is named {', '.join(sorted(unknown))}", f"the tables are {known}")
+        raise Usage(f"unknown table: {', '.join(sorted(unknown))}", f"choose from: {known}")
     held = {sha for sha, name in names.items() if name in hold_out}
     return held | {*_drawn(names.keys() - held, test_share, seed)}
 

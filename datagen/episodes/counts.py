@@ -62,7 +62,7 @@ class Tally:
             lines.append(money(status, self.asked.total(), total))
             lines.append(
                 f"calls: {status.in_flight} in flight, {status.waiting} waiting, "
-                f"{status.per_minute:.0f}/min, {status.retries} tried again, {status.replayed} replayed"
+                f"{status.per_minute:.0f}/min, {status.retries} retried, {status.replayed} answered from the ledger"
             )
         return lines
 
@@ -92,9 +92,11 @@ class Tally:
             lines.append(f"rejected: {reasons}")
         if self.triangulated:
             mean = self.runs.total() / self.triangulated
-            lines.append(f"runs per decision without a known truth: {mean:.2f}")
+            lines.append(f"mean attempts per question without a known answer: {mean:.2f}")
         if self.audited:
-            lines.append(f"audit: a second model disagrees in {self.disagreed} of {self.audited}")
+            lines.append(
+                f"audit: a second model disagrees with {self.disagreed} of {self.audited} verified episodes"
+            )
         return lines
 
 
@@ -104,7 +106,7 @@ def money(status: Status, done: int, total: int) -> str:
     if status.limit is not None:
         said += f" of at most {_dollars(status.limit)}"
     if status.uncertain:
-        said += f" ({_dollars(status.uncertain)} of it not confirmed)"
+        said += f" ({_dollars(status.uncertain)} of it estimated: the provider did not confirm the cost)"
     projected = status.projected(done, total)
     if projected is not None and done < total:
         said += f", projected {_dollars(projected)}"

@@ -38,7 +38,9 @@ class Journal:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._file.close()
-            raise Locked(f"{path}: another process writes it", "wait until it has ended") from None
+            raise Locked(
+                f"{path}: another process is writing to it", "wait until that process ends"
+            ) from None
         self._at: dict[str, int] = {}
         try:
             self._end = self._read(found)
@@ -116,8 +118,8 @@ class Journal:
             for number, line in enumerate(lines, 1):
                 if broken is not None:
                     raise BadData(
-                        f"{self.path}:{broken}: no episode, and others follow it",
-                        "mend or remove that line; the lines after it are good",
+                        f"{self.path}:{broken}: not an episode, and more lines follow it",
+                        "repair or remove that line; the lines after it are intact",
                     )
                 episode = _parse(line)
                 if episode is None:

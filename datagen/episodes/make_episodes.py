@@ -86,7 +86,7 @@ class Making:
 
         refs = {profile.path: table_ref(profile, self.folder) for profile in profiles}
         if source != "proposed":
-            with Progress("asking about tables", len(profiles)) as progress:
+            with Progress("making questions", len(profiles)) as progress:
                 seen: set[Path] = set()
                 for batch in gather(
                     profiles, count=count, seed=self.seed, source=source, families=families
@@ -111,7 +111,7 @@ class Making:
         """
         if path.is_dir():
             raise NotFound(
-                f"{path} is a folder", "name the file in it that datagen questions wrote"
+                f"{path} is a folder", "give the file in it that datagen questions wrote"
             )
         if not path.is_file():
             raise NotFound(

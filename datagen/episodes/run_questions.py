@@ -184,7 +184,7 @@ def attempt_all(
         missing = asyncio.run(ask())
         if missing:
             raise TeacherUnavailable(
-                f"{model.name}: {missing} of {len(ids)} questions got no reply",
+                f"{model.name} did not answer {missing} of {len(ids)} questions",
                 "run the same command again: it asks only these",
             )
         episodes = {e.id: e for e in book.episodes() if e.id in wanted}

@@ -33,7 +33,9 @@ def text(found: Mapping[str, Any], heads: tuple[str, str] = HEADS) -> list[str]:
         low, high = found["intervals"][name]
         lines.append(f"{head}: {found[name]:.3f}, 95% interval {low:.3f} to {high:.3f} (Wilson)")
     shown = (
-        f"differences from {found['smallest']:.2f} on" if found["smallest"] < 1 else "no difference"
+        f"a difference of {found['smallest']:.2f} or more"
+        if found["smallest"] < 1
+        else "no difference of any size"
     )
     lines.append(
         f"{found['ties']} ties; {found['n']} questions over {found['clusters']} tables can show {shown}"
@@ -53,10 +55,12 @@ def text_of_one(found: Mapping[str, Any]) -> list[str]:
     low, high = found["interval"]
     lines.append(f"95% interval {low:.3f} to {high:.3f} (Wilson)")
     if found["low"] is not None:
-        lines.append(f"over tables  {found['low']:.3f} to {found['high']:.3f}")
-    lines += _effort("it", found["effort"])
+        lines.append(
+            f"95% interval {found['low']:.3f} to {found['high']:.3f} (bootstrap over tables)"
+        )
+    lines += _effort("the model", found["effort"])
     if sampled := found.get("samples"):
-        lines.append(_passes("it", sampled, sampled["k"]))
+        lines.append(_passes("the model", sampled, sampled["k"]))
     lines += _noted(found)
     return [*lines, f"{found['model']}: {found['right']} of {found['n']} right"]
 
@@ -78,7 +82,8 @@ def _more(found: Mapping[str, Any]) -> list[str]:
     for probe, what in PROBES.items():
         sides = [(label, row) for label, row in found.get(probe, {}).items() if row["n"]]
         said = [
-            f"{label} {row['accuracy']:.3f} ({row['plain']:.3f} before)" for label, row in sides
+            f"{label} {row['accuracy']:.3f} ({row['plain']:.3f} on the original tables)"
+            for label, row in sides
         ]
         if said:
             told.append(f"{probe} ({what}), {sides[0][1]['n']} questions: {', '.join(said)}")
@@ -86,13 +91,17 @@ def _more(found: Mapping[str, Any]) -> list[str]:
 
 
 def _effort(name: str, row: Mapping[str, Any]) -> Iterator[str]:
-    recovered = "" if row["recovered"] is None else f", recovered {row['recovered']:.2f}"
+    recovered = row["recovered"]
+    repaired = (
+        "" if recovered is None else f", recovered {recovered:.2f} (right after a failed turn)"
+    )
     price = row["cost_per_correct"]
-    paid = "" if not row["cost"] else f", ${row['cost']:.4f}"
-    paid += "" if not price else f" (${price:.4f} a right answer)"
+    paid = "" if not row["cost"] else f"; ${row['cost']:.4f} in all"
+    paid += "" if not price else f" (${price:.4f} per right answer)"
     yield (
-        f"{name}: submitted {row['submitted']:.2f}{recovered}, {row['turns']:.1f} turns, "
-        f"{row['prompt_tokens']:.0f} tokens read, {row['completion_tokens']:.0f} written and {row['seconds']:.1f} s a question{paid}"
+        f"{name}: submitted {row['submitted']:.2f} (gave an answer){repaired}; per question "
+        f"{row['turns']:.1f} turns, {row['prompt_tokens']:.0f} tokens read, "
+        f"{row['completion_tokens']:.0f} tokens written, {row['seconds']:.1f} s{paid}"
     )
 
 

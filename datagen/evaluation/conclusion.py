@@ -24,11 +24,11 @@ def verdict(found: Mapping[str, Any]) -> str:
         return f"{second} is {word} than {first} by {change}"
     smallest = found["smallest"]
     seen = (
-        f"{found['n']} questions show differences from {smallest:.2f} on"
+        f"{found['n']} questions can show a difference of {smallest:.2f} or more"
         if smallest < 1
         else f"{found['n']} questions are too few to show any difference"
     )
-    return f"no difference can be told from chance ({change}): {seen}"
+    return f"no significant difference ({change}): {seen}"
 
 
 def notes(found: Mapping[str, Any]) -> list[str]:
@@ -38,15 +38,15 @@ def notes(found: Mapping[str, Any]) -> list[str]:
 
 def _paired(found: Mapping[str, Any]) -> Iterator[str]:
     if unpaired := found.get("unpaired"):
-        yield f"{unpaired} answers are left out: only one of the two was asked those questions"
+        yield f"{unpaired} answers are left out: only one of the two models was asked those questions"
     if found.get("prompts_differ"):
-        yield "the two were asked with different prompts: their texts account for some of it"
+        yield "the two models had different prompts: part of the difference may come from the prompts"
 
 
 def _asked(found: Mapping[str, Any]) -> Iterator[str]:
     for group, word in GROUPS.items():
         if len(found[group]) == 1 and found["n"] > 1 and group != "sources":
             (name,) = found[group]
-            yield f"every question is of one {word} ({name}): it says nothing about others"
+            yield f"all questions have the same {word} ({name}): the result says nothing about others"
     if not found["reliable"] and found["clusters"] > 1:
-        yield f"over only {found['clusters']} tables: the interval is too narrow"
+        yield f"only {found['clusters']} tables: the interval is too narrow"

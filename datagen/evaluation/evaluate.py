@@ -84,7 +84,7 @@ def tasks_of(episodes: Sequence[Episode], path: Path) -> list[Task]:
         try:
             as_truth(question.truth, question.answer_type, question.decimals, question.significant)
         except ValueError as error:
-            faults.append(f"{path}: question {question.id}: its truth is none: {error}")
+            faults.append(f"{path}: question {question.id}: invalid truth: {error}")
             continue
         tasks.setdefault(
             question.id,
@@ -96,10 +96,10 @@ def tasks_of(episodes: Sequence[Episode], path: Path) -> list[Task]:
             ),
         )
     if faults:
-        raise BadData(f"{path} cannot be evaluated on", border.HINT, faults=faults)
+        raise BadData(f"{path}: its questions cannot be asked", border.HINT, faults=faults)
     if not tasks:
         raise BadData(
-            f"{path}: no question whose answer is known or was verified",
+            f"{path}: no question has a known or verified answer",
             "make more with: datagen episodes",
         )
     return [*tasks.values()]
@@ -147,8 +147,8 @@ def evaluate(
         meter.refuse(label, missing=len(asked) * limits.seeds - len(answers[label]))
     if not all(answers[one.label] for one in contenders):
         raise BadData(
-            f"{limits.minutes:g} minutes were too few for one question of each model",
-            "give --max-minutes more; the same command goes on",
+            f"time limit of {limits.minutes:g} minutes reached before every model answered a question",
+            "run the same command with a higher --max-minutes: answers so far are kept",
         )
     found = outcome(answers, questions=len(tasks))
     if MODEL not in answers:

@@ -13,7 +13,7 @@ from datagen.evaluation.stats import compare, wilson
 MODEL = "model"
 CEILING = "ceiling"
 LABELS = ("base", "adapter", MODEL, CEILING)
-PROBES = {"floor": "tables emptied", "renamed": "columns renamed, rows drawn anew"}
+PROBES = {"floor": "tables emptied", "renamed": "columns renamed, rows resampled"}
 
 
 def outcome(
@@ -81,10 +81,13 @@ def _share(right: Sequence[bool]) -> dict[str, Any]:
 def _notes(found: Mapping[str, Any], answers: Mapping[str, Sequence[Episode]]) -> Iterator[str]:
     if not found["finished"]:
         yield (
-            f"time was up: {found['n']} of {found['questions']} questions are counted; the same "
-            "command goes on"
+            f"time limit reached: {found['n']} of {found['questions']} questions are counted; run "
+            "the same command to continue"
         )
     for label, episodes in answers.items():
         broken = sum(episode.verdict.rule == BROKEN for episode in episodes)
         if broken:
-            yield f"{label}: {broken} episodes broke and count as wrong; their transcripts say why"
+            yield (
+                f"{label}: {broken} episodes ended with an error and count as wrong; the errors are in"
+                " the transcript"
+            )

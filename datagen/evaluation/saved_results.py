@@ -26,7 +26,7 @@ def transcript_of(path: Path) -> Path:
         for name in SEARCHED:
             if (folder / name).is_file():
                 return folder / name
-    raise NotFound(f"{path}: no result of an evaluation", HINT)
+    raise NotFound(f"{path}: no evaluation result found", HINT)
 
 
 def read_result(path: Path) -> list[Episode]:
@@ -37,8 +37,8 @@ def read_result(path: Path) -> list[Episode]:
     file = transcript_of(path)
     if not _ends_whole(file):
         raise BadData(
-            f"{file}: torn: its last line has no end",
-            "run the same datagen evaluate again: it goes on where it was cut off",
+            f"{file}: incomplete: the last line is cut off",
+            "run the same datagen evaluate again: it continues where it stopped",
         )
     episodes = read_episodes(file)
     if empty := [e.id for e in episodes if not e.traces]:

@@ -29,6 +29,6 @@ class TokenMeter:
         """Raise BudgetSpent where that is why answers are missing."""
         if self.empty and missing:
             raise BudgetSpent(
-                f"{label}: {missing} questions were not asked: {self.spent:,} tokens of {self.most:,} are spent",
-                "run the same command with a higher --max-total-tokens: what was answered is kept",
+                f"{label}: {missing} questions were not asked: {self.spent:,} tokens of {self.most:,} are used",
+                "run the same command with a higher --max-total-tokens: answers so far are kept",
             )

@@ -105,9 +105,9 @@ def check_question(
     if answer_type not in _KIND_OF_TYPE:
         raise ValueError(f"unknown answer type {answer_type!r}; known: {', '.join(ANSWER_TYPES)}")
     if decimals is not None and decimals < 0:
-        raise ValueError(f"decimals is {decimals}; it is a count of decimals or None")
+        raise ValueError(f"decimals is {decimals}, not a count of decimals or None")
     if significant is not None and significant < 1:
-        raise ValueError(f"significant is {significant}; it is a count of digits or None")
+        raise ValueError(f"significant is {significant}, not a count of digits or None")
     if decimals is not None and significant is not None:
         raise ValueError("decimals and significant digits are both stated")
     precise = decimals is not None or significant is not None
@@ -115,11 +115,13 @@ def check_question(
         raise ValueError("a number needs its stated decimals or significant digits")
     kind = kind_of(truth)
     if kind not in {_KIND_OF_TYPE[answer_type], "missing"}:
-        raise ValueError(f"the truth is a {type(truth).__name__}, the answer type {answer_type}")
+        raise ValueError(
+            f"the truth is a {type(truth).__name__}, but the answer type is {answer_type}"
+        )
     if answer_type == "integer" and kind == "number" and not isinstance(truth, numbers.Integral):
         raise ValueError("the truth of an integer question is a float")
     if answer_type == "date" and isinstance(truth, str) and date_of(truth) is None:
-        raise ValueError(f"the truth {truth!r} is no ISO date")
+        raise ValueError(f"the truth {truth!r} is not an ISO date")
     _check_value(truth, precise=precise, inside=None if answer_type == "set" else ())
 
 
@@ -144,4 +146,4 @@ def _check_value(value: object, *, precise: bool, inside: tuple[Kind, ...] | Non
         if math.isinf(value):
             raise ValueError("the truth is infinite")
         if not precise and not value.is_integer():
-            raise ValueError("the truth holds a fraction and no precision is stated")
+            raise ValueError("the truth holds a fraction, but no precision is stated")

@@ -84,7 +84,7 @@ def _judge_value(answer: object, truth: object, precision: _Precision) -> Judgem
     found, wanted = kind_of(answer), kind_of(truth)
     if "missing" in {found, wanted}:
         same = found == wanted
-        return Judgement(same, "missing", "" if same else f"{found} where {wanted} was due")
+        return Judgement(same, "missing", "" if same else f"{found} instead of {wanted}")
     if found != wanted:
         return Judgement(False, "type", f"{found or type(answer).__name__}, not {wanted}")
     if isinstance(answer, list | tuple) and isinstance(truth, list | tuple):
@@ -95,16 +95,16 @@ def _judge_value(answer: object, truth: object, precision: _Precision) -> Judgem
         return _judge_number(answer, truth, precision)
     if wanted == "text":
         same = plain_text(str(answer)) == plain_text(str(truth))
-        return Judgement(same, "text", "" if same else "another text")
-    return Judgement(answer == truth, "boolean", "" if answer == truth else "the other one")
+        return Judgement(same, "text", "" if same else "different text")
+    return Judgement(answer == truth, "boolean", "" if answer == truth else "the opposite value")
 
 
 def _judge_date(answer: str, truth: str) -> Judgement:
     found = date_of(answer)
     if found is None:
-        return Judgement(False, "date", "text that is no ISO date")
+        return Judgement(False, "date", "text is not an ISO date")
     same = found == date_of(truth)
-    return Judgement(same, "date", "" if same else "another date")
+    return Judgement(same, "date", "" if same else "different date")
 
 
 def _judge_number(answer: object, truth: object, precision: _Precision) -> Judgement:
@@ -112,7 +112,7 @@ def _judge_number(answer: object, truth: object, precision: _Precision) -> Judge
     assert isinstance(truth, int | float)
     exact = precision.decimals is None and precision.significant is None
     if exact or (precision.whole and isinstance(truth, int)):
-        return Judgement(answer == truth, "integer", "" if answer == truth else "another value")
+        return Judgement(answer == truth, "integer", "" if answer == truth else "different value")
     same = _near(answer, truth, precision)
     last = (
         f"decimal {precision.decimals}"
@@ -161,7 +161,7 @@ def _judge_object(
     found = {plain_key(str(key)): value for key, value in answer.items()}
     wanted = {plain_key(str(key)): value for key, value in truth.items()}
     if len(found) < len(answer) or found.keys() != wanted.keys():
-        return Judgement(False, "object", "other keys")
+        return Judgement(False, "object", "different keys")
     for key, value in wanted.items():
         judgement = _judge_value(found[key], value, precision)
         if not judgement.correct:
@@ -187,7 +187,7 @@ def _judge_set(
         fitting = (i for i, w in enumerate(left) if _judge_value(found, w, precision).correct)
         first = next(fitting, None)
         if first is None:
-            return Judgement(False, "set", "other elements")
+            return Judgement(False, "set", "different elements")
         del left[first]
     return Judgement(True, "set")
 

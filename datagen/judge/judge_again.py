@@ -93,6 +93,6 @@ def moved(episode: Episode, old: Path, new: Path) -> Episode:
 
 
 def _change(old: Episode, new: Episode) -> str:
-    word = "verified now" if new.verdict.verified else "not verified any more"
+    word = "verified now" if new.verdict.verified else "no longer verified"
     why = "; ".join(part for part in (new.verdict.rule, new.verdict.detail) if part)
     return f"{old.id}: {word} ({why}): {old.question.text}"

@@ -114,7 +114,7 @@ class Server(ABC):
         except (frames.BrokenWireError, TimeoutError, OSError, ValueError) as error:
             raise ServerGoneError(str(error)) from None
         if fd is None:
-            raise RuntimeError(str(answer.get("error", "the server gave no episode")))
+            raise RuntimeError(str(answer.get("error", "the server started no episode")))
         channel = socket.socket(fileno=fd)
         channel.setblocking(False)
         return channel
@@ -136,17 +136,17 @@ def fault_of(kind: str, cause: str, hint: str) -> Fault:
         return NotInstalled(f"the sandbox cannot start: {cause}", DATAGEN)
     if kind in _FAULTS:
         return _FAULTS[kind](cause, hint)
-    return BadData(f"the sandbox cannot read its tables: {cause}", hint or "look at the file")
+    return BadData(f"the sandbox cannot read its tables: {cause}", hint or "check the file")
 
 
 def check_level(*, wanted: Level | None, obtained: Level) -> None:
     if wanted is None and obtained == "none":
         raise SandboxUnsafe(
-            "this machine gives the sandbox no isolation at all",
-            "use Linux or Docker, or ask for level none where every model is trusted",
+            "this machine provides no isolation for the sandbox",
+            "use Linux or Docker, or, if you trust every model, add --sandbox none",
         )
     if wanted is not None and obtained != wanted:
         raise SandboxUnsafe(
             f"the sandbox reaches level {obtained} here, not {wanted}",
-            "use a kernel with Landlock and seccomp, or accept the lower level",
+            f"use a kernel with Landlock and seccomp, or take the lower level: --sandbox {obtained}",
         )

@@ -32,7 +32,8 @@ def from_setting(text: str | None = None) -> Place:
         if text == level:
             return Place(level=level)
     raise Usage(
-        f"no sandbox {text!r}", f"use unix:PATH of a service, or a level: {', '.join(LEVELS)}"
+        f"unknown sandbox {text!r}",
+        f"use unix:PATH of a sandbox service, or a level: {', '.join(LEVELS)}",
     )
 
 

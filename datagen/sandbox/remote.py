@@ -32,7 +32,7 @@ class RemoteServer(Server):
             self.stop()
             raise SandboxUnsafe(
                 f"the sandbox service at {path} ended without an answer",
-                "look at its log; a table may need more memory than it has",
+                "read its log; a table may need more memory than the service has",
             ) from None
         except BaseException:
             self.stop()

@@ -89,7 +89,7 @@ def serve_clean(argv: Sequence[str]) -> NoReturn:
 def _without_a_word(log: IO[bytes]) -> Exception:
     log.seek(0)
     lines = log.read().decode("utf-8", "replace").strip().splitlines()
-    reason = lines[-1] if lines else "it ended without a word"
+    reason = lines[-1] if lines else "it ended without a message"
     return fault_of(reason.partition(":")[0], reason, "")
 
 

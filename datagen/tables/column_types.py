@@ -54,7 +54,7 @@ def find(column: pd.Series[Any], *, marks: str, thousands: str | None) -> Found:
         return Found()
     signs, words = among_words(values.astype("str"))
     notes = [f"{text!r} is a value, not missing (--missing {text!r})" for text in words]
-    notes += [f"numbers, but for {text!r} (--missing {text!r})" for text in lone]
+    notes += [f"numbers, except for {text!r} (--missing {text!r})" for text in lone]
     return Found(missing=tuple(signs), notes=tuple(notes))
 
 
@@ -194,7 +194,7 @@ def _to_booleans(name: str, texts: list[str]) -> Any:
     import pandas as pd
 
     values = [BOOLEANS.get(text.strip().casefold()) for text in texts]
-    _refuse(name, "boolean", texts, values, "name what is missing with --missing")
+    _refuse(name, "boolean", texts, values, "give the text that means missing with --missing")
     return pd.array([*values, None], dtype="boolean")
 
 
@@ -207,7 +207,7 @@ def _to_numbers(name: str, texts: list[str], kind: str, reading: Reading, *, gap
     numbers = [value for value in values if value is not None]
     if kind == "integer":
         whole = [number if float(number).is_integer() else None for number in numbers]
-        _refuse(name, kind, texts, whole, f"take --kind '{name}=number'")
+        _refuse(name, kind, texts, whole, f"use --kind '{name}=number'")
     if not gaps and all(isinstance(n, int) and abs(n) < 2**63 for n in numbers):
         return np.array(numbers, dtype=np.int64)
     return np.array([*map(float, numbers), np.nan], dtype=np.float64)

@@ -17,7 +17,7 @@ DELIMITERS = (",", ";", "\t", "|")
 HEAD_BYTES = 1 << 18
 BLOCKS, BLOCK_BYTES = 16, 1 << 15
 JUDGED = 500
-NO_HEADER = "if the first line is a title, delete what stands above the header"
+NO_HEADER = "if the first line is a title, delete the lines above the header"
 
 
 @dataclass(frozen=True, kw_only=True)

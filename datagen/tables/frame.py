@@ -52,11 +52,11 @@ def parse(path: Path, reading: Reading, names: list[str], rows: int) -> pd.DataF
         ) from error
     frame.columns = pd.Index(names)
     if not rows:
-        raise BadData(f"{path}: a header but no rows", "give a CSV with rows")
+        raise BadData(f"{path}: no rows below the header", "give a CSV with rows")
     if len(frame) != rows:
         raise BadData(
-            f"{path}: {rows} records, of which the reader makes {len(frame)} rows",
-            "look for quotes in the middle of fields and write the file anew",
+            f"{path}: the file has {rows} records, but pandas reads {len(frame)} rows",
+            "look for quotes in the middle of fields, and write the file again",
         )
     return frame
 

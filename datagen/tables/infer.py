@@ -103,7 +103,7 @@ def infer(path: Path, given: Given | None = None) -> Table:
 
 def check_file(path: Path) -> None:
     if path.is_dir():
-        raise NotFound(f"{path} is a folder", "name the CSV files in it")
+        raise NotFound(f"{path} is a folder", "give the CSV files in it")
     if not path.is_file():
         raise NotFound(
             f"{path}: {'not a file' if path.exists() else 'no such file'}", "give a CSV file"
@@ -196,8 +196,8 @@ def _columns(raw: pd.DataFrame, reading: Reading, given: Given) -> tuple[Reading
     for name in unknown:
         if name in given.kinds and not plain_dates(_distinct(raw[name], sentinels.get(name, ()))):
             raise BadData(
-                f"column {name!r}: the format of its dates cannot be told",
-                f"name it, for instance with --date-format '{name}=%d/%m/%Y'",
+                f"column {name!r}: its date format is ambiguous",
+                f"give the format, for example --date-format '{name}=%d/%m/%Y'",
             )
     thousands = given.thousands or "".join(sorted(set(groups))) or None
     changes = {
@@ -222,13 +222,13 @@ def _formats(
         fitting = [f for f in found.formats if len(found.formats) == 1 or f[:2] in proven]
         if len(fitting) != 1:
             notes.append(
-                f"{name}: left as text: it may be {' or '.join(found.formats)} "
+                f"{name}: left as text: its dates may be {' or '.join(found.formats)} "
                 f"(--date-format '{name}={found.formats[0]}')"
             )
         elif not plain_dates(_distinct(raw[name], sentinels.get(name, ()))):
             chosen[name] = fitting[0]
             if len(found.formats) > 1:
-                notes.append(f"{name}: read as {fitting[0]}, as the table's other dates are")
+                notes.append(f"{name}: read as {fitting[0]}, like the table's other dates")
     return chosen, notes
 
 

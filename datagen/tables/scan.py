@@ -185,7 +185,7 @@ def _count_exactly(
         except UnicodeDecodeError as error:
             raise _not_text(path, encoding, error) from error
     if not closed and len(faults) <= MANY_FAULTS:
-        raise BadData(f"{path}:{line}: a quote opens here and never closes", "close it")
+        raise BadData(f"{path}:{line}: a quote opens here and never closes", "close the quote")
     if faults:
         raise BadData(
             faults[0]
@@ -193,7 +193,7 @@ def _count_exactly(
             else f"{faults[0]}, and {len(faults) - 1} more such lines",
             NO_HEADER
             if width == 1
-            else f"mend them, or name the delimiter with --delimiter (taken: {delimiter!r})",
+            else f"fix these lines, or give the delimiter with --delimiter (used: {delimiter!r})",
             faults=faults[1:],
         )
     return rows
@@ -202,5 +202,5 @@ def _count_exactly(
 def _not_text(path: Path, encoding: str, error: UnicodeDecodeError) -> BadData:
     return BadData(
         f"{path}: not {encoding}: {error.reason}",
-        "name the right encoding with --encoding, if this is a CSV at all",
+        "give the right encoding with --encoding, and check that the file is a CSV",
     )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def whole_count(text: str) -> int:
     """A whole number from 1 on."""
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)
 
 
@@ -33,11 +33,15 @@ def add_question_flags(
         type=_family_set,
         default="all",
         metavar="NAMES",
-        help="template families: all, those of the demo (basic), or names such as pearson,slope, "
-        "which ask nothing else",
+        help="families of question templates: all, basic (the demo's simple questions), or names such "
+        "as pearson,slope to make only those",
     )
     verb.add_argument(
-        "--per-table", type=whole_count, default=40, metavar="N", help="questions a table (40)"
+        "--per-table",
+        type=whole_count,
+        default=40,
+        metavar="N",
+        help="maximum number of questions per table (40)",
     )
 
 
@@ -53,14 +57,16 @@ def _family_set(text: str) -> FamilySet:
     for name in named:
         if name in BASIC or name in {"all", "basic"}:
             raise Usage(
-                f"--families: {name!r} does not go into a list of families",
-                "take all, or basic for the families of the demo, or names of the others",
+                f"--families: {name!r} cannot be in a list of families",
+                "use all, or basic (the demo's simple questions), or names of other families",
             )
         if name not in known:
             near = difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.0)
-            raise Usage(f"--families: no family {name!r}", f"the nearest are: {', '.join(near)}")
+            raise Usage(
+                f"--families: unknown family {name!r}", f"the nearest are: {', '.join(near)}"
+            )
     if not named:
-        raise Usage("--families: no name is given", "take all, basic, or names of families")
+        raise Usage("--families: the list is empty", "use all, basic, or names of families")
     return named
 
 
@@ -68,7 +74,8 @@ def check_source(source: str, families: FamilySet) -> None:
     """Raise Usage where families are named and the source has none."""
     if isinstance(families, tuple) and source not in {"template", "all"}:
         raise Usage(
-            f"--families names templates, and --source {source} asks none", "leave one of them out"
+            f"--families selects templates, but --source {source} uses none",
+            "leave one of them out",
         )
 
 

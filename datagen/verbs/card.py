@@ -12,14 +12,16 @@ if TYPE_CHECKING:
 
 def add(verbs: Verbs) -> None:
     verb = verbs.add_parser(
-        "card", help="dataset card and quality page: provenance, yields, costs, licences"
+        "card", help="write a dataset card and a quality page: provenance, yields, costs, licences"
     )
-    verb.add_argument("episodes", type=Path, metavar="EPISODES", help="their .jsonl file")
+    verb.add_argument("episodes", type=Path, metavar="EPISODES", help="episode file (.jsonl)")
     verb.add_argument(
         "--out", type=Path, required=True, help="folder for README.md and quality.html"
     )
-    verb.add_argument("--name", help="the dataset's name (that of the episodes' folder)")
-    verb.add_argument("--licence", help="the tables' licence, as the hub writes it: cc0-1.0")
+    verb.add_argument("--name", help="name of the dataset (the name of the episodes' folder)")
+    verb.add_argument(
+        "--licence", help="licence of the tables, as the hub writes it, such as cc0-1.0"
+    )
     verb.set_defaults(run=run)
 
 

@@ -14,9 +14,7 @@ if TYPE_CHECKING:
 
 
 def add(verbs: Verbs) -> None:
-    verb = verbs.add_parser(
-        "compare", help="two saved results against each other, question by question"
-    )
+    verb = verbs.add_parser("compare", help="compare two saved results, question by question")
     kinds = "run folder (its adapter), evaluation folder or transcript"
     verb.add_argument("first", type=Path, metavar="A", help=kinds)
     verb.add_argument(
@@ -24,7 +22,7 @@ def add(verbs: Verbs) -> None:
         type=Path,
         nargs="?",
         metavar="B",
-        help=f"{kinds}; the difference is B - A. Without it A's own base and adapter are compared"
+        help=f"{kinds}; the difference is B - A. Without B, the base and the adapter of A are compared"
         " again, from their transcripts",
     )
     verb.add_argument("--out", type=Path, metavar="FILE", help="write the comparison as JSON")
@@ -36,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     from datagen.evaluation.saved_results import write_whole
 
     if args.out is not None and args.out.exists():
-        raise OutputExists(f"{args.out} is already there", "choose another --out, or remove it")
+        raise OutputExists(f"{args.out} already exists", "choose another --out, or remove it")
     found = _found(args)
     if args.out is not None:
         write_whole(args.out, json.dumps(found, indent=2) + "\n")

@@ -23,53 +23,61 @@ LEDGER = "calls.jsonl"
 
 def add(verbs: Verbs) -> None:
     verb = verbs.add_parser(
-        "episodes", help="ask questions about CSV files and keep the verified answers"
+        "episodes", help="ask a model questions about CSV files and keep the verified answers"
     )
     verb.add_argument("csv", type=Path, nargs="*", metavar="CSV", help="CSV files")
     verb.add_argument("--out", type=Path, required=True, help="folder to write episodes.jsonl to")
     verb.add_argument(
-        "--questions", type=Path, metavar="FILE", help="ask these, of datagen questions"
+        "--questions",
+        type=Path,
+        metavar="FILE",
+        help="ask the questions of this file, made by datagen questions",
     )
     add_question_flags(
         verb,
         sources=["template", "procedural", "proposed", "all"],
-        meaning="where questions come from (all; proposed ones need a model)",
+        meaning="where questions come from; proposed needs a model (all)",
     )
-    verb.add_argument("--reword", action="store_true", help="have the model word the programs")
+    verb.add_argument(
+        "--reword",
+        action="store_true",
+        help="have the model reword the questions of procedural programs",
+    )
     verb.add_argument(
         "--prompt",
         choices=["brief", "full"],
         default="full",
-        help="what the model is told; brief is for the bundled tiny model (full)",
+        help="prompt style; brief is a short prompt for the bundled tiny model (full)",
     )
     verb.add_argument(
         "--attempts",
         type=whole_count,
         default=3,
         metavar="N",
-        help="most attempts at a question whose answer is known (3)",
+        help="maximum attempts at a question with a known answer (3)",
     )
     verb.add_argument(
         "--traces",
         type=whole_count,
         default=1,
         metavar="N",
-        help="different right attempts to collect of such a question (1)",
+        help="different right attempts to collect per question with a known answer (1)",
     )
     verb.add_argument(
         "--rule",
         choices=["majority", "strict"],
         default="majority",
-        help="where the answer is not known: three of five agree with gold, or a sequential test",
+        help="how to accept a question without a known answer: majority (three of five attempts agree"
+        " with the gold attempt) or strict (a sequential test) (majority)",
     )
     verb.add_argument(
         "--audit",
         type=share,
         default=0.05,
         metavar="SHARE",
-        help="verified episodes that --audit-model, if given, solves again (0.05)",
+        help="share of the verified episodes that --audit-model solves again (0.05)",
     )
-    verb.add_argument("--seed", type=int, default=0, help="of everything drawn (0)")
+    verb.add_argument("--seed", type=int, default=0, help="random seed (0)")
     verb.add_argument("--json", action="store_true", help="print the counts as JSON")
     add_teacher_flags(verb)
     add_reading_flags(verb)
@@ -83,17 +91,17 @@ def run(args: argparse.Namespace) -> int:
     check_source(args.source, args.families)
     target, journal = args.out / "episodes.jsonl", args.out / "episodes.journal.jsonl"
     if args.out.exists() and not args.out.is_dir():
-        raise OutputExists(f"{args.out} is a file", "name a folder with --out")
+        raise OutputExists(f"{args.out} is a file", "give a folder with --out")
     if target.exists() and not journal.exists():
-        raise OutputExists(f"{target} is already there", "choose another --out, or remove it")
+        raise OutputExists(f"{target} already exists", "choose another --out, or remove it")
     if args.csv and args.questions:
-        raise Usage("questions are made of CSV files, or read with --questions", "leave one out")
+        raise Usage("CSV files and --questions cannot be combined", "leave out one of them")
     if not args.csv and not args.questions:
-        raise Usage("there is nothing to ask about", "give CSV files, or --questions FILE")
+        raise Usage("no CSV files and no --questions given", "give CSV files, or --questions FILE")
     if args.teacher == "scripted" and (args.source == "proposed" or args.reword):
         raise Usage(
             "--teacher scripted calls no model; --source proposed and --reword need one",
-            "leave them out, or choose another --teacher",
+            "leave them out, or use another --teacher",
         )
     making = Making(args.out, style=args.prompt, seed=args.seed)
     with account_of(args, args.out / LEDGER) as account:
@@ -104,14 +112,14 @@ def run(args: argparse.Namespace) -> int:
                 asyncio.run(making.make(book, _how(args, making)))
             except KeyboardInterrupt:
                 raise Interrupted(
-                    "interrupted", "the same command goes on; what was answered is kept"
+                    "interrupted", "run the same command to continue; answers so far are kept"
                 ) from None
             finally:  # also of a run that was stopped: what is there can be used, the journal goes on
                 book.copy_to(target, making.order)
                 _report(args, making, target)
     if making.unanswered:
         raise TeacherUnavailable(
-            f"{making.unanswered} questions got no answer for now",
+            f"{making.unanswered} questions have no answer yet",
             "run the same command again: it asks only these",
         )
     journal.unlink()
@@ -127,7 +135,9 @@ def _gather(args: argparse.Namespace, making: Making) -> None:
         )
     making.reword = args.reword
     if not making.tasks and not making.proposals:
-        raise BadData("these tables give no question", "look at them with: datagen profile")
+        raise BadData(
+            "no questions can be made from these tables", "look at the tables with: datagen profile"
+        )
 
 
 def _how(args: argparse.Namespace, making: Making) -> How:

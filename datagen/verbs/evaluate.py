@@ -32,71 +32,92 @@ API = frozenset(
 def add(verbs: Verbs) -> None:
     from datagen.models.paid_api.settings import add_flags
 
-    verb = verbs.add_parser("evaluate", help="base against adapter on held-out episodes")
+    verb = verbs.add_parser(
+        "evaluate",
+        help="compare an adapter with its base model, or measure one model, on held-out episodes",
+    )
     verb.add_argument(
         "--model",
         required=True,
-        help="run, adapter or checkpoint folder (base and adapter are asked; of checkpoints the newest),"
-        " model folder or hub id (it alone),"
-        " or with --base-url the name of a model there",
+        help="run, adapter or checkpoint folder (evaluates base and adapter; of several checkpoints the"
+        " newest), model folder or hub id (evaluates that model),"
+        " or with --base-url the name of a model at that API",
     )
-    verb.add_argument("--episodes", type=Path, required=True, help="held-out episodes")
+    verb.add_argument(
+        "--episodes", type=Path, required=True, help="file of held-out episodes (.jsonl)"
+    )
     verb.add_argument(
         "--out", type=Path, help="folder for the results (the run folder, else evaluations/MODEL)"
     )
     verb.add_argument(
-        "--alone", action="store_true", help="ask the adapter alone, not its base (result.json)"
+        "--alone",
+        action="store_true",
+        help="evaluate only the adapter, not its base; writes result.json",
     )
-    verb.add_argument("--base", metavar="MODEL", help="where the adapter's base model lies now")
+    verb.add_argument(
+        "--base", metavar="MODEL", help="folder or hub id of the adapter's base model, if it moved"
+    )
     verb.add_argument(
         "--engine",
         choices=("auto", "transformers", "vllm"),
         default="auto",
-        help="what runs a model that is here; auto takes vLLM where its command and a card are (auto)",
+        help="engine for a model on this machine; auto uses vLLM if there are a vllm command and a GPU (auto)",
     )
     verb.add_argument(
         "--ceiling",
         nargs="?",
         const="",
         metavar="MODEL",
-        help="ask a strong model behind the API too (the teacher of the settings)",
+        help="also evaluate a strong model of the API, for comparison (the teacher of the settings)",
     )
     verb.add_argument(
-        "--floor", action="store_true", help="ask again with the tables emptied: what is guessed"
+        "--floor",
+        action="store_true",
+        help="also ask with empty tables, to measure how much is guessed",
     )
     verb.add_argument(
         "--probe",
         choices=["renamed"],
-        help="ask again with columns renamed and rows drawn anew: what is known by heart",
+        help="also ask with renamed columns and resampled rows, to measure how much is memorised",
     )
     verb.add_argument(
-        "--limit", type=whole_count, metavar="N", help="ask only N, drawn by the seed"
+        "--limit", type=whole_count, metavar="N", help="ask only N questions, drawn with the seed"
     )
-    verb.add_argument("--seed", type=int, default=0, help="of everything drawn (0)")
+    verb.add_argument("--seed", type=int, default=0, help="random seed (0)")
     verb.add_argument(
         "--seeds",
         type=whole_count,
         default=1,
         metavar="K",
-        help="tries at each question, for pass@1 and pass@K; with --temperature",
+        help="attempts at each question, for pass@1 and pass@K; needs --temperature (1)",
     )
     verb.add_argument(
-        "--temperature", type=float, default=0.0, help="of sampling; 0 takes the likeliest (0)"
+        "--temperature",
+        type=float,
+        default=0.0,
+        help="sampling temperature; 0 takes the most likely token (0)",
     )
-    verb.add_argument("--turns", type=whole_count, metavar="N", help="most turns at a question")
+    verb.add_argument("--turns", type=whole_count, metavar="N", help="maximum turns per question")
     verb.add_argument(
-        "--tokens", type=whole_count, metavar="N", help="most tokens of a reply (256 here)"
+        "--tokens",
+        type=whole_count,
+        metavar="N",
+        help="maximum tokens of a reply (256 for a model on this machine)",
     )
     verb.add_argument(
-        "--max-minutes", type=float, metavar="M", help="begin no question after M minutes"
+        "--max-minutes", type=float, metavar="M", help="start no question after M minutes"
     )
     verb.add_argument(
         "--max-total-tokens",
         type=whole_count,
         metavar="N",
-        help="begin no question after N tokens were read and written, in all calls together",
+        help="start no question after N tokens, read and written, in all runs of this command together",
     )
-    verb.add_argument("--overwrite", action="store_true", help="ask again what was asked before")
+    verb.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="discard earlier answers and ask all questions again",
+    )
     verb.add_argument("--json", action="store_true", help="print JSON")
     add_flags(verb, only=API)
     verb.set_defaults(run=run)
@@ -107,7 +128,10 @@ def run(args: argparse.Namespace) -> int:
     from datagen.evaluation.evaluate import sample, tasks_of
 
     if args.seeds > 1 and args.temperature == 0:
-        raise Usage("--seeds asks again and hears the same", "give --temperature too, as 0.7")
+        raise Usage(
+            "--seeds at temperature 0 repeats the same answers",
+            "add a temperature: --temperature 0.7",
+        )
     asked = _asked(args)
     tasks = tasks_of(read_episodes(args.episodes), args.episodes)
     if args.limit is not None:
@@ -151,7 +175,7 @@ def _evaluated(
     except KeyboardInterrupt:
         raise Interrupted(
             f"interrupted; {watching.answered} answers are kept in {output / FOLDER}",
-            "the same command asks only what is missing",
+            "run the same command again: it asks only what is missing",
         ) from None
     finally:
         gc.freeze()  # or the end of the process looks through all of the libraries, for seconds
@@ -166,7 +190,7 @@ def _asked(args: argparse.Namespace) -> Asked:
     flags = given(args)
     place = None if is_remote(args.model, flags) else find(args.model, args.base)
     if args.alone and (place is None or place.adapter is None):
-        raise Usage(f"--alone: {args.model} is no adapter", "leave --alone out")
+        raise Usage(f"--alone: {args.model} is not an adapter", "leave out --alone")
     return Asked(
         model=args.model,
         place=place,
@@ -192,14 +216,14 @@ def _ready(output: Path, *, overwrite: bool) -> None:
     from datagen.evaluation.saved_results import FOLDER, is_finished
 
     if output.exists() and not output.is_dir():
-        raise OutputExists(f"{output} is a file", "name a folder with --out")
+        raise OutputExists(f"{output} is a file", "give a folder with --out")
     if overwrite:
         shutil.rmtree(output / FOLDER, ignore_errors=True)
         return
     for name in ("comparison.json", "result.json"):
         if (output / name).exists() and is_finished(output / name):
             raise OutputExists(
-                f"{output / name} is already there", "use --overwrite, or another --out"
+                f"{output / name} already exists", "use --overwrite, or another --out"
             )
 
 

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from datagen.verbs.arguments import Verbs
 
 LIMITS = {
-    "per_question": "at most N distinct right attempts at one question (4)",
-    "per_family": "at most N rows of one question family",
-    "per_table": "at most N rows about one table",
+    "per_question": "maximum distinct right attempts at one question (4)",
+    "per_family": "maximum rows of one question family",
+    "per_table": "maximum rows about one table",
 }
 
 
@@ -23,7 +23,7 @@ def add(verbs: Verbs) -> None:
     verb = verbs.add_parser(
         "export", help="write verified episodes as training rows (OpenAI chat JSONL)"
     )
-    verb.add_argument("episodes", type=Path, metavar="EPISODES", help="their .jsonl file")
+    verb.add_argument("episodes", type=Path, metavar="EPISODES", help="episode file (.jsonl)")
     verb.add_argument("--out", type=Path, required=True, help="JSONL file to write")
     for name, meaning in LIMITS.items():
         verb.add_argument(
@@ -34,10 +34,13 @@ def add(verbs: Verbs) -> None:
             help=meaning,
         )
     verb.add_argument(
-        "--hinted", action="store_true", help="also attempts that saw the question's hint"
+        "--hinted", action="store_true", help="also export attempts that saw the question's hint"
     )
     verb.add_argument(
-        "--rejected", type=Path, metavar="FILE", help="also write right against wrong attempts here"
+        "--rejected",
+        type=Path,
+        metavar="FILE",
+        help="also write preference rows (a right and a wrong attempt each) to this file",
     )
     verb.set_defaults(run=run)
 

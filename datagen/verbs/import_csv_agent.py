@@ -15,12 +15,22 @@ if TYPE_CHECKING:
 
 def add(verbs: Verbs) -> None:
     verb = verbs.add_parser(
-        "import", help="run csv-agent's episodes again, and judge them here (both of its shapes)"
+        "import",
+        help="run the code of csv-agent's episodes again and judge it (both of its formats)",
     )
-    verb.add_argument("episodes", type=Path, metavar="EPISODES", help="its .jsonl or .json file")
-    verb.add_argument("--tables", type=Path, required=True, help="folder with the CSVs it names")
+    verb.add_argument(
+        "episodes", type=Path, metavar="EPISODES", help="csv-agent's .jsonl or .json file"
+    )
+    verb.add_argument(
+        "--tables",
+        type=Path,
+        required=True,
+        help="folder with the CSV files that the episodes name",
+    )
     verb.add_argument("--out", type=Path, required=True, help="folder to write episodes.jsonl to")
-    verb.add_argument("--model", default="csv-agent", help="the teacher's name, for provenance")
+    verb.add_argument(
+        "--model", default="csv-agent", help="name of the teacher, for provenance (csv-agent)"
+    )
     verb.set_defaults(run=run)
 
 
@@ -32,15 +42,15 @@ def run(args: argparse.Namespace) -> int:
 
     target = args.out / "episodes.jsonl"
     if target.exists():
-        raise OutputExists(f"{target} is already there", "choose another --out, or remove it")
+        raise OutputExists(f"{target} already exists", "choose another --out, or remove it")
     found = read(args.episodes)
     planned = plan(found, args.tables, args.out, model=args.model)
     for reason, count in planned.left_out.items():
         print(f"{count} left out: {reason}")
     if not planned.tasks:
         raise BadData(
-            f"{args.episodes}: nothing in it can be run again",
-            "name the folder with its CSV files by --tables",
+            f"{args.episodes}: no episode can be run again",
+            "give the folder with its CSV files: --tables FOLDER",
         )
     journal = args.out / "episodes.journal.jsonl"
     with watched("running again", len(planned.tasks)) as kept:
@@ -48,5 +58,7 @@ def run(args: argparse.Namespace) -> int:
     write_episodes(target, done)
     journal.unlink()
     here, there = sum(e.verdict.verified for e in done), sum(e.verified_there for e in found)
-    print(f"{here} of {len(done)} episodes verified ({there} of {len(found)} there): {target}")
+    print(
+        f"{here} of {len(done)} episodes verified (by csv-agent {there} of {len(found)}): {target}"
+    )
     return 0

@@ -14,14 +14,16 @@ def add(verbs: Verbs) -> None:
     verb = verbs.add_parser(
         "inspect", help="list episodes, or show one: messages, code, output, verdict"
     )
-    verb.add_argument("episodes", type=Path, metavar="EPISODES", help="their .jsonl file")
+    verb.add_argument("episodes", type=Path, metavar="EPISODES", help="episode file (.jsonl)")
     verb.add_argument(
         "id",
         metavar="ID",
         nargs="?",
-        help="an episode's or question's id, or its beginning; without it all are listed",
+        help="id of an episode or question, or the start of an id; without it, all episodes are listed",
     )
-    verb.add_argument("--json", action="store_true", help="print JSON, a line each where listed")
+    verb.add_argument(
+        "--json", action="store_true", help="print JSON; a list has one line per episode"
+    )
     verb.set_defaults(run=run)
 
 

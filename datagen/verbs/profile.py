@@ -24,10 +24,11 @@ MIDNIGHT = "T00:00:00"
 
 def add(verbs: Verbs) -> None:
     verb = verbs.add_parser(
-        "profile", help="what is in CSV files, and how they are read: kinds, ranges, missing values"
+        "profile",
+        help="show what CSV files contain and how they are read: kinds, ranges, missing values",
     )
     verb.add_argument("csv", type=Path, nargs="+", metavar="CSV", help="CSV files")
-    verb.add_argument("--json", action="store_true", help="print JSON, a line for each file")
+    verb.add_argument("--json", action="store_true", help="print JSON, one line per file")
     add_reading_flags(verb)
     verb.set_defaults(run=run)
 
@@ -51,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     if len(faults) > 1:
         raise BadData(
             f"{len(faults)} of {len(args.csv)} files cannot be read",
-            "mend them, or leave them out",
+            "fix them, or leave them out",
             faults=[str(fault) for fault in faults],
         )
     if faults:

@@ -23,16 +23,16 @@ SHOWN = 20
 
 def add(verbs: Verbs) -> None:
     verb = verbs.add_parser(
-        "questions", help="ask questions with known answers about CSV files; no model is called"
+        "questions", help="make questions with known answers from CSV files; calls no model"
     )
     verb.add_argument("csv", type=Path, nargs="+", metavar="CSV", help="CSV files")
-    verb.add_argument("--out", type=Path, required=True, metavar="FILE", help="JSONL to write")
+    verb.add_argument("--out", type=Path, required=True, metavar="FILE", help="JSONL file to write")
     add_question_flags(
         verb,
         sources=["template", "procedural", "all"],
         meaning="where questions come from: templates, programs of typed operators, or both (all)",
     )
-    verb.add_argument("--seed", type=int, default=0, help="of everything drawn (0)")
+    verb.add_argument("--seed", type=int, default=0, help="random seed (0)")
     verb.add_argument("--json", action="store_true", help="print the counts as JSON")
     add_reading_flags(verb)
     verb.set_defaults(run=run)
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
 
     check_source(args.source, args.families)
     if args.out.exists():
-        raise OutputExists(f"{args.out} is already there", "choose another --out, or remove it")
+        raise OutputExists(f"{args.out} already exists", "choose another --out, or remove it")
     profiles = profiles_of(args)
     refs = {p.path: table_ref(p, args.out.parent).model_dump() for p in profiles}
     batches: list[Batch] = []
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
         source=args.source,
         families=args.families,
     )
-    with telling(lambda: f"asking, {len(lines)} questions so far"):
+    with telling(lambda: f"making questions, {len(lines)} so far"):
         for batch in asked:
             batches.append(batch)
             tables = [refs[p.path] for p in batch.tables]
@@ -70,7 +70,9 @@ def run(args: argparse.Namespace) -> int:
     if not lines:
         if not args.json:
             _print_counts(counts)
-        raise BadData("these tables give no question", "look at them with: datagen profile")
+        raise BadData(
+            "no questions can be made from these tables", "look at the tables with: datagen profile"
+        )
     args.out.parent.mkdir(parents=True, exist_ok=True)
     part = args.out.with_name(args.out.name + ".part")
     part.write_text("".join(line + "\n" for line in lines), "utf-8")
@@ -80,7 +82,9 @@ def run(args: argparse.Namespace) -> int:
         return 0
     _print_counts(counts)
     print(f"{len(lines)} questions: {args.out}")
-    print(f"ask these with: datagen episodes --questions {shlex.quote(str(args.out))} --out FOLDER")
+    print(
+        f"ask a model with: datagen episodes --questions {shlex.quote(str(args.out))} --out FOLDER"
+    )
     return 0
 
 

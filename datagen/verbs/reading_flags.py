@@ -22,16 +22,26 @@ DELIMITERS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": 
 
 def add_reading_flags(verb: argparse.ArgumentParser) -> None:
     """Add the flags; what is not given is inferred for each file."""
-    group = verb.add_argument_group("how the CSV files are read (inferred where not given)")
-    group.add_argument("--delimiter", type=_delimiter, help="such as ';' or tab")
-    group.add_argument("--encoding", type=_encoding, help="such as utf-8, cp1252, utf-16")
+    group = verb.add_argument_group("how the CSV files are read (default: inferred)")
+    group.add_argument("--delimiter", type=_delimiter, help="delimiter, such as ';' or tab")
+    group.add_argument("--encoding", type=_encoding, help="encoding, such as utf-8, cp1252, utf-16")
     group.add_argument("--decimal", choices=[".", ","], help="decimal mark")
-    group.add_argument("--thousands", metavar="MARKS", help="group marks, such as . or ' ")
     group.add_argument(
-        "--missing", action="append", default=[], metavar="TEXT", help="also means missing"
+        "--thousands", metavar="MARKS", help="marks between groups of digits, such as . or ' "
     )
     group.add_argument(
-        "--not-missing", action="append", default=[], metavar="TEXT", help="is a value, such as NA"
+        "--missing",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="text that also means a missing value; repeatable",
+    )
+    group.add_argument(
+        "--not-missing",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="text that is a value, not missing, such as NA; repeatable",
     )
     group.add_argument(
         "--kind",
@@ -39,7 +49,7 @@ def add_reading_flags(verb: argparse.ArgumentParser) -> None:
         default=[],
         type=_kind,
         metavar="COL=KIND",
-        help=f"what a column holds: {', '.join(KINDS)}",
+        help=f"kind of a column: {', '.join(KINDS)}; repeatable",
     )
     group.add_argument(
         "--date-format",
@@ -47,7 +57,7 @@ def add_reading_flags(verb: argparse.ArgumentParser) -> None:
         default=[],
         type=_format,
         metavar="COL=FORMAT",
-        help="how its dates are written, such as day=%%d/%%m/%%Y",
+        help="date format of a column, such as day=%%d/%%m/%%Y; repeatable",
     )
 
 
@@ -91,7 +101,7 @@ def check_named(given: Given, tables: Iterable[TableProfile]) -> None:
     names = {column.name for table in tables for column in table.columns}
     for name in (*given.kinds, *given.formats):
         if name not in names:
-            raise Usage(f"no column {name!r} in these files", f"there are: {', '.join(names)}")
+            raise Usage(f"no column {name!r} in these files", f"choose from: {', '.join(names)}")
 
 
 def _delimiter(text: str) -> str:
@@ -105,7 +115,7 @@ def _encoding(text: str) -> str:
     try:
         name = codecs.lookup(text).name
     except LookupError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no encoding Python knows") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not an encoding that Python knows") from None
     return "utf-8-sig" if name == "utf-8" else name
 
 

@@ -11,20 +11,22 @@ if TYPE_CHECKING:
     from datagen.verbs.arguments import Verbs
 
 LAYERS = {
-    "landlock": "files: Python's libraries can be read, nothing else; nothing can be changed",
-    "seccomp": "no sockets, programs, processes, signals, namespaces, nor what else a cell never needs",
-    "rlimits": "memory, processor time and open files are bounded; no byte goes to a file",
+    "landlock": "files: only Python's libraries can be read; nothing can be changed",
+    "seccomp": "no sockets, programs, processes, signals, namespaces, or other system calls a cell never needs",
+    "rlimits": "limits on memory, processor time and open files; no writing to files",
 }
-ALWAYS = "a fresh fork for each episode, killed at its end; time, output and environment bounded"
+ALWAYS = (
+    "a fresh process for each episode, killed at its end; limits on time, output and environment"
+)
 OPEN = {
     "reduced": "a cell can read your files, empty them, and reach the network",
-    "none": "a cell can do whatever you can",
+    "none": "a cell can do everything that you can",
 }
 
 
 def add(verbs: Verbs) -> None:
     verb = verbs.add_parser(
-        "sandbox", help="which isolation model-written code gets here, and what it consists of"
+        "sandbox", help="show which isolation model-written code gets on this machine"
     )
     verb.add_argument("--json", action="store_true", help="print JSON")
     verb.set_defaults(run=run)

@@ -17,14 +17,16 @@ SHOWN = 20
 
 def add(verbs: Verbs) -> None:
     verb = verbs.add_parser(
-        "score", help="judge saved episodes again, with no model call, and say what changed"
+        "score", help="judge saved episodes again and show what changed; calls no model"
     )
-    verb.add_argument("episodes", type=Path, metavar="EPISODES", help="their .jsonl file")
-    verb.add_argument("--out", type=Path, metavar="FILE", help="write them with the new verdicts")
+    verb.add_argument("episodes", type=Path, metavar="EPISODES", help="episode file (.jsonl)")
+    verb.add_argument(
+        "--out", type=Path, metavar="FILE", help="write the episodes with the new verdicts"
+    )
     verb.add_argument(
         "--rule",
         choices=["majority", "strict"],
-        help="where the answer was not known (the rule that decided each)",
+        help="rule for questions without a known answer (the rule of each episode)",
     )
     verb.add_argument("--json", action="store_true", help="print JSON")
     verb.set_defaults(run=run)
@@ -35,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     from datagen.judge.judge_again import Score, moved, score
 
     if args.out is not None and args.out.exists():
-        raise OutputExists(f"{args.out} is already there", "choose another --out, or remove it")
+        raise OutputExists(f"{args.out} already exists", "choose another --out, or remove it")
     tally = Score()
     judged = score(read_episodes(args.episodes), tally, rule=args.rule)
     if args.out is None:
@@ -56,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         reasons = ", ".join(f"{name} {count}" for name, count in tally.rejected.most_common())
         print(f"rejected: {reasons}")
     if tally.left:
-        print(f"left as they are: {tally.left} without a known truth or a gold attempt")
+        print(f"unchanged: {tally.left} episodes have neither a known answer nor a gold attempt")
     print(
         f"{tally.now} of {tally.episodes} episodes verified, {tally.before} before; "
         f"{len(tally.changes)} verdicts and {tally.attempts_changed} attempts changed"

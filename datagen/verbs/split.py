@@ -12,27 +12,31 @@ if TYPE_CHECKING:
 
 def add(verbs: Verbs) -> None:
     verb = verbs.add_parser(
-        "split", help="split episodes by table, then by question family; no near-duplicate across"
+        "split",
+        help="split episodes by table, then by question family, without near-duplicates across the split",
     )
-    verb.add_argument("episodes", type=Path, metavar="EPISODES", help="their .jsonl file")
+    verb.add_argument("episodes", type=Path, metavar="EPISODES", help="episode file (.jsonl)")
     verb.add_argument(
-        "--test-share", type=float, default=0.25, help="share of the tables to hold out (0.25)"
+        "--test-share",
+        type=float,
+        default=0.25,
+        help="share of the tables to put into the test set (0.25)",
     )
     verb.add_argument(
         "--hold-out",
         action="append",
         default=[],
         metavar="TABLE",
-        help="hold this table out; repeatable",
+        help="put this table into the test set; repeatable",
     )
     verb.add_argument(
         "--family-share",
         type=float,
         default=0.0,
         metavar="SHARE",
-        help="also hold out this share of the question families, to families.jsonl (0)",
+        help="also put this share of the question families into families.jsonl (0)",
     )
-    verb.add_argument("--seed", type=int, default=0, help="of everything drawn (0)")
+    verb.add_argument("--seed", type=int, default=0, help="random seed (0)")
     verb.set_defaults(run=run)
 
 

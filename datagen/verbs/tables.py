@@ -15,13 +15,17 @@ if TYPE_CHECKING:
 
 def add(verbs: Verbs) -> None:
     verb = verbs.add_parser(
-        "tables", help="write the bundled tables, and invented ones, to a folder"
+        "tables", help="write the bundled tables, and synthetic ones, to a folder"
     )
     verb.add_argument("--out", type=Path, required=True, help="folder to write CSV files to")
     verb.add_argument(
-        "--invent", type=int, default=0, metavar="N", help="also invent N tables (at most 24)"
+        "--invent",
+        type=int,
+        default=0,
+        metavar="N",
+        help="also make N synthetic tables (at most 24)",
     )
-    verb.add_argument("--seed", type=int, default=0, help="of everything drawn (0)")
+    verb.add_argument("--seed", type=int, default=0, help="random seed (0)")
     verb.set_defaults(run=run)
 
 
@@ -30,9 +34,11 @@ def run(args: argparse.Namespace) -> int:
     from datagen.tables.table import bundled_tables
 
     if not 0 <= args.invent <= LIMIT:
-        raise Usage(f"--invent {args.invent}: not between 0 and {LIMIT}", "choose fewer")
+        raise Usage(
+            f"--invent {args.invent}: not between 0 and {LIMIT}", "choose a number in that range"
+        )
     args.out.mkdir(parents=True, exist_ok=True)
     bundled = [Path(shutil.copy(path, args.out)) for path in bundled_tables()]
     invented = invent_tables(args.out, count=args.invent, seed=args.seed)
-    print(f"{len(bundled)} bundled and {len(invented)} invented tables in {args.out}")
+    print(f"{len(bundled)} bundled and {len(invented)} synthetic tables in {args.out}")
     return 0

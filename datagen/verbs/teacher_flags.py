@@ -25,8 +25,8 @@ def add_teacher_flags(verb: argparse.ArgumentParser) -> None:
         "--teacher",
         default="openrouter",
         metavar="WHO",
-        help="openrouter (default), scripted (no model: known solutions), recorded:FILE, or the URL"
-        " of an OpenAI-compatible API",
+        help="model that answers: openrouter, scripted (known solutions, no model), recorded:FILE, or the"
+        " URL of an OpenAI-compatible API (openrouter)",
     )
     add_flags(verb)
 
@@ -76,5 +76,5 @@ def _opened(settings: TeacherSettings, ledger: Path) -> Iterator[Account]:
     except TeacherRefused as fault:
         if opened or not fault.cause.startswith("no key"):
             raise
-        hint = f"{fault.hint}; or choose --teacher scripted, which needs no key and no model"
+        hint = f"{fault.hint}; or use --teacher scripted, which needs no key and no model"
         raise TeacherRefused(fault.cause, hint) from fault

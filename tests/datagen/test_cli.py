@@ -28,7 +28,7 @@ def test_existing_episodes_are_not_replaced(tmp_path: Path, shop: Path, capsys):
     (tmp_path / "out" / "episodes.jsonl").write_text("precious")
     assert main(["episodes", str(shop), "--out", str(tmp_path / "out"), *DEMO]) == 5
     assert (tmp_path / "out" / "episodes.jsonl").read_text() == "precious"
-    assert "already there" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
 
 
 def test_failures_have_their_own_codes(tmp_path: Path, capsys):
@@ -64,4 +64,4 @@ def test_a_folder_in_place_of_a_file_is_called_one(tmp_path: Path, capsys, words
     assert main([word.format(*[tmp_path] * 3) for word in words.split()]) == 11
     said = capsys.readouterr().err
     assert f"{tmp_path} is a folder" in said
-    assert "-> name the" in said
+    assert "-> give the" in said

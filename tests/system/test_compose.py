@@ -134,7 +134,7 @@ def test_a_table_outside_the_data_folder_is_refused(project):
     words = ("run", "--rm", "-T", "--entrypoint", "python", "datagen", "cell.py", "secret.csv", "1")
     done = project.run(*words)
     assert done.returncode != 0
-    assert "not below a folder that the sandbox service may read" in done.stdout + done.stderr
+    assert "outside the folders that the sandbox service may read" in done.stdout + done.stderr
 
 
 def test_the_key_is_in_the_generator_alone(project):

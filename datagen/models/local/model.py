@@ -62,7 +62,7 @@ class Engine:
 
     def activity(self) -> str:
         """What it is at."""
-        return f"{self.under_way} replies under way, {self.tokens:,} tokens written"
+        return f"{self.under_way} replies in progress, {self.tokens:,} tokens written"
 
     def serve(self, desk: Desk, *, adapted: bool) -> None:
         """Answer what the desk hands out, each as soon as it is written, until it has no more.
@@ -138,7 +138,10 @@ class Engine:
         return Row(ids, asked.session, most=min(room, self.writing.tokens))
 
     def _too_long(self, row: Row) -> NoReply:
-        return NoReply("refused", f"{len(row.ids)} tokens, and the model reads {self.context}")
+        return NoReply(
+            "refused",
+            f"the conversation has {len(row.ids)} tokens, the model's context {self.context}",
+        )
 
     def _reply(self, row: Row) -> Reply:
         return Reply(

@@ -52,8 +52,8 @@ def adapter_folder(path: Path) -> Path:
     if newest is not None and (newest / CONFIG).is_file():
         return newest
     raise NotFound(
-        f"{path}: no adapter in it",
-        f"give a run folder, a folder with {CONFIG}, or a whole model with config.json",
+        f"{path}: no adapter found",
+        f"give a run folder, a folder with {CONFIG}, or a model folder with config.json",
     )
 
 
@@ -81,8 +81,8 @@ def find(model: str, base: str | None = None) -> Place:
 def _adapted(folder: Path, base: str | None) -> Place:
     if faults := check_adapter(folder):
         raise ModelUnavailable(
-            f"{folder}: the adapter is not whole",
-            "copy it again; if it stays so, train again",
+            f"{folder}: the adapter is incomplete",
+            "copy it again; if it is still incomplete, train again",
             faults=faults,
         )
     config = json.loads((folder / CONFIG).read_text("utf-8"))
@@ -93,7 +93,8 @@ def _adapted(folder: Path, base: str | None) -> Place:
         )
     if not Path(base).exists() and not Path(made_for).is_absolute() and base != made_for:
         raise ModelUnavailable(
-            f"{folder}: made for {made_for}, not for {base}", f"leave --base out, or say {made_for}"
+            f"{folder}: the adapter was trained on {made_for}, not on {base}",
+            f"leave out --base, or give {made_for}",
         )
     place = str(_bundled(base)) if base.startswith(BUNDLED) else base
     return Place(base=place, adapter=folder)
@@ -113,7 +114,7 @@ def _bundled(name: str) -> Path:
     (package,) = trainer.contract.__path__
     folder = Path(package).parent / name.removeprefix(BUNDLED) / "model"
     if not (folder / "config.json").is_file():
-        raise NotFound(f"no bundled model {name}", "bundled:tiny is shipped")
+        raise NotFound(f"unknown bundled model {name}", "use bundled:tiny")
     return folder
 
 
@@ -149,10 +150,10 @@ def load(place: Place) -> Loaded:
         )
         tokenizer = AutoTokenizer.from_pretrained(place.tokenizer)
     except Exception as error:
-        here = "" if Path(place.base).exists() else "no such folder here, and of the hub: "
+        here = "" if Path(place.base).exists() else "not a folder here, and the hub failed: "
         raise ModelUnavailable(
             f"model {place.base}: {here}{' '.join(str(error).split())[:300]}",
-            "it has to be whole, on disk or on a reachable hub",
+            "give a complete model folder, or the id of a model on a reachable hub",
         ) from error
     if tokenizer.chat_template is None:
         raise ModelUnavailable(
@@ -169,7 +170,7 @@ def _around(base: Any, place: Place, folder: Path) -> Any:
     if faults := misfits(base, safetensors_header(folder / WEIGHTS)):
         raise ModelUnavailable(
             f"{folder}: the adapter does not fit {place.base}",
-            "it was made for another base: name that one with --base",
+            "it was trained on another base model: give that model with --base",
             faults=faults[:SHOWN],
         )
     return PeftModel.from_pretrained(base, folder)

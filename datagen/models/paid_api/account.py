@@ -216,13 +216,13 @@ def _told_of_ledger(ledger: Ledger) -> Iterator[str]:
         worst = sum(call.worst for call in ledger.in_flight.values())
         yield (
             f"{len(ledger.in_flight)} calls were in flight when an earlier run ended: they count as"
-            f" ${worst:.4f}, the most they can have cost, and will be asked again"
+            f" ${worst:.4f}, their highest possible cost, and will be sent again"
         )
 
 
 def _told_of_settings(settings: TeacherSettings) -> Iterator[str]:
     if settings.at_openrouter and not settings.enforce_distillable:
         yield (
-            "WARNING: enforce_distillable is off: models may answer whose authors do not permit"
-            " training on their outputs; read their terms before you train on this data"
+            "WARNING: enforce_distillable is off: this permits models that forbid"
+            " training on their outputs; read the model's terms before you train on this data"
         )

@@ -78,5 +78,5 @@ class Budget:
             raise BudgetSpent(
                 f"${self.spent:.4f} of ${self.limit} is spent, and the next call may cost"
                 f" ${worst:.4f}",
-                "run the same command with a higher --max-cost: what is paid for is kept",
+                "run the same command with a higher --max-cost: answers already paid for are kept",
             )

@@ -44,7 +44,7 @@ def check_key(client: Client, budget: Budget) -> Iterator[str]:
         )
     if budget.limit is None or budget.spent + rest < budget.limit:
         budget.limit = budget.spent + rest
-        yield f"the OpenRouter key has ${rest} left: that is the limit now"
+        yield f"the OpenRouter key has ${rest} left: the cost limit is lowered to that"
 
 
 def find_offers(client: Client, settings: TeacherSettings) -> dict[str, Offer]:
@@ -61,8 +61,8 @@ def find_offers(client: Client, settings: TeacherSettings) -> dict[str, Offer]:
         price = stated.get(model) or stated.get("") or offer.price
         if price is None and settings.budget is not None:
             raise BadJob(
-                f"no price is known for {model}, so max_cost cannot hold",
-                "state it: --price IN/OUT in dollars per million tokens (0/0 where it is free)",
+                f"the price of {model} is unknown, so max_cost cannot be enforced",
+                "give the price: --price IN/OUT in dollars per million tokens (0/0 if it is free)",
             )
         offers[model] = Offer(price=price, quantizations=offer.quantizations)
     return offers
@@ -99,13 +99,13 @@ def _refuse(name: str, everything: Mapping[str, Any]) -> None:
     if _slug(name) in everything:
         raise TeacherRefused(
             f"OpenRouter does not list {name} among the models whose outputs may be trained on",
-            "choose one of openrouter.ai/models?distillable=true, or, when its terms permit your"
-            " use, say --enforce-distillable no",
+            "choose one of openrouter.ai/models?distillable=true, or, if its terms permit your"
+            " use, add --enforce-distillable no",
         )
     near = difflib.get_close_matches(_slug(name), everything, n=1)
     raise TeacherRefused(
         f"OpenRouter has no model {name}" + (f"; did you mean {near[0]}?" if near else ""),
-        "openrouter.ai/models lists them",
+        "choose one of openrouter.ai/models",
     )
 
 
@@ -122,5 +122,7 @@ def _by_id(answer: object) -> dict[str, Mapping[str, Any]]:
 def _data(answer: object, kind: type[Any]) -> Any:
     data = answer.get("data") if isinstance(answer, Mapping) else None
     if not isinstance(data, kind):
-        raise TeacherRefused("the API's answer is not OpenRouter's", "is --base-url right?")
+        raise TeacherRefused(
+            "the API's response does not have OpenRouter's format", "check --base-url"
+        )
     return data

@@ -64,7 +64,8 @@ class Client:
                 raise TeacherRefused(cause, self.hint(found)) from None
             except (openai.APIConnectionError, ValueError, RecursionError) as error:
                 raise TeacherUnavailable(
-                    f"{self.base_url}{path}: {_why(error)}", "is the address right, is it up?"
+                    f"{self.base_url}{path}: {_why(error)}",
+                    "check the address, and that the server is running",
                 ) from None
 
     @asynccontextmanager
@@ -110,9 +111,9 @@ class Client:
         if found.kind != "key":
             return "check the model's name, its settings and the address"
         if self.secret is None:
-            return "it may want a key: --key-name NAME says which variable holds it"
+            return "if the API requires a key, give the variable that holds it: --key-name NAME"
         place = "" if self.secret.name in self.secret.source else f"{self.secret.name} in "
-        return f"the key was found in {place}{self.secret.source}: put one there that is accepted"
+        return f"the API rejects the key in {place}{self.secret.source}: put a valid key there"
 
     def _key(self) -> str:
         return self.secret.value if self.secret else "none"

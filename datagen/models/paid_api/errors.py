@@ -84,7 +84,7 @@ def error_in(body: object) -> Mapping[str, Any] | None:
 def said(body: object) -> str:
     """The message of an error body in one line of at most 300 characters."""
     error = error_in(body)
-    text = str(error.get("message") if error else body or "no body")
+    text = str(error.get("message") if error else body or "empty body")
     raw = (error or {}).get("metadata")
     if isinstance(raw, Mapping) and isinstance(raw.get("raw"), str):
         text += f" ({raw['raw']})"

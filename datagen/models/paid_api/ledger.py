@@ -109,7 +109,7 @@ class Ledger:
         """Take in one line found at position `at`. Raises ValueError, KeyError or TypeError."""
         found = json.loads(line)
         if found["v"] != VERSION:
-            raise ValueError(f"version {found['v']}, this program knows {VERSION}")
+            raise ValueError(f"unknown version {found['v']}: this datagen reads version {VERSION}")
         number = found["call"]
         self.calls = max(self.calls, number)
         if found["stage"] == "intent":
@@ -143,7 +143,8 @@ def open_ledger(path: Path) -> Iterator[Ledger]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise Locked(
-                f"{path}: another process writes to it", "wait for it, or choose another --out"
+                f"{path}: another process is writing to it",
+                "wait until that process ends, or choose another --out",
             ) from None
         ledger = _read(path)
         file.truncate(ledger.size)
@@ -164,7 +165,7 @@ def open_ledger(path: Path) -> Iterator[Ledger]:
 def read_ledger(path: Path) -> Ledger:
     """Read a ledger to replay it. Raises NotFound, BadData."""
     if path.is_dir():
-        raise NotFound(f"{path} is a folder", "name the file in it, as calls.jsonl")
+        raise NotFound(f"{path} is a folder", "give the file in it, such as calls.jsonl")
     if not path.is_file():
         raise NotFound(f"{path}: no such file", "give the calls.jsonl of an earlier run")
     return _read(path)
@@ -181,8 +182,8 @@ def _read(path: Path) -> Ledger:
                 ledger.take(line, ledger.size)
             except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError):
                 raise BadData(
-                    f"{path}:{number}: not a line of a ledger",
-                    "it says what was paid for: restore the file, or begin anew in another folder",
+                    f"{path}:{number}: not a ledger line",
+                    "the ledger records what was paid for: restore the file, or start in another folder",
                 ) from None
             ledger.size += len(line)
     return ledger
@@ -263,5 +264,5 @@ class _Writer:
             if is_no_space(error):
                 raise no_space(error) from error
             raise Fault(
-                f"{self.path}: cannot be written: {error}", "repair that, then run the same command"
+                f"{self.path}: cannot be written: {error}", "fix that, then run the same command"
             ) from error

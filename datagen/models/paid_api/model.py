@@ -69,8 +69,8 @@ class PaidModel:
             return _usable(recorded)
         if self.client is None:
             raise NotRecorded(
-                f"{self.ledger.path}: turn {turn} of session {session!r} with {self.name} is not in it",
-                "replay with the tables, questions and settings that it was recorded with",
+                f"{self.ledger.path}: no recorded answer of {self.name} for turn {turn} of session {session!r}",
+                "replay with the same tables, questions and settings as in the recording",
             )
         asking = self.under_way.get(key)
         if asking is None or asking.withdrawn:
@@ -194,8 +194,8 @@ class PaidModel:
         if found.kind == "budget":
             raise BudgetSpent(
                 f"{self.name}: {found.cause}",
-                "add credits or raise the key's limit, then run the same command: what is paid for"
-                " is kept",
+                "add credits or raise the key's limit, then run the same command: answers already"
+                " paid for are kept",
             )
         if found.kind == "refused" and self.tally.answered + self.tally.replayed:
             raise NoReply("refused", found.cause)
@@ -206,7 +206,7 @@ class PaidModel:
             raise NoReply("unavailable", found.cause)
         raise TeacherUnavailable(
             f"{self.name}: {found.cause}",
-            "run the same command later: what is paid for is kept",
+            "run the same command later: answers already paid for are kept",
         )
 
 
@@ -216,5 +216,5 @@ def _usable(reply: Reply) -> Reply:
         case "length":
             raise NoReply("length", f"cut at {reply.completion_tokens} tokens", reply=reply)
         case "content_filter":
-            raise NoReply("content_filter", "the provider's filter cut it", reply=reply)
+            raise NoReply("content_filter", "cut by the provider's filter", reply=reply)
     return reply

@@ -32,49 +32,54 @@ class TeacherSettings(BaseModel):
         "openai/gpt-oss-120b", min_length=1, description="model that answers questions"
     )
     question_gen_model: str | None = Field(
-        None, description="model that proposes questions; the teacher where not given"
+        None, description="model that proposes questions (the teacher)"
     )
     audit_model: str | None = Field(
-        None, description="model of another family that answers a sample again"
+        None,
+        description="model of another family that answers a sample of the verified questions again",
     )
     teacher_licence: str | None = Field(
-        None, description="licence of the teacher, for the dataset card, where we do not know it"
+        None, description="licence of the teacher for the dataset card, if datagen does not know it"
     )
     base_url: str = Field(
         OPENROUTER,
         pattern=r"^https?://[^\s/]+",
-        description="OpenAI-compatible API, as of vLLM or llama-server",
+        description="URL of an OpenAI-compatible API, such as vLLM or llama-server",
     )
     openrouter: bool | None = Field(
-        None, description="yes: the URL speaks OpenRouter's dialect (told by the host)"
+        None, description="yes: the URL accepts OpenRouter's extensions (yes for OpenRouter's host)"
     )
     key_name: str | None = Field(
         None,
-        description=f"name of the key in the environment or .env ({OPENROUTER_KEY} at OpenRouter)",
+        description=f"variable in the environment or .env that holds the API key ({OPENROUTER_KEY} at OpenRouter)",
     )
     max_cost: Decimal | None = Field(
         None,
         gt=0,
-        description=f"most to spend on calls in all, in dollars ({OPENROUTER_BUDGET} at OpenRouter)",
+        description=f"maximum cost of all calls together, in dollars ({OPENROUTER_BUDGET} at OpenRouter)",
     )
     price: str = Field(
         "",
-        description="dollars per million tokens in and out, as 0.1/0.5, or MODEL=0.1/0.5 for one of"
-        " several; in place of what the API lists",
+        description="dollars per million input/output tokens, such as 0.1/0.5, or MODEL=0.1/0.5 for one"
+        " of several models; replaces the price that the API lists",
     )
     temperature: float = Field(1.0, ge=0, le=2, description="sampling temperature")
     top_p: float = Field(1.0, gt=0, le=1, description="nucleus sampling")
-    max_tokens: int = Field(8192, ge=1, description="most tokens of a reply, reasoning included")
+    max_tokens: int = Field(
+        8192, ge=1, description="maximum tokens of a reply, including reasoning"
+    )
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high"] | None = Field(
-        None, description="how much the model reasons before it answers; its own default else"
+        None, description="how much the model reasons before it answers (the model's default)"
     )
-    providers: str = Field("", description="OpenRouter providers to use, in order, as 'a,b'")
-    quantizations: str = Field("", description="quantisations to accept, as 'bf16,fp8'")
+    providers: str = Field("", description="OpenRouter providers to use, in order, such as 'a,b'")
+    quantizations: str = Field("", description="quantisations to accept, such as 'bf16,fp8'")
     enforce_distillable: bool = Field(
-        True, description="no: also use models whose authors do not permit training on outputs"
+        True, description="no: also use models that forbid training on their outputs"
     )
-    concurrency: int = Field(64, ge=1, le=5000, description="most calls to a model at once")
-    timeout: float = Field(300.0, gt=0, description="seconds to wait for a reply")
+    concurrency: int = Field(
+        64, ge=1, le=5000, description="maximum number of simultaneous calls to a model"
+    )
+    timeout: float = Field(300.0, gt=0, description="maximum seconds to wait for a reply")
 
     @field_validator("base_url")
     @classmethod

@@ -24,7 +24,7 @@ def takes_vllm(engine: str, place: Place) -> bool:
     found = refusal(place)
     if engine == "vllm":
         if found is not None:
-            raise ModelUnavailable(found, "take --engine transformers")
+            raise ModelUnavailable(found, "use --engine transformers")
         return True
     return found is None and shutil.which(COMMAND) is not None and _has_card()
 

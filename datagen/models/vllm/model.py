@@ -60,7 +60,7 @@ def reading(place: Place) -> Reading:
     except (OSError, ValueError) as error:
         raise ModelUnavailable(
             f"model {place.base}: {' '.join(str(error).split())[:300]}",
-            "it has to be whole, on disk or on a reachable hub",
+            "give a complete model folder, or the id of a model on a reachable hub",
         ) from error
     if tokenizer.chat_template is None:
         raise ModelUnavailable(
@@ -132,7 +132,10 @@ class VllmModel:
         ids = token_ids(self.read.tokenizer, messages)
         room = min(self.writing.tokens, self.read.context - len(ids))
         if room < 1:
-            raise NoReply("refused", f"{len(ids)} tokens, and the model reads {self.read.context}")
+            raise NoReply(
+                "refused",
+                f"the conversation has {len(ids)} tokens, the model's context {self.read.context}",
+            )
         try:
             found = await self._api.completions.create(
                 model=self.served,
@@ -151,14 +154,14 @@ class VllmModel:
             await asyncio.sleep(SETTLE)
             if self.at.alive():
                 raise NoReply("unavailable", f"vLLM: {error}") from None
-            raise self.at.fault("vLLM ended while it was asked") from None
+            raise self.at.fault("vLLM ended before it answered") from None
         return self._reply(found.choices[0], len(ids))
 
     def _reply(self, choice: Any, asked: int) -> Reply:
         written = getattr(choice, "token_ids", None)
         if not isinstance(written, list):
             raise ModelUnavailable(
-                "this vLLM does not say which tokens it wrote", "use vLLM 0.11 or newer"
+                "this vLLM does not return the token ids of its reply", "use vLLM 0.11 or newer"
             )
         ended = bool(written) and written[-1] in self.read.stops
         text = self.read.tokenizer.decode(written[: len(written) - ended], skip_special_tokens=True)

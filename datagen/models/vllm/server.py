@@ -31,7 +31,7 @@ SILENT = 900.0  # seconds without a line in its log: it hangs
 TO_END = 30.0
 TAIL = 12
 SHOWN = 100  # letters of its last line
-INSTALL = "install vLLM in an environment of its own (its libraries are not ours) and put its bin/ on PATH"
+INSTALL = "install vLLM in a separate environment (it needs other library versions) and put its bin/ on PATH"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ class Address:
     def fault(self, cause: str) -> ModelUnavailable:
         """That it is gone, with what it said last."""
         return ModelUnavailable(
-            cause, "its log tells more; --engine transformers does without it", faults=self.tail()
+            cause, "read its log, or use --engine transformers", faults=self.tail()
         )
 
 
@@ -98,7 +98,9 @@ def serving(
     """
     found = shutil.which(COMMAND)
     if found is None:
-        raise NotInstalled("there is no vllm command", f"{INSTALL}; or --engine transformers")
+        raise NotInstalled(
+            "the command vllm is not on PATH", f"{INSTALL}; or use --engine transformers"
+        )
     port = _free_port()
     key = secrets.token_urlsafe(24)
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -144,7 +146,7 @@ def _wait(address: Address, log: Path, ready: Callable[[Address], bool]) -> None
             if not address.alive():
                 raise address.fault(f"vLLM ended before it was ready, see {log}")
             if time.time() - log.stat().st_mtime > SILENT:
-                raise address.fault(f"vLLM has said nothing for {SILENT / 60:.0f} min, see {log}")
+                raise address.fault(f"vLLM printed nothing for {SILENT / 60:.0f} min, see {log}")
             progress.refresh()
             time.sleep(POLL)
         progress.advance()

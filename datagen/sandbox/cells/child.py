@@ -29,7 +29,9 @@ def run_episode(
         silence()
         keep_only(channel)
         if obtained != level:
-            frames.write_frame(_CHANNEL, {"error": f"the sandbox fell from {level} to {obtained}"})
+            frames.write_frame(
+                _CHANNEL, {"error": f"the sandbox level dropped from {level} to {obtained}"}
+            )
             os._exit(1)
         frames.write_frame(_CHANNEL, {"ready": True})
         cells.seed(int(frames.read_frame(_CHANNEL)["seed"]))

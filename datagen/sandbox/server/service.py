@@ -54,8 +54,8 @@ class Gate:
         if not any(path.is_relative_to(folder) for folder in self.folders):
             told = ", ".join(map(str, self.folders))
             raise NotFound(
-                f"{table['path']}: not below a folder that the sandbox service may read",
-                f"put tables below {told}, or start the service with --tables for their folder",
+                f"{table['path']}: outside the folders that the sandbox service may read",
+                f"move the table to {told}, or start the service with --tables for its folder",
             )
         if not os.access(path, os.R_OK) and path.exists():
             raise BadData(
@@ -79,9 +79,11 @@ def _main(argv: Sequence[str] | None) -> int:
         required=True,
         action="append",
         metavar="DIR",
-        help="folder whose tables may be used; repeatable",
+        help="folder of tables that clients may use; repeatable",
     )
-    parser.add_argument("--level", choices=LEVELS, default="full", help="what to insist on (full)")
+    parser.add_argument(
+        "--level", choices=LEVELS, default="full", help="isolation level to require (full)"
+    )
     options = parser.parse_args(argv)
     folders = tuple(Path(os.path.realpath(folder)) for folder in options.tables)
     gate = Gate(folders=folders, level=options.level)

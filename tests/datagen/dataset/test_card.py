@@ -90,7 +90,7 @@ def test_inspect_shows_messages_code_output_and_verdict(tmp_path: Path, capsys):
     for part in ("Q 3", "submit(1)", "NameError", "not verified: another value", "truth: 1"):
         assert part in shown
     assert main(["inspect", str(tmp_path / "e.jsonl"), "episode", "--json"]) == 11
-    assert "3 episodes are named episode" in capsys.readouterr().err
+    assert "3 episodes have an id that starts with episode" in capsys.readouterr().err
     assert main(["inspect", str(tmp_path / "e.jsonl"), "episode1", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["id"] == "episode1"
 
@@ -111,7 +111,7 @@ def test_a_file_that_holds_no_episodes_is_named_once(tmp_path: Path, capsys):
     (tmp_path / "t.csv").write_text("a;b\n1;2\n3;4\n")
     assert main(["inspect", str(tmp_path / "t.csv")]) == 3
     said = capsys.readouterr().err
-    assert "no line of it is an episode" in said
+    assert "not an episode file: no line is an episode" in said
     assert "t.csv:1: line: Invalid JSON" in said
     assert "t.csv:2" not in said
     write_episodes(tmp_path / "e.jsonl", EPISODES)

@@ -111,7 +111,7 @@ def test_the_folder_is_made(tmp_path: Path):
 
 
 def test_no_row_and_a_folder_are_refused_and_nothing_is_written(tmp_path: Path):
-    with pytest.raises(BadData, match="no row is left") as refused:
+    with pytest.raises(BadData, match="no rows to export") as refused:
         export([episode(1, attempt("submit(1)"), verified=False)], tmp_path / "rows.jsonl")
     assert [*refused.value.faults] == ["1 left out: episode not verified"]
     with pytest.raises(Usage, match="is a folder"):

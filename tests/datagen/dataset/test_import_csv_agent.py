@@ -69,7 +69,7 @@ def test_each_line_in_neither_shape_is_named(folder: Path):
     assert all(
         f"{path}:{line}:" in fault for line, fault in zip((2, 3), caught.value.faults, strict=True)
     )
-    with pytest.raises(BadData, match="no csv-agent episode in it") as caught:
+    with pytest.raises(BadData, match="no csv-agent episodes") as caught:
         read(write(folder, {"question": {}}, {"question": {}}))
     assert len(caught.value.faults) == 1
     with pytest.raises(NotFound):
@@ -92,7 +92,7 @@ def test_attempts_are_run_again_and_judged_here(folder: Path, capsys: pytest.Cap
     )
     assert code == 0
     said = capsys.readouterr().out
-    assert "1 left out: no gone.csv" in said
+    assert "1 left out: gone.csv not found" in said
     assert "1 left out: only with hint" in said
     found = {e.question.text: e for e in read_episodes(folder / "ours" / "episodes.jsonl")}
     assert {text: e.verdict.verified for text, e in found.items()} == {

@@ -81,19 +81,23 @@ def test_the_table_says_all_that_became_of_the_questions():
     ]
     assert lines[6:] == [
         "rejected: wrong 1, ambiguous 1",
-        "runs per decision without a known truth: 4.00",
-        "audit: a second model disagrees in 1 of 1",
+        "mean attempts per question without a known answer: 4.00",
+        "audit: a second model disagrees with 1 of 1 verified episodes",
     ]
 
 
 def test_money_is_what_was_spent_what_may_be_and_what_it_will_come_to():
     assert money(status(), 4, 40) == "spent: $0.5000 of at most $5.00, projected $5.00"
     assert money(status(limit=None), 4, 4) == "spent: $0.5000"
-    assert "($0.2000 of it not confirmed)" in money(status(uncertain="0.2"), 0, 9)
+    assert "($0.2000 of it estimated: the provider did not confirm the cost)" in money(
+        status(uncertain="0.2"), 0, 9
+    )
 
 
 def test_the_live_lines():
     assert Tally().live(None, 3) == []
     lines = filled().live(status(), 40)
     assert lines[0].startswith("yield: proposed 50%, template 50%, easy 100%")
-    assert lines[2] == "calls: 3 in flight, 7 waiting, 60/min, 2 tried again, 1 replayed"
+    assert (
+        lines[2] == "calls: 3 in flight, 7 waiting, 60/min, 2 retried, 1 answered from the ledger"
+    )

@@ -72,7 +72,7 @@ def test_a_broken_line_among_good_ones_is_reported_and_nothing_is_cut_off(tmp_pa
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(lines[0] + b"{}\n" + lines[1])
     before = path.read_bytes()
-    with pytest.raises(BadData, match=r"j:2: no episode"):
+    with pytest.raises(BadData, match=r"j:2: not an episode"):
         Journal(path)
     assert path.read_bytes() == before
 

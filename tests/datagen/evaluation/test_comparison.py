@@ -19,9 +19,9 @@ def test_a_gain_and_a_regression_are_said_equally_loudly():
 
 def test_too_few_questions_are_said_to_be_too_few():
     found = compared(*both(2, 1, 3, tables=3))
-    assert "no difference can be told from chance (+0.167)" in verdict(found)
+    assert "no significant difference (+0.167)" in verdict(found)
     assert "too few" in verdict(found)
-    assert any("over only 3 tables: the interval is too narrow" in line for line in text(found))
+    assert any("only 3 tables: the interval is too narrow" in line for line in text(found))
 
 
 def test_groups_add_up_and_order_does_not_matter():
@@ -41,13 +41,13 @@ def test_the_text_has_ties_intervals_what_n_can_show_and_each_group_with_several
     assert any(line.startswith("hard ") for line in told)
     assert not any(line.startswith("integer ") for line in told)  # all of them are
     assert (
-        f"40 ties; 72 questions over 12 tables can show differences from {found['smallest']:.2f} on"
+        f"40 ties; 72 questions over 12 tables can show a difference of {found['smallest']:.2f} or more"
         in told
     )
     low, high = found["intervals"]["adapter"]
     assert f"adapter: 0.972, 95% interval {low:.3f} to {high:.3f} (Wilson)" in told
     few = text(compared(*both(1, 0, 0, tables=1)))
-    assert "0 ties; 1 questions over 1 tables can show no difference" in few
+    assert "0 ties; 1 questions over 1 tables can show no difference of any size" in few
 
 
 def test_results_of_other_questions_are_refused_and_some_are_counted():
@@ -76,12 +76,15 @@ def test_one_class_of_question_and_other_prompts_are_said():
     base = [episode(n, right=n > 3, table=n, family="f") for n in range(12)]
     adapter = [episode(n, right=True, table=n, family="f", prompt="q") for n in range(11)]
     notes = compared(base, adapter)["notes"]
-    assert "every question is of one template family (f): it says nothing about others" in notes
+    assert (
+        "all questions have the same template family (f): the result says nothing about others"
+        in notes
+    )
     assert any("1 answers are left out" in note for note in notes)
     assert any("different prompts" in note for note in notes)
     assert compared(*both(5, 2, 9, tables=12))["notes"] == [
-        "every question is of one difficulty (easy): it says nothing about others",
-        "every question is of one type of answer (integer): it says nothing about others",
+        "all questions have the same difficulty (easy): the result says nothing about others",
+        "all questions have the same type of answer (integer): the result says nothing about others",
     ]
 
 

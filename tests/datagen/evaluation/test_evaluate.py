@@ -84,13 +84,13 @@ def test_a_truth_of_another_form_is_refused(saved: Path):
     odd = first.question.model_copy(update={"answer_type": "integer", "truth": "Ulm"})
     with pytest.raises(BadData) as refused:
         tasks_of([first.model_copy(update={"question": odd}), second], saved)
-    assert f"question {odd.id}: its truth is none" in refused.value.faults[0]
+    assert f"question {odd.id}: invalid truth" in refused.value.faults[0]
 
 
 def test_nothing_to_ask(saved: Path):
     first, _ = read_episodes(saved)
     unknown = first.question.model_copy(update={"known": False})
-    with pytest.raises(BadData, match="no question whose answer is known"):
+    with pytest.raises(BadData, match="no question has a known or verified answer"):
         tasks_of([first.model_copy(update={"question": unknown})], saved)
 
 
@@ -114,7 +114,8 @@ def test_an_episode_that_breaks_is_a_failure_on_record(tasks: list[Task], tmp_pa
     found = evaluate(tasks, two(knowing, odd), output=tmp_path, watch=unwatched)
     assert (found["losses"], found["n"]) == (2, len(tasks))
     assert (
-        "adapter: 2 episodes broke and count as wrong; their transcripts say why" in found["notes"]
+        "adapter: 2 episodes ended with an error and count as wrong; the errors are in the transcript"
+        in found["notes"]
     )
     rows = read_episodes(tmp_path / "evaluation" / "adapter.jsonl")
     assert [e.verdict.detail for e in rows if e.verdict.rule == "broken"] == 2 * [
@@ -126,7 +127,7 @@ def test_an_episode_that_breaks_is_a_failure_on_record(tasks: list[Task], tmp_pa
 
 def test_minutes_end_it_and_the_same_command_goes_on(tasks: list[Task], tmp_path: Path):
     knowing = scripted_teacher(tasks, seed=0)
-    with pytest.raises(BadData, match="too few for one question"):
+    with pytest.raises(BadData, match="time limit of 0 minutes reached"):
         evaluate(
             tasks, two(knowing, knowing), output=tmp_path, watch=unwatched,
             limits=Limits(minutes=0),
@@ -136,7 +137,7 @@ def test_minutes_end_it_and_the_same_command_goes_on(tasks: list[Task], tmp_path
         tasks, two(knowing, knowing), output=tmp_path, watch=unwatched, limits=Limits(minutes=0)
     )
     assert (late["n"], late["questions"], late["finished"]) == (3, len(tasks), False)
-    assert f"time was up: 3 of {len(tasks)} questions" in late["notes"][-1]
+    assert f"time limit reached: 3 of {len(tasks)} questions" in late["notes"][-1]
     assert not is_finished(tmp_path / "comparison.json")
     whole = evaluate(tasks, two(knowing, knowing), output=tmp_path, watch=unwatched)
     assert (whole["n"], whole["finished"]) == (len(tasks), True)

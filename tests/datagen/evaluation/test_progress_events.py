@@ -20,7 +20,7 @@ class Heard(list[events.Answers]):
 
 def told(capsys, run) -> tuple[Heard, str]:
     found = Heard()
-    run(Watching(found, {"adapter": lambda: "3 replies under way"}))
+    run(Watching(found, {"adapter": lambda: "3 replies in progress"}))
     return found, capsys.readouterr().err
 
 
@@ -61,10 +61,10 @@ def test_it_tells_though_nothing_ends(capsys, monkeypatch):
             time.sleep(0.5)
 
     found = Heard()
-    run(Watching(found, {"adapter": lambda: "3 replies under way"}))
+    run(Watching(found, {"adapter": lambda: "3 replies in progress"}))
     assert len(found) > 4
     assert {e.answered for e in found} == {0}
-    assert "3 replies under way" in capsys.readouterr().out
+    assert "3 replies in progress" in capsys.readouterr().out
 
 
 def test_probes_are_set_against_their_own_base(capsys):

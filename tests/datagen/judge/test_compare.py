@@ -320,11 +320,11 @@ def test_what_did_not_fit_is_told_with_the_stated_precision():
 
     assert detail(2.0, 1.0, "number", 2) == "not within half a unit of decimal 2"
     assert detail(2.0, 1.0, "number", None, 2) == "not within half a unit of significant digit 2"
-    assert detail(["a", "c"], ["a", "b"], "list", None) == "element 2: another text"
-    assert detail({"a": 1}, {"a": 2}, "object", None) == "a: another value"
+    assert detail(["a", "c"], ["a", "b"], "list", None) == "element 2: different text"
+    assert detail({"a": 1}, {"a": 2}, "object", None) == "a: different value"
     assert detail([1], [1, 2], "set", None) == "1 elements, not 2"
     assert detail("x", 1, "integer", None) == "text, not number"
-    assert detail(None, 1, "integer", None) == "missing where number was due"
+    assert detail(None, 1, "integer", None) == "missing instead of number"
 
 
 @given(

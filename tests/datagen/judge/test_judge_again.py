@@ -106,7 +106,7 @@ def test_the_verb_says_what_changed_and_writes_elsewhere(tmp_path: Path, capsys)
     assert main(["score", str(path), "--out", str(out)]) == 0
     said = capsys.readouterr().out
     assert "e: verified now (number): What is it?" in said
-    assert "e: not verified any more" in said
+    assert "e: no longer verified" in said
     assert "3 of 7 episodes verified, 3 before; 6 verdicts and" in said
     assert path.read_bytes() == before
     scored = read_episodes(out)

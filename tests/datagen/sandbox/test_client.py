@@ -434,4 +434,4 @@ def test_child_that_is_less_restricted_than_promised_runs_no_code(csv, monkeypat
     with Sandbox({"t": csv}) as sandbox, sandbox.episode() as episode:
         result = episode.run("submit(1)")
     assert (result.ok, result.submitted) == (False, False)
-    assert result.stderr == "SandboxError: the sandbox fell from full to reduced"
+    assert result.stderr == "SandboxError: the sandbox level dropped from full to reduced"

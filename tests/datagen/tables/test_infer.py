@@ -211,7 +211,7 @@ def test_order_of_day_and_month_is_never_guessed(tmp_path):
 def test_order_of_day_and_month_is_proven_by_another_column(tmp_path):
     table = read(tmp_path, "d;e\n01/02/2024;01/13/2024\n03/04/2024;02/28/2024\n")
     assert values(table, "d")[0] == pd.Timestamp("2024-01-02")
-    assert table.notes == ("d: read as %m/%d/%Y, as the table's other dates are",)
+    assert table.notes == ("d: read as %m/%d/%Y, like the table's other dates",)
 
 
 def test_dates_that_do_not_exist_are_text(tmp_path):
@@ -359,7 +359,7 @@ def test_faults_name_the_line(tmp_path, content, cause):
     [
         ({"kinds": {"x": "number"}}, "'a' is not a number"),
         ({"kinds": {"x": "boolean"}}, "'a' is not a boolean"),
-        ({"kinds": {"x": "date"}}, "format of its dates cannot be told"),
+        ({"kinds": {"x": "date"}}, "its date format is ambiguous"),
         ({"kinds": {"y": "integer"}}, "'1.5' is not an integer"),
         ({"formats": {"x": "%d.%m.%Y"}}, "'a' is not a date"),
         ({"encoding": "ascii"}, "not ascii"),
@@ -429,7 +429,7 @@ def test_a_title_above_the_header_is_doubted(tmp_path):
     assert not read(tmp_path, 'text\n"a, b"\nc; d\ne\nf\n').notes
     with pytest.raises(BadData) as caught:
         read(tmp_path, "Staff 2025\n\nname,dept\nAnn,ops\n")
-    assert "if the first line is a title, delete what stands above" in caught.value.hint
+    assert "if the first line is a title, delete the lines above" in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -445,8 +445,8 @@ def test_a_title_above_the_header_is_doubted(tmp_path):
 )
 def test_the_one_word_among_numbers_is_doubted(tmp_path, texts, lone):
     table = read(tmp_path, "a;b\n" + "".join(f"x;{text}\n" for text in texts))
-    said = [note for note in table.notes if "numbers, but for" in note]
-    assert said == [f"b: numbers, but for {text!r} (--missing {text!r})" for text in lone]
+    said = [note for note in table.notes if "numbers, except for" in note]
+    assert said == [f"b: numbers, except for {text!r} (--missing {text!r})" for text in lone]
     if lone:
         again = read(tmp_path, (tmp_path / "table.csv").read_text(), missing=tuple(lone))
         assert values(again, "b").count(None) >= 1

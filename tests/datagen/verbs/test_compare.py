@@ -54,7 +54,7 @@ def test_it_is_told_and_written(runs, capsys, tmp_path: Path):
     assert told[-1] == json.loads(out.read_text())["verdict"] == "B is BETTER than A by +0.389"
     code, text = refused(capsys, other, run, "--out", out)
     assert code == 5
-    assert "already there" in text
+    assert "already exists" in text
 
 
 def test_no_overlap(runs, capsys):
@@ -69,12 +69,12 @@ def test_no_overlap(runs, capsys):
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (lambda text: text[:-40], "torn: its last line has no end"),
+        (lambda text: text[:-40], "incomplete: the last line is cut off"),
         (
             lambda text: text.replace('{"v":1', '{"v":7', 1),
-            ":1: v: version 7, this datagen reads 1",
+            ":1: v: unknown version 7: this datagen reads version 1",
         ),
-        (lambda text: "", "no episode in it"),
+        (lambda text: "", "no episodes"),
         (lambda text: "null\n", ":1: "),
     ],
     ids=["torn", "version", "empty", "other"],
@@ -92,4 +92,4 @@ def test_a_damaged_file_is_named(runs, capsys, damage, said):
 def test_a_folder_without_a_result(runs, capsys, tmp_path: Path):
     code, text = refused(capsys, runs[0], tmp_path / "gone")
     assert code == 11
-    assert "no result of an evaluation" in text
+    assert "no evaluation result found" in text

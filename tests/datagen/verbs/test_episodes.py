@@ -294,7 +294,7 @@ def test_questions_of_a_file_are_asked_from_wherever_it_lies(
     ("arguments", "code", "said"),
     [
         (["--source", "proposed", "--teacher", "scripted"], 2, "calls no model"),
-        (["--questions", "q.jsonl"], 2, "leave one out"),
+        (["--questions", "q.jsonl"], 2, "leave out one of them"),
         (["--teacher", "nobody"], 2, "not scripted"),
         (["--audit", "2"], 2, "not a share"),
     ],
@@ -354,7 +354,7 @@ def test_ctrl_c_leaves_what_there_is_and_says_how_to_go_on(
             lambda tasks, seed: Impatient(scripted_teacher(tasks, seed=seed)),
         )
         assert main([*arguments, "--teacher", "scripted"]) == 130
-    assert "the same command goes on" in capsys.readouterr().err
+    assert "run the same command to continue" in capsys.readouterr().err
     some = read_episodes(tmp_path / "out" / "episodes.jsonl")
     assert main([*arguments, "--teacher", "scripted"]) == 0
     all_of_them = read_episodes(tmp_path / "out" / "episodes.jsonl")

@@ -70,7 +70,7 @@ def test_an_adapter_alone_is_one_model_and_another_model_is_no_adapter(
     assert {path.name for path in (out / "evaluation").iterdir()} == {"model.jsonl"}
     code, said = refused(capsys, "--model", TINY, "--episodes", episodes, "--alone")
     assert code == 2
-    assert "is no adapter" in said
+    assert "is not an adapter" in said
 
 
 def test_a_run_folder_as_the_trainer_asks_and_its_transcripts_again(
@@ -80,11 +80,11 @@ def test_a_run_folder_as_the_trainer_asks_and_its_transcripts_again(
     whole = json.loads((run / "comparison.json").read_text())
     assert found == whole
     assert (found["n"], found["difference"], found["mcnemar_p"]) == (13, 0.0, 1.0)
-    assert "no difference can be told" in found["verdict"]
+    assert "no significant difference" in found["verdict"]
     assert found["models"]["adapter"].startswith(f"{found['models']['base']} + adapter ")
     code, text = refused(capsys, "--model", run, "--episodes", episodes)
     assert code == 5
-    assert "already there" in text
+    assert "already exists" in text
     # Judged again and compared again, with no model.
     again = tmp_path / "again"
     for name in ("base", "adapter"):
@@ -203,7 +203,7 @@ def test_stopped_it_keeps_what_was_answered_and_says_how_to_go_on(run, episodes,
     assert lines[0] == f"loading {run}; 13 questions"
     assert "base: 0/13" in lines
     assert lines[-2] == f"error: interrupted; {kept} answers are kept in {run / 'evaluation'}"
-    assert "the same command asks only what is missing" in lines[-1]
+    assert "run the same command again: it asks only what is missing" in lines[-1]
 
 
 def test_the_seeds_line(run, episodes, tmp_path, monkeypatch):
@@ -214,7 +214,7 @@ def test_the_seeds_line(run, episodes, tmp_path, monkeypatch):
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "no difference can be told" in done.stdout
+    assert "no significant difference" in done.stdout
     assert json.loads(Path("checkpoints/comparison.json").read_text())["n"] == 2
 
 
@@ -222,16 +222,16 @@ def test_what_is_no_model_is_said_first(episodes, capsys, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     code, text = refused(capsys, "--model", "nope", "--episodes", episodes)
     assert code == 7
-    assert "error: model nope: no such folder here, and of the hub: " in text
+    assert "error: model nope: not a folder here, and the hub failed: " in text
     assert not Path("evaluations").exists()
 
 
 @pytest.mark.parametrize(
     ("flags", "code", "said"),
     [
-        (["--seeds", "3"], 2, "--seeds asks again and hears the same"),
-        (["--model", "./nowhere"], 11, "no adapter in it"),
-        (["--base", "bundled:huge"], 11, "no bundled model"),
+        (["--seeds", "3"], 2, "--seeds at temperature 0 repeats the same answers"),
+        (["--model", "./nowhere"], 11, "no adapter found"),
+        (["--base", "bundled:huge"], 11, "unknown bundled model"),
         (["--episodes", "gone.jsonl"], 11, "gone.jsonl: no such file"),
         (["--out", __file__], 5, "test_evaluate.py is a file"),
     ],
@@ -248,7 +248,7 @@ def test_episodes_of_another_version_and_changed_tables(run, episodes: Path, cap
     episodes.write_text(lines.replace('{"v":1', '{"v":9', 1))
     code, text = refused(capsys, "--model", run, "--episodes", episodes)
     assert code == 3
-    assert "test.jsonl:1: v: version 9, this datagen reads 1" in text
+    assert "test.jsonl:1: v: unknown version 9: this datagen reads version 1" in text
     episodes.write_text(lines)
     (episodes.parent / "shop.csv").write_text("city\nUlm\n")
     code, text = refused(capsys, "--model", run, "--episodes", episodes)

@@ -32,7 +32,7 @@ def test_what_was_inferred_is_printed(path, capsys):
     assert "t: 3 rows, 4 columns; utf-8, semicolon, decimal ',', groups '.'" in out
     assert "price number amount 2 values, 1 missing ('?') 2 to 1234.5 €" in out
     assert "n integer constant 1 values, 2 missing ('-999')" in out
-    assert "note: day: left as text: it may be %d/%m/%Y or %m/%d/%Y" in out
+    assert "note: day: left as text: its dates may be %d/%m/%Y or %m/%d/%Y" in out
 
 
 def test_flags_are_kept_to(path, capsys):
@@ -55,7 +55,7 @@ def test_json_is_json(path, capsys):
     ("words", "said"),
     [
         (["--delimiter", ";;"], "not one ASCII character"),
-        (["--encoding", "nonsense"], "no encoding Python knows"),
+        (["--encoding", "nonsense"], "not an encoding that Python knows"),
         (["--kind", "n=money"], "not COL=KIND"),
         (["--date-format", "day=iso"], "not COL=FORMAT"),
     ],
@@ -99,4 +99,4 @@ def test_files_that_cannot_be_read_are_all_named_after_the_others(path, tmp_path
         "picture.csv",
         "bare.csv",
     ]
-    assert hint == "  -> mend them, or leave them out"
+    assert hint == "  -> fix them, or leave them out"

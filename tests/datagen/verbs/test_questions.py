@@ -40,7 +40,7 @@ def test_questions_are_written_and_counted(tmp_path: Path, capsys):
     assert f"6 questions: {out}" in printed
     assert "DISAGREE" not in printed
     assert main(arguments) != 0
-    assert "already there" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
 
 
 def test_basic_families_are_those_of_the_demo(tmp_path: Path, capsys):
@@ -69,9 +69,9 @@ def test_named_families_are_asked_alone_and_fill_the_count(tmp_path: Path, capsy
     ("flags", "said"),
     [
         (["--families", "pearsn,slope"], "nearest are: pearson"),
-        (["--families", "aggregate"], "basic for the families of the demo"),
-        (["--families", "all,slope"], "'all' does not go into a list"),
-        (["--families", ","], "no name is given"),
+        (["--families", "aggregate"], "basic (the demo's simple questions)"),
+        (["--families", "all,slope"], "'all' cannot be in a list of families"),
+        (["--families", ","], "the list is empty"),
         (["--families", "slope", "--source", "procedural"], "leave one of them out"),
     ],
 )
@@ -101,5 +101,5 @@ def test_tables_that_give_no_question_leave_no_file(tmp_path: Path, capsys):
     (tmp_path / "one.csv").write_text("x\n1\n", "utf-8")
     out = tmp_path / "out" / "questions.jsonl"
     assert main(["questions", str(tmp_path / "one.csv"), "--out", str(out)]) == 3
-    assert "these tables give no question" in capsys.readouterr().err
+    assert "no questions can be made from these tables" in capsys.readouterr().err
     assert not out.parent.exists()

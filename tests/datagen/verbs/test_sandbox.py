@@ -47,4 +47,4 @@ def test_every_verb_that_runs_code_takes_a_place(verb, capsys):
 
 def test_wrong_place_is_one_message(capsys):
     assert main(["sandbox", "--sandbox", "docker"]) == Usage.exit_code
-    assert "no sandbox 'docker'" in capsys.readouterr().err
+    assert "unknown sandbox 'docker'" in capsys.readouterr().err

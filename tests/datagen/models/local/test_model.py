@@ -248,7 +248,7 @@ def test_what_a_path_names(tmp_path: Path, zero_adapter: Path):
     assert find("org/name").base == "org/name"
     with pytest.raises(NotFound, match="no adapter"):
         find(str(tmp_path))
-    with pytest.raises(NotFound, match="no bundled model"):
+    with pytest.raises(NotFound, match="unknown bundled model"):
         find("bundled:huge")
 
 
@@ -298,12 +298,12 @@ def test_damaged_adapters_are_refused(copy: Path):
     file = copy / "adapter_model.safetensors"
     whole = file.read_bytes()
     file.write_bytes(whole[:-100])
-    with pytest.raises(ModelUnavailable, match="not whole") as refused:
+    with pytest.raises(ModelUnavailable, match="is incomplete") as refused:
         find(str(copy))
     assert "tensor data is cut" in refused.value.faults[0]
     file.write_bytes(whole)
     edit(copy, r=4)
-    with pytest.raises(ModelUnavailable, match="not whole") as refused:
+    with pytest.raises(ModelUnavailable, match="is incomplete") as refused:
         find(str(copy))
     assert "not of rank 4" in refused.value.faults[0]
 
@@ -319,5 +319,5 @@ def test_an_adapter_of_another_base_is_refused(copy: Path, engine: Engine):
     assert "in_features 999, in the base 128" in faults[0]
     assert faults[1] == "the base has no model.layers.99.mlp.up_proj"
     edit(copy, base_model_name_or_path="org/made-for")
-    with pytest.raises(ModelUnavailable, match="made for org/made-for, not for org/other"):
+    with pytest.raises(ModelUnavailable, match="trained on org/made-for, not on org/other"):
         find(str(copy), "org/other")

@@ -194,7 +194,9 @@ def test_a_request_that_alone_is_refused_fails_alone(fake, settings, ledger):
 def test_the_keys_own_limit_is_a_second_guard(fake, settings, ledger):
     fake.bill.key_limit = Decimal("0.0005")
     with open_account(settings(), ledger=ledger) as account:
-        assert account.notices == ["the OpenRouter key has $0.0005 left: that is the limit now"]
+        assert account.notices == [
+            "the OpenRouter key has $0.0005 left: the cost limit is lowered to that"
+        ]
         assert account.status().limit == Decimal("0.0005")
     fake.bill.key_limit = Decimal(0)
     with pytest.raises(BudgetSpent, match="used up its own limit"):
@@ -206,8 +208,8 @@ def test_the_keys_own_limit_is_a_second_guard(fake, settings, ledger):
     [
         ({"teacher_model": "openai/gpt-os-120b"}, TeacherRefused, "did you mean openai/gpt-oss"),
         ({"teacher_model": "closed/frontier"}, TeacherRefused, "may be trained on"),
-        ({"teacher_model": "varied/router"}, BadJob, "no price is known for varied/router"),
-        ({"openrouter": None}, BadJob, "no price is known"),
+        ({"teacher_model": "varied/router"}, BadJob, "the price of varied/router is unknown"),
+        ({"openrouter": None}, BadJob, "the price of openai/gpt-oss-120b is unknown"),
         ({"key_name": "OTHER_KEY"}, TeacherRefused, "no key for"),
     ],
 )
@@ -220,8 +222,10 @@ def test_an_unknown_key_is_refused_before_the_first_call(fake, settings, ledger)
     fake.key = "sk-other"
     with pytest.raises(TeacherRefused, match="HTTP 401: User not found") as refused:
         asked(settings(), ledger)
-    assert refused.value.hint.startswith("the key was found in environment variable OPENROUTER_API")
-    assert "put one there that is accepted" in refused.value.hint
+    assert refused.value.hint.startswith(
+        "the API rejects the key in environment variable OPENROUTER_API"
+    )
+    assert "put a valid key there" in refused.value.hint
     assert not ledger.parent.exists()
 
 
@@ -439,6 +443,6 @@ def test_what_was_in_flight_when_a_run_died_is_told(fake, settings, ledger):
     with open_account(settings(), ledger=ledger) as account:
         (told,) = account.notices
         assert told.startswith("2 calls were in flight when an earlier run ended: they count as ")
-        assert f" ${worst:.4f}, the most they can have cost, and will be asked again" in told
+        assert f" ${worst:.4f}, their highest possible cost, and will be sent again" in told
         assert account.status().spent == account.status().uncertain == worst
         assert account.status().spent_now == 0

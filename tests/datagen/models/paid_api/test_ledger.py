@@ -94,7 +94,7 @@ def test_a_line_that_is_none_is_named_and_nothing_is_lost(tmp_path, line):
         asyncio.run(fill(ledger, 1))
     content = path.read_bytes() + line + b"\n"
     path.write_bytes(content)
-    with pytest.raises(BadData, match=r"calls\.jsonl:3: not a line of a ledger"), open_ledger(path):
+    with pytest.raises(BadData, match=r"calls\.jsonl:3: not a ledger line"), open_ledger(path):
         pass
     assert path.read_bytes() == content
 

@@ -144,8 +144,8 @@ def test_a_server_that_does_not_come_up_says_why(vllm, place, tmp_path, monkeypa
 @pytest.mark.parametrize(
     ("mood", "kind", "says"),
     [
-        ("dies", ModelUnavailable, "ended while it was asked"),
-        ("old", ModelUnavailable, "which tokens"),
+        ("dies", ModelUnavailable, "ended before it answered"),
+        ("old", ModelUnavailable, "token ids of its reply"),
         ("full", NoReply, "refused"),
     ],
 )
@@ -191,7 +191,7 @@ def test_which_engine_answers(vllm, place, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     assert not choice.takes_vllm("auto", place)
     with (
-        pytest.raises(NotInstalled, match="no vllm command"),
+        pytest.raises(NotInstalled, match="command vllm is not on PATH"),
         engine(place, Writing(), tmp_path / "log"),
     ):
         pass
@@ -214,7 +214,7 @@ def test_the_verb_from_the_command_line_to_the_comparison(
 
     monkeypatch.setenv("FAKE_MOOD", "dies")
     assert main(command) == ModelUnavailable.exit_code
-    assert "vLLM ended while it was asked" in capsys.readouterr().err
+    assert "vLLM ended before it answered" in capsys.readouterr().err
     assert not (run / "comparison.json").exists()
 
     monkeypatch.setenv("FAKE_MOOD", "")
