@@ -113,11 +113,12 @@ def _export(argv: Sequence[str]) -> int:
         raise Usage("nothing is asked for", "give --merge, --gguf or --push")
     check_installed()
     libraries.prepare_environment()
-    from trainer import export
+    from trainer import export, out_of_memory
 
     out = options.out or options.run / "merged"
     if options.merge:
-        losses = export.merge(options.run, out, data=options.data, say=_say)
+        with out_of_memory.explained("while merging", "export on a machine with more memory"):
+            losses = export.merge(options.run, out, data=options.data, say=_say)
         _say(
             f"loss per trained token on {losses.rows} rows: base {losses.base:.4f}, "
             f"adapter {losses.adapter:.4f}, merged {losses.merged:.4f}"

@@ -7,7 +7,7 @@ import pytest
 from trainer import __main__ as command
 from trainer import export
 from trainer.contract import manifest
-from trainer.contract.errors import ModelUnavailable, ResultRejected, run_main
+from trainer.contract.errors import ModelUnavailable, ResultRejected, TrainingFailed, run_main
 from trainer.contract.job import from_sources
 
 
@@ -110,6 +110,16 @@ def test_a_merge_that_changes_the_answers_is_no_result(run, tmp_path, monkeypatc
     monkeypatch.setattr(BaseTuner, "merge_and_unload", merge)
     with pytest.raises(ResultRejected, match="the merged model differs from the adapter"):
         export.merge(run, tmp_path / "out", data=None, say=lambda _: None)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_merge_that_runs_out_of_memory_says_so(run, tmp_path, capsys, monkeypatch):
+    def full(*_args, **_kwargs):
+        raise MemoryError
+
+    monkeypatch.setattr(export, "log_probs", full)
+    assert call(run, "--merge", "--out", tmp_path / "out") == TrainingFailed.exit_code
+    assert "out of memory while merging: " in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
