@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from datagen.episode import Hook, Trace, Turn, turn_messages
 from datagen.models.protocol import NoReply
 from datagen.prompts.render import TURN_LIMIT, code_of, feedback, opening
-from datagen.sandbox.slots import Seat, Seats
+from datagen.sandbox.slots import Slots, SlotSession
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from datagen.models.protocol import Model, Reply
     from datagen.sandbox import Sandbox
 
-SEATS = Seats()  # of this process, whatever runs in it
+SLOTS = Slots()  # of this process, whatever runs in it
 # What a reply ends with that its model did not end itself.
 CUT_OFF = frozenset({"length", "content_filter", "error"})
 
@@ -62,7 +62,7 @@ async def work(
     turn_limit: int,
     hinted: bool = False,
     ended: Callable[[str], bool] = lambda _: False,
-    seats: Seats = SEATS,
+    slots: Slots = SLOTS,
 ) -> Trace:
     """The loop itself, from any opening messages; a reply that has `ended` it is not run."""
     began = time.monotonic()
@@ -70,7 +70,9 @@ async def work(
     turns: list[Turn] = []
     replies: list[Reply] = []
     with ExitStack() as stack:
-        cells = stack.enter_context(Seat(sandbox, seats))  # forks at the first code, not before
+        cells = stack.enter_context(
+            SlotSession(sandbox, slots)
+        )  # forks at the first code, not before
         for left in reversed(range(turn_limit)):
             try:
                 reply = await model.reply(messages, session=session)
@@ -95,7 +97,7 @@ async def work(
     return _trace(start, turns, replies, time.monotonic() - began, hinted=hinted, failure=failure)
 
 
-def _take_turn(reply: Reply, cells: Seat, style: PromptStyle, left: int) -> Turn:
+def _take_turn(reply: Reply, cells: SlotSession, style: PromptStyle, left: int) -> Turn:
     """Run the reply's code; the feedback is None once there is nothing left to reply to."""
     cut_off = reply.finish_reason in CUT_OFF
     code = None if cut_off else code_of(reply.text)

@@ -20,7 +20,7 @@ from datagen.episodes.proposed_questions import propose
 from datagen.episodes.run_questions import CONCURRENCY, fill, table_ref
 from datagen.models.protocol import Model, NoReply
 from datagen.progress import Progress
-from datagen.sandbox.server_pool import WarmTables
+from datagen.sandbox.server_pool import ServerPool
 from trainer.contract.errors import BadData, NotFound
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ class Making:
     async def make(self, journal: Journal, how: How) -> None:
         """Fill the journal. Raises the first Fault; what had ended by then is on disk."""
         async with self.account.connected() if self.account else nullcontext():
-            warm = WarmTables()
+            warm = ServerPool()
             try:
                 await self._propose(warm)
                 await self._reword()
@@ -203,7 +203,7 @@ class Making:
             details=lambda: self.tally.live(account.status() if account else None, total),
         )
 
-    async def _propose(self, warm: WarmTables) -> None:
+    async def _propose(self, warm: ServerPool) -> None:
         """Have questions proposed; a table whose model cannot be reached for now gets none."""
         if self.account is None or not self.proposals:
             return

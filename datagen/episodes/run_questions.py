@@ -21,7 +21,7 @@ from datagen.episode import Column, Episode, TableRef
 from datagen.episodes.attempts import How, Task, broken_episode, episode_id, first_of, make_episode
 from datagen.episodes.journal import Journal, keeping
 from datagen.models.protocol import NoReply
-from datagen.sandbox.server_pool import WarmTables, tables_of
+from datagen.sandbox.server_pool import ServerPool, tables_of
 from datagen.tables.table import read_table
 from trainer.contract.errors import Fault, TeacherUnavailable
 
@@ -80,7 +80,7 @@ async def fill(
     kept: Callable[[Episode], None] = lambda _: None,
     concurrency: int = CONCURRENCY,
     auditor: Model | None = None,
-    warm: WarmTables | None = None,
+    warm: ServerPool | None = None,
     broken: Callable[[Task, Exception], Episode] | None = None,
 ) -> int:
     """Make the episodes of `tasks` that the journal lacks; return how many got no reply for now.
@@ -89,7 +89,7 @@ async def fill(
     `broken` gives what is kept in its place; without it, it ends the run. Tasks about the same tables should follow one
     another. Raises the first Fault of the models or the sandbox; what had ended by then is on disk.
     """
-    warm = warm or WarmTables()
+    warm = warm or ServerPool()
     unanswered = 0
     waiting = iter(tasks)
     begun: set[str] = set()
@@ -151,7 +151,7 @@ def attempt_all(
     hows = [replace(how or How(seed=seed), seed=seed + n) for n in range(seeds)]
     ids = [episode_id(task, model.name, one) for one in hows for task in tasks]
     wanted = {*ids}
-    losses = _Losses(most=max(BROKEN, len(ids) // 20))
+    failures = _Failures(most=max(BROKEN, len(ids) // 20))
 
     def tell(episode: Episode) -> None:
         if episode.id in wanted:
@@ -174,7 +174,7 @@ def attempt_all(
                         one,
                         kept=done,
                         concurrency=concurrency,
-                        broken=partial(losses.record, model.name, one),
+                        broken=partial(failures.record, model.name, one),
                     )
                     for one in hows
                 ]
@@ -192,7 +192,7 @@ def attempt_all(
 
 
 @dataclass
-class _Losses:
+class _Failures:
     """Episodes that something unforeseen ended."""
 
     most: int

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from datagen.models.protocol import Model
 
 
-class Told(Protocol):
+class AnswerProgress(Protocol):
     """Hears of each answer as it comes, and of those that were there already."""
 
     def __call__(self, episode: Episode) -> None: ...
@@ -34,11 +34,11 @@ class Told(Protocol):
     def found(self, episode: Episode) -> None: ...
 
 
-Watch = Callable[[str, int], AbstractContextManager[Told]]
+Watch = Callable[[str, int], AbstractContextManager[AnswerProgress]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Contender:
+class EvaluatedModel:
     """A model under a label: base, adapter, model or ceiling. `connected` holds what it needs.
 
     `activity` says what it is at.
@@ -115,7 +115,7 @@ def sample(tasks: Sequence[Task], limit: int, *, seed: int) -> list[Task]:
 
 def evaluate(
     tasks: Sequence[Task],
-    contenders: Sequence[Contender],
+    contenders: Sequence[EvaluatedModel],
     *,
     output: Path,
     watch: Watch,
@@ -161,7 +161,7 @@ def evaluate(
 
 def _ask(
     label: str,
-    contender: Contender,
+    contender: EvaluatedModel,
     tasks: Sequence[Task],
     folder: Path,
     limits: Limits,

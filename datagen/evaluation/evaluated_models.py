@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datagen.evaluation.evaluate import Contender
+from datagen.evaluation.evaluate import EvaluatedModel
 from datagen.evaluation.result import CEILING, MODEL
 from datagen.models.vllm.choice import takes_vllm
 
@@ -42,7 +42,7 @@ def is_remote(model: str, flags: dict[str, Any]) -> bool:
 
 
 @contextmanager
-def contenders(asked: Asked, ledger: Path) -> Iterator[list[Contender]]:
+def contenders(asked: Asked, ledger: Path) -> Iterator[list[EvaluatedModel]]:
     """Base and adapter, or the one model, and the ceiling. Calls are kept in `ledger`, none is paid twice.
 
     Raises what loading weights raises, and what opening an account raises.
@@ -61,15 +61,15 @@ def contenders(asked: Asked, ledger: Path) -> Iterator[list[Contender]]:
 
 
 @contextmanager
-def _local(asked: Asked, place: Place, _log: Path) -> Iterator[list[Contender]]:
+def _local(asked: Asked, place: Place, _log: Path) -> Iterator[list[EvaluatedModel]]:
     from datagen.models.local.model import TOKENS, Engine, Writing
 
     writing = Writing(tokens=asked.tokens or TOKENS, temperature=asked.temperature)
     sampling = {"max_tokens": writing.tokens, "temperature": writing.temperature}
     engine = Engine(place, writing)
 
-    def contender(label: str, model: LocalModel) -> Contender:
-        return Contender(label=label, model=model, sampling=sampling, activity=engine.activity)
+    def contender(label: str, model: LocalModel) -> EvaluatedModel:
+        return EvaluatedModel(label=label, model=model, sampling=sampling, activity=engine.activity)
 
     if engine.adapter is None:
         yield [contender(MODEL, engine.base)]
@@ -80,7 +80,7 @@ def _local(asked: Asked, place: Place, _log: Path) -> Iterator[list[Contender]]:
 
 
 @contextmanager
-def _vllm(asked: Asked, place: Place, log: Path) -> Iterator[list[Contender]]:
+def _vllm(asked: Asked, place: Place, log: Path) -> Iterator[list[EvaluatedModel]]:
     from datagen.models.local.model import TOKENS, Writing
     from datagen.models.vllm.model import CONCURRENCY, NAME, engine
 
@@ -88,7 +88,7 @@ def _vllm(asked: Asked, place: Place, log: Path) -> Iterator[list[Contender]]:
     sampling = {"max_tokens": writing.tokens, "temperature": writing.temperature, "engine": NAME}
     with engine(place, writing, log) as models:
         yield [
-            Contender(
+            EvaluatedModel(
                 label=label if place.adapter and not asked.alone else MODEL,
                 model=model,
                 sampling=sampling,
@@ -101,7 +101,7 @@ def _vllm(asked: Asked, place: Place, log: Path) -> Iterator[list[Contender]]:
 
 
 @contextmanager
-def _behind_api(asked: Asked, model: str, label: str, ledger: Path) -> Iterator[Contender]:
+def _behind_api(asked: Asked, model: str, label: str, ledger: Path) -> Iterator[EvaluatedModel]:
     from datagen.models.paid_api.account import open_account
     from datagen.models.paid_api.settings import load
 
@@ -112,7 +112,7 @@ def _behind_api(asked: Asked, model: str, label: str, ledger: Path) -> Iterator[
         flags["teacher_model"] = model
     settings = load(flags).model_copy(update={"audit_model": None, "question_gen_model": None})
     with open_account(settings, ledger=ledger) as account:
-        yield Contender(
+        yield EvaluatedModel(
             label=label,
             model=account.teacher,
             sampling=account.sampling,

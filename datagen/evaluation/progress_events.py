@@ -40,7 +40,7 @@ def emitter(environment: Mapping[str, str] = os.environ) -> Emit:
     return emit
 
 
-class Watching:
+class EvaluationProgress:
     """Tells of one model's answers after the other's; those of `adapter` are set against `base`'s.
 
     `answered` counts all of them. `activity` says by label what a model is at.

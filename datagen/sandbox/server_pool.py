@@ -47,7 +47,7 @@ class _Held:
     users: int = 0
 
 
-class WarmTables:
+class ServerPool:
     """At most `limit` sandboxes at a time; leave it with `close`, when nobody uses one."""
 
     def __init__(

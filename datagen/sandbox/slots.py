@@ -1,4 +1,4 @@
-"""Few sandbox processes for many conversations: one that waits for its model may lose its process.
+"""Few sandbox processes for many conversations: one that set_idle for its model may lose its process.
 
 Its cells run again in a fresh one when it goes on. With the same seed they do the same; where they do
 not, the conversation is told that its variables are gone.
@@ -21,50 +21,50 @@ MOST = 128  # living processes, some 5 MB of their own each
 LOST = "SandboxError: the variables of earlier cells are gone; start anew"
 
 
-class Seats:
+class Slots:
     """The places there are; safe for threads. More cells than places must not run at once."""
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
         self._lock = threading.Lock()
-        self._idle: OrderedDict[int, Seat] = OrderedDict()
+        self._idle: OrderedDict[int, SlotSession] = OrderedDict()
         self._alive = 0
 
-    def taken(self, seat: Seat) -> None:
-        """`seat` runs a cell now: it has a place, and one that waits gives up its own for it."""
+    def acquire(self, owner: SlotSession) -> None:
+        """`owner` runs a cell now: it has a place, and one that set_idle gives up its own for it."""
         with self._lock:
-            had = self._idle.pop(id(seat), None) is not None
+            had = self._idle.pop(id(owner), None) is not None
             victim = None
             if not had and self._alive >= self._most and self._idle:
                 _, victim = self._idle.popitem(last=False)
             elif not had:
                 self._alive += 1
         if victim is not None:
-            victim.give_up()
+            victim.stop_process()
 
-    def waits(self, seat: Seat) -> None:
-        """`seat` waits for its model; its process may be taken."""
+    def set_idle(self, owner: SlotSession) -> None:
+        """`owner` set_idle for its model; its process may be acquire."""
         with self._lock:
-            self._idle[id(seat)] = seat
+            self._idle[id(owner)] = owner
 
-    def left(self, seat: Seat) -> None:
-        """The conversation of `seat` is over; nothing happens where it had no place."""
+    def release(self, owner: SlotSession) -> None:
+        """The conversation of `owner` is over; nothing happens where it had no place."""
         with self._lock:
-            if self._idle.pop(id(seat), None) is not None:
+            if self._idle.pop(id(owner), None) is not None:
                 self._alive -= 1
 
 
-class Seat:
+class SlotSession:
     """One conversation's cells over `sandbox`; leave it to end its process."""
 
-    def __init__(self, sandbox: Sandbox, seats: Seats) -> None:
+    def __init__(self, sandbox: Sandbox, slots: Slots) -> None:
         self._sandbox = sandbox
-        self._seats = seats
+        self._slots = slots
         self._stack = ExitStack()
         self._session: Session | None = None
         self._ran: list[tuple[str, CellResult]] = []
-        # Held by a cell: who was told to take this place waits for it. No circle can form, because a
-        # seat whose cell runs is not among those that wait.
+        # Held by a cell: who was told to take this place set_idle for it. No circle can form, because a
+        # owner whose cell runs is not among those that wait.
         self._lock = threading.RLock()
 
     def __enter__(self) -> Self:
@@ -76,13 +76,13 @@ class Seat:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._seats.left(self)
-        self.give_up()
+        self._slots.release(self)
+        self.stop_process()
 
     def run(self, code: str) -> CellResult:
         """Run one cell, after the earlier ones where their process is gone. Never raises for a cell."""
         with self._lock:
-            self._seats.taken(self)
+            self._slots.acquire(self)
             try:
                 session = self._session or self._again()
                 return (
@@ -91,7 +91,7 @@ class Seat:
                     else self._cell(session, code)
                 )
             finally:
-                self._seats.waits(self)
+                self._slots.set_idle(self)
 
     def _cell(self, session: Session, code: str) -> CellResult:
         result = session.run(code)
@@ -100,7 +100,7 @@ class Seat:
             self._ran.clear()  # the session goes on without variables, and so does what is run again
         return result
 
-    def give_up(self) -> None:
+    def stop_process(self) -> None:
         """End the process; a later cell starts another."""
         with self._lock:
             self._session = None
@@ -113,6 +113,6 @@ class Seat:
             result = session.run(code)
             if (result.ok, result.stdout, result.hooks) != (before.ok, before.stdout, before.hooks):
                 self._ran.clear()
-                self.give_up()
+                self.stop_process()
                 return None
         return session

@@ -148,7 +148,7 @@ def _evaluated(
     """The outcome. Raises Interrupted, at Ctrl-C and SIGTERM alike, with what was answered on disk."""
     from datagen.evaluation.evaluate import Limits, evaluate
     from datagen.evaluation.evaluated_models import LEDGER, contenders
-    from datagen.evaluation.progress_events import Watching, emitter
+    from datagen.evaluation.progress_events import EvaluationProgress, emitter
     from datagen.evaluation.saved_results import FOLDER
 
     limits = Limits(
@@ -158,23 +158,23 @@ def _evaluated(
         minutes=args.max_minutes,
         tokens=args.max_total_tokens,
     )
-    watching = Watching()
+    progress = EvaluationProgress()
     before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         print(f"loading {args.model}; {len(tasks)} questions", file=sys.stderr, flush=True)
         with contenders(asked, output / FOLDER / LEDGER) as models:
-            watching = Watching(emitter(), {one.label: one.activity for one in models})
+            progress = EvaluationProgress(emitter(), {one.label: one.activity for one in models})
             return evaluate(
                 tasks,
                 models,
                 output=output,
-                watch=watching,
+                watch=progress,
                 limits=limits,
                 probes=_probes(args, tasks, output / FOLDER / "tables"),
             )
     except KeyboardInterrupt:
         raise Interrupted(
-            f"interrupted; {watching.answered} answers are kept in {output / FOLDER}",
+            f"interrupted; {progress.answered} answers are kept in {output / FOLDER}",
             "run the same command again: it asks only what is missing",
         ) from None
     finally:

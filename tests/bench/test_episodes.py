@@ -21,7 +21,7 @@ from datagen.episodes.journal import Journal
 from datagen.models.protocol import Reply
 from datagen.sandbox import CellResult
 from datagen.episodes.counts import Tally
-from datagen.sandbox.server_pool import WarmTables
+from datagen.sandbox.server_pool import ServerPool
 
 class Cells:
     level = "full"
@@ -48,7 +48,7 @@ def tasks(count):
 count, path = int(sys.argv[1]), Path(sys.argv[2])
 tally = Tally()
 with Journal(path) as journal:
-    warm = WarmTables(1, lambda task: Cells())
+    warm = ServerPool(1, lambda task: Cells())
     asyncio.run(fill(journal, tasks(count), Model(), How(seed=0), kept=tally.add, warm=warm,
                      concurrency=100))
 assert tally.right == count

@@ -17,8 +17,8 @@ import pytest
 from datagen.episode import Episode
 from datagen.episodes.attempts import Task
 from datagen.episodes.run_questions import table_ref
-from datagen.evaluation.evaluate import Contender, evaluate
-from datagen.models.local.model import BATCH, Asked, Engine
+from datagen.evaluation.evaluate import EvaluatedModel, evaluate
+from datagen.models.local.model import BATCH, Engine, PendingCall
 from datagen.models.local.token_ids import token_ids
 from datagen.models.local.weights import find
 from datagen.prompts.render import opening
@@ -59,7 +59,7 @@ def tasks(tmp_path_factory) -> list[Task]:
     return found[:QUESTIONS]
 
 
-def library(engine: Engine, asked: Sequence[Asked]) -> list[str]:
+def library(engine: Engine, asked: Sequence[PendingCall]) -> list[str]:
     """The same with the library's own loop."""
     import torch
 
@@ -85,7 +85,7 @@ def library(engine: Engine, asked: Sequence[Asked]) -> list[str]:
     ]
 
 
-def ours(engine: Engine, asked: Sequence[Asked]) -> list[str]:
+def ours(engine: Engine, asked: Sequence[PendingCall]) -> list[str]:
     model = engine.adapter
     assert model is not None
 
@@ -97,9 +97,9 @@ def ours(engine: Engine, asked: Sequence[Asked]) -> list[str]:
 
 
 def timed(
-    write: Callable[[Engine, Sequence[Asked]], list[str]],
+    write: Callable[[Engine, Sequence[PendingCall]], list[str]],
     engine: Engine,
-    asked: Sequence[Asked],
+    asked: Sequence[PendingCall],
     size: int,
 ) -> tuple[float, float, list[str]]:
     """Seconds a question by the clock and of CPU, and the replies."""
@@ -113,7 +113,7 @@ def timed(
 
 def test_batched_against_one_at_a_time(engine: Engine, tasks: list[Task]):
     future: Any = None
-    asked = [Asked(opening(t.question, t.tables), t.question.id, future) for t in tasks]
+    asked = [PendingCall(opening(t.question, t.tables), t.question.id, future) for t in tasks]
     ours(engine, asked[:4])
     runs = [
         ("library, one at a time", library, asked[:ALONE], 1),
@@ -157,8 +157,8 @@ def test_200_questions_from_end_to_end(engine: Engine, tasks: list[Task], tmp_pa
     print()
     assert engine.adapter is not None
     models = [
-        Contender(label="base", model=engine.base),
-        Contender(label="adapter", model=engine.adapter),
+        EvaluatedModel(label="base", model=engine.base),
+        EvaluatedModel(label="adapter", model=engine.adapter),
     ]
     cpu = time.process_time()
     found = evaluate(tasks, models, output=tmp_path, watch=watch)

@@ -14,7 +14,7 @@ from datagen.models.paid_api.budget import Budget
 from datagen.models.paid_api.errors import Failure
 from datagen.models.paid_api.model import PaidModel
 from datagen.models.paid_api.prices import Price
-from datagen.models.paid_api.rate_limit import Pace
+from datagen.models.paid_api.rate_limit import RateLimit
 from datagen.models.paid_api.settings import TeacherSettings
 from datagen.models.paid_api.status import Tally
 from datagen.models.protocol import Reply
@@ -79,7 +79,7 @@ def test_schedule(share):
         settings=settings,
         ledger=NoLedger(),  # type: ignore[arg-type]
         budget=Budget(limit=Decimal(1000)),
-        pace=Pace(most=AT_ONCE),
+        pace=RateLimit(most=AT_ONCE),
         tally=Tally(),
         price=Price(prompt=Decimal("1e-7"), completion=Decimal("1e-7")),
         client=Endpoint(share),  # type: ignore[arg-type]

@@ -64,33 +64,33 @@ class Engine:
         """What it is at."""
         return f"{self.under_way} replies in progress, {self.tokens:,} tokens written"
 
-    def serve(self, desk: Desk, *, adapted: bool) -> None:
-        """Answer what the desk hands out, each as soon as it is written, until it has no more.
+    def serve(self, queue: CallQueue, *, adapted: bool) -> None:
+        """Answer what the queue hands out, each as soon as it is written, until it has no more.
 
         A conversation that is too long gets no reply, the others do. Raises OutOfMemoryError where a
         row has no room alone.
         """
         plain = self.adapter is not None and not adapted
         with self.loaded.weights.disable_adapter() if plain else nullcontext():
-            self._serve(desk)
+            self._serve(queue)
 
-    def _serve(self, desk: Desk) -> None:
+    def _serve(self, queue: CallQueue) -> None:
         batch = Batch(
             self.loaded.weights,
             stops=self.stops,
             temperature=self.writing.temperature,
             device=self.loaded.device,
         )
-        asked: dict[Row, Asked] = {}
+        asked: dict[Row, PendingCall] = {}
         waiting: list[Row] = []
         while True:
-            for one in desk.take():
+            for one in queue.take():
                 row = self._row(one)
                 if row.most > 0:
                     asked[row] = one
                     waiting.append(row)
                 else:
-                    desk.tell(one, self._too_long(row))
+                    queue.tell(one, self._too_long(row))
             gone = [row for row, one in asked.items() if one.reply.done()]
             if gone:
                 asked = {row: one for row, one in asked.items() if row not in gone}
@@ -99,7 +99,7 @@ class Engine:
             if not waiting and not batch:
                 return
             for row in self._forward(batch, waiting):
-                desk.tell(asked.pop(row), self._reply(row))
+                queue.tell(asked.pop(row), self._reply(row))
             self.under_way = len(batch)
             self.tokens += len(batch)
 
@@ -132,7 +132,7 @@ class Engine:
         fits = [row for at, row in enumerate(turn, 1) if at * len(row.ids) <= most]
         return fits or turn[:1]
 
-    def _row(self, asked: Asked) -> Row:
+    def _row(self, asked: PendingCall) -> Row:
         ids = token_ids(self.loaded.tokenizer, asked.messages)
         room = self.writing.tokens if self.context is None else self.context - len(ids)
         return Row(ids, asked.session, most=min(room, self.writing.tokens))
@@ -153,7 +153,7 @@ class Engine:
 
 
 @dataclass(eq=False)
-class Asked:
+class PendingCall:
     """One call that waits."""
 
     messages: Sequence[Message]
@@ -161,12 +161,12 @@ class Asked:
     reply: asyncio.Future[Reply]
 
 
-class Desk(Protocol):
+class CallQueue(Protocol):
     """Where calls come in and replies go out."""
 
-    def take(self) -> list[Asked]: ...
+    def take(self) -> list[PendingCall]: ...
 
-    def tell(self, asked: Asked, reply: Reply | NoReply) -> None: ...
+    def tell(self, asked: PendingCall, reply: Reply | NoReply) -> None: ...
 
 
 class LocalModel:
@@ -176,11 +176,11 @@ class LocalModel:
         self.engine = engine
         self.name = name
         self.adapted = adapted
-        self.waiting: deque[Asked] = deque()
+        self.waiting: deque[PendingCall] = deque()
         self.worker: asyncio.Task[None] | None = None
 
     async def reply(self, messages: Sequence[Message], *, session: str) -> Reply:
-        asked = Asked([*messages], session, asyncio.get_running_loop().create_future())
+        asked = PendingCall([*messages], session, asyncio.get_running_loop().create_future())
         self.waiting.append(asked)
         if self.worker is None or self.worker.done():
             self.worker = asyncio.create_task(self._work())
@@ -188,30 +188,30 @@ class LocalModel:
 
     async def _work(self) -> None:
         """Have calls answered until nobody waits."""
-        desk = _Desk(self.waiting, asyncio.get_running_loop())
+        queue = _CallQueue(self.waiting, asyncio.get_running_loop())
         while self.waiting:
             try:
-                await asyncio.to_thread(self.engine.serve, desk, adapted=self.adapted)
+                await asyncio.to_thread(self.engine.serve, queue, adapted=self.adapted)
             except Exception as error:  # noqa: BLE001 - whoever asked has to hear of it
-                desk.fail(error)
+                queue.fail(error)
 
 
-class _Desk:
+class _CallQueue:
     """Between the loop, where replies are awaited, and the thread that writes them."""
 
-    def __init__(self, waiting: deque[Asked], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, waiting: deque[PendingCall], loop: asyncio.AbstractEventLoop) -> None:
         self._waiting = waiting
         self._loop = loop
-        self._open: dict[Asked, None] = {}
+        self._open: dict[PendingCall, None] = {}
 
-    def take(self) -> list[Asked]:
+    def take(self) -> list[PendingCall]:
         found = []
         while self._waiting:
             found.append(self._waiting.popleft())
         self._open |= dict.fromkeys(found)
         return found
 
-    def tell(self, asked: Asked, reply: Reply | NoReply) -> None:
+    def tell(self, asked: PendingCall, reply: Reply | NoReply) -> None:
         self._open.pop(asked)
         self._loop.call_soon_threadsafe(_settle, asked.reply, reply)
 

@@ -21,7 +21,7 @@ from datagen.models.paid_api.catalogue import Offer, check_key, find_offers
 from datagen.models.paid_api.client import Client
 from datagen.models.paid_api.ledger import Ledger, open_ledger, read_ledger
 from datagen.models.paid_api.model import PaidModel
-from datagen.models.paid_api.rate_limit import Pace
+from datagen.models.paid_api.rate_limit import RateLimit
 from datagen.models.paid_api.settings import TeacherSettings, variable
 from datagen.models.paid_api.status import ModelStatus, Status, Tally
 from trainer.contract.errors import TeacherRefused
@@ -183,7 +183,7 @@ def _account(
             settings=settings,
             ledger=ledger,
             budget=budget,
-            pace=Pace(most=settings.concurrency),
+            pace=RateLimit(most=settings.concurrency),
             tally=Tally(),
             price=offer.price,
             quantizations=offer.quantizations,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from datagen.models.paid_api.client import Client
     from datagen.models.paid_api.ledger import Ledger
     from datagen.models.paid_api.prices import Price
-    from datagen.models.paid_api.rate_limit import Pace
+    from datagen.models.paid_api.rate_limit import RateLimit
     from datagen.models.paid_api.settings import TeacherSettings
     from datagen.models.paid_api.status import Tally
 
@@ -31,7 +31,7 @@ PATIENCE = 15 * 60.0
 
 
 @dataclass(kw_only=True)
-class Asking:
+class CallInFlight:
     """One call under way: who waits for it, and whether it can no longer be taken back."""
 
     call: Call
@@ -50,12 +50,12 @@ class PaidModel:
     settings: TeacherSettings
     ledger: Ledger
     budget: Budget
-    pace: Pace
+    pace: RateLimit
     tally: Tally
     price: Price | None = None
     client: Client | None = None
     quantizations: dict[str, str] = field(default_factory=dict)
-    under_way: dict[str, Asking] = field(default_factory=dict)
+    under_way: dict[str, CallInFlight] = field(default_factory=dict)
 
     async def reply(self, messages: Sequence[Message], *, session: str) -> Reply:
         """See `datagen.models.protocol.Model`; a call that was paid for is never asked again.
@@ -91,24 +91,24 @@ class PaidModel:
         turn: int,
         messages: Sequence[Message],
         body: dict[str, Any],
-    ) -> Asking:
+    ) -> CallInFlight:
         worst = self.price.worst(messages, self.settings.max_tokens) if self.price else Decimal(0)
         call = Call(key=key, session=session, turn=turn, model=self.name, attempt=1, worst=worst)
         if self.price and self.settings.at_openrouter:
             body = request.at_most(body, self.price)
-        asking = Asking(call=call, body=body)
+        asking = CallInFlight(call=call, body=body)
         asking.task = asyncio.create_task(self._ask(asking))
         asking.task.add_done_callback(lambda _: self._forget(asking))
         self.under_way[key] = asking
         return asking
 
-    def _forget(self, asking: Asking) -> None:
+    def _forget(self, asking: CallInFlight) -> None:
         if self.under_way.get(asking.call.key) is asking:
             del self.under_way[asking.call.key]
         if not asking.task.cancelled():
             asking.task.exception()  # nobody may be left to hear of it
 
-    async def _ask(self, asking: Asking) -> Reply:
+    async def _ask(self, asking: CallInFlight) -> Reply:
         """Try until there is a reply, or it is plain that there will be none."""
         self.tally.asked += 1
         try:
@@ -116,7 +116,7 @@ class PaidModel:
         finally:
             self.tally.asked -= 1
 
-    async def _ask_until_answered(self, asking: Asking) -> Reply:
+    async def _ask_until_answered(self, asking: CallInFlight) -> Reply:
         answered_before = self.tally.answered
         clock = asyncio.get_running_loop().time
         started, tries = clock(), 0
@@ -137,7 +137,7 @@ class PaidModel:
             await asyncio.sleep(wait)
             asking.call = replace(asking.call, attempt=asking.call.attempt + 1)
 
-    async def _try(self, asking: Asking) -> Reply | Failure:
+    async def _try(self, asking: CallInFlight) -> Reply | Failure:
         """One request: a place, its worst case reserved, its intent on disk, its outcome on disk."""
         worst = asking.call.worst
         moment = await self.pace.enter()

@@ -14,7 +14,7 @@ TOLERATED = 0.1
 
 
 @dataclass
-class Pace:
+class RateLimit:
     """Additive increase, multiplicative decrease: a success allows one more call, up to `most`.
 
     429s and 503s halve what is allowed when they are more than a tenth of a round (as many answers as

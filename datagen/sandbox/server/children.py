@@ -15,7 +15,7 @@ from datagen.sandbox import frames
 SPARES = 4
 
 
-class Nursery:
+class ChildPool:
     """``start`` runs in each new child with its end of the channel, and never returns."""
 
     def __init__(self, start: Callable[[int], NoReturn], *, spares: int = SPARES) -> None:
@@ -51,7 +51,7 @@ class Nursery:
             ours.close()
             self._kill(pid)
 
-    def tend(self) -> bool:
+    def reap_and_refill(self) -> bool:
         """Bury the dead, or make spares where there are none left; whether there was such work."""
         dead = {pid for pid in self._ended if os.waitpid(pid, os.WNOHANG)[0]}
         self._ended -= dead

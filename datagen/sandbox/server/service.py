@@ -27,7 +27,7 @@ CLIENTS = 64
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gate:
+class ClientRules:
     """What clients of a service may have."""
 
     folders: tuple[Path, ...]
@@ -86,10 +86,10 @@ def _main(argv: Sequence[str] | None) -> int:
     )
     options = parser.parse_args(argv)
     folders = tuple(Path(os.path.realpath(folder)) for folder in options.tables)
-    gate = Gate(folders=folders, level=options.level)
-    _check_level(gate.level)
+    rules = ClientRules(folders=folders, level=options.level)
+    _check_level(rules.level)
     with _listening(options.socket) as listener:
-        _serve(listener, gate)
+        _serve(listener, rules)
     return 0
 
 
@@ -127,7 +127,7 @@ def _answers(path: Path) -> bool:
         return probe.connect_ex(str(path)) == 0
 
 
-def _serve(listener: socket.socket, gate: Gate) -> None:
+def _serve(listener: socket.socket, rules: ClientRules) -> None:
     """Accept until a signal ends us; our servers die with us."""
     servers: set[int] = set()
     with tempfile.TemporaryDirectory() as folder:
@@ -139,10 +139,10 @@ def _serve(listener: socket.socket, gate: Gate) -> None:
             with control:
                 servers -= {pid for pid in servers if os.waitpid(pid, os.WNOHANG)[0]}
                 if len(servers) < CLIENTS:
-                    servers.add(_fork_server(listener, control, gate))
+                    servers.add(_fork_server(listener, control, rules))
 
 
-def _fork_server(listener: socket.socket, control: socket.socket, gate: Gate) -> int:
+def _fork_server(listener: socket.socket, control: socket.socket, rules: ClientRules) -> int:
     pid = os.fork()
     if pid == 0:
         code = 1
@@ -152,7 +152,7 @@ def _fork_server(listener: socket.socket, control: socket.socket, gate: Gate) ->
             listener.close()
             child.silence()
             control.settimeout(None)
-            code = table_server.run(control, gate.vet)
+            code = table_server.run(control, rules.vet)
         finally:
             os._exit(code)
     return pid

@@ -18,7 +18,7 @@ from datagen.sandbox import frames
 from datagen.sandbox.cells import child
 from datagen.sandbox.cells.cell import Cells
 from datagen.sandbox.isolation import limits
-from datagen.sandbox.server.children import Nursery, ask_in_child
+from datagen.sandbox.server.children import ChildPool, ask_in_child
 from datagen.sandbox.server.client_exit import ending_with
 from datagen.sandbox.server.large_pages import Memory
 from datagen.sandbox.server.preload import import_scipy, read_tables, warm_cells, warm_tables
@@ -76,34 +76,34 @@ class _Server:
         self.layers: list[str] = self._probe()
         self.level = limits.level_of(self.layers)
         self._memory.gather()
-        self._nursery = Nursery(self._run_episode)
+        self._children = ChildPool(self._run_episode)
 
     def serve(self) -> None:
         with contextlib.suppress(frames.BrokenWireError):
             while True:
-                if frames.pending(self._control.fileno()) or not self._nursery.tend():
+                if frames.pending(self._control.fileno()) or not self._children.reap_and_refill():
                     self._wait_and_obey()
-        self._nursery.end_all()
+        self._children.end_all()
 
     def _wait_and_obey(self) -> None:
-        seconds = _DYING_SECONDS if self._nursery.has_dying() else None
+        seconds = _DYING_SECONDS if self._children.has_dying() else None
         if not frames.pending(self._control.fileno(), seconds):
             return
         request = frames.read_frame(self._control.fileno())
         if "open" in request:
             self._open(int(request["open"]), scipy=bool(request.get("scipy")))
         elif "close" in request:
-            self._nursery.end(int(request["close"]))
+            self._children.end(int(request["close"]))
 
     def _open(self, number: int, *, scipy: bool) -> None:
         if scipy and not self._has_scipy:
             self._has_scipy = True
-            self._nursery.drop_spares()
+            self._children.drop_spares()
             import_scipy()
             self._memory.gather()
             self._confinement.measure()
         try:
-            channel = self._nursery.take(number)
+            channel = self._children.take(number)
         except OSError as error:
             told = {"error": f"no process for the episode: {error.strerror}"}
             frames.write_frame(self._control.fileno(), told)

@@ -19,11 +19,11 @@ from datagen.episodes import run_questions
 from datagen.episodes.attempts import Task
 from datagen.episodes.journal import Journal
 from datagen.episodes.run_questions import table_ref
-from datagen.evaluation.evaluate import Contender, evaluate
+from datagen.evaluation.evaluate import EvaluatedModel, evaluate
 from datagen.prompts.render import as_reply
 from datagen.questions.basic import ask
 from datagen.sandbox.messages import CellResult
-from datagen.sandbox.server_pool import WarmTables
+from datagen.sandbox.server_pool import ServerPool
 from datagen.tables.table import profile_table
 from tests.datagen.conftest import SHOP
 
@@ -31,7 +31,7 @@ QUESTIONS = 2
 WHEN = ("before", "amid", "after")
 
 
-class Told:
+class AnswerProgress:
     def __call__(self, episode: object) -> None:
         pass
 
@@ -67,8 +67,8 @@ def cells() -> Any:
 
 
 @contextmanager
-def unwatched(_label: str, _total: int) -> Iterator[Told]:
-    yield Told()
+def unwatched(_label: str, _total: int) -> Iterator[AnswerProgress]:
+    yield AnswerProgress()
 
 
 def dies_at(number: int, when: str) -> None:
@@ -97,13 +97,13 @@ def child(tasks: list[Task], output: Path, kill: tuple[int, str] | None) -> int:
     """Evaluate in a child; the signal that ended it, 0 without one."""
     pid = os.fork()
     if pid == 0:
-        tables = WarmTables(starter=lambda _task: cells())
-        setattr(run_questions, "WarmTables", lambda: tables)  # noqa: B010 - its name there is not exported
+        tables = ServerPool(starter=lambda _task: cells())
+        setattr(run_questions, "ServerPool", lambda: tables)  # noqa: B010 - its name there is not exported
         if kill is not None:
             dies_at(*kill)
         models = [
-            Contender(label="base", concurrency=1, model=Model("b", tasks, output / "asked", knows=False)),
-            Contender(label="adapter", concurrency=1, model=Model("a", tasks, output / "asked", knows=True)),
+            EvaluatedModel(label="base", concurrency=1, model=Model("b", tasks, output / "asked", knows=False)),
+            EvaluatedModel(label="adapter", concurrency=1, model=Model("a", tasks, output / "asked", knows=True)),
         ]  # fmt: skip
         output.mkdir(exist_ok=True)
         try:

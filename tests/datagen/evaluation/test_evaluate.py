@@ -11,7 +11,7 @@ from datagen.episodes.attempts import Task
 from datagen.episodes.run_questions import attempt_all
 from datagen.episodes.scripted_teacher import scripted_teacher
 from datagen.evaluation.altered_tables import emptied
-from datagen.evaluation.evaluate import Contender, Limits, evaluate, sample, tasks_of
+from datagen.evaluation.evaluate import EvaluatedModel, Limits, evaluate, sample, tasks_of
 from datagen.evaluation.result import outcome
 from datagen.evaluation.saved_results import is_finished, read_all
 from datagen.models.protocol import ScriptedTeacher
@@ -30,8 +30,11 @@ def unwatched(label: str, total: int):
     yield Unwatched()
 
 
-def two(base, adapter) -> list[Contender]:
-    return [Contender(label="base", model=base), Contender(label="adapter", model=adapter)]
+def two(base, adapter) -> list[EvaluatedModel]:
+    return [
+        EvaluatedModel(label="base", model=base),
+        EvaluatedModel(label="adapter", model=adapter),
+    ]
 
 
 def test_comparison_counts_are_those_of_the_rows(tasks: list[Task], tmp_path: Path):
@@ -213,8 +216,8 @@ def test_turns_are_limited_and_several_seeds_are_all_asked(tasks: list[Task], tm
 def test_one_model_the_ceiling_and_what_transcripts_come_to_again(tasks, tmp_path: Path):
     knowing, silent = scripted_teacher(tasks, seed=0), ScriptedTeacher({})
     models = [
-        Contender(label="model", model=silent),
-        Contender(label="ceiling", model=knowing),
+        EvaluatedModel(label="model", model=silent),
+        EvaluatedModel(label="ceiling", model=knowing),
     ]
     probes = {"floor": emptied(tasks, tmp_path / "evaluation" / "tables")}
     found = evaluate(tasks, models, output=tmp_path, watch=unwatched, probes=probes)

@@ -6,7 +6,7 @@ import time
 from rich.console import Console
 
 from datagen.evaluation import progress_events
-from datagen.evaluation.progress_events import Watching, emitter, sample
+from datagen.evaluation.progress_events import EvaluationProgress, emitter, sample
 from datagen.progress import Progress
 from tests.datagen.answered import both, episode
 from trainer.contract import events
@@ -20,14 +20,14 @@ class Heard(list[events.Answers]):
 
 def told(capsys, run) -> tuple[Heard, str]:
     found = Heard()
-    run(Watching(found, {"adapter": lambda: "3 replies in progress"}))
+    run(EvaluationProgress(found, {"adapter": lambda: "3 replies in progress"}))
     return found, capsys.readouterr().err
 
 
 def test_lines_and_events_set_the_adapter_against_the_base(capsys, monkeypatch):
     base, adapter = both(3, 1, 2, tables=2)
 
-    def run(watching: Watching) -> None:
+    def run(watching: EvaluationProgress) -> None:
         for label, episodes in (("base", base), ("adapter", adapter)):
             with watching(label, 6) as column:
                 column.found(episodes[0])
@@ -56,12 +56,12 @@ def test_it_tells_though_nothing_ends(capsys, monkeypatch):
     console = Console(force_terminal=True, width=100)
     monkeypatch.setattr(Progress.__init__, "__defaults__", (console,))
 
-    def run(watching: Watching) -> None:
+    def run(watching: EvaluationProgress) -> None:
         with watching("adapter", 6):
             time.sleep(0.5)
 
     found = Heard()
-    run(Watching(found, {"adapter": lambda: "3 replies in progress"}))
+    run(EvaluationProgress(found, {"adapter": lambda: "3 replies in progress"}))
     assert len(found) > 4
     assert {e.answered for e in found} == {0}
     assert "3 replies in progress" in capsys.readouterr().out
@@ -70,7 +70,7 @@ def test_it_tells_though_nothing_ends(capsys, monkeypatch):
 def test_probes_are_set_against_their_own_base(capsys):
     base, adapter = both(1, 0, 0, tables=1)
 
-    def run(watching: Watching) -> None:
+    def run(watching: EvaluationProgress) -> None:
         for label, (one,) in (("floor-base", base), ("floor-adapter", adapter)):
             with watching(label, 1) as column:
                 column(one)

@@ -7,7 +7,7 @@ import pytest
 
 from datagen.episodes.attempts import Task
 from datagen.sandbox import Sandbox
-from datagen.sandbox.server_pool import Placed, WarmTables
+from datagen.sandbox.server_pool import Placed, ServerPool
 
 
 class Server:
@@ -35,14 +35,14 @@ def about(task: Task, name: str) -> Task:
 def test_few_servers_run_and_each_user_gets_its_own_table(tasks: list[Task]):
     used: list[tuple[str, str]] = []
 
-    async def one(warm: WarmTables, name: str) -> None:
+    async def one(warm: ServerPool, name: str) -> None:
         async with warm.over(about(tasks[0], name)) as server:
             await asyncio.sleep(0.001)
             assert server.name in Server.open  # type: ignore[attr-defined]
             used.append((name, server.name))  # type: ignore[attr-defined]
 
     async def main() -> None:
-        warm = WarmTables(3, Server)  # type: ignore[arg-type]
+        warm = ServerPool(3, Server)  # type: ignore[arg-type]
         names = [f"t{n % 7}" for n in range(50)]
         await asyncio.gather(*(one(warm, name) for name in names))
         await warm.close()
@@ -60,7 +60,7 @@ def test_a_server_that_does_not_start_is_told_of_where_it_is_wanted(tasks: list[
         raise ValueError(task.paths[0].name)
 
     async def main() -> None:
-        warm = WarmTables(1, broken)
+        warm = ServerPool(1, broken)
         with pytest.raises(ValueError, match="t1"):
             async with warm.over(about(tasks[0], "t1")):
                 pass
@@ -84,7 +84,7 @@ def test_a_server_that_is_still_starting_is_not_waited_for_and_does_not_stay(tas
             closed.set()
 
     async def main() -> None:
-        warm = WarmTables(1, Slow)  # type: ignore[arg-type]
+        warm = ServerPool(1, Slow)  # type: ignore[arg-type]
         user = asyncio.create_task(warm.over(tasks[0]).__aenter__())
         await asyncio.to_thread(begun.wait, 60)
         user.cancel()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from datagen.sandbox import CellResult, Sandbox
-from datagen.sandbox.slots import LOST, Seat, Seats
+from datagen.sandbox.slots import LOST, Slots, SlotSession
 
 
 class Session:
@@ -51,14 +51,14 @@ def _none():
     Session.alive = Session.most = Session.count = 0
 
 
-def seat(seats: Seats) -> Seat:
-    return Seat(Box(), seats)  # type: ignore[arg-type]
+def session(slots: Slots) -> SlotSession:
+    return SlotSession(Box(), slots)  # type: ignore[arg-type]
 
 
 def test_many_conversations_share_few_processes_and_keep_their_variables():
-    seats, orders = Seats(4), random.Random(0)
+    slots, orders = Slots(4), random.Random(0)
     with ThreadPoolExecutor(3) as pool:
-        open_ones = [seat(seats) for _ in range(30)]
+        open_ones = [session(slots) for _ in range(30)]
         list(pool.map(lambda n: open_ones[n].run(f"x = {n}"), range(30)))
         for _ in range(3):
             order = orders.sample(range(30), 30)
@@ -69,14 +69,14 @@ def test_many_conversations_share_few_processes_and_keep_their_variables():
     for one in open_ones:
         one.__exit__(None, None, None)
     assert Session.alive == 0
-    with seat(seats) as late:  # the places are free again
+    with session(slots) as late:  # the places are free again
         late.run("x = 1")
     assert Session.alive == 0
 
 
 def test_a_place_is_only_taken_from_one_that_waits_longest():
-    seats = Seats(2)
-    first, second, third = (seat(seats) for _ in range(3))
+    slots = Slots(2)
+    first, second, third = (session(slots) for _ in range(3))
     for one in (first, second, first, third):
         one.run("x = 1")
     ran = Session.count
@@ -87,8 +87,8 @@ def test_a_place_is_only_taken_from_one_that_waits_longest():
 
 
 def test_what_does_otherwise_when_repeated_is_not_passed_off_as_the_same():
-    seats = Seats(1)
-    one, other = seat(seats), seat(seats)
+    slots = Slots(1)
+    one, other = session(slots), session(slots)
     one.run("x = count; say(x)")
     other.run("x = 1")
     assert one.run("say(x)") == CellResult(ok=False, stderr=LOST)
@@ -96,8 +96,8 @@ def test_what_does_otherwise_when_repeated_is_not_passed_off_as_the_same():
 
 
 def test_cells_before_one_that_hung_are_not_repeated():
-    seats = Seats(1)
-    one, other = seat(seats), seat(seats)
+    slots = Slots(1)
+    one, other = session(slots), session(slots)
     for code in ("x = 1", "hang", "y = 2"):
         one.run(code)
     other.run("x = 1")
@@ -107,11 +107,11 @@ def test_cells_before_one_that_hung_are_not_repeated():
 
 
 def test_over_the_real_sandbox(shop: Path):
-    seats = Seats(1)
+    slots = Slots(1)
     with (
         Sandbox({"shop": shop}) as sandbox,
-        Seat(sandbox, seats) as one,
-        Seat(sandbox, seats) as two,
+        SlotSession(sandbox, slots) as one,
+        SlotSession(sandbox, slots) as two,
     ):
         one.run("df['twice'] = df['amount'] * 2")
         one.run("import numpy as np; r = np.random.rand(); print(r)")

@@ -6,14 +6,14 @@ import pytest
 
 from datagen.models.paid_api import rate_limit as pace_module
 from datagen.models.paid_api.account import open_account
-from datagen.models.paid_api.rate_limit import Pace, wait_before
+from datagen.models.paid_api.rate_limit import RateLimit, wait_before
 from datagen.models.protocol import Reply
 from tests.datagen.models.paid_api.conftest import ask
 
 
 def test_halve_once_for_a_moment_and_creep_up_by_one():
     async def run():
-        pace = Pace(most=8)
+        pace = RateLimit(most=8)
         moments = [await pace.enter() for _ in range(8)]
         pace.leave(moments[0], throttled=True, answered=False)
         pace.leave(moments[1], throttled=True, answered=False)  # tells of the same moment
@@ -37,12 +37,12 @@ def test_halve_once_for_a_moment_and_creep_up_by_one():
 
 def test_a_stray_429_among_many_answers_changes_nothing():
     async def run():
-        pace = Pace(most=100)
+        pace = RateLimit(most=100)
         for n in range(1000):
             throttled = n % 20 == 0
             pace.leave(await pace.enter(), throttled=throttled, answered=not throttled)
             assert pace.allowed == 100
-        pace = Pace(most=100)
+        pace = RateLimit(most=100)
         moments = [await pace.enter() for _ in range(100)]
         for moment in moments[:10]:
             pace.leave(moment, throttled=True, answered=False)
@@ -55,7 +55,7 @@ def test_a_stray_429_among_many_answers_changes_nothing():
 
 def test_one_is_always_allowed_and_nobody_is_forgotten():
     async def run():
-        pace = Pace(most=2)
+        pace = RateLimit(most=2)
         for _ in range(5):
             pace.leave(await pace.enter(), throttled=True, answered=False)
         assert pace.allowed == 1

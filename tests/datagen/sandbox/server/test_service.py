@@ -170,7 +170,7 @@ def test_a_stranger_harms_nobody(place, tables, data):
 
 
 def test_limits_are_cut_to_the_service_s_own(tables):
-    gate = service.Gate(folders=(tables,), most=Limits(memory_bytes=10, output_chars=20))
+    gate = service.ClientRules(folders=(tables,), most=Limits(memory_bytes=10, output_chars=20))
     asked = {"memory_bytes": 99, "output_chars": "much", "cpu_seconds": -1, "level": "none"}
     setup = gate.vet({"tables": {"a": {"path": "a.csv"}}, **asked})
     assert setup == {
@@ -188,14 +188,14 @@ def test_links_lead_nowhere_whoever_names_them(tables, tmp_path):
     (tables / "way-out.csv").symlink_to(tmp_path / "outside.csv")
     for name in ("way-out.csv", "../outside.csv", "/etc/passwd"):
         with pytest.raises(NotFound, match="outside the folders"):
-            service.Gate(folders=(tables,)).vet({"tables": {"t": {"path": name}}})
+            service.ClientRules(folders=(tables,)).vet({"tables": {"t": {"path": name}}})
     (tables / "way-out.csv").unlink()
 
 
 def test_unreadable_table_says_what_to_do(tables, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     with pytest.raises(BadData, match="may not read it") as caught:
-        service.Gate(folders=(tables,)).vet({"tables": {"a": {"path": "a.csv"}}})
+        service.ClientRules(folders=(tables,)).vet({"tables": {"a": {"path": "a.csv"}}})
     assert "chmod o+r a.csv" in caught.value.hint
 
 
