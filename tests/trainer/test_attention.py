@@ -1,12 +1,12 @@
 """Judge: the model's own eager attention in transformers, each row alone, in fp64."""
 
-from itertools import pairwise
 from typing import Any
 
 import pytest
 import torch
 from transformers import AttentionInterface, AutoConfig, AutoModelForCausalLM
 
+from tests.trainer.varlen import varlen_attn
 from trainer import attention
 from trainer.contract.errors import ModelUnavailable
 
@@ -60,28 +60,7 @@ def rows_of(*lengths):
 
 @pytest.fixture
 def plain_kernel(monkeypatch):
-    """``varlen_attn`` as documented, without a card: key j is seen by query i in [i - left, i + right]."""
-
-    def varlen_attn(q, k, v, cu_seq_q, cu_seq_k, max_q, max_k, *, scale, window_size, enable_gqa):
-        left, right = window_size
-        assert enable_gqa
-        assert torch.equal(cu_seq_q, cu_seq_k)
-        assert max_q == max_k == int(cu_seq_q.diff().max())
-        assert cu_seq_q.dtype == torch.int32
-        assert right == 0
-        out = []
-        for begin, end in pairwise(cu_seq_q.tolist()):
-            i = torch.arange(end - begin)
-            seen = i[None] <= i[:, None]
-            if left >= 0:
-                seen &= i[None] >= i[:, None] - left
-            groups = q.shape[1] // k.shape[1]
-            row_k, row_v = (x[begin:end].repeat_interleave(groups, dim=1) for x in (k, v))
-            scores = torch.einsum("qhd,khd->hqk", q[begin:end], row_k) * scale
-            weights = scores.masked_fill(~seen, -torch.inf).softmax(-1)
-            out.append(torch.einsum("hqk,khd->qhd", weights, row_v))
-        return torch.cat(out)
-
+    """The flash kernel as documented, without a card."""
     monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", varlen_attn)
 
 
