@@ -162,11 +162,12 @@ def prepare(job: Job, rows: Rows, mark: checkpoints.Mark | None, reporter: Repor
         examples=examples,
         eval_examples=eval_examples,
         plan=plan,
-        proof_rows=_proof_rows(examples, source),
+        proof_rows=rows_to_prove(examples, source),
     )
 
 
-def _proof_rows(examples: Examples, source: model.Source) -> list[list[int]]:
+def rows_to_prove(examples: Examples, source: model.Source) -> list[list[int]]:
+    """Return the token ids on which attention and the saved adapter are proved."""
     chosen = proof_rows.choose(examples.lengths, model.window(source))
     found = examples.rows([number for number, _ in chosen])
     return [ids[:most] for ids, (_, most) in zip(found, chosen, strict=True)]

@@ -176,7 +176,7 @@ def ours(folder: Path, shape: Architecture, precision: str, examples: Examples) 
     from trainer.contract.job import from_sources
     from trainer.loop import Loop
     from trainer.plan import make_plan
-    from trainer.prepare import Prepared
+    from trainer.prepare import Prepared, rows_to_prove
     from trainer.probe import Probe
     from trainer.reporting import Reporter
 
@@ -198,7 +198,8 @@ def ours(folder: Path, shape: Architecture, precision: str, examples: Examples) 
     tokenizer = model.load_tokenizer(source)
     prepared = Prepared(
         source=source, tokenizer=tokenizer, template_sha256="", stop="", examples=examples,
-        stop_id=tokenizer.eos_token_id, eval_examples=None, plan=plan, proof_rows=[],
+        stop_id=tokenizer.eos_token_id, eval_examples=None, plan=plan,
+        proof_rows=rows_to_prove(examples, source),
     )  # fmt: skip
     counts, heard = Counts(None), Heard()
     steps = Steps(lambda: (counts.tokens, counts.trained_tokens))
