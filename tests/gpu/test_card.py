@@ -1,6 +1,7 @@
 """What only a card can show: the flash path of packed attention, and a whole run in bf16 and NF4."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -29,6 +30,23 @@ def test_one_flash_call_is_attention_row_by_row(window):
     right = torch.autograd.grad((plain * weights).sum(), states)
     for a, b in zip(left, right, strict=True):
         torch.testing.assert_close(a, b, atol=0.1, rtol=0.05)
+
+
+@pytest.mark.parametrize("window", [(-1, 0), (0, 0), (3, 0), (299, 0)])
+def test_the_plain_reference_of_the_cpu_tests_is_the_kernel(window):
+    import torch
+    from torch.nn.attention import varlen
+
+    from tests.trainer.varlen import varlen_attn
+
+    torch.manual_seed(0)
+    borders = torch.tensor([0, 5, 305, 306, 1306], dtype=torch.int32, device="cuda")
+    shapes = [(1306, heads, 64) for heads in (8, 2, 2)]
+    states: Any = [torch.randn(s, device="cuda", dtype=torch.bfloat16) for s in shapes]
+    given = (*states, borders, borders, 1000, 1000)
+    how: dict[str, Any] = {"scale": 0.2, "window_size": window, "enable_gqa": True}
+    theirs, plain = (attend(*given, **how) for attend in (varlen.varlen_attn, varlen_attn))
+    torch.testing.assert_close(theirs, plain, atol=0.02, rtol=0.02)
 
 
 @pytest.mark.parametrize("precision", ["bf16", "nf4"])
