@@ -12,21 +12,21 @@ from trainer.contract.streams import write_json
 # A verb without help is for our own use and not listed. Its module is imported only when it is used:
 # help of `launch` stays light.
 VERBS = {
-    "train": "train an adapter, and follow it",
-    "demo": "the whole story on this machine, in a few minutes",
-    "check": "what a job would train on: masks, lengths, rows that are there twice",
-    "export": "make one model of base and adapter, for Ollama, llama.cpp, the hub",
-    "plan": "what a run would take on each card: fit, time, money",
+    "train": "train a LoRA adapter and show its progress",
+    "demo": "make data, train and evaluate a tiny model on this machine, in a few minutes",
+    "check": "show what a job would train on: trained tokens, lengths, duplicate rows",
+    "export": "export a run's adapter: merged model, GGUF, Ollama, Hugging Face hub",
+    "plan": "estimate a run on each card: whether it fits, time, cost",
     "ps": "list your runs",
-    "logs": "show what a run said",
-    "attach": "carry on with a run whose launcher ended",
-    "fetch": "bring a result home, from a stopped pod too, and let the pod go",
-    "stop": "end a run now, keeping what it has trained",
+    "logs": "show a run's events and the output of its trainer",
+    "attach": "continue a run whose launcher ended",
+    "fetch": "download a run's result, also from a stopped pod, and delete the pod",
+    "stop": "stop a run and keep what it has trained",
     "report": "write a run's report.html and report.json again",
-    "receipt": "what a run has cost, beside what was quoted",
-    "reap": "let go of pods that nobody looks after",
+    "receipt": "show what a run has cost, next to its quote",
+    "reap": "delete or stop pods whose run has ended or whose deadline has passed",
     "image": "build and push the image that pods run",
-    "doctor": "what runs need here, and the remedy for what is missing",
+    "doctor": "check what runs need on this machine, and show how to fix what is missing",
     "guard": "",
 }
 
@@ -40,8 +40,8 @@ def _main(argv: Sequence[str] | None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = Parser(
         prog="launch",
-        description="Train a LoRA adapter of your own, and see what it is worth.",
-        epilog="launch VERB --help tells more. Exit codes are listed in docs/reference.md.",
+        description="Train a LoRA adapter and measure whether it is better than its base model.",
+        epilog="See launch VERB --help for each verb. Exit codes are listed in docs/reference.md.",
         allow_abbrev=False,
     )
     verbs = parser.add_subparsers(metavar="VERB", required=True)

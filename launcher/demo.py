@@ -44,13 +44,13 @@ def run(*, out: Path | None, seed: int, world: World, view: View) -> int:
     data = folder / "data"
     story = _Story(world, view)
 
-    view.say("1/5 tables: bundled CSVs, and invented ones with names and values of their own")
+    view.say("1/5 tables: bundled CSVs, and generated ones with other names and values")
     story.datagen("tables", "--out", data / "tables", "--invent", INVENTED, "--seed", seed)
     tables = sorted((data / "tables").glob("*.csv"))
     story.datagen("profile", *(data / "tables" / f"{name}.csv" for name in BUNDLED))
 
     view.say(
-        "2/5 episodes: template questions, answered by code that runs in the sandbox, verified"
+        "2/5 episodes: template questions, answered by code in the sandbox, each answer verified"
     )
     story.datagen(
         "episodes", *tables, "--out", data, *TINY, "--per-table", PER_TABLE, "--seed", seed
@@ -85,8 +85,8 @@ def run(*, out: Path | None, seed: int, world: World, view: View) -> int:
     )
     if comparison["difference"] < PROMISED_DIFFERENCE or comparison["mcnemar_p"] >= PROMISED_P:
         raise TrainingFailed(
-            f"the adapter is {comparison['difference']:+.2f} against the base (p = {comparison['mcnemar_p']:.2g}), "
-            f"and the demo promises at least +{PROMISED_DIFFERENCE:.2f}",
+            f"the adapter scores {comparison['difference']:+.2f} against the base (p = {comparison['mcnemar_p']:.2g}), "
+            f"but the demo promises at least +{PROMISED_DIFFERENCE:.2f}",
             f"look at {folder / 'loss.png'} and at {folder / 'evaluation'}, and please report it",
         )
     return 0
@@ -132,10 +132,10 @@ def _ending(folder: Path, comparison: dict[str, Any]) -> list[str]:
     return [
         f"base {base}, adapter {adapter}, difference {gain}, exact McNemar p = {p}",
         f"report       {folder / report.NAME}",
-        f"asked        {n} questions over {tables} tables that training has not seen",
+        f"questions    {n} over {tables} tables that training has not seen",
         f"adapter      {folder / 'adapter'}",
         f"comparison   {folder / 'comparison.json'}, each question in {folder / 'evaluation'}",
         f"loss curve   {folder / 'loss.png'}",
         f"data         {folder / 'data'}",
-        "The base answers these questions too, but in SQL: the uplift is mostly a learned answer form.",
+        "the base answers the same questions in SQL: most of the difference is a learned answer format",
     ]

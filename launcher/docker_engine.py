@@ -74,19 +74,19 @@ def stream(what: str, answer: Iterable[dict[str, Any]]) -> Iterator[dict[str, An
 
 def has_nvidia(client: Any) -> bool:
     """Whether containers of this engine can be given GPUs."""
-    with explained("the Docker engine does not describe itself"):
+    with explained("the Docker engine does not answer docker info"):
         return "nvidia" in client.info().get("Runtimes", {})
 
 
 def is_rootless(client: Any) -> bool:
     """Whether the engine itself runs as an ordinary user, whom it takes for root inside."""
-    with explained("the Docker engine does not describe itself"):
+    with explained("the Docker engine does not answer docker info"):
         return any("rootless" in one for one in client.info().get("SecurityOptions") or [])
 
 
 def architecture(client: Any) -> str:
     """Of the machine that the engine runs on: ``amd64``, ``arm64``."""
-    with explained("the Docker engine does not describe itself"):
+    with explained("the Docker engine does not answer docker info"):
         return str(client.version().get("Arch", ""))
 
 
@@ -107,7 +107,7 @@ def refused(repository: str, said: str) -> PushRefused:
         return PushRefused(
             f"{host} does not let you push to {repository} ({said})",
             f"log in with: docker login {host} (a token that may write packages), "
-            "or name a repository of your own with --image-repo",
+            "or name another repository with --image-repo",
         )
     return PushRefused(f"push to {repository} failed: {said}", "run the same command again")
 

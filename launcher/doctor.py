@@ -61,7 +61,7 @@ def _key(found: Resolved, world: World) -> Iterator[Finding]:
         yield Finding(
             "registry credentials",
             ok=None if wanted is None else wanted in names,
-            detail=", ".join(names) or "none at RunPod: enough for public images",
+            detail=", ".join(names) or "none at RunPod; public images need none",
             remedy="launch doctor --add-registry NAME --username USER < pull-token",
         )
 
@@ -82,7 +82,7 @@ def _image(found: Resolved, world: World) -> Iterator[Finding]:
     yield Finding(
         "image",
         ok=where is not None,
-        detail=where or "nowhere to push it",
+        detail=where or "no image, and no repository to push one to",
         remedy="set image_repo in launch.toml, or give --image",
     )
     if settings.image is None and settings.image_repo is not None:
@@ -91,7 +91,7 @@ def _image(found: Resolved, world: World) -> Iterator[Finding]:
         yield Finding(
             "registry login",
             ok=None if login is None else True,
-            detail=f"{host}: {login or 'none in Docker'}",
+            detail=f"{host}: {login or 'no login in Docker'}",
             remedy=f"docker login {host}",
         )
 
@@ -117,7 +117,11 @@ def _ssh(_: Resolved, world: World) -> Iterator[Finding]:
         yield Finding("ssh", ok=False, detail=str(error), remedy=f"make {path.parent} writable")
     else:
         path.unlink()
-        yield Finding("ssh", ok=True, detail=f"keys of runs lie in {path.parent} until release")
+        yield Finding(
+            "ssh",
+            ok=True,
+            detail=f"SSH keys of runs are kept in {path.parent} until the pod is deleted",
+        )
 
 
 def _disk(_: Resolved, __: World) -> Iterator[Finding]:
@@ -145,7 +149,7 @@ def add_volume(name: str, data_center: str | None, size: int, *, world: World) -
     """Make a network volume of ``size`` GB at RunPod; what was made, as a line."""
     if not data_center:
         raise Usage(
-            "a network volume lies in one data centre",
+            "a network volume needs a data center",
             "launch doctor --add-volume NAME --data-center US-KS-2 --mount 40",
         )
     with world.api(secrets.runpod(world).value) as api:

@@ -6,25 +6,25 @@ from trainer.contract.errors import Fault
 
 
 class NoCapacity(Fault):
-    """RunPod has no such card free at the moment; another candidate may do."""
+    """RunPod has no such card free now; another card may be free."""
 
     exit_code = 20
 
 
 class PaymentRequired(Fault):
-    """The account's balance does not cover it; no candidate will succeed."""
+    """The RunPod balance is too low; no other card will succeed."""
 
     exit_code = 21
 
 
 class KeyRejected(Fault):
-    """The API does not know the key."""
+    """RunPod does not accept the API key."""
 
     exit_code = 22
 
 
 class KeyForbidden(Fault):
-    """The key is known but may not do this; another candidate may be allowed."""
+    """The API key lacks the permission for this request; another card may be allowed."""
 
     exit_code = 23
 
@@ -46,49 +46,49 @@ class BadRequest(Fault):
 
 
 class ApiUnavailable(Fault):
-    """The API cannot be reached, fails, or answers something that is not REST v2."""
+    """The API is unreachable, fails, or answers with something other than REST v2."""
 
     exit_code = 25
 
 
 class HostKeyChanged(Fault):
-    """Whoever answers at the pod's SSH port does not have the pod's host key."""
+    """The server at the pod's SSH port has another host key than the pod."""
 
     exit_code = 26
 
 
 class ConnectionLost(Fault):
-    """The SSH connection could not be made or broke; it may be tried again."""
+    """The SSH connection failed or broke; trying again may succeed."""
 
     exit_code = 27
 
 
 class OverBudget(Fault):
-    """It would cost more than the cap allows."""
+    """The run would exceed --max-cost or --max-hours."""
 
     exit_code = 28
 
 
 class WrongState(Fault):
-    """The pod is in a state in which this action is not allowed."""
+    """The pod's state does not allow this action."""
 
     exit_code = 29
 
 
 class PodRefused(Fault):
-    """The pod was reached and said no: key not authorised, disk full, command failed."""
+    """The pod refused a request: SSH key not authorised, disk full, or command failed."""
 
     exit_code = 30
 
 
 class PodFailed(Fault):
-    """The pod did not come up, stopped, or is gone before its work was done."""
+    """The pod did not start, or it stopped or disappeared before the run was complete."""
 
     exit_code = 31
 
 
 class NoEngine(Fault):
-    """No Docker engine answers, or it cannot do what is asked of it."""
+    """No Docker engine answers, or the engine reports an error."""
 
     exit_code = 32
 
@@ -100,13 +100,13 @@ class BuildFailed(Fault):
 
 
 class PushRefused(Fault):
-    """The registry does not take the image."""
+    """The registry refuses the image."""
 
     exit_code = 34
 
 
 class BrokenJournal(Fault):
-    """A run's journal is not as a launcher wrote it; the message names the line."""
+    """A run's journal has an invalid line; the message names the line."""
 
     exit_code = 35
 

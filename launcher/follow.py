@@ -33,15 +33,15 @@ def watch(run: Run, work: Work, log: Log, scene: Scene) -> Fault | None:
         nonlocal handled
         view.tick()
         if scene.asked_to_let_go:
-            ended = f"run {run.id} is ended from another terminal"
+            ended = f"run {run.id} is being stopped from another terminal"
             log.fact("left", cause=ended)
-            raise LeftAtWork(ended, "that brings home what is saved, and tells what became of it")
+            raise LeftAtWork(ended, "that terminal downloads the result and prints the outcome")
         while handled < scene.interrupts.count:
             handled += 1
             left = work.leave()
             if left is not None:
                 log.fact("left", cause=left)
-                raise LeftAtWork(left, f"watch it again with: launch attach {run.id}")
+                raise LeftAtWork(left, f"follow it again with: launch attach {run.id}")
             stop(work, log, again=handled > 1, scene=scene)
 
     def wait() -> None:
@@ -62,7 +62,7 @@ def watch(run: Run, work: Work, log: Log, scene: Scene) -> Fault | None:
         raise
     except BaseException:
         with suppress(OSError):
-            view.say(f"the trainer keeps running; pick it up with: {status.resume_hint(run)}")
+            view.say(f"the trainer keeps running; continue with: {status.resume_hint(run)}")
         raise
     return status.fault_of(run, seen, exit_code=work.exit_code(), stopped=handled > 0)
 
@@ -71,11 +71,13 @@ def stop(work: Work, log: Log, *, again: bool, scene: Scene) -> None:
     """Ask the trainer to save and end; the second time, end it."""
     view = scene.view
     if again:
-        view.say("ending the trainer at once; what came after the last checkpoint is lost")
+        view.say("killing the trainer; steps after the last checkpoint are lost")
         with log.effect("kill"):
             work.kill()
     else:
-        view.say("saving a checkpoint after this step; Ctrl-C again ends it at once, unsaved")
+        view.say(
+            "saving a checkpoint after this step; Ctrl-C again kills the trainer without saving"
+        )
         with log.effect("stop"):
             work.stop()
 

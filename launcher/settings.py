@@ -14,46 +14,58 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    gpu: str = Field("A10G", min_length=1, description="card to rent, as A10G, 4090 or A100:4")
-    max_cost: float = Field(2.0, gt=0, description="most a run may cost, in dollars")
-    max_hours: float = Field(6.0, gt=0, description="most a run may take, in hours")
+    gpu: str = Field(
+        "A10G", min_length=1, description="card to rent, for example A10G, 4090 or A100:4"
+    )
+    max_cost: float = Field(2.0, gt=0, description="maximum cost of a run, in dollars")
+    max_hours: float = Field(6.0, gt=0, description="maximum duration of a run, in hours")
     grace: float = Field(
-        15.0, ge=1, description="minutes that a finished pod waits to be fetched before it stops"
+        15.0,
+        ge=1,
+        description="minutes that a finished pod waits for the download of its result before it stops",
     )
     on_deadline: Literal["stop", "delete"] = Field(
-        "stop", description="what a pod does with itself at its deadline"
+        "stop",
+        description="what a pod does at its deadline: stop (its disk is kept and billed) or delete itself",
     )
     on_interrupt: Literal["detach", "stop"] = Field(
-        "detach", description="what Ctrl-C does to a training pod: leave it at work, or end it"
+        "detach",
+        description="what Ctrl-C does while a pod trains: detach (the pod keeps training) or stop the run",
     )
     unguarded: bool = Field(
-        False, description="yes: go on with a pod that cannot stop itself at its deadline"
+        False, description="yes: use a pod even if it cannot stop itself at its deadline"
     )
-    image: str | None = Field(None, description="an image that exists, in place of building one")
+    image: str | None = Field(None, description="existing image to use instead of building one")
     image_repo: str | None = Field(
-        None, description="where to push the image, as ghcr.io/me/sft-launch"
+        None, description="repository to push the image to, for example ghcr.io/me/sft-launch"
     )
     build_args: str = Field(
-        "", description="build arguments of the image, as 'BASE_IMAGE=debian:12 CUDA=none'"
+        "", description="build arguments of the image, for example 'BASE_IMAGE=debian:12 CUDA=none'"
     )
     registry: str | None = Field(
         None, description="name of the RunPod registry credential for a private image"
     )
     cuda: str = Field(
-        "13.0", pattern=r"^\d+\.\d+$", description="CUDA that the image's torch is built for"
+        "13.0",
+        pattern=r"^\d+\.\d+$",
+        description="CUDA version that the image's torch is built for",
     )
     volume: str | None = Field(
         None, description="RunPod network volume for base weights and checkpoints"
     )
-    disk: int = Field(20, ge=10, description="container disk in GB, lost at a restart")
+    disk: int = Field(
+        20, ge=10, description="container disk in GB; its content is lost when the pod restarts"
+    )
     mount: int = Field(
-        40, ge=10, description="disk for weights and results in GB, kept over a stop"
+        40,
+        ge=10,
+        description="disk for weights and results in GB; its content is kept when the pod stops",
     )
     track: Literal["none", "trackio", "wandb"] = Field(
-        "none", description="send a run's metrics, from this machine, to trackio or W&B too"
+        "none", description="also send a run's metrics to trackio or W&B, from this machine"
     )
     track_project: str = Field(
-        "sft-launch", min_length=1, description="the project there that runs belong to"
+        "sft-launch", min_length=1, description="project name at trackio or W&B"
     )
 
 

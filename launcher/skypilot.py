@@ -60,12 +60,12 @@ PORT = 29500
 MEETING = 300  # seconds that a machine's torchrun waits for the others to start; its default is 600
 SAVING = 300  # seconds from the wish to save to the end of a run that does not
 HEAD = """\
-# Written by: launch train --emit skypilot. Begin, watch, bring home and end it with:
+# Written by: launch train --emit skypilot. Start, watch, download and end it with:
 #   sky launch -c {name} {file}          (a gated model: --secret HF_TOKEN)
 #   sky logs {name}
 #   rsync -Pavz {name}:sft/run/ {folder}/
 #   sky down {name}
-# No --max-cost holds here: training ends after {hours:g} h, and {then} {grace} min later.
+# --max-cost does not apply here: training ends after {hours:g} h, and {then} {grace} min later.
 """
 SCRIPT = """\
 cd {home}
@@ -84,7 +84,7 @@ SEVERAL = f"""\
   --node-rank="$SKYPILOT_NODE_RANK" --master-addr="$(echo "$SKYPILOT_NODE_IPS" | head -n1)" \\
   --master-port={PORT} --rdzv-conf=timeout={MEETING} -m trainer job.json"""
 APART = """\
-# The machines share no folder, so checkpoints are on the first alone: what is cut short begins again
+# The machines share no folder, so only the first has checkpoints: an interrupted run starts again at step 1
 # (--overwrite after job.json, below).
 """
 
@@ -201,12 +201,14 @@ def write(
     plan = resolve(request, world=world)
     check_data(request.job or plan.job, view=view)
     if file.exists() and not request.overwrite:
-        raise OutputExists(f"{file} is there already", "name another file, or give --overwrite")
+        raise OutputExists(f"{file} already exists", "name another file, or add --overwrite")
     image = plan.settings.image
     if image is None:
         what = recipe(plan.settings)
         image = f"{repository(plan.settings)}:{what.tag}"
-        view.say(f"the task names {image}: launch image pushes it, if it is not there yet")
+        view.say(
+            f"the task uses {image}: if the registry does not have it, push it with: launch image"
+        )
     made = task(plan.run, plan.job, plan.settings, image=image, nodes=nodes, file=file)
     new = file.with_name(f".{file.name}.new")
     new.write_text(made.text, encoding="utf-8")

@@ -68,7 +68,10 @@ def connect(
     try:
         identity = paramiko.Ed25519Key.from_private_key_file(str(key))
     except FileNotFoundError:
-        raise NotFound(f"this run's SSH key {key} is gone", "the pod cannot be entered") from None
+        raise NotFound(
+            f"this run's SSH key {key} is missing",
+            "without it no connection to the pod is possible",
+        ) from None
     where = f"{host}:{port}"
     try:
         sock = socket.create_connection((host, port), timeout)
@@ -114,16 +117,16 @@ def _parse(host_key: str) -> tuple[str, bytes]:
         kind, blob, named = "", b"", "-"
     if kind not in known or kind != named:
         raise HostKeyChanged(
-            f"no SSH host key that can be pinned: {host_key[:80]!r}",
-            "it is a line such as: ssh-ed25519 AAAA...; without it the pod is not entered",
+            f"invalid SSH host key: {host_key[:80]!r}",
+            "expected a line such as: ssh-ed25519 AAAA...; without it no connection is made",
         )
     return kind, blob
 
 
 def _changed(where: str) -> HostKeyChanged:
     return HostKeyChanged(
-        f"SSH to {where}: another host key than the pod's log names",
-        "nothing was sent; a restarted pod names its new key in its log, anything else is not our pod",
+        f"SSH to {where}: the host key differs from the one in the pod's log",
+        "nothing was sent; a restarted pod prints its new key in its log, any other key belongs to another machine",
     )
 
 
@@ -195,7 +198,7 @@ class Session:
                 raise NotFound(f"the pod has no {path}")
             if code == SHORTER:
                 raise ResultRejected(
-                    f"{path} in the pod is shorter than the {offset} bytes at home"
+                    f"{path} in the pod is shorter than the {offset} bytes downloaded"
                 )
             if code != 0:
                 raise PodRefused(f"the pod cannot read {path}: {_text(channel.recv_stderr(CHUNK))}")
@@ -251,7 +254,7 @@ class Session:
         try:
             yield
         except (paramiko.SSHException, EOFError, OSError) as error:
-            raise ConnectionLost(f"the SSH connection is gone: {_said(error)}") from None
+            raise ConnectionLost(f"the SSH connection broke: {_said(error)}") from None
 
 
 def _drain(channel: "paramiko.Channel", into: list[bytes]) -> None:
@@ -270,7 +273,7 @@ def _exit_code(channel: "paramiko.Channel", timeout: float) -> int:
 
 
 def _said(error: BaseException) -> str:
-    silent = "no answer in time" if isinstance(error, TimeoutError) else "the other end hung up"
+    silent = "no answer in time" if isinstance(error, TimeoutError) else "closed by the other end"
     return str(error) or silent
 
 

@@ -38,18 +38,16 @@ def stop(name: str, *, at_once: bool, world: World, view: View) -> Outcome:
         if work is None:
             if taken.asked:
                 return ended(run, log, view=view)
-            raise NotFound(
-                f"nothing of run {run.id} is at work", "launch ps tells what became of it"
-            )
+            raise NotFound(f"run {run.id} is not running", "see its state with: launch ps")
         pod = rented(log.entries)
         if at_once or (pod is not None and not pod.handed_over):
-            view.say("ending it at once; what came after the last checkpoint is lost")
+            view.say("stopping the run now; steps after the last checkpoint are lost")
             with log.effect("kill"):
                 if pod is None or pod.released:
                     work.kill()
             work.release()
             fault = Interrupted(
-                "stopped; nothing keeps running", f"begin again with: {status.resume_hint(run)}"
+                "stopped; nothing keeps running", f"resume with: {status.resume_hint(run)}"
             )
             note_end(log, fault)
             raise fault
@@ -82,7 +80,7 @@ def take_over(run: Run, scene: Scene, *, at_once: bool) -> Iterator[Taken]:
             except Locked as fault:
                 if asked is None:
                     asked = scene.world.now()
-                    scene.view.say(f"{fault.cause}: asking it to let go")
+                    scene.view.say(f"{fault.cause}: asking it to exit")
                 _wait(run, scene, fault, wishes, until=asked + ANSWER)
         yield Taken(log, asked is not None)
 
@@ -94,12 +92,12 @@ def _wait(run: Run, scene: Scene, fault: Locked, wishes: Sequence[Path], *, unti
         for wish in wishes:
             wish.unlink(missing_ok=True)
     if scene.interrupts.count:
-        raise Interrupted("interrupted: the run goes on", fault.hint)
+        raise Interrupted("interrupted: the run continues", fault.hint)
     if late:
         raise Locked(
-            f"{fault.cause}, and did not let go within {ANSWER:.0f} s",
-            "it may be bringing the result home, after which it lets the machine go: see launch ps; "
-            f"if it hangs, end that process with kill, then again: launch stop {run.id}",
+            f"{fault.cause}, and did not exit within {ANSWER:.0f} s",
+            "it may be downloading the result, after which it deletes the pod: see launch ps; "
+            f"if it hangs, kill that process, then run again: launch stop {run.id}",
         )
     for wish in wishes:
         wish.touch()
@@ -117,5 +115,5 @@ def ended(run: Run, log: Log, *, view: View) -> Outcome:
     last = next((entry for entry in reversed(log.entries) if entry.what == "ended"), None)
     why = f": {last.facts['cause']}" if last is not None and last.facts.get("cause") else ""
     raise Interrupted(
-        f"stopped{why}; nothing keeps running", f"begin again with: {status.resume_hint(run)}"
+        f"stopped{why}; nothing keeps running", f"resume with: {status.resume_hint(run)}"
     )

@@ -98,12 +98,12 @@ def check(name: str, *, variable: Callable[[str], str]) -> None:
         return
     if find_spec(name) is None:
         raise NotInstalled(
-            f"{name} is not installed, and --track {name} wants it",
-            f"install it here with: pip install '{name}{VERSIONS[name]}' (or leave --track out)",
+            f"{name} is not installed, and --track {name} needs it",
+            f"install it here with: pip install '{name}{VERSIONS[name]}' (or drop --track)",
         )
     online = variable("WANDB_MODE") not in {"offline", "disabled"}
     if name == "wandb" and online and not import_module("wandb").login(prompt=False):
-        raise Usage("W&B has no key here", "run: wandb login (or set WANDB_MODE=offline)")
+        raise Usage("the W&B API key is missing", "run: wandb login (or set WANDB_MODE=offline)")
 
 
 def metrics(event: events.Event) -> tuple[int, dict[str, float]] | None:
@@ -178,8 +178,8 @@ class Sending:
             self._failed, self._tracker = True, None
             what = " ".join(str(error).split())[:200]
             self._view.say(
-                f"warning: {self._name} failed, nothing more is sent ({what}); "
-                f"later: launch report {self._run.id} --track {self._name}"
+                f"warning: {self._name} failed, no more metrics are sent ({what}); "
+                f"send them later with: launch report {self._run.id} --track {self._name}"
             )
 
 

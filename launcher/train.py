@@ -115,16 +115,16 @@ def train(request: Request, *, world: World, view: View) -> Outcome:
             if request.resume is None:
                 if work is not None:
                     raise Locked(
-                        f"a trainer is still at work in {run.folder}",
-                        f"pick it up with: {status.resume_hint(run)}",
+                        f"a trainer is still running in {run.folder}",
+                        f"continue it with: {status.resume_hint(run)}",
                     )
                 assert data is not None
                 record(plan, data, log, offer=offer, world=world, view=view)
             elif request.changes or request.job_sets or request.job_changes:
                 if work is not None:
                     raise Usage(
-                        f"run {run.id} is at work, and keeps its settings until it ends",
-                        f"drop the settings, or end it first with: launch stop {run.id}",
+                        f"run {run.id} is running: its settings cannot change until it ends",
+                        f"drop the settings, or stop the run first with: launch stop {run.id}",
                     )
                 log.fact(
                     "settings",
@@ -132,7 +132,7 @@ def train(request: Request, *, world: World, view: View) -> Outcome:
                     job=job.model_dump(mode="json"),
                 )
             if work is not None:
-                view.say(f"picking up run {run.id} where it is")
+                view.say(f"continuing run {run.id}")
                 log.fact("adopted", pid=work.pid)
             elif is_done(run):
                 outcome = verify(run, log, view=view)
@@ -159,7 +159,7 @@ def going_on(run: Run) -> Iterator[None]:
     try:
         yield
     except Fault as fault:
-        fault.hint = fault.hint or f"carry on with: {status.resume_hint(run)}"
+        fault.hint = fault.hint or f"continue with: {status.resume_hint(run)}"
         raise
 
 
@@ -197,13 +197,14 @@ def resolve(request: Request, *, world: World) -> Plan:
         except ValidationError as error:
             name = ".".join(map(str, error.errors()[0]["loc"]))
             raise BrokenJournal(
-                f"{run.journal}: the setting {name!r} in it is none", "put it back as it was"
+                f"{run.journal}: unknown or invalid setting {name!r}",
+                "correct it, or restore the file",
             ) from None
         where = str(kept.get("where", "here"))
         if where not in MACHINES:
             raise BrokenJournal(
-                f"{run.journal}: 'where' is {where!r}, and runs lie {', '.join(MACHINES)}",
-                "put it back as it was",
+                f"{run.journal}: 'where' is {where!r}, not one of {', '.join(MACHINES)}",
+                "correct it, or restore the file",
             )
         job = resuming.changed(job, request.job_sets, request.job_changes)
         job = job.model_copy(update={"output": str(run.folder)})
@@ -301,10 +302,10 @@ def refuse_ended(run: Run, log: Log) -> None:
     last = next((e for e in reversed(log.entries) if e.what in telling), None)
     if last is not None and (last.what in {"ended", "release"} or "pod" in last.facts):
         why = last.facts.get("cause") or last.facts.get("reason") or "its pod is gone"
-        kept = f"; what it saved is in {run.adapter}" * run.adapter.is_dir()
+        kept = f"; the adapter it saved is in {run.adapter}" * run.adapter.is_dir()
         raise NotFound(
-            f"nothing of run {run.id} is at work: {why}{kept}",
-            f"begin again with: {status.resume_hint(run)}",
+            f"run {run.id} is not running: {why}{kept}",
+            f"resume with: {status.resume_hint(run)}",
         )
 
 
@@ -349,12 +350,12 @@ def conclude(run: Run, work: Work, log: Log, scene: Scene) -> Outcome:
             raise
     if outcome is None and fault is None:
         raise ResultRejected(
-            f"run {run.id} says it is done, and there is no manifest",
-            f"see what it said: launch logs {run.id}",
+            f"run {run.id} reports that it is done, but its manifest is missing",
+            f"see its output with: launch logs {run.id}",
         )
     if outcome is not None and not outcome.manifest.complete:
         fault = fault or status.failure(run, log.entries)
-        scene.view.say(f"what was trained until then is in {run.adapter}")
+        scene.view.say(f"the adapter trained so far is in {run.adapter}")
     work.release()
     if fault is not None:
         note_end(log, fault, exit_code=work.exit_code())

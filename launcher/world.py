@@ -185,7 +185,7 @@ class World:
             shown = shlex.join(command[command.index("-m") + 1 :] if "-m" in command else command)
             raise fault_kind(done.returncode)(
                 f"this step failed with exit code {done.returncode}: {shown}",
-                "its own message stands above",
+                "see its message above",
             )
 
     def hand_over(self, command: Sequence[str]) -> int:

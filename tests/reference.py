@@ -63,8 +63,8 @@ def reference() -> str:
             *_datagen(),
             "## Exit codes\n",
             exit_table(),
-            "1 is a failure that nobody foresaw (`SFT_TRACEBACK=1` shows where it came from), or something",
-            "that `launch doctor` found missing.\n",
+            "1 is an unexpected failure (`SFT_TRACEBACK=1` shows where it came from), or something that",
+            "`launch doctor` found missing.\n",
         ]
     )
 

@@ -112,19 +112,19 @@ def recipe(settings: Settings, *, cuda: str | None = None) -> Recipe:
     root = Path(__file__).resolve().parents[2]
     if not (root / "Dockerfile").is_file():
         raise NotFound(
-            "the image is built from the project's folder, and this launcher is installed without it",
-            "run it from a clone, or name an image that exists with --image",
+            "the image is built from the project's folder, which this installation does not contain",
+            "run launch from a clone, or name an existing image with --image",
         )
     flavour = cuda or settings.cuda
     arguments = {"CUDA": flavour, "BASE_IMAGE": BASES.get(flavour, "")}
     for word in shlex.split(settings.build_args):
         name, equals, value = word.partition("=")
         if not equals or not name:
-            raise BadJob(f"build_args: {word!r} is not NAME=VALUE", "as in: CUDA=none")
+            raise BadJob(f"build_args: {word!r} is not NAME=VALUE", "for example: CUDA=none")
         if "@" in value.partition("://")[2]:
             raise BadJob(
-                f"build_args: {name} has a password, and an image tells its build arguments",
-                "name an index or a registry that needs none, or that Docker is logged in to",
+                f"build_args: {name} contains a password, and build arguments can be read from the image",
+                "use an index or a registry without a password, or one that Docker is logged in to",
             )
         arguments[name] = value
     if not arguments["BASE_IMAGE"]:
@@ -139,8 +139,8 @@ def repository(settings: Settings) -> str:
     """Where to push. Raises ``Usage``, which says how to set it."""
     if settings.image_repo is None:
         raise Usage(
-            "nowhere to push the image to",
-            "name a repository you may write to, as --image-repo ghcr.io/me/sft-launch "
+            "no repository to push the image to",
+            "name a repository you may write to, for example --image-repo ghcr.io/me/sft-launch "
             "(or image_repo in launch.toml)",
         )
     return settings.image_repo
@@ -155,7 +155,7 @@ def publish(scene: "Scene", *, dry_run: bool = False) -> dict[str, Any]:
     found = standing(what, where, client=client)
     state = "pushed" if found.digest else "built" if found.built else "absent"
     todo = {
-        "pushed": "there is nothing to do",
+        "pushed": "nothing to do",
         "built": "would push",
         "absent": "would build and push",
     }
@@ -188,7 +188,7 @@ def standing(what: Recipe, repository: str, *, client: Any) -> Standing:
     digest = _digest(repository, what.tag, client)
     upload = 0
     if digest is None:
-        with docker_engine.explained("the engine does not list its images"):
+        with docker_engine.explained("the Docker engine cannot list its images"):
             images = client.images.list(name=repository)
         cuda = what.arguments.get("CUDA", "")
         alike = [one for one in images if one.labels.get(CUDA_LABEL) == cuda]
@@ -201,10 +201,10 @@ def standing(what: Recipe, repository: str, *, client: Any) -> Standing:
 def upload_line(found: Standing) -> str:
     """What is still to be done for the image, as the quote shows it."""
     if found.digest is not None:
-        return "  image: the registry has it"
+        return "  image: already in the registry"
     todo = "push" if found.built else "build and push"
     return (
-        f"  image: to {todo} before anything is rented, about {size(found.upload)}, "
+        f"  image: {todo} before anything is rented, about {size(found.upload)}, "
         f"{clock(found.upload / UPLINK)} at 100 Mbit/s (rough)"
     )
 
@@ -219,7 +219,7 @@ def ensure_image(what: Recipe, repository: str, *, client: Any, scene: "Scene") 
     """
     found = standing(what, repository, client=client)
     if found.digest is not None:
-        scene.view.say(f"image {found.name} is there already: nothing to build or push")
+        scene.view.say(f"image {found.name} is already in the registry: nothing to build or push")
         return found.digest
     if not found.built:
         build(what, found.name, client=client, scene=scene)
@@ -266,7 +266,7 @@ def build(what: Recipe, name: str, *, client: Any, scene: "Scene", native: bool 
         if "error" in line:
             raise BuildFailed(
                 f"{what_fails}: {str(line['error']).strip()}",
-                "the lines above say why; what was built so far is kept",
+                "see the reason in the lines above; finished build steps are kept",
                 faults=said[-KEPT_LINES:],
             )
         for text in str(line.get("stream", "")).splitlines():
@@ -279,7 +279,7 @@ def build(what: Recipe, name: str, *, client: Any, scene: "Scene", native: bool 
 def _built(name: str, client: Any) -> bool:
     import docker.errors
 
-    with docker_engine.explained("the engine does not list its images"):
+    with docker_engine.explained("the Docker engine cannot list its images"):
         try:
             client.images.get(name)
         except docker.errors.ImageNotFound:

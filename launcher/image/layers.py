@@ -39,10 +39,10 @@ def push(repository: str, tag: str, *, client: Any, scene: "Scene") -> str:
     if state.error is not None:
         raise docker_engine.refused(repository, state.error)
     if state.digest is None:
-        raise PushRefused(f"push to {repository} told no digest", "run the same command again")
+        raise PushRefused(f"push to {repository} returned no digest", "run the same command again")
     sent = sum(state.sent.values())
     scene.view.say(
-        f"pushed {len(state.sent)} layers ({size(sent)}); {state.there} were there already"
+        f"pushed {len(state.sent)} layers ({size(sent)}); {state.there} were already there"
     )
     return f"{repository}@{state.digest}"
 
@@ -94,5 +94,5 @@ def heed(scene: "Scene") -> None:
     if scene.interrupted:
         raise Interrupted(
             "interrupted before anything was rented",
-            "the same command carries on: what was built or pushed is kept",
+            "run the same command to continue: what was built or pushed is kept",
         )

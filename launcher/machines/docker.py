@@ -113,7 +113,7 @@ class Docker:
             if docker_engine.has_nvidia(self.client)
             else "on its CPU: no NVIDIA runtime"
         )
-        self.scene.view.say(f"training in a container of the local engine, {gpus}")
+        self.scene.view.say(f"training in a container of the local Docker engine, {gpus}")
 
     def offer(self, run: Run, job: Job, data: Rows, past: Sequence[Entry]) -> dict[str, Any]:
         return {}
@@ -130,8 +130,8 @@ class Docker:
     def start(self, run: Run, job: Job, log: Log, *, resume: bool) -> Container:
         if is_locked(run.trainer_lock):
             raise Locked(
-                f"a trainer is still at work in {run.folder}",
-                f"pick it up with: launch train --resume {run.id}",
+                f"a trainer is still running in {run.folder}",
+                f"continue it with: launch train --resume {run.id}",
             )
         reference = self._image()
         how = self._how(run, job, resume=resume)
@@ -157,7 +157,7 @@ class Docker:
     def find(self, run: Run, log: Log) -> Container | None:
         import docker.errors
 
-        with docker_engine.explained("the container cannot be looked for"):
+        with docker_engine.explained("the container cannot be looked up"):
             try:
                 work = Container(self.client.containers.get(name_of(run)))
             except docker.errors.NotFound:

@@ -100,8 +100,8 @@ class Here:
                     )
             except BlockingIOError:
                 raise Locked(
-                    f"a trainer is still at work in {run.folder}",
-                    f"pick it up with: launch train --resume {run.id}",
+                    f"a trainer is still running in {run.folder}",
+                    f"continue it with: launch train --resume {run.id}",
                 ) from None
             outcome["pid"] = child.pid
         return Process(self.world, run.trainer_lock, child.pid, child)
@@ -112,7 +112,9 @@ class Here:
         starts = [entry for entry in log.entries if entry.what == "start"]
         pid = starts[-1].facts.get("pid") if starts else None
         if pid is None:
-            self.view.say("the trainer's process id was never noted: it goes on until it is done")
+            self.view.say(
+                "the trainer's process id is unknown: it cannot be stopped from here and runs to its end"
+            )
         return Process(self.world, run.trainer_lock, pid)
 
     def _command(self, run: Run, *, resume: bool) -> list[str]:

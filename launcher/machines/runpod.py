@@ -61,8 +61,8 @@ class RunPod:
         if settings.image is None and settings.image_repo is None:
             raise Usage(
                 "no image for the pod",
-                "say where to push it, as --image-repo ghcr.io/me/sft-launch (or image_repo in "
-                "launch.toml), or name one that exists with --image",
+                "name a repository to push it to, for example --image-repo ghcr.io/me/sft-launch (or "
+                "image_repo in launch.toml), or name an existing image with --image",
             )
         self._secret = runpod(self.scene.world)
 
@@ -76,7 +76,7 @@ class RunPod:
             self.scene.view.say(text)
         if len(deals) > 1:
             others = ", ".join(f"{deal.gpu} ${deal.rate:.2f}/h" for deal in deals[1:])
-            self.scene.view.say(f"  if it is gone: {others}")
+            self.scene.view.say(f"  if it is taken: {others}")
         reach, settings = self._offer.reach, self.scene.settings
         self.scene.view.say(run_cost.reach_line(reach, len(self._offer.wanted.ids), settings.cuda))
         upload = self._offer_image(past)

@@ -117,7 +117,7 @@ def _marked(lines: Sequence[Line]) -> list[Line]:
 
 def table(lines: Sequence[Line], what: Work) -> list[str]:
     """The comparison as text."""
-    shape = "" if what.model else " (the model's shape is not known: by its name alone)"
+    shape = "" if what.model else " (the model's shape is unknown: size taken from its name)"
     heading = f"{'card':<26}{'GB':>4}{'$/h':>7}{'tokens/s':>10}{'time':>9}"
     heading += "".join(f"{part:>8}" for part in PARTS) + "  how"
     loss = f", {what.measured:,} to measure the held-out loss" * bool(what.measured)
@@ -129,7 +129,7 @@ def table(lines: Sequence[Line], what: Work) -> list[str]:
     ]
     said += [_text(line) for line in lines]
     said.append(
-        "rough: tokens from letters, speed from published runs, no card has confirmed it yet"
+        "rough: tokens estimated from characters, speed from published runs, not measured on a card yet"
     )
     return said
 

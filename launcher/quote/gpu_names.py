@@ -145,7 +145,7 @@ def resolve(text: str, known: Iterable[Gpu] = ()) -> Wanted:
     if not colon:
         name, number = number, "1"
     if not re.fullmatch(r"[1-9]\d?", number.strip()):
-        raise Usage(f"--gpu {text}: {number!r} is no number of cards", "write it as A100:4")
+        raise Usage(f"--gpu {text}: {number!r} is not a number of cards", "write it as A100:4")
     count = int(number)
     plain = _plain(name)
     if plain in NOT_THERE:
@@ -159,7 +159,9 @@ def resolve(text: str, known: Iterable[Gpu] = ()) -> Wanted:
         return Wanted(text, names[plain], count)
     near = difflib.get_close_matches(plain, [*NAMES, *NOT_THERE], n=4, cutoff=0.4)
     hint = ", ".join(_spoken(found) for found in near or NAMES)
-    raise Usage(f"--gpu {text}: no such card", f"{'nearest' if near else 'there are'}: {hint}")
+    raise Usage(
+        f"--gpu {text}: unknown card", f"{'nearest names' if near else 'known cards'}: {hint}"
+    )
 
 
 def candidates(wanted: Wanted, catalog: Catalog, *, min_cuda: str) -> Choice:
@@ -217,7 +219,7 @@ def _against(gpu: Gpu, count: int, min_cuda: str) -> str:
     new_enough = [free for version, free in gpu.cuda.items() if _at_least(version, min_cuda)]
     if not new_enough:
         versions = sorted(filter(_version, gpu.cuda), key=_version)
-        newest = f"at most {versions[-1]}" if versions else "no CUDA version that is known"
+        newest = f"at most {versions[-1]}" if versions else "no known CUDA version"
         return f"its hosts have {newest}, the image needs CUDA {min_cuda}"
     if not any(new_enough):
         return f"none free right now on a host with CUDA {min_cuda}"

@@ -73,10 +73,10 @@ def quote(
     left = max(0.0, settings.max_cost - spent)
     hours = min(settings.max_hours, left / rate)
     if hours * 3600 < SHORTEST:
-        before = f" (${spent:.2f} of it went into earlier attempts)" * bool(spent)
+        before = f" (${spent:.2f} of it already spent by earlier attempts)" * bool(spent)
         raise OverBudget(
-            f"${settings.max_cost:.2f}{before} buy {clock(hours * 3600)} of {candidate.gpu.name or candidate.gpu.id} "
-            f"at ${rate:.2f}/h: less than a start takes",
+            f"${settings.max_cost:.2f}{before} buys {clock(hours * 3600)} of {candidate.gpu.name or candidate.gpu.id} "
+            f"at ${rate:.2f}/h: too short to start the pod",
             f"allow at least --max-cost {spent + rate * SHORTEST / 3600 + 0.01:.2f} "
             "and --max-hours 0.2",
         )
@@ -118,6 +118,7 @@ def lines(offer: Quote, settings: Settings) -> list[str]:
         f"likely ${offer.likely:.2f} ({clock(offer.likely_hours * 3600)}){asked}, "
         f"rough: ${offer.low:.2f} to ${offer.high:.2f}"
     )
+    end = "deletes itself" if settings.on_deadline == "delete" else "stops"
     after = (
         "then deletes itself"
         if settings.on_deadline == "delete"
@@ -128,13 +129,13 @@ def lines(offer: Quote, settings: Settings) -> list[str]:
         if settings.volume
         else "a host failure loses what was trained so far (--volume keeps it)"
     )
-    before = f" (${offer.spent:.2f} went into earlier attempts)" * bool(offer.spent)
+    before = f" (${offer.spent:.2f} already spent by earlier attempts)" * bool(offer.spent)
     return [
-        f"quote: {card}, ${offer.rate:.3f}/h with disks, read {at(offer.read_at)}",
+        f"quote: {card}, ${offer.rate:.3f}/h with disks, price read at {at(offer.read_at)}",
         f"  at most ${offer.most:.2f} = {offer.hours:.2f} h at ${offer.rate:.3f}/h{before}",
         f"  {likely}",
-        f"  saves by {at(offer.finish_by)}, gone by {at(offer.gone_by)}",
-        f"  finished and not fetched it waits {settings.grace:g} min (${offer.waiting:.2f}), {after}",
+        f"  deadlines: saves by {at(offer.finish_by)}, {end} by {at(offer.gone_by)}",
+        f"  when finished, waits {settings.grace:g} min (${offer.waiting:.2f}) for the download, {after}",
         f"  {kept}",
     ]
 
@@ -143,7 +144,7 @@ def reach_line(reach: Mapping[str, int], wanted: int, cuda: str) -> str:
     """How many of the ``wanted`` kinds of card each CUDA flavour of the image reaches; ``cuda`` is used."""
     others = ", ".join(f"{count} with {other}" for other, count in reach.items() if other != cuda)
     return (
-        f"  cards: {reach[cuda]} of {wanted} kinds can be had now with CUDA {cuda}"
+        f"  cards: {reach[cuda]} of {wanted} kinds are available now with CUDA {cuda}"
         + f" ({others}: --cuda)" * bool(others)
     )
 

@@ -75,21 +75,19 @@ def wait(
             if key is not None and pod is not None and pod.ssh is not None:
                 return Door(pod.ssh, key[1], key[0])
             if key is not None and key[0] > most_boots:
-                raise BadHost(
-                    f"pod {pod_id} restarts over and over", "its log is in RunPod's console"
-                )
+                raise BadHost(f"pod {pod_id} keeps restarting", "see its log in RunPod's console")
             if key is None and now - heard > HUNG:
                 raise BadHost(
-                    f"pod {pod_id} has said nothing for {HUNG / 60:.0f} minutes: its pull hangs",
-                    "try again, or another card",
+                    f"pod {pod_id} has logged nothing for {HUNG / 60:.0f} minutes: its image pull hangs",
+                    "try again, or choose another card",
                 )
             if now - begun > PATIENCE:
                 raise BadHost(
-                    f"pod {pod_id} did not come up within {PATIENCE / 60:.0f} minutes",
-                    "try again, or another card",
+                    f"pod {pod_id} did not start within {PATIENCE / 60:.0f} minutes",
+                    "try again, or choose another card",
                 )
     except NotFound:
-        raise BadHost(f"pod {pod_id} vanished while it was starting", "try again") from None
+        raise BadHost(f"pod {pod_id} disappeared while it was starting", "try again") from None
     raise AssertionError
 
 
@@ -111,11 +109,11 @@ def show(line: LogLine, scene: Scene) -> None:
     if found := PULLED.search(line.line):
         scene.view.progress("pull (bytes)", int(found[1]), int(found[2]))
     elif HOST.search(line.line):
-        raise BadHost(f"the pod cannot start: {line.line}", "try again, or another card")
+        raise BadHost(f"the pod cannot start: {line.line}", "try again, or choose another card")
     elif FATAL.search(line.line):
         raise PodFailed(
             f"the pod cannot start: {line.line}",
-            "see that the image exists for linux/amd64 and that RunPod may pull it (launch doctor)",
+            "check that the image exists for linux/amd64 and that RunPod may pull it: launch doctor",
         )
     else:
         scene.view.say(f"pod: {line.line}")
@@ -124,9 +122,9 @@ def show(line: LogLine, scene: Scene) -> None:
 def _must_live(pod: Pod | None, pod_id: str, *, young: bool) -> None:
     if pod is None:
         if not young:
-            raise BadHost(f"pod {pod_id} is gone before it came up", "try again")
+            raise BadHost(f"pod {pod_id} disappeared before it started", "try again")
     elif pod.status in {"EXITED", "ERROR", "TERMINATED"}:
-        raise BadHost(f"pod {pod_id} is {pod.status} before it came up", "try again")
+        raise BadHost(f"pod {pod_id} went into state {pod.status} before it started", "try again")
 
 
 def driver_too_old(told: str, needed: str) -> str | None:

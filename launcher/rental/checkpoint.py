@@ -66,4 +66,4 @@ def send(run: Run, folder: Path, reach: Reach) -> None:
         command += f" && mv -f {shlex.quote(target)}.new {shlex.quote(target)} && rm -f {landed}"
         done = reach.link.ask(lambda session, what=command: session.run(what))  # type: ignore[misc]
         if done.code != 0:
-            raise PodRefused(f"the pod cannot take {name}: {done.stderr.decode(errors='replace')}")
+            raise PodRefused(f"the pod cannot store {name}: {done.stderr.decode(errors='replace')}")

@@ -98,7 +98,9 @@ class Reach:
                 return
             if fresh.boot == 1 and not self._restarted(now):
                 raise fault
-            self._scene.view.say("another SSH host key than the pod's log names: asking again")
+            self._scene.view.say(
+                "the pod's SSH host key differs from the one in its log: trying again"
+            )
         if now - self._refused_since > STALE:
             raise fault
 
@@ -120,7 +122,7 @@ class Reach:
 
     def must_live(self) -> None:
         """Raise ``PodFailed`` when the pod is stopped or gone. An API out of reach proves nothing."""
-        hint = f"launch fetch {self._run.id}"
+        gpu = self._pod.facts.get("gpu")
         try:
             pod = self._api.pod(self.pod_id)
             gone = pod is None and self._api.absent(self.pod_id)
@@ -131,16 +133,16 @@ class Reach:
         if gone or (pod is not None and pod.status == "TERMINATED"):
             raise PodFailed(
                 f"pod {self.pod_id} is gone",
-                "its host failed, or someone deleted it; "
-                f"begin again with: launch train --resume {self._run.id}",
+                "its host failed, or the pod was deleted; "
+                f"resume with: launch train --resume {self._run.id}",
             )
         if pod is not None and pod.status == "EXITED":
             raise PodFailed(
-                f"pod {self.pod_id} is stopped; its results lie on its disk",
-                f"bring them home and delete it with: {hint}",
+                f"pod {self.pod_id} is stopped; its results are on its disk",
+                f"download them and delete the pod with: launch fetch {self._run.id}",
             )
         if pod is not None and pod.status == "ERROR":
             raise PodFailed(
-                f"pod {self.pod_id} is in ERROR and bills on",
-                f"try {hint}; or give it up with: launch stop {self._run.id}",
+                f"pod {self.pod_id} ({gpu}, ${self._pod.rate:.2f}/h) is in state ERROR and still billed",
+                f"delete it with: launch stop {self._run.id} --now",
             )

@@ -27,7 +27,7 @@ def release(run: Run, scene: Scene, api: Api, log: Log, *, reason: str) -> None:
     try:
         with log.effect("release", pod=what.pod, reason=reason):
             for pod_id in pods_of(what, api):
-                scene.view.say(f"releasing pod {pod_id}")
+                scene.view.say(f"deleting pod {pod_id}")
                 api.release(pod_id, unseen=what.since + UNSEEN - scene.world.now())
     except OSError:
         for pod_id in pods_of(what, api):
@@ -46,7 +46,7 @@ def billed(run: Run, log: Log) -> tuple[Rented, list[Span]]:
     """What a run has rented, all that can be on its bill. Raises ``NotFound`` when that is nothing."""
     what, pods = rented(log.entries), spans(log.entries)
     if what is None or not pods:
-        raise NotFound(f"run {run.id} has rented nothing", "there is no bill")
+        raise NotFound(f"run {run.id} has rented no pod", "its cost is zero")
     return what, pods
 
 
@@ -101,8 +101,8 @@ def receipt_lines(run: Run, facts: dict[str, Any]) -> list[str]:
         paid = f"charged ${facts['charged']:.4f}"
     else:
         paid = (
-            f"about ${facts['reckoned']:.4f} by the clock; RunPod's bill says "
-            f"${facts['charged']:.4f} so far, ask again with: launch receipt {run.id}"
+            f"about ${facts['reckoned']:.4f} by elapsed time; RunPod's bill shows "
+            f"${facts['charged']:.4f} so far, read it again with: launch receipt {run.id}"
         )
     several = f" and others, {len(facts['pods'])} pods" * (len(facts["pods"]) > 1)
     used = f"{facts['seconds']} s of {facts['gpu']}{several}"
@@ -114,7 +114,9 @@ def show_receipt(run: Run, scene: Scene, api: Api, log: Log, *, patience: float)
     try:
         facts = receipt(run, scene, api, log, patience=patience)
     except Fault as fault:
-        scene.view.say(f"no receipt yet: {fault.cause}; ask with: launch receipt {run.id}")
+        scene.view.say(
+            f"no receipt yet: {fault.cause}; read it later with: launch receipt {run.id}"
+        )
         return
     for text in receipt_lines(run, facts):
         scene.view.say(text)

@@ -98,7 +98,7 @@ def act(run: Run, what: Rented, api: Api, *, world: World, view: View) -> None:
         except (Locked, BrokenJournal) as fault:
             for pod_id in pods_of(what, api):
                 api.release(pod_id)
-            view.say(f"released without the journal: {fault.cause}")
+            view.say(f"deleted the pod without writing the journal: {fault.cause}")
             return
     for pod_id in pods_of(what, api):
         pod = api.pod(pod_id)
@@ -107,7 +107,8 @@ def act(run: Run, what: Rented, api: Api, *, world: World, view: View) -> None:
                 world.sleep(1.0)
                 if (now := api.pod(pod_id)) is not None and now.status == "RUNNING":
                     raise ApiUnavailable(
-                        f"pod {pod_id} does not stop", "it bills on: end it in RunPod's console"
+                        f"pod {pod_id} does not stop",
+                        "it is still billed: stop it in RunPod's console",
                     )
             view.say(f"{at_day(world.now())}: stopped pod {pod_id}, past its deadline")
 

@@ -59,8 +59,8 @@ def look(api: Api, scene: Scene, what: Work) -> Offer:
     if not choice.ranked:
         older = [cuda for cuda, count in reach.items() if count]
         raise NoCapacity(
-            f"no card for --gpu {settings.gpu} can be had now",
-            f"an image for an older CUDA reaches some: --cuda {older[-1]}"
+            f"no card for --gpu {settings.gpu} is available now",
+            f"with an image for an older CUDA some are available: --cuda {older[-1]}"
             if older
             else "try another card, or try later",
             faults=[f"{card}: {reason}" for card, reason in choice.dropped],
@@ -74,8 +74,8 @@ def check_clock(api: Api) -> None:
     if drift is not None and abs(drift) > DRIFT:
         raise Usage(
             f"this machine's clock is {abs(drift):,.0f} s {'ahead of' if drift > 0 else 'behind'} "
-            "RunPod's: a pod would be told a wrong deadline",
-            "set it, as with: timedatectl set-ntp true",
+            "RunPod's: the pod's deadline would be wrong",
+            "set it with: timedatectl set-ntp true",
         )
 
 
@@ -117,7 +117,7 @@ def fix(api: Api, scene: Scene, choice: gpu_names.Choice) -> Fixed:
         if settings.registry not in known:
             raise Usage(
                 f"RunPod has no registry credential {settings.registry!r}",
-                f"{_there_are(known)}make it with: launch doctor --add-registry "
+                f"{_there_are(known)}create it with: launch doctor --add-registry "
                 f"{settings.registry} --username USER < file-with-the-token",
             )
         registry_id = known[settings.registry].id
@@ -126,7 +126,7 @@ def fix(api: Api, scene: Scene, choice: gpu_names.Choice) -> Fixed:
         if settings.volume not in volumes:
             raise Usage(
                 f"RunPod has no network volume {settings.volume!r}",
-                f"{_there_are(volumes)}make it (billed until it is deleted) with: launch doctor "
+                f"{_there_are(volumes)}create it (billed until it is deleted) with: launch doctor "
                 f"--add-volume {settings.volume} --data-center {_centre_for(api, choice)} "
                 f"--mount {settings.mount}",
             )
@@ -136,7 +136,7 @@ def fix(api: Api, scene: Scene, choice: gpu_names.Choice) -> Fixed:
 
 
 def _there_are(known: Mapping[str, object]) -> str:
-    return f"there are: {', '.join(known)}; or " if known else ""
+    return f"use one of {', '.join(known)}; or " if known else ""
 
 
 def _centre_for(api: Api, choice: gpu_names.Choice) -> str:

@@ -95,7 +95,7 @@ class PodWork:
                 resume=resume,
             )
         except Exception as error:
-            self._scene.view.say("training has not begun: letting the pod go")
+            self._scene.view.say("training has not started: deleting the pod")
             self._give_up(error)
             raise
 
@@ -114,8 +114,8 @@ class PodWork:
             self.release()
         except Fault as fault:
             raise PodFailed(
-                f"{error}; and pod {self._pod_id} could not be released: {fault.cause}",
-                f"it is gone by {at(self._pod.gone_by)} at the latest; try: launch stop {self._run.id}",
+                f"{error}; and pod {self._pod_id} could not be deleted: {fault.cause}",
+                f"its deadline is {at(self._pod.gone_by)}; delete it now with: launch stop {self._run.id}",
             ) from None
 
     def _come_up(self) -> None:
@@ -128,7 +128,7 @@ class PodWork:
             except BadHost as fault:
                 if self._another is None:
                     raise
-                self._scene.view.say(f"{fault.cause}: letting it go, trying another card")
+                self._scene.view.say(f"{fault.cause}: deleting it, then trying another card")
                 self._reach.close()
                 release(self._run, self._scene, self._api, self._log, reason=fault.cause)
                 self._take(self._another())
@@ -140,19 +140,19 @@ class PodWork:
         if old := boot.driver_too_old(told.stdout.decode(errors="replace"), needed):
             raise BadHost(
                 f"pod {self._pod_id} has a driver for CUDA {old}, the image needs {needed}",
-                "try again, or another card",
+                "try again, or choose another card",
             )
 
     def _bring_up(self, *, most_boots: float = boot.MOST_BOOTS) -> None:
         door = boot.wait(self._api, self._pod_id, self._run.id, self._scene, most_boots=most_boots)
         self._log.fact("up", host=door.endpoint.host, port=door.endpoint.port, boot=door.boot)
         self._reach = Reach(self._api, self._run, self._pod, self._scene, door)
-        self._scene.view.say(f"pod {self._pod_id} is up; its host key is the one in its log")
+        self._scene.view.say(f"pod {self._pod_id} is up; its SSH host key matches its log")
 
     def _must_be_guarded(self) -> None:
         """Wait for the pod to say whether it may stop itself; without that it needs consent."""
         world, give_up = self._scene.world, self._scene.world.now() + PROBED
-        said = f"{border.MAY_NOT_ACT}: it did not say within {PROBED:.0f} s"
+        said = f"{border.MAY_NOT_ACT}: no answer within {PROBED:.0f} s"
         there = f"{border.run_folder(self._run.id)}/events.jsonl"
         while world.now() < give_up:
             transfer.mirror(self._reach.link, there, self._run.events)
@@ -166,17 +166,17 @@ class PodWork:
             world.sleep(PAUSE)
         if said.startswith(border.MAY_NOT_ACT) and not self._scene.settings.unguarded:
             raise PodRefused(
-                f"the pod has no guard of its own: it {said}",
-                "should this machine sleep past the deadline, it would bill on; to go on all the "
-                "same, with the guard here and launch reap alone: --unguarded yes",
+                f"the pod cannot stop itself at its deadline: it {said}",
+                "if this machine is off at the deadline, the pod stays billed; to accept that, with only "
+                "the guard on this machine and launch reap: --unguarded yes",
             )
 
     def _wake(self) -> None:
         """Start a stopped pod, which keeps its results. ``PodFailed`` where that was not asked for."""
         if not self._scene.wake:
             raise PodFailed(
-                f"pod {self._pod_id} is stopped; its results lie on its disk",
-                f"bring them home and delete it with: launch fetch {self._run.id}",
+                f"pod {self._pod_id} is stopped; its results are on its disk",
+                f"download them and delete the pod with: launch fetch {self._run.id}",
             )
         with self._log.effect("wake", pod=self._pod_id):
             self._guard()
@@ -206,12 +206,12 @@ class PodWork:
         try:
             self._sync()
             if self._lost_since is not None:
-                self._scene.view.say("the pod is reached again")
+                self._scene.view.say("the pod is reachable again")
                 self._lost_since = None
         except ConnectionLost as fault:
             if self._lost_since is None:
                 self._lost_since = world.now()
-                self._scene.view.say(f"{fault.cause}; it trains on, trying again")
+                self._scene.view.say(f"{fault.cause}; the pod keeps training, connecting again")
             self._next = world.now() + AFTER_LOSS
         finally:
             self._reach.patient = True
@@ -239,8 +239,8 @@ class PodWork:
         if self._reach.link.ask(lambda session: session.size(refused)) is not None:
             self.release()
             raise PodRefused(
-                f"the pod does not take the job, and was let go: {reason}",
-                f"once that is mended, begin again with: launch train --resume {self._run.id}",
+                f"the pod rejected the job and was deleted: {reason}",
+                f"correct that, then resume with: launch train --resume {self._run.id}",
             )
 
     def exit_code(self) -> int | None:
@@ -261,9 +261,9 @@ class PodWork:
         pod, now = self._pod, self._scene.world.now()
         most = float(pod.facts.get("most", 0.0))
         stops = self._scene.settings.on_deadline == "stop"
-        then = "stops, keeping its disk," if stops else "deletes itself"
+        then = "stops (disk kept)" if stops else "deletes itself"
         return (
-            f"left at work: pod {self._pod_id} trains on, saves by {at(float(pod.facts['finish_by']))} "
+            f"detached: pod {self._pod_id} keeps training, saves by {at(float(pod.facts['finish_by']))} "
             f"and {then} by {at(pod.gone_by)}; ${pod.cost(now):.2f} so far, at most ${most:.2f}"
         )
 
@@ -311,7 +311,7 @@ class PodWork:
                 transfer.download(self._reach.link, there, self._run.folder, files)
                 outcome["files"] = len(files)
         except (ResultRejected, PodRefused, NotFound) as fault:
-            self._scene.view.say(f"the evaluation cannot be brought home: {fault.cause}")
+            self._scene.view.say(f"the evaluation cannot be downloaded: {fault.cause}")
 
     def _fetch_checkpoint(self) -> None:
         """What a resumed run goes on from, in another pod."""

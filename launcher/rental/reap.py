@@ -63,16 +63,19 @@ def judge(pods: Sequence[Pod], *, world: World) -> list[Judged]:
                 unknown = fault.cause
         late = world.now() > name.gone_by
         if not late and not over and pod.status == "EXITED":
-            action, why = "keep", "stopped by itself, and may hold a result: launch fetch"
+            action, why = "keep", "stopped by itself, may hold a result: launch fetch"
         elif not late and not over:
-            action, why = "keep", "its run is at work" if here else "not past its deadline"
+            action, why = "keep", "its run is running" if here else "before its deadline"
             why = unknown or why
         elif fetched:
-            action, why = "delete", "its result is at home"
+            action, why = "delete", "its result is downloaded"
         elif pod.status == "EXITED":
-            action, why = "keep", "stopped, and may hold a result: launch fetch, or name it here"
+            action, why = (
+                "keep",
+                "stopped, may hold a result: launch fetch, or delete it with launch reap POD",
+            )
         else:
-            action, why = "stop", "past its deadline" if late else "its run is over"
+            action, why = "stop", "past its deadline" if late else "its run has ended"
         found.append(
             Judged(
                 pod=pod.id,
@@ -106,7 +109,7 @@ def reap(named: Sequence[str], *, api: Api, world: World, view: View) -> list[Ju
     ours = {item.pod: item for item in judged} | {item.name: item for item in judged}
     for wanted in named:
         if wanted not in ours:
-            raise NotFound(f"no pod {wanted!r} of ours", "launch reap lists them")
+            raise NotFound(f"no rented pod {wanted!r}", "list the rented pods with: launch reap")
     chosen = {ours[wanted].pod for wanted in named}
     for item in judged:
         if item.pod in chosen or item.action == "delete":

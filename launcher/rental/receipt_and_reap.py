@@ -31,7 +31,7 @@ def reap(
     """Let go what is to go; the pods of ours that remain, as facts and as lines."""
     with world.api(runpod(world).value) as api:
         judged = let_go(named, api=api, world=world, view=view)
-    lines = ["no pods of ours remain"] if not judged else []
+    lines = ["no rented pods remain"] if not judged else []
     for item in judged:
         until = f"{datetime.fromtimestamp(item.gone_by).astimezone():%d %b %H:%M %Z}"
         lines.append(f"{item.pod}  {item.status:8}  ${item.rate:.2f}/h  until {until}  {item.name}")

@@ -82,7 +82,7 @@ class Renting:
 
         Raises the last candidate's fault when none can be had, at once where no other would do better.
         """
-        last: Fault = NoCapacity("no card is left to be tried", "try another card, or try later")
+        last: Fault = NoCapacity("no card is left to try", "try another card, or try later")
         for candidate in self.offer.choice.ranked:
             if candidate.gpu.id in without:
                 continue
@@ -127,7 +127,7 @@ class Renting:
             made = self._too_dear(made, deal)
         if isinstance(made, Fault):
             return self._tell(label, made)
-        view.say(f"pod {made.id} is rented, gone by {run_cost.at(deal.gone_by)}")
+        view.say(f"pod {made.id} is rented, its deadline is {run_cost.at(deal.gone_by)}")
         return made.id
 
     def _tell(self, label: str, fault: Fault) -> Fault:
@@ -179,10 +179,10 @@ class Renting:
         return made
 
     def _too_dear(self, made: Pod, deal: run_cost.Quote) -> OverBudget:
-        with self.log.effect("release", pod=made.id, reason="dearer than quoted"):
+        with self.log.effect("release", pod=made.id, reason="more expensive than quoted"):
             self.api.release(made.id, unseen=UNSEEN)
         return OverBudget(
-            f"rented at ${made.rate:.2f}/h where the catalog said ${deal.rate:.2f}/h: released",
+            f"rented at ${made.rate:.2f}/h, but the catalog has ${deal.rate:.2f}/h: deleted",
             "allow more with --max-cost",
         )
 
@@ -203,5 +203,5 @@ def find_cut_short(what: Rented, scene: Scene, api: Api, log: Log) -> str | None
         if pods:
             log.fact("found", pod=pods[0].id)
             return pods[0].id
-    log.fact("gone", name=name, reason="no pod of this name was made")
+    log.fact("gone", name=name, reason="no pod of this name was created")
     return None

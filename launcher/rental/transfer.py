@@ -95,7 +95,10 @@ def upload(
                 session.rename(part, target)
                 return
             session.send(part, ())
-        raise PodRefused(f"{source} arrives changed in the pod, twice", "does it change meanwhile?")
+        raise PodRefused(
+            f"{source}: the copy in the pod has another SHA-256, twice",
+            "check that nothing writes to the file, then try again",
+        )
 
     link.ask(bring)
     return target
@@ -146,7 +149,9 @@ def download(
         name for name in files if PurePosixPath(name).is_absolute() or ".." in name.split("/")
     ]
     if outside:
-        raise ResultRejected(f"the pod's list of files leads outside: {outside[0]}")
+        raise ResultRejected(
+            f"the pod's list of files has a path outside the run folder: {outside[0]}"
+        )
 
     def pass_over(session: Session) -> None:
         with ThreadPoolExecutor(at_once) as pool:
@@ -190,7 +195,7 @@ def _fetch(
             part.replace(local)
             return
         part.unlink()
-    raise ResultRejected(f"{remote} arrives otherwise than its manifest says, twice", AGAIN)
+    raise ResultRejected(f"{remote}: size or SHA-256 differs from the manifest, twice", AGAIN)
 
 
 def _size(path: Path) -> int:

@@ -36,7 +36,7 @@ def hand_over(
     if resume and (newest := checkpoint.newest_here(run)) is not None:
         with log.effect("checkpoint", sent=newest.name):
             checkpoint.send(run, newest, reach)
-        scene.view.say(f"{newest.name} is in the pod: training goes on from there")
+        scene.view.say(f"uploaded {newest.name}: training continues from it")
     told = job.model_copy(
         update={
             "data": names[job.data],

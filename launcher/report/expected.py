@@ -50,14 +50,14 @@ def expectations(
     def known() -> Iterator[Expected]:
         if probe is not None:
             yield Expected(
-                "memory of the longest step",
+                "memory of the trial step",
                 "bytes",
                 probe.predicted_bytes or 0,
                 probe.peak_bytes or 0,
             )
             rates = [step.tokens_per_second for step in steps]
             yield Expected(
-                "tokens a second, of the longest step on trial and of all steps",
+                "tokens per second, of the trial step and of all steps",
                 "tokens/s",
                 probe.tokens_per_second,
                 median(rates) if rates else 0,

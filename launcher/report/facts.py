@@ -26,8 +26,8 @@ GROUPS = {
 }
 DIFFICULTIES = ("easy", "medium", "hard", "very hard")
 PROBES = {
-    "floor": "tables emptied: what is guessed",
-    "renamed": "columns renamed, rows drawn anew: what is known by heart",
+    "floor": "tables emptied: shows guessed answers",
+    "renamed": "columns renamed, rows redrawn: shows memorised answers",
 }
 
 
@@ -84,15 +84,13 @@ class Facts:
         if self.failure is not None:
             lines.append(f"The run failed: {self.failure.cause}")
         elif self.manifest is None:
-            lines.append("There is no result yet.")
+            lines.append("The run has no result yet.")
         elif not self.manifest.complete:
-            lines.append("The adapter is that of an unfinished run.")
+            lines.append("The adapter is from an unfinished run.")
         if self.comparison:
             lines.append(str(self.comparison.get("verdict") or _change(self.comparison)))
         elif self.manifest is not None:
-            lines.append(
-                "It was not evaluated: whether the adapter is better than its base is not known."
-            )
+            lines.append("The run was not evaluated, so the adapter is not compared with its base.")
         lines.append(self._cost())
         return lines
 
@@ -100,10 +98,10 @@ class Facts:
         if self.receipt:
             most = f" (quoted at most ${self.quote['most']:.2f})" if "most" in self.quote else ""
             settled = "" if self.receipt.get("settled", True) else " so far"
-            return f"It cost ${self.receipt.get('charged', 0.0):.4f}{settled}{most}."
+            return f"The run cost ${self.receipt.get('charged', 0.0):.4f}{settled}{most}."
         if "most" in self.quote:
-            return f"Quoted at most ${self.quote['most']:.2f}; there is no receipt yet."
-        return "It cost no rent."
+            return f"Quoted at most ${self.quote['most']:.2f}; no receipt yet."
+        return "The run rented nothing."
 
     def overview(self) -> list[tuple[str, str]]:
         """(what, how much) of the training."""
@@ -116,8 +114,8 @@ class Facts:
             found += [
                 ("device", f"{plan.device}, {plan.precision}"),
                 ("rows", f"{plan.rows:,}{dropped}"),
-                ("tokens", f"{plan.trained_tokens:,} trained of {plan.tokens:,} an epoch"),
-                ("parameters that learned", f"{plan.trainable_parameters:,}"),
+                ("tokens", f"{plan.trained_tokens:,} trained of {plan.tokens:,} per epoch"),
+                ("trained parameters", f"{plan.trainable_parameters:,}"),
             ]
         if steps := self.steps:
             found += [
@@ -126,7 +124,7 @@ class Facts:
                 ("memory", self._memory(max(step.memory_bytes for step in steps))),
                 ("time", clock(self.seconds())),
             ]
-            told = {"the card worked": self.gpu_use, "of what the card can do": self.mfu}
+            told = {"GPU utilisation": self.gpu_use, "share of the GPU's peak rate (MFU)": self.mfu}
             for what, share in told.items():
                 if known := [x for x in share if x is not None]:
                     found.append((what, f"{fmean(known):.0f}% on average"))

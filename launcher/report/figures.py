@@ -26,9 +26,9 @@ class Curves(BaseModel):
     tokens_per_second: list[float]
     trained_tokens_per_second: list[float]
     memory_bytes: list[int]
-    gpu_use: list[float | None] = Field(description="percent of the time; null where not known")
+    gpu_use: list[float | None] = Field(description="percent of the time; null where unknown")
     mfu: list[float | None] = Field(
-        description="rate by the most that the cards can do, in percent"
+        description="rate as a share of the cards' peak rate, in percent"
     )
     eval_step: list[int]
     eval_loss: list[float] = Field(description="per trained token, on rows held out")
@@ -41,7 +41,7 @@ class Expectation(BaseModel):
     unit: Unit
     expected: float
     measured: float
-    error: float = Field(description="measured by expected, less one")
+    error: float = Field(description="measured divided by expected, minus one")
 
 
 class Report(BaseModel):
@@ -49,7 +49,7 @@ class Report(BaseModel):
 
     v: Literal[1] = 1
     id: str = Field(description="of the run")
-    state: State = Field(description="unfinished: there is an adapter, not trained to the end")
+    state: State = Field(description="unfinished: an adapter exists, not trained to the end")
     outcome: list[str] = Field(description="the first lines of the page")
     seconds: float = Field(description="from the first event to the last")
     plan: dict[str, Any] | None = Field(description="the last `plan` event: device, rows, tokens")
@@ -58,12 +58,14 @@ class Report(BaseModel):
     lengths: list[tuple[int, int]] = Field(description="(longest in the bin in tokens, rows)")
     comparison: dict[str, Any] | None = Field(description="comparison.json as it is")
     validation: dict[str, Any] | None = Field(
-        description="validation.json as it is: how each checkpoint fared that could have been kept"
+        description="validation.json as it is: the score of each checkpoint that could have been kept"
     )
     answers: dict[str, int] = Field(
         description="questions by outcome: won, lost, both right, both wrong"
     )
-    samples: list[dict[str, Any]] = Field(description="step, prompt and text of each on the way")
+    samples: list[dict[str, Any]] = Field(
+        description="step, prompt and text of each sample during training"
+    )
     quote: dict[str, Any] | None = Field(description="as journalled; null where nothing was rented")
     receipt: dict[str, Any] | None = Field(description="receipt.json as it is")
     warnings: list[str]

@@ -64,7 +64,7 @@ def charts(facts: Facts) -> list[tuple[str, str, dict[str, Any]]]:
                 _figure([_line("", at, [s.lr for s in steps])], "step", ticks=".1e"),
             ),
             (
-                "Tokens a second",
+                "Tokens per second",
                 "rate",
                 _figure(
                     [
@@ -78,13 +78,13 @@ def charts(facts: Facts) -> list[tuple[str, str, dict[str, Any]]]:
         shares = [
             _line(name, at, share)
             for name, share in (
-                ("worked", facts.gpu_use),
-                ("of its peak", facts.mfu),
+                ("utilisation", facts.gpu_use),
+                ("share of the peak rate (MFU)", facts.mfu),
             )
             if any(x is not None for x in share)
         ]
         if shares:
-            found.append(("The card, in percent", "card", _figure(shares, "step")))
+            found.append(("GPU, in percent", "card", _figure(shares, "step")))
     if facts.data is not None and facts.data.lengths:
         bars = {
             "type": "bar",

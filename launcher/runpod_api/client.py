@@ -205,8 +205,8 @@ class Api:
                 return
             self._sleep(min(1.0 * 2**attempt, 15.0))
         raise ApiUnavailable(
-            f"pod {pod_id} was told to end and still shows up",
-            "it may still be billed: end it in RunPod's console, or run `launch reap`",
+            f"pod {pod_id} was deleted, but RunPod still lists it",
+            "it may still be billed: delete it in RunPod's console, or run: launch reap",
         )
 
     def logs(
@@ -294,7 +294,7 @@ class Api:
             if not isinstance(answer.get(key), list):
                 raise ApiUnavailable(
                     f"GET {path}: the answer has no list {key!r}",
-                    f"is {self._http.base_url} RunPod's API?",
+                    f"check that {self._http.base_url} is RunPod's API",
                 )
             found += [read(item) for item in map(as_map, as_list(answer[key])) if item]
             page = as_map(answer.get("pagination"))
@@ -342,10 +342,12 @@ class Api:
                 made = read(self._http.send("POST", path, body=body, safe=False))
                 if made.id:
                     return made, tried
-                cause = f"POST {path}: the answer names no id"
+                cause = f"POST {path}: the answer contains no id"
             except OutcomeUnknown as fault:
                 cause = fault.cause
-            doubt = OutcomeUnknown(cause, f"{name!r} may exist all the same: look for that name")
+            doubt = OutcomeUnknown(
+                cause, f"{name!r} may exist: look for that name in RunPod's console"
+            )
             for wait in settle:
                 self._sleep(wait)
                 try:

@@ -62,11 +62,11 @@ class Http:
         parts = urlsplit(base_url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise Usage(
-                f"RUNPOD_API_BASE_URL is not a web address: {base_url}",
-                "leave it unset for RunPod itself",
+                f"RUNPOD_API_BASE_URL is not a URL: {base_url}",
+                "unset it to use RunPod",
             )
         if not key or not key.isascii() or not key.isprintable():
-            raise KeyRejected("the RunPod key is empty or has characters no key has", HINTS)
+            raise KeyRejected("the RunPod key is empty or has invalid characters", HINTS)
         self.base_url = base_url.rstrip("/")
         self.sleep = sleep
         self.draw = draw
@@ -143,7 +143,7 @@ class Http:
         except (ValueError, RecursionError):
             fault = ApiUnavailable(
                 f"{what}: the answer is not JSON: {self._clean(response.text)}",
-                f"is {self.base_url} RunPod's API?",
+                f"check that {self.base_url} is RunPod's API",
             )
             raise (fault if safe else OutcomeUnknown(fault.cause, fault.hint)) from None
 
@@ -196,10 +196,10 @@ class Http:
         text = f"{what}: {status}: {detail}"
         if status == 429:
             wait = _seconds(response.headers.get("Retry-After", ""))
-            hint = f"the rate limit frees up in {wait:.0f} s" if wait else "wait a minute"
+            hint = f"the rate limit ends in {wait:.0f} s" if wait else "wait a minute"
             raise _Retry(ApiUnavailable(text, hint), wait)
         if status >= 500:
-            fault = ApiUnavailable(text, "RunPod has a fault; try again")
+            fault = ApiUnavailable(text, "RunPod reports a server error; try again")
             if safe:
                 raise _Retry(fault, _seconds(response.headers.get("Retry-After", "")))
             raise OutcomeUnknown(fault.cause, fault.hint)
@@ -251,8 +251,8 @@ def _fault(status: int, text: str, detail: str, faults: list[str]) -> Fault:
     if status in {400, 422}:
         return BadRequest(
             text,
-            "the same again would fail too: launch train --dry-run shows the request",
+            "the same request would fail again; show it with: launch train --dry-run",
             faults=faults,
             status=status,
         )
-    return ApiUnavailable(text, "is RUNPOD_API_BASE_URL RunPod's API?")
+    return ApiUnavailable(text, "check that RUNPOD_API_BASE_URL is RunPod's API")

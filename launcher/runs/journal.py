@@ -126,8 +126,8 @@ def read(path: Path) -> list[Entry]:
         if isinstance(found, str):
             raise BrokenJournal(
                 f"{path}:{number}: {found}",
-                "put the line back as it was; where that is lost, delete the whole line, and see with "
-                "launch reap that no pod of the run is left",
+                "restore the line; if it is lost, delete the whole line, then check with launch reap that "
+                "no pod of the run is left",
             )
         entries.append(found)
     return entries
@@ -148,12 +148,12 @@ def _lines(path: Path) -> Iterator[Entry | str]:
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as error:
-        raise BrokenJournal(f"{path}: {error.strerror}", "make it readable for you") from None
+        raise BrokenJournal(f"{path}: {error.strerror}", "make the file readable for your user") from None
     for line in block[: block.rfind(b"\n") + 1].split(b"\n")[:-1]:
         try:
             found = json.loads(line)
         except (ValueError, RecursionError):
-            yield "this is not JSON"
+            yield "invalid JSON"
         else:
             yield _wrong(found) or Entry(
                 found["what"], found["stage"], float(found["time"]), found.get("facts", {})
@@ -163,23 +163,23 @@ def _lines(path: Path) -> Iterator[Entry | str]:
 def _wrong(found: Any) -> str:
     """What is wrong with a line's value; empty when nothing is."""
     if not isinstance(found, dict):
-        return "this is no JSON object"
+        return "not a JSON object"
     if (version := found.get("v", VERSION)) != VERSION:
-        return f"this is of version {version}, and this launch reads version {VERSION}: install a newer one"
+        return f"version {version}, but this launch reads version {VERSION}: install a newer one"
     what: Any = found.get("what")
     stage: Any = found.get("stage")
     facts = found.get("facts", {})
     if not _is(what, "text"):
-        return "'what' is no text"
+        return "'what' is not text"
     if stage not in get_args(Stage):
-        return f"'stage' is none of {', '.join(get_args(Stage))}"
+        return f"'stage' is not one of {', '.join(get_args(Stage))}"
     if not _is(found.get("time"), "number"):
-        return "'time' is no time in seconds"
+        return "'time' is not a time in seconds"
     if not isinstance(facts, dict):
-        return "'facts' is no JSON object"
+        return "'facts' is not a JSON object"
     for name in NEEDED.get((what, stage), ()):
         if facts.get(name) is None:
-            return f"a {what!r} must tell {name!r}"
+            return f"{what!r} needs {name!r}"
     for name, kind in FACTS.items():
         if name in facts and not _is(facts[name], kind):
             return f"{name!r} must be {'an' if kind == 'object' else 'a'} {kind}"

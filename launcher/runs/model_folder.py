@@ -13,15 +13,15 @@ MOST = 50_000_000
 def check(folder: Path) -> None:
     """Raise ``NotFound`` where the folder is gone, ``Usage`` for one that cannot be uploaded."""
     if not folder.is_dir():
-        raise NotFound(f"the model folder {folder} is not there any more", "put it back")
+        raise NotFound(f"the model folder {folder} is missing", "restore it")
     if (folder / "adapter_config.json").is_file() or not (folder / "config.json").is_file():
         raise Usage(
-            f"{folder} holds no base model", "name a folder with config.json, or a hub model"
+            f"{folder} contains no base model", "name a folder with config.json, or a hub model"
         )
     size = sum(path.stat().st_size for path in files(folder))
     if size > MOST:
         raise Usage(
-            f"{folder} has {size / 1e6:,.0f} MB, and at most {MOST / 1e6:.0f} MB of model are uploaded",
+            f"{folder} has {size / 1e6:,.0f} MB; a model folder of at most {MOST / 1e6:.0f} MB can be uploaded",
             f"push it to the Hugging Face hub (it may be private: set HF_TOKEN) with: "
             f"hf upload ME/MODEL {shlex.quote(str(folder))}; then: --model ME/MODEL",
         )

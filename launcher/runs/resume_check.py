@@ -42,7 +42,7 @@ def check(entries: Sequence[Entry], job: Job) -> None:
     ):
         if before is not None and now is not None and before != now:
             raise ResumeRefused(
-                f"{path} is not the {what} that was begun with "
+                f"{path} is not the {what} that the run started with "
                 f"(SHA-256 {before[:12]}... then, {now[:12]}... now)",
-                f"put the old {what} back, or begin another run with the new",
+                f"restore the old {what}, or start a new run with the new one",
             )

@@ -99,7 +99,7 @@ def new_id(world: World) -> str:
 def check_id(name: str) -> str:
     """Return ``name`` when it can name a run and its folder; raise ``Usage`` otherwise."""
     if not RUN_ID.fullmatch(name):
-        raise Usage(f"{name!r} cannot be a run id", "use letters, digits, dots, dashes")
+        raise Usage(f"invalid run id {name!r}", "use letters, digits, dots, dashes")
     return name
 
 
@@ -201,8 +201,8 @@ def hold(run: Run, *, world: World) -> Iterator[Log]:
         except BlockingIOError:
             pid = run.lock.read_text("utf-8", "replace").strip()
             raise Locked(
-                f"another launch (process {pid}) is at work in {run.folder}",
-                f"watch it with: launch logs -f {run.id}",
+                f"another launch (process {pid}) is running in {run.folder}",
+                f"follow it with: launch logs -f {run.id}",
             ) from None
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
@@ -245,7 +245,7 @@ def at(folder: Path) -> Run:
     created = [e for e in salvage(path) if e.what == "created"]
     if not created:
         read(path)
-        raise NotFound(f"{folder} holds no run", "launch ps lists the runs")
+        raise NotFound(f"{folder} contains no run", "list the runs with: launch ps")
     return Run(str(created[-1].facts["id"]), folder)
 
 
@@ -263,11 +263,11 @@ def find(name: str, *, world: World) -> Run:
         run for run in runs if run.id.startswith(name)
     ]
     if not matches:
-        raise NotFound(f"there is no run {name!r}", "launch ps lists the runs")
+        raise NotFound(f"unknown run {name!r}", "list the runs with: launch ps")
     if len(matches) > 1:
         raise Usage(
-            f"{name!r} may be any of {len(matches)} runs",
-            "give more of the id, or the folder",
+            f"{name!r} matches {len(matches)} runs",
+            "give more characters of the id, or the folder",
             faults=[f"{run.id}  {run.folder}" for run in matches],
         )
     return matches[0]

@@ -51,20 +51,20 @@ def fault_of(
             return _told(run, event, seen)
     if stopped:
         return _interrupted(run, seen)
-    how = "without a word"
+    how = "without a message"
     settings: list[str] = []
     if exit_code is not None and exit_code < 0:
         how = f"by {signal.Signals(-exit_code).name}"
         if exit_code == -signal.SIGKILL:
-            how += " (out of memory, or someone's kill -9)"
+            how += " (out of memory, or kill -9)"
             plans = [event for event in seen if isinstance(event, events.Plan)]
             settings = [f"plan.tokens={max(plan.pass_tokens // 2, 1)}" for plan in plans[-1:]]
     elif exit_code is not None:
         how = f"with exit code {exit_code}"
     return TrainingFailed(
         f"the trainer ended {how}",
-        f"carry on from the last checkpoint with: {resume_hint(run, settings)}",
-        faults=[f"{run.log} ends so:", *(f"  {text}" for text in run.log_tail)],
+        f"continue from the last checkpoint with: {resume_hint(run, settings)}",
+        faults=[f"end of {run.log}:", *(f"  {text}" for text in run.log_tail)],
     )
 
 
@@ -79,7 +79,7 @@ def _told(run: Run, event: events.Failed, seen: Sequence[events.Event]) -> Fault
         hint = f"rent a larger disk: {resume_hint(run)} --mount {2 * mount}"
     elif event.settings is not None or kind in RESUMABLE:
         settings = event.settings or []
-        then = "then carry on with" if resuming.may_change(settings) else "begin again with"
+        then = "then continue with" if resuming.may_change(settings) else "start it again with"
         hint = f"{hint}{hint and '; '}{then}: {resume_hint(run, settings)}"
     return kind(event.cause, hint)
 
@@ -218,10 +218,10 @@ def look(run: Run, *, now: float | None = None) -> Status:
 def _on_pod(run: Run, pod: Rented, now: float) -> tuple[str, str]:
     """State and reason of a run whose pod was not released."""
     if now > pod.gone_by:
-        return PAST, f"past its deadline; bring it home with: launch fetch {run.id}"
+        return PAST, f"past its deadline; download its result with: launch fetch {run.id}"
     if not pod.handed_over:
-        return "starting", "" if is_locked(run.lock) else f"carry on with: launch attach {run.id}"
-    return "running", "" if is_locked(run.lock) else f"watch it with: launch attach {run.id}"
+        return "starting", "" if is_locked(run.lock) else f"continue with: launch attach {run.id}"
+    return "running", "" if is_locked(run.lock) else f"follow it with: launch attach {run.id}"
 
 
 def _unnoted(run: Run, entries: Sequence[Entry]) -> tuple[str, str]:
@@ -239,13 +239,13 @@ def _unnoted(run: Run, entries: Sequence[Entry]) -> tuple[str, str]:
         return "interrupted", fault.cause
     if any(isinstance(event, events.Failed) for event in attempt):
         return "failed", fault.cause
-    return "dead", f"its trainer is gone; carry on with: {resume_hint(run)}"
+    return "dead", f"its trainer no longer runs; continue with: {resume_hint(run)}"
 
 
 def ps_lines(found: Sequence[Status]) -> list[str]:
     """Write ``launch ps``: a line per run, newest last, and under it why it failed, where it lies."""
     if not found:
-        return ["no runs yet; launch train or launch demo makes one"]
+        return ["no runs yet; start one with: launch train, or launch demo"]
     head = ("ID", "STATE", "STEP", "LOSS", "WHERE", "MODEL")
     table = [
         (
@@ -265,13 +265,13 @@ def ps_lines(found: Sequence[Status]) -> list[str]:
         lines.append(f"    {_near(status.folder)}")
         if status.pod is not None and status.gone_by is not None:
             until = f"{datetime.fromtimestamp(status.gone_by).astimezone():%H:%M %Z}"
-            so_far = f"${status.cost:.2f} so far, gone by {until}"
+            so_far = f"${status.cost:.2f} so far, deadline {until}"
             if status.state == PAST:
                 # By the clock the cost ends there; whether the pod does, only RunPod knows.
-                so_far = f"${status.cost:.2f} by {until}, its deadline; since: launch receipt {status.id}"
+                so_far = f"${status.cost:.2f} until its deadline {until}; cost after it: launch receipt {status.id}"
             lines.append(f"    pod {status.pod} ({status.gpu}), {so_far}")
         elif status.cost is not None:
-            lines.append(f"    ${status.cost:.2f} on {status.gpu}, by the clock")
+            lines.append(f"    ${status.cost:.2f} on {status.gpu}, by elapsed time")
         if status.reason:
             lines.append(f"    {status.reason}")
     return lines

@@ -8,5 +8,5 @@ def json_flag(parser: argparse.ArgumentParser) -> None:
 
 
 def run_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", help="id, the beginning of one, or a run folder")
+    parser.add_argument("run", metavar="RUN", help="run id, its first characters, or a run folder")
     json_flag(parser)

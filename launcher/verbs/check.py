@@ -9,7 +9,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     from trainer.contract.job import add_flags
 
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="also write it as a page")
+    parser.add_argument(
+        "--html", type=Path, metavar="FILE", help="also write the result as an HTML page"
+    )
     add_flags(parser)
 
 

@@ -7,7 +7,7 @@ from launcher.verbs.arguments import json_flag
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--seed", type=int, default=0, help="of everything drawn (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/<id>)")
     json_flag(parser)
 

@@ -10,13 +10,17 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     from launcher import settings
 
     parser.add_argument(
-        "--add-registry", metavar="NAME", help="store a pull-only token, read from stdin, at RunPod"
+        "--add-registry",
+        metavar="NAME",
+        help="store a pull-only registry token, read from stdin, at RunPod",
     )
-    parser.add_argument("--username", help="whose token it is, with --add-registry")
+    parser.add_argument("--username", help="user of the token, for --add-registry")
     parser.add_argument(
-        "--add-volume", metavar="NAME", help="make a network volume at RunPod, of --mount GB"
+        "--add-volume",
+        metavar="NAME",
+        help="create a network volume of --mount GB at RunPod, billed until you delete it",
     )
-    parser.add_argument("--data-center", metavar="ID", help="where, with --add-volume")
+    parser.add_argument("--data-center", metavar="ID", help="data center for --add-volume")
     json_flag(parser)
     settings.add_flags(parser)
 
@@ -31,7 +35,9 @@ def run(options: argparse.Namespace) -> int:
     found = settings.Resolved.read(settings.given(options), world=world)
     with open_view(world=world, as_json=options.json) as view:
         if options.add_registry:
-            view.say(f"storing {options.add_registry} at RunPod; the pull-only token, then Enter:")
+            view.say(
+                f"storing {options.add_registry} at RunPod: type the pull-only token, then Enter"
+            )
             token = sys.stdin.readline().strip()
             add_registry(options.add_registry, options.username, token, world=world)
         if options.add_volume:

@@ -9,7 +9,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     from launcher import settings
 
     parser.add_argument(
-        "--dry-run", action="store_true", help="say what would be built and pushed, and do nothing"
+        "--dry-run", action="store_true", help="show what would be built and pushed; change nothing"
     )
     settings.add_flags(parser, only=("cuda", "image_repo", "build_args"))
     json_flag(parser)

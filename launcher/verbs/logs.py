@@ -6,8 +6,10 @@ from launcher.verbs.arguments import json_flag
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", help="id, the beginning of one, or a run folder")
-    parser.add_argument("-f", "--follow", action="store_true", help="go on until the run ends")
+    parser.add_argument("run", metavar="RUN", help="run id, its first characters, or a run folder")
+    parser.add_argument(
+        "-f", "--follow", action="store_true", help="keep printing until the run ends"
+    )
     json_flag(parser)
 
 

@@ -9,7 +9,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     from trainer.contract.job import add_flags
 
     parser.add_argument("--json", action="store_true", help="print JSON lines")
-    parser.add_argument("--cards", type=int, default=1, metavar="N", help="cards in the pod (1)")
+    parser.add_argument(
+        "--cards", type=int, default=1, metavar="N", help="number of cards in the pod (default: 1)"
+    )
     add_flags(parser)
     settings.add_flags(parser, only=("disk", "mount", "volume"))
 
@@ -39,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
         except (ApiUnavailable, KeyRejected) as fault:
             if not lines:
                 raise
-            found, stale = Catalog(world.now(), options.cards, ()), f"none at all: {fault.cause}"
+            found, stale = Catalog(world.now(), options.cards, ()), f"none read: {fault.cause}"
         lines += compare(what, found, wanted, count=options.cards)
         if stale:
             view.say(f"prices of {at_day(found.read_at)}: {stale}")

@@ -6,7 +6,7 @@ from launcher.verbs.arguments import json_flag
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("pod", nargs="*", metavar="POD", help="pods to delete, by id or name")
+    parser.add_argument("pod", nargs="*", metavar="POD", help="pods to delete now, by id or name")
     json_flag(parser)
 
 

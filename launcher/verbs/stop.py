@@ -7,7 +7,9 @@ from trainer.contract.errors import Interrupted
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--now", action="store_true", help="save nothing; a pod is deleted")
+    parser.add_argument(
+        "--now", action="store_true", help="save nothing, and delete the pod at once"
+    )
     run_flags(parser)
 
 
@@ -26,6 +28,6 @@ def run(options: argparse.Namespace) -> int:
             return 0
         view.result(
             {"state": "finished", "exit_code": 0, "adapter": str(outcome.run.adapter)},
-            [f"it had just finished: {outcome.run.adapter}"],
+            [f"the run had already finished: {outcome.run.adapter}"],
         )
     return 0

@@ -29,18 +29,25 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--emit",
         nargs="+",
         metavar=("skypilot", "FILE"),
-        help="write the run as a task for SkyPilot instead (skypilot.yaml)",
+        help="write a SkyPilot task file and do not run (default file: skypilot.yaml)",
     )
     parser.add_argument(
-        "--nodes", type=int, metavar="N", help="machines of an --emit skypilot (1), under torchrun"
+        "--nodes",
+        type=int,
+        metavar="N",
+        help="number of machines for --emit skypilot, which start torchrun (default: 1)",
     )
-    parser.add_argument("--run-id", metavar="ID", help="name the run (default: from the time)")
+    parser.add_argument(
+        "--run-id", metavar="ID", help="id of the run (default: date, time and four random digits)"
+    )
     parser.add_argument(
         "--resume",
         metavar="RUN",
-        help="carry on with a run (its id or folder), or with --overwrite begin it again",
+        help="continue a run, by id or folder; with --overwrite, start it again from step 1",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace what the folder holds")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace the results in the run folder"
+    )
     json_flag(parser)
     add_flags(parser)
     settings.add_flags(parser)
@@ -83,7 +90,9 @@ def run(options: argparse.Namespace) -> int:
     if options.emit is not None:
         return _emit(request, options)
     if options.nodes is not None:
-        raise Usage("--nodes is for --emit skypilot", "several cards in one pod: --gpu A100:4")
+        raise Usage(
+            "--nodes needs --emit skypilot", "for several cards in one pod use: --gpu A100:4"
+        )
     if options.dry_run:
         return _dry_run(request, preview, as_json=options.json)
     return story(request, as_json=options.json)
@@ -97,9 +106,11 @@ def _emit(request: "Request", options: argparse.Namespace) -> int:
     form, *rest = options.emit
     nodes = 1 if options.nodes is None else options.nodes
     if form != "skypilot" or len(rest) > 1:
-        raise Usage(f"--emit {' '.join(options.emit)}", "write it as --emit skypilot [FILE]")
+        raise Usage(
+            f"cannot read --emit {' '.join(options.emit)}", "write it as --emit skypilot [FILE]"
+        )
     if nodes < 1 or request.job is None:
-        raise Usage("--emit writes a new run for one machine or more", "see launch train --help")
+        raise Usage("--emit needs a new run and at least one machine", "see launch train --help")
     world, file = World(), Path(rest[0] if rest else "skypilot.yaml")
     with open_view(world=world, as_json=options.json) as view:
         run, made = skypilot.write(request, file=file, nodes=nodes, world=world, view=view)

@@ -48,16 +48,16 @@ def line(event: events.Event) -> str:
         case events.Plan():
             dropped = f" ({event.dropped_rows:,} dropped: too long)" * bool(event.dropped_rows)
             return (
-                f"plan: {event.device}, {event.precision}, {event.steps:,} steps, passes of up to "
+                f"plan: {event.device}, {event.precision}, {event.steps:,} steps, micro-batches of up to "
                 f"{event.pass_tokens:,} tokens\n"
-                f"      {event.rows:,} rows{dropped}, {event.trainable_parameters:,} parameters learn\n"
-                f"      {event.trained_tokens:,} of {event.tokens:,} tokens an epoch are trained"
+                f"      {event.rows:,} rows{dropped}, {event.trainable_parameters:,} trainable parameters\n"
+                f"      {event.trained_tokens:,} of {event.tokens:,} tokens per epoch are trained"
             )
         case events.Data():
             return ""
         case events.Probe():
             return (
-                f"the longest step, on trial: {event.tokens:,} tokens in {event.seconds:.2f} s, "
+                f"trial step: {event.tokens:,} tokens in {event.seconds:.2f} s, "
                 f"{event.tokens_per_second:,.0f} tokens/s"
             )
         case events.Step():
@@ -89,7 +89,7 @@ def line(event: events.Event) -> str:
         case events.Saved():
             return f"saved: {event.path}"
         case events.Released():
-            return f"released: {event.reason}"
+            return f"pod shut down: {event.reason}"
         case events.Done():
             return f"done: {event.manifest}"
         case _:

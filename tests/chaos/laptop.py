@@ -146,7 +146,9 @@ class ChaosWorld(world.World):
             up = pod.status == "RUNNING" and pod.door_at is not None and clock.time >= pod.door_at
             if pod.port == port and up:
                 if clock.time < pod.foreign_until or host_key != pod.host_key:
-                    raise HostKeyChanged("another host key than the pod's log names", "not ours")
+                    raise HostKeyChanged(
+                        "the host key differs from the one in the pod's log", "not ours"
+                    )
                 return Session(pod, laptop.wire)
         raise ConnectionLost("nobody answers")
 

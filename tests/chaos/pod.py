@@ -405,7 +405,7 @@ class Session:
         pod.clock.me.check()
         self._fail(count)
         if pod.status != "RUNNING" or pod.door_at is None or pod.cut_at > self.since:
-            raise ConnectionLost("the SSH connection is gone")
+            raise ConnectionLost("the SSH connection broke")
 
     def run(self, command, *, stdin=(), timeout=30.0):
         self.wire()

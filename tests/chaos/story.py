@@ -20,7 +20,7 @@ from tests.chaos.schedule import Schedule, Strike, draw
 
 BEGIN = 1_800_000_000.0
 ROW = '{"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "yo"}]}\n'
-HINT = re.compile(r"launch ((?:attach|fetch|stop|train --resume) a)\b")
+HINT = re.compile(r"launch ((?:attach|fetch|stop|train --resume) a(?: --now)?)\b")
 LONGEST = 10 * 3600.0
 
 

@@ -71,11 +71,11 @@ def test_a_run_of_this_machine_has_no_bill_and_wants_no_key(launch):
     assert launch("train", "--data", "data.jsonl", "--run-id", "first").returncode == 0
     asked = launch("receipt", "first")
     assert asked.returncode == 11
-    assert asked.stderr == "error: run first has rented nothing\n  -> there is no bill\n"
+    assert asked.stderr == "error: run first has rented no pod\n  -> its cost is zero\n"
 
 
 def test_ps_and_logs(launch):
-    assert launch("ps").stdout == "no runs yet; launch train or launch demo makes one\n"
+    assert launch("ps").stdout == "no runs yet; start one with: launch train, or launch demo\n"
     launch("train", "--data", "data.jsonl", "--run-id", "first")
     launch("train", "--data", "data.jsonl", "--run-id", "second", behaviour="crash")
 
@@ -162,7 +162,7 @@ def test_a_dry_run_here_shows_the_command_and_makes_nothing(launch, folder):
 def test_a_verb_on_an_unknown_run_says_so(launch, verb):
     done = launch(verb, "nothing")
     assert done.returncode == 11
-    assert "there is no run 'nothing'" in done.stderr
+    assert "unknown run 'nothing'" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -173,12 +173,12 @@ def test_a_verb_on_an_unknown_run_says_so(launch, verb):
         (["--lr", "1"], 2, "begin again: launch train --resume a --overwrite --set lr=1\n"),
         (["--lr", "1", "--allow-precision-change"], 2, "keeps its lr"),
         (["--set", "precision=nf4"], 2, "with --allow-precision-change precision"),
-        (["--set", "precision=nf4", "--allow-precision-change"], 11, "there is no run 'a'"),
-        (["--set", "plan.tokens=8"], 11, "there is no run 'a'"),
-        (["--overwrite", "--lr", "1"], 11, "there is no run 'a'"),
-        (["--allow-precision-change"], 11, "there is no run 'a'"),
+        (["--set", "precision=nf4", "--allow-precision-change"], 11, "unknown run 'a'"),
+        (["--set", "plan.tokens=8"], 11, "unknown run 'a'"),
+        (["--overwrite", "--lr", "1"], 11, "unknown run 'a'"),
+        (["--allow-precision-change"], 11, "unknown run 'a'"),
         (["--max-cost", "much"], 4, "--max-cost"),
-        (["--max-cost", "3"], 11, "there is no run 'a'"),
+        (["--max-cost", "3"], 11, "unknown run 'a'"),
     ],
 )
 def test_settings_may_change_on_resume_and_the_job_may_not(launch, flags, code, words):

@@ -105,7 +105,7 @@ def test_a_second_ctrl_c_ends_a_trainer_that_does_not_listen(folder, on_terminal
     shown = on_terminal("deaf")
     shown.until(r"step \d+/200")
     shown.ctrl_c()
-    shown.until("Ctrl-C again ends it at once")
+    shown.until("Ctrl-C again kills the trainer")
     shown.ctrl_c()
 
     assert shown.wait() == 130
@@ -136,10 +136,10 @@ def test_stop_from_a_second_terminal_takes_the_run_over(folder, on_terminal, lau
     stopped = launch("stop", "a")
 
     assert stopped.returncode == 0, stopped.stderr
-    assert re.search(r"another launch \(process \d+\) .*: asking it to let go", stopped.stdout)
+    assert re.search(r"another launch \(process \d+\) .*: asking it to exit", stopped.stdout)
     assert re.search(r"checkpoint saved at step \d+; nothing keeps running", stopped.stdout)
     assert shown.wait() == 130
-    assert "run a is ended from another terminal" in shown.text
+    assert "run a is being stopped from another terminal" in shown.text
     run = run_folder.at(folder / "runs" / "a")
     assert not run_folder.is_locked(run.trainer_lock)
     assert not run.wish_to_stop.exists()

@@ -43,7 +43,7 @@ def test_a_key_is_made_for_nobody_else_to_read(tmp_path):
 
 def test_another_host_key_is_refused_before_anything_of_ours_is_sent(sshd, tmp_path):
     heard = len(sshd.log())
-    with pytest.raises(HostKeyChanged, match="another host key") as caught:
+    with pytest.raises(HostKeyChanged, match="host key differs") as caught:
         enter(sshd, host_key=Sshd(tmp_path).host_key)
     assert "nothing was sent" in caught.value.hint
     wait_until(lambda: "[preauth]" in sshd.log()[heard:])

@@ -107,7 +107,7 @@ def test_a_run_is_sent_once_afterwards(noted, run, capsys, monkeypatch, name):
 def test_a_tracker_that_is_not_there_or_has_no_key(noted, monkeypatch):
     check("none", variable=World().variable)
     monkeypatch.delenv("WANDB_MODE", raising=False)
-    with pytest.raises(Usage, match="no key"):
+    with pytest.raises(Usage, match="key is missing"):
         check("wandb", variable=World().variable)
     monkeypatch.setattr("launcher.tracking.find_spec", lambda _: None)
     with pytest.raises(NotInstalled) as caught:
@@ -138,7 +138,7 @@ def test_what_a_tracker_fails_with_ends_the_sending_and_not_the_run(noted, launc
         BROKEN="1",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("warning: trackio failed, nothing more is sent (no room)") == 1
+    assert done.stdout.count("warning: trackio failed, no more metrics are sent (no room)") == 1
 
 
 def test_nothing_is_begun_without_the_package(launch, folder):

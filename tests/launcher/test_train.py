@@ -236,7 +236,7 @@ def test_a_killed_launcher_leaves_a_trainer_that_is_picked_up(folder, command, j
         process.wait()
     assert status.look(run).state == "running"
     assert entries(run)[-1] == ("start", "done")
-    with pytest.raises(Locked, match="still at work"):
+    with pytest.raises(Locked, match="still running"):
         train(Request(job=job, run_id="a", overwrite=True), world=world(), view=heard)
 
     class Impatient(type(world())):  # type: ignore[misc]

@@ -36,7 +36,9 @@ def test_from_the_key_to_the_adapter(story, runpod, laptop, image_settings, tmp_
     work = laptop.shell(script)
     assert work.ended() == 0, work.said
     (run,) = (path.name for path in (tmp_path / "runs").iterdir())
-    story.ledger(work, run=run, hours=6, says=[f"{recipe(image_settings).tag} is there already"])
+    story.ledger(
+        work, run=run, hours=6, says=[f"{recipe(image_settings).tag} is already in the registry"]
+    )
     assert laptop.result(run).complete
     assert "MISSING" not in work.said
 
@@ -49,10 +51,10 @@ def test_a_run_that_was_left_is_looked_after(story, laptop):
     story.ledger(
         after,
         says=[
-            "watch it with: launch attach r1",
+            "follow it with: launch attach r1",
             "train.log | model: loading bundled:tiny",
             "nothing keeps running",
             "receipt  charged $0.",
-            "no pods of ours remain",
+            "no rented pods remain",
         ],
     )

@@ -70,7 +70,7 @@ def test_a_link_that_is_cut_loses_no_byte_and_no_event(story, runpod, laptop, cu
     assert work.ended() == 0, work.said
     assert len([one for one in cuts if one]) == 5
     story.whole(steps=steps)
-    story.ledger(work, says=["the pod is reached again"])
+    story.ledger(work, says=["the pod is reachable again"])
 
 
 def test_a_create_that_says_500_is_looked_for_and_made_once(story, runpod):
@@ -100,7 +100,7 @@ def test_another_machine_on_the_port_is_shown_nothing(story, runpod, laptop):
     runpod.script(faults.Impostor())
     work = story.train()
     work.ended()
-    story.ledger(work, code=HostKeyChanged.exit_code, says=["another host key"], adapter="none")
+    story.ledger(work, code=HostKeyChanged.exit_code, says=["host key differs"], adapter="none")
     assert not laptop.journalled("r1", "upload", "intent")
 
 

@@ -82,9 +82,9 @@ def test_stop_from_a_second_terminal_saves_brings_home_and_lets_go(story, laptop
     watching = story.train(steps=100_000)
     until(lambda: laptop.steps("r1")[-1:] > [20], seconds=180)
     stopping = laptop.launch("stop", "r1")
-    story.ledger(stopping, says=["asking it to let go", "saved at step", "nothing keeps running"])
+    story.ledger(stopping, says=["asking it to exit", "saved at step", "nothing keeps running"])
     assert watching.ended() == Interrupted.exit_code
-    assert "run r1 is ended from another terminal" in watching.said
+    assert "run r1 is being stopped from another terminal" in watching.said
     assert_newest_checkpoint_is_home(laptop)
     assert laptop.journalled("r1", "release", "done")
     assert story.created() == [201]
@@ -105,7 +105,7 @@ def test_of_two_launchers_that_carry_on_one_does(story, runpod, laptop):
     both = [laptop.launch("attach", "r1") for _ in range(2)]
     codes = {one.ended(): one for one in both}
     assert sorted(codes) == [0, Locked.exit_code], [one.said for one in both]
-    assert "is at work in" in codes[Locked.exit_code].said
+    assert "is running in" in codes[Locked.exit_code].said
     story.ledger(codes[0])
     story.whole()
     assert story.created() == [201]

@@ -32,7 +32,7 @@ function side(name, tried) {
   const box = element("div");
   box.append(element("h4", `${name}: ${tried.right ? "right" : "wrong"}`, tried.right ? "right" : "wrong"));
   if (tried.why) box.append(element("p", tried.why, "about"));
-  if (tried.turns === null) box.append(element("p", "The page has no room for it: see evaluation/ in the run folder.", "about"));
+  if (tried.turns === null) box.append(element("p", "Left out to keep the page small: see evaluation/ in the run folder.", "about"));
   for (const turn of tried.turns ?? []) {
     box.append(element("pre", turn.said));
     if (turn.submitted) box.append(element("p", `submitted ${JSON.stringify(turn.answer)}`));
@@ -49,7 +49,7 @@ function item(pair) {
   details.append(summary);
   details.addEventListener("toggle", () => {
     if (!details.open || details.childElementCount > 1) return;
-    details.append(element("p", `truth: ${JSON.stringify(pair.truth)}`));
+    details.append(element("p", `expected answer: ${JSON.stringify(pair.truth)}`));
     const sides = element("div", undefined, "sides");
     sides.append(side("base", pair.base), side("adapter", pair.adapter));
     details.append(sides);

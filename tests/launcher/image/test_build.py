@@ -180,12 +180,12 @@ def test_nothing_is_built_or_pushed_that_is_there(project, scene, heard):
 def test_the_quote_says_what_is_to_be_pushed_and_how_long_that_takes():
     absent = build.Standing("x", None, built=False, upload=3_400_000_000)
     assert build.upload_line(absent) == (
-        "  image: to build and push before anything is rented, about 3.4 GB, 4:32 at 100 Mbit/s "
+        "  image: build and push before anything is rented, about 3.4 GB, 4:32 at 100 Mbit/s "
         "(rough)"
     )
-    assert "to push before" in build.upload_line(replace(absent, built=True))
+    assert "image: push before" in build.upload_line(replace(absent, built=True))
     assert build.upload_line(replace(absent, digest="x@y", upload=0)) == (
-        "  image: the registry has it"
+        "  image: already in the registry"
     )
 
 
@@ -209,7 +209,7 @@ def test_the_verb_says_what_it_would_do_and_does_it(published, heard):
         (Engine(images={name}), "would push (about 3.4 GB)"),
         (Engine(images={f"{REPOSITORY}:old"}), "would build and push (about 1.0 MB)"),
         (Engine(images={f"{REPOSITORY}:old"}, cuda="none"), "would build and push (about 3.4 GB)"),
-        (Engine(tags={name: "sha256:old"}), "there is nothing to do"),
+        (Engine(tags={name: "sha256:old"}), "nothing to do"),
     ):
         facts = published(engine, dry_run=True, **where)
         assert (heard.lines[-1], engine.asked) == (told, [])

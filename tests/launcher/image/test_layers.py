@@ -54,7 +54,7 @@ def test_a_push_is_told_by_layer(scene, heard):
     )
     assert layers.push("me/it", "7", client=engine, scene=scene) == "me/it@sha256:d"
     assert any(line.startswith("pushing layer aa 0.0/2.0 kB") for line in heard.lines)
-    assert "pushed 1 layers (2.1 kB); 1 were there already" in heard.lines
+    assert "pushed 1 layers (2.1 kB); 1 were already there" in heard.lines
 
 
 def test_a_pull_is_told_over_all_layers(scene, monkeypatch):

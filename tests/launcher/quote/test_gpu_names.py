@@ -78,7 +78,7 @@ def test_an_a10g_is_not_there_and_its_equivalents_are_said(text):
     [("4900", "4090"), ("A10O", "A100"), ("L40X", "L40S"), ("A5OOO", "A5000"), ("A1OG", "A10G")],
 )
 def test_a_typo_gets_the_nearest_names(text, nearest):
-    with pytest.raises(Usage, match="no such card") as caught:
+    with pytest.raises(Usage, match="unknown card") as caught:
         resolve(text)
     assert nearest in caught.value.hint
     assert len(caught.value.hint) < 60
@@ -143,8 +143,8 @@ def test_the_rate_is_for_all_cards():
         ({"most": 2}, "at most 2 in one pod"),
         ({"cuda": {"12.4": True, "12.8": True}}, "at most 12.8, the image needs CUDA 13.0"),
         ({"cuda": {"12.11": True, "12.2": True}}, "at most 12.11, the image needs CUDA 13.0"),
-        ({"cuda": {}}, "no CUDA version that is known, the image needs CUDA 13.0"),
-        ({"cuda": {"": True}}, "no CUDA version that is known"),
+        ({"cuda": {}}, "no known CUDA version, the image needs CUDA 13.0"),
+        ({"cuda": {"": True}}, "no known CUDA version"),
         ({"cuda": {"12.8": True, "13.0": False}}, "none free right now on a host with CUDA 13.0"),
     ],
 )

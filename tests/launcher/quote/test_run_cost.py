@@ -85,7 +85,7 @@ def test_the_quote_counts_questions_and_stays_below_its_cap():
 
 def test_the_quote_tells_what_each_cuda_flavour_reaches():
     said = run_cost.reach_line({"12.8": 3, "13.0": 1}, 6, "13.0")
-    assert said == "  cards: 1 of 6 kinds can be had now with CUDA 13.0 (3 with 12.8: --cuda)"
+    assert said == "  cards: 1 of 6 kinds are available now with CUDA 13.0 (3 with 12.8: --cuda)"
     assert run_cost.reach_line({"13.0": 1}, 1, "13.0").endswith("with CUDA 13.0")
 
 
@@ -120,7 +120,7 @@ def test_a_pod_is_gone_a_minute_early_and_saves_before(hours, reserve):
 def test_less_than_ten_minutes_is_too_short(seconds, told):
     with pytest.raises(OverBudget) as caught:
         quote(0.5, max_hours=seconds / 3600)
-    buys = f" buy {told} of RTX A5000 at $0.51/h: less than a start takes"
+    buys = f" buys {told} of RTX A5000 at $0.51/h: too short to start the pod"
     assert caught.value.cause.endswith(buys)
 
 
@@ -133,11 +133,14 @@ def test_what_earlier_attempts_have_cost_is_taken_from_the_cap():
     deal = after(1.5)
     assert deal.most == pytest.approx(0.5)
     assert (deal.spent, deal.count, deal.read_at, deal.memory) == (1.5, 2, NOW - 5, 24)
-    assert "h ($1.50 went into earlier attempts)" in run_cost.lines(deal, Settings())[1]
+    assert "h ($1.50 already spent by earlier attempts)" in run_cost.lines(deal, Settings())[1]
     for spent in (1.99, 2.0, 5.0):
         with pytest.raises(OverBudget) as caught:
             after(spent)
-        assert f"$2.00 (${spent:.2f} of it went into earlier attempts) buy " in caught.value.cause
+        assert (
+            f"$2.00 (${spent:.2f} of it already spent by earlier attempts) buys "
+            in caught.value.cause
+        )
         needed = spent + deal.rate / 6 + 0.01
         assert caught.value.hint == f"allow at least --max-cost {needed:.2f} and --max-hours 0.2"
     with pytest.raises(OverBudget) as caught:
@@ -153,11 +156,11 @@ def test_the_quote_as_it_is_shown():
     )  # fmt: skip
     fetch = "then stops: $0.26 a day for its disk until you fetch or reap it"
     assert run_cost.lines(deal, Settings()) == [
-        f"quote: 2 x NVIDIA RTX A5000 (24 GB), $0.508/h with disks, read {run_cost.at(NOW)}",
+        f"quote: 2 x NVIDIA RTX A5000 (24 GB), $0.508/h with disks, price read at {run_cost.at(NOW)}",
         "  at most $2.00 = 3.94 h at $0.508/h",
         "  likely $0.25 (1:00:00) with 60 to each of 5 checkpoints, rough: $0.12 to $1.00",
-        f"  saves by {run_cost.at(deal.finish_by)}, gone by {run_cost.at(deal.gone_by)}",
-        f"  finished and not fetched it waits 15 min ($0.13), {fetch}",
+        f"  deadlines: saves by {run_cost.at(deal.finish_by)}, stops by {run_cost.at(deal.gone_by)}",
+        f"  when finished, waits 15 min ($0.13) for the download, {fetch}",
         "  a host failure loses what was trained so far (--volume keeps it)",
     ]
     one = run_cost.lines(dataclasses.replace(deal, count=1), Settings())

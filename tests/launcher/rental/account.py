@@ -491,7 +491,7 @@ class VirtualWorld(world.World):
         for machine in self.account.machines.values():
             if machine.port == port and machine.status == "RUNNING":
                 if host_key != machine.host_key:
-                    raise HostKeyChanged("another host key")
+                    raise HostKeyChanged("the host key differs")
                 return Session(self.account, machine)
         raise ConnectionLost("nobody answers")
 

@@ -137,7 +137,7 @@ def broken(left, run):
     assert '"pod1"' in lines[3]
     lines[3] = lines[3][:40]
     run.journal.write_text("".join(f"{line}\n" for line in lines))
-    return f"{run.journal}:4: this is not JSON"
+    return f"{run.journal}:4: invalid JSON"
 
 
 def asked(**more: Any) -> Callable[..., object]:
@@ -219,7 +219,7 @@ def test_the_guard_deletes_what_is_fetched_without_the_journal(left, run, accoun
     with world.api(KEY) as api:
         guard.act(run, what.__class__(**{**vars(what), "up": None}), api, world=world, view=view)
     assert left.status == "TERMINATED"
-    assert "released without the journal" in view.text
+    assert "deleted the pod without writing the journal" in view.text
 
 
 def test_of_a_broken_journal_the_rest_is_salvaged(broken, left, run):
@@ -232,8 +232,8 @@ def test_of_a_broken_journal_the_rest_is_salvaged(broken, left, run):
 @pytest.mark.parametrize(
     ("name", "value", "told"),
     [
-        ("where", "moon", "'where' is 'moon', and runs lie here, docker, runpod"),
-        ("settings", {"max_cost": "much"}, "the setting 'max_cost' in it is none"),
+        ("where", "moon", "'where' is 'moon', not one of here, docker, runpod"),
+        ("settings", {"max_cost": "much"}, "unknown or invalid setting 'max_cost'"),
     ],
 )
 def test_a_value_that_no_launcher_writes_is_refused_by_name(name, value, told, left, run, world):

@@ -97,7 +97,7 @@ def test_every_pod_under_a_name_of_the_run_goes_and_the_key_with_them(
     assert list(api.names) == ["foreign"]
     assert stages(log) == ["intent", "done"]
     assert log.entries[-2].facts == {"pod": "p1", "reason": "finished"}
-    assert scene.view.lines == ["releasing pod p1", "releasing pod twin"]
+    assert scene.view.lines == ["deleting pod p1", "deleting pod twin"]
     assert not key.exists()
     release(run, scene, api, log, reason="finished")
     assert len(api.asked) == 2, "released is released"
@@ -106,7 +106,7 @@ def test_every_pod_under_a_name_of_the_run_goes_and_the_key_with_them(
 def test_a_run_that_rented_nothing_has_nothing_to_let_go(run, scene, log, world, cloud):
     release(run, scene, cloud(x="y"), log, reason="finished")
     assert log.entries == []
-    with pytest.raises(NotFound, match="run a has rented nothing"):
+    with pytest.raises(NotFound, match="run a has rented no pod"):
         receipt(run, scene, cloud(), log, patience=0)
 
 
@@ -226,8 +226,8 @@ def test_a_bill_that_lags_is_asked_for_until_patience_ends(run, scene, log, worl
     assert (facts["settled"], facts["charged"]) == (False, 0)
     (line,) = receipt_lines(run, facts)
     paid, asked = line.split("; ")
-    assert paid == "receipt  about $0.1000 by the clock"
-    assert asked.startswith("RunPod's bill says $0.0000 so far, ask again with: launch receipt a")
+    assert paid == "receipt  about $0.1000 by elapsed time"
+    assert asked.startswith("RunPod's bill shows $0.0000 so far")
     assert asked.endswith(" (quoted at most $2.00), 100 s of RTX")
 
 
@@ -261,7 +261,9 @@ def test_a_bill_that_cannot_be_had_is_no_failure(run, scene, log, world, cloud):
 
     api.bill = away
     show_receipt(run, scene, api, log, patience=0.0)
-    assert scene.view.lines == ["no receipt yet: nobody answers; ask with: launch receipt a"]
+    assert scene.view.lines == [
+        "no receipt yet: nobody answers; read it later with: launch receipt a"
+    ]
     scene.view.lines.clear()
     api = cloud()
     api.bills = {"p1": [charge("p1", 0.1, 0.0)]}

@@ -10,7 +10,7 @@ from launcher.runs import run_folder, status
 from launcher.runs.journal import read
 from launcher.runs.rented_pods import Name, machine_id, rented
 from launcher.stop import stop
-from launcher.train import Request, preview
+from launcher.train import Request, preview, train
 from tests.launcher.rental.account import BEGIN, KEY
 from trainer.contract import manifest
 from trainer.contract import pod as border
@@ -183,8 +183,23 @@ def test_stop_now_releases_at_once(left, account, world, view, run):
         stop("a", at_once=True, world=world, view=view)
     assert left.status == "TERMINATED"
     assert status.look(run).state == "interrupted"
-    with pytest.raises(NotFound, match="nothing of run a"):
+    with pytest.raises(NotFound, match="run a is not running"):
         stop("a", at_once=True, world=world, view=view)
+
+
+def test_a_pod_in_error_is_named_with_its_rate_and_the_command_that_deletes_it(
+    left, account, world, view
+):
+    left.status = "ERROR"
+    with pytest.raises(PodFailed) as caught:
+        train(Request(resume="a", attach=True), world=world, view=view)
+    assert caught.value.cause == (
+        f"pod {left.id} (NVIDIA RTX A5000, $0.28/h) is in state ERROR and still billed"
+    )
+    assert caught.value.hint == "delete it with: launch stop a --now"
+    with pytest.raises(Interrupted, match="nothing keeps running"):
+        stop("a", at_once=True, world=world, view=view)
+    assert left.status == "TERMINATED"
 
 
 def test_ps_tells_pod_cost_and_deadline(left, run, account):
@@ -192,13 +207,13 @@ def test_ps_tells_pod_cost_and_deadline(left, run, account):
     assert (found.state, found.pod, found.gpu) == ("running", left.id, "NVIDIA RTX A5000")
     assert found.cost == pytest.approx(0.139, abs=0.01)
     text = "\n".join(status.ps_lines([found]))
-    assert f"pod {left.id} (NVIDIA RTX A5000), $0.14 so far, gone by" in text
+    assert f"pod {left.id} (NVIDIA RTX A5000), $0.14 so far, deadline" in text
     assert "launch attach a" in text
     late = status.look(run, now=account.time + 1e6)
     assert "launch fetch a" in late.reason
     text = "\n".join(status.ps_lines([late]))
     assert "so far" not in text, "it may bill on, and the clock does not know"
-    assert "its deadline; since: launch receipt a" in text
+    assert "; cost after it: launch receipt a" in text
 
 
 def test_a_bill_that_lags_is_asked_for_again(begin, account, world, view, run):

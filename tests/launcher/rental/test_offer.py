@@ -81,7 +81,7 @@ def test_no_card_at_all_tells_why_and_what_reaches_one(account, look):
     account.gpus = [replace(gpu, cuda={"12.9": True}) for gpu in account.gpus]
     with pytest.raises(NoCapacity) as caught:
         look(gpu="3090")
-    assert caught.value.hint == "an image for an older CUDA reaches some: --cuda 12.8"
+    assert caught.value.hint == "with an image for an older CUDA some are available: --cuda 12.8"
     assert caught.value.faults == (
         f"{R3090}: its hosts have at most 12.9, the image needs CUDA 13.0",
     )
@@ -103,11 +103,11 @@ def test_names_become_ids(account, look):
 def test_a_name_that_is_not_there_comes_with_those_that_are(account, look):
     with pytest.raises(Usage, match="no registry credential 'yours'") as caught:
         look(registry="yours")
-    assert caught.value.hint.startswith("there are: mine; or make it with: launch doctor")
+    assert caught.value.hint.startswith("use one of mine; or create it with: launch doctor")
     account.registries = list
     with pytest.raises(Usage) as caught:
         look(registry="yours")
-    assert caught.value.hint.startswith("make it with: launch doctor --add-registry yours ")
+    assert caught.value.hint.startswith("create it with: launch doctor --add-registry yours ")
 
 
 @pytest.mark.parametrize(

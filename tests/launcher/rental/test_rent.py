@@ -138,7 +138,7 @@ def test_max_cost_counts_what_earlier_attempts_have_cost(account, begin, project
     entries = read(run_folder.Run("a", project / "runs" / "a").journal)
     before = spent(entries, world.now())
     assert 0.05 < before < 0.1
-    with pytest.raises(OverBudget, match="went into earlier attempts") as caught:
+    with pytest.raises(OverBudget, match="already spent by earlier attempts") as caught:
         train(Request(resume="a"), world=world, view=view)
     assert float(caught.value.hint.split("--max-cost ")[1].split()[0]) > before
     assert len(account.created) == 1
@@ -183,7 +183,7 @@ def test_a_volume_keeps_pods_in_its_data_centre(account, begin, world):
     assert begin(volume="big").manifest.complete
     assert asked(account) == [(R3090, ("EU-RO-1",))]
     assert account.created[0].volume_id == "vol-big"
-    with pytest.raises(Usage, match="one data centre"):
+    with pytest.raises(Usage, match="needs a data center"):
         add_volume("more", None, 40, world=world)
 
 

@@ -93,7 +93,7 @@ def test_what_the_other_launcher_has_ended_itself_counts_as_stopped(ended, world
         world.press = lets_go(other, ended.wish_to_stop)
         with pytest.raises(Interrupted, match=r"stopped: .*before training.*nothing keeps running"):
             stop.stop("a", at_once=False, world=world, view=view)
-    assert any("asking it to let go" in line for line in view.lines)
+    assert any("asking it to exit" in line for line in view.lines)
 
 
 def test_a_run_that_has_just_finished_is_told_so(run, world, view, begin):
@@ -114,7 +114,7 @@ def test_a_launcher_that_does_not_answer_is_named_with_what_to_do(ended, world, 
             return False
 
         world.press = press
-        with pytest.raises(Locked, match="did not let go") as caught:
+        with pytest.raises(Locked, match="did not exit") as caught:
             stop.stop("a", at_once=True, world=world, view=view)
     assert stop.ANSWER <= world.now() - begun < stop.ANSWER + 1
     assert "launch stop a" in caught.value.hint
@@ -127,7 +127,7 @@ def test_a_launcher_that_does_not_answer_is_named_with_what_to_do(ended, world, 
 def test_ctrl_c_ends_the_waiting_and_takes_the_wish_back(ended, world, view):
     with run_folder.hold(ended, world=world):
         world.press = lambda: True
-        with pytest.raises(Interrupted, match="the run goes on"):
+        with pytest.raises(Interrupted, match="the run continues"):
             stop.stop("a", at_once=False, world=world, view=view)
     assert not ended.wish_to_stop.exists()
 

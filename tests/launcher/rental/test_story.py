@@ -78,7 +78,7 @@ def test_from_quote_to_receipt(project, account, begin, view, world):
     ]
     found = status.look(run, now=world.now())
     assert found.state == "finished"
-    assert any(line.endswith("on NVIDIA RTX A5000, by the clock") for line in ps_lines([found]))
+    assert any(line.endswith("on NVIDIA RTX A5000, by elapsed time") for line in ps_lines([found]))
     bill = json.loads((run.folder / "receipt.json").read_text())
     assert bill["settled"]
     assert 0 < bill["charged"] < bill["quoted_most"] <= 2
@@ -248,7 +248,7 @@ def test_a_link_that_breaks_loses_and_repeats_nothing(project, account, begin, v
     assert not account.cuts
     seen, _ = events.read(outcome.run.events)
     assert [event.seq for event in seen] == list(range(len(seen)))
-    assert any("trains on, trying again" in line for line in view.lines)
+    assert any("the pod keeps training, connecting again" in line for line in view.lines)
 
 
 def test_a_restarted_container_is_found_again_with_its_new_key(account, begin, world):
@@ -306,7 +306,7 @@ def test_ctrl_c_in_training_detaches_and_says_what_goes_on(project, account, beg
     press_at_step(account, world, 2)
     with pytest.raises(LeftAtWork) as caught:
         begin()
-    assert "trains on" in caught.value.cause
+    assert "keeps training" in caught.value.cause
     assert "at most $" in caught.value.cause
     assert "launch attach a" in caught.value.hint
     assert len(account.alive()) == 1
@@ -437,7 +437,7 @@ def test_the_image_and_its_upload_stand_in_the_quote_and_are_not_made_twice(
         begin(image=None, image_repo="repo")
     quoted = next(i for i, line in enumerate(view.lines) if "about 2.0 MB" in line)
     assert quoted < next(i for i, line in enumerate(view.lines) if line.startswith("renting"))
-    assert any("2 of 6 kinds can be had now with CUDA 13.0" in line for line in view.lines)
+    assert any("2 of 6 kinds are available now with CUDA 13.0" in line for line in view.lines)
 
     account.behaviour = "good"
     view.lines.clear()
@@ -516,7 +516,7 @@ def test_results_that_arrive_changed_do_not_cost_the_adapter(
 
     account.answers["find comparison.json"] = spoil
     assert begin(job=evaluated).manifest.complete
-    assert any("evaluation cannot be brought home" in line for line in view.lines)
+    assert any("evaluation cannot be downloaded" in line for line in view.lines)
     assert not account.alive()
 
 
@@ -534,7 +534,7 @@ def test_a_resumed_run_may_have_more_money_and_more_disk(project, account, begin
 
 def test_a_run_at_work_keeps_its_settings(project, account, begin, world, view):
     detach(account, world, begin)
-    with pytest.raises(Usage, match="keeps its settings"):
+    with pytest.raises(Usage, match="settings cannot change"):
         train(Request(resume="a", changes={"max_cost": 5}), world=world, view=view)
     assert len(account.alive()) == 1
 

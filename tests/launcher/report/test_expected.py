@@ -57,15 +57,15 @@ def test_what_is_not_known_is_not_told():
 def test_the_page_and_the_json_tell_it(run):
     page = report.write(run).read_text("utf-8")
     told = json.loads((run.folder / "report.json").read_text("utf-8"))
-    assert "<th>memory of the longest step<td>4.3 GB<td>4.8 GB<td>+12%" in page
+    assert "<th>memory of the trial step<td>4.3 GB<td>4.8 GB<td>+12%" in page
     memory, rate, time = told["expected"]
     assert memory["error"] == 0.125
     assert (rate["expected"], rate["measured"], rate["unit"]) == (4000.0, 5000.0, "tokens/s")
     assert time["expected"] == 1800.0
     assert told["curves"]["gpu_use"] == [None, 90, 97]
     assert told["curves"]["mfu"] == [1.0, 2.0, 3.0]
-    assert "<th>the card worked<td>94% on average" in page
-    assert "<th>of what the card can do<td>2% on average" in page
+    assert "<th>GPU utilisation<td>94% on average" in page
+    assert "<th>share of the GPU&#39;s peak rate (MFU)<td>2% on average" in page
     (drawn,) = [figure["data"] for _, name, figure in charts(collect(run)) if name == "card"]
     assert [line["y"] for line in drawn] == [[None, 90, 97], [1.0, 2.0, 3.0]]
 
@@ -74,5 +74,5 @@ def test_a_run_without_a_card_has_none_of_it(tmp_path):
     made = make_run(tmp_path / "run")
     page = report.write(made).read_text("utf-8")
     assert "Expected and measured" not in page
-    assert "the card worked" not in page
+    assert "GPU utilisation" not in page
     assert all(name != "card" for _, name, _ in charts(collect(made)))

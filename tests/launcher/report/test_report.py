@@ -23,17 +23,17 @@ def test_the_outcome_comes_first_with_what_it_cost(run):
     said = collect(run).outcome()
     assert said == [
         "the adapter is BETTER than the base by +0.500",
-        "It cost $0.1234 (quoted at most $2.00).",
+        "The run cost $0.1234 (quoted at most $2.00).",
     ]
 
 
 def test_a_run_that_failed_or_was_not_evaluated_says_so(run):
     for name in ("comparison.json", "receipt.json"):
         (run.folder / name).unlink()
-    assert collect(run).outcome()[0].startswith("It was not evaluated")
+    assert collect(run).outcome()[0].startswith("The run was not evaluated")
     assert "no receipt yet" in collect(run).outcome()[1]
     run.manifest.unlink()
-    assert collect(run).outcome()[0] == "There is no result yet."
+    assert collect(run).outcome()[0] == "The run has no result yet."
     with run.events.open("a") as file:
         file.write(
             json.dumps(
@@ -69,7 +69,10 @@ def test_the_page_loads_nothing_and_forged_text_stays_text(run):
 
 def test_probes_ceiling_samples_and_memory_are_told(run):
     text = report.write(run).read_text("utf-8")
-    assert "<th>adapter, tables emptied: what is guessed<td>4<td>0.750<td>0.125<td>-0.625" in text
+    assert (
+        "<th>adapter, tables emptied: shows guessed answers<td>4<td>0.750<td>0.125<td>-0.625"
+        in text
+    )
     assert "<td>0.875" in text
     assert "step 2: What?" in text
     assert "0.0 GB at most, 3.2 GB expected" in text

@@ -47,7 +47,7 @@ def test_a_run_is_found_by_id_beginning_and_folder(make):
     for name in (first.id, "20261122-1304", str(first.folder), os.path.relpath(first.folder)):
         assert run_folder.find(name, world=World()) == first
     assert run_folder.index(world=World()) == [first, second]
-    with pytest.raises(Usage, match="any of 2"):
+    with pytest.raises(Usage, match="matches 2 runs"):
         run_folder.find("20261122", world=World())
     with pytest.raises(NotFound):
         run_folder.find("20270101", world=World())

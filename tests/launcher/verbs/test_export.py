@@ -17,4 +17,4 @@ def test_the_trainer_makes_it_of_the_runs_folder(monkeypatch, tmp_path, capsys):
     assert command[command.index("-m") + 1 :] == [
         *["trainer", "export", str(run), "--merge", "--dry-run", "--out", out, "--push", "a/b"]
     ]
-    assert "holds no run" in capsys.readouterr().err
+    assert "contains no run" in capsys.readouterr().err

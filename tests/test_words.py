@@ -1,0 +1,122 @@
+"""The words of a riddle stay out of what a user reads: messages, help, reports, documentation.
+
+Each pattern has the reason and the word to write instead. A package that is plain goes from ``NOT_YET`` to
+``PLAIN``; from then on its strings are held to the list.
+"""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from launcher.errors import EXIT_CODES as OF_THE_LAUNCHER
+from trainer.contract.errors import EXIT_CODES
+
+ROOT = Path(__file__).parent.parent
+PLAIN = ("launcher",)
+NOT_YET = ("datagen", "docs", "trainer")  # and README.md, as soon as docs is plain
+WORDS = {
+    r"\blet(s|ting)? ([\w ]{1,20} )?go\b": "a metaphor: delete (the pod), stop (the pod, disk kept)",
+    r"\brel?eas(e|es|ed|ing) (a|the|this|every|that) pods?\b": "delete (the pod)",
+    r"\bat home\b|\b(comes?|came) home\b": "downloaded, on this machine",
+    r"\b(bring|brings|bringing|brought|way) ([\w ]{1,20} )?home\b": "download",
+    r"\binstants\b": "deadlines: save by, delete by",
+    r"\b(is|are|was) none\b(?! of the)": "missing, not found, invalid",
+    r"(?<!there )\b(is|are) no (?!longer)": "say what is: 'not a number', not 'is no number'",
+    r"\bat work\b": "running",
+    r"\bby hand\b": "by the user",
+    r"\b(of|beside) ours\b|\bof (its|your|their|my) own\b": "say which one",
+    r"\b(nobody|somebody|whoever|whatever)\b": "name who does it",
+    r"\bas it is typed\b|\bas typed\b": "as entered",
+    r"\bwhat is to be\b|\bis to be\b": "say who does it",
+    r"\bbills? on\b": "is still billed",
+    r"\bgone by\b": "deadline",
+    r"\b(way in|door)\b": "SSH access",
+    r"\b(twin|twins|doubles)\b": "near-duplicates, duplicates",
+    r"\bon trial\b|\blongest step\b": "trial step",
+    r"\bpasses of\b": "micro-batches of",
+    r"\b(brief prompt|basic famil(y|ies))\b": "short prompt, simple questions",
+    r"\b(ran|runs) into\b": "meets, fails with",
+    r"\bcarr(y|ies|ied) on\b|\bgoes? on\b": "continue",
+    r"\bpick(s|ed|ing)? ([\w ]{1,20} )?up\b": "continue",
+    r"\bbeg[iu]n again\b": "resume",
+    r"\ball the same\b|\banew\b": "still, again",
+    r"\bby the clock\b|\bby heart\b": "by elapsed time, memorised",
+    r"\b(asks|asked|says|said|tells|told)\b": "a program prints, returns, reports, sends",
+    r"\b(ballast|burial|keeper|witness|stranger)\b": "a metaphor",
+}
+NAMES = ("GET ", "POST ", "RUNPOD_API_BASE_URL ", "RunPod ", "SSH ", "W&B ", "{}")
+
+
+def texts(path: Path) -> Iterator[tuple[int, str]]:
+    """(line, text) of each text of a file that a user may read; ``{}`` stands for what is filled in."""
+    source = path.read_text("utf-8")
+    if path.suffix != ".py":
+        for line, text in enumerate(source.splitlines(), 1):
+            plain = re.sub(r"\{[{%].*?[%}]\}|\$\{.*?\}", "{}", text)
+            if path.suffix == ".js":
+                plain = " ".join(re.findall(r"[\"`](.*?)[\"`]", plain))
+            yield line, plain
+        return
+    tree = ast.parse(source)
+    inner = set()
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):  # a string that stands alone is a docstring
+            inner |= {id(s.value) for s in body if isinstance(s, ast.Expr)}
+        if isinstance(node, ast.JoinedStr):
+            inner |= {id(part) for part in node.values}
+    for node in ast.walk(tree):
+        if id(node) not in inner and " " in (written(node) or "").strip():
+            yield getattr(node, "lineno", 0), written(node) or ""
+
+
+def written(node: ast.AST) -> str | None:
+    match node:
+        case ast.Constant(value=str(text)):
+            return text
+        case ast.JoinedStr(values=parts):
+            return "".join(written(part) or "{}" for part in parts)
+    return None
+
+
+def files(part: str) -> list[Path]:
+    return sorted(p for p in (ROOT / part).rglob("*") if p.suffix in {".py", ".md", ".j2", ".js"})
+
+
+@pytest.mark.parametrize("part", PLAIN)
+def test_no_text_for_a_user_is_a_riddle(part):
+    found = [
+        f"{path.relative_to(ROOT)}:{line}: {match[0]!r}: {reason}"
+        for path in files(part)
+        for line, text in texts(path)
+        for pattern, reason in WORDS.items()
+        if (match := re.search(pattern, text, re.IGNORECASE))
+    ]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("part", [part for part in PLAIN if part != "docs"])
+def test_a_message_begins_small_and_ends_without_a_stop(part):
+    kinds = EXIT_CODES.keys() | OF_THE_LAUNCHER.keys()
+    found = []
+    for path in files(part):
+        for node in ast.walk(ast.parse(path.read_text("utf-8") if path.suffix == ".py" else "")):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in kinds:
+                for text in filter(None, map(written, node.args[:2])):
+                    small = text[0].islower() or not text[0].isalpha() or text.startswith(NAMES)
+                    if not small or (text.endswith((".", "!")) and not text.endswith("...")):
+                        found.append(f"{path.relative_to(ROOT)}:{node.lineno}: {text}")
+    assert not found, "\n".join(found)
+
+
+def test_every_part_is_plain_or_named_as_not_yet():
+    parts = {p.name for p in ROOT.iterdir() if p.is_dir() and any(p.glob("*.[pm][yd]"))}
+    assert {*PLAIN, *NOT_YET} == parts - {"docker", "tests"}
+
+
+@pytest.mark.parametrize("riddle", ["lets the pod go", "the setting in it is none", "is no number"])
+def test_the_list_finds_what_was_there_once(riddle):
+    assert any(re.search(pattern, riddle) for pattern in WORDS)
