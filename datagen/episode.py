@@ -55,7 +55,7 @@ class Column(_Record):
 
 
 class Reading(_Record):
-    """How a CSV's bytes become a frame: inferred once, kept, so that everyone reads the same table.
+    """How to read a CSV into a frame: inferred once and saved, so that every reader gets the same table.
 
     The defaults are the plain case. `formats` gives a date column's strptime format, `kinds` the kind
     of a column where it is not what pandas would make of it. Missing are the texts pandas takes for
@@ -129,7 +129,7 @@ class Hook(_Record):
 
 
 class Turn(_Record):
-    """One reply and what came of it. `feedback` is the message sent back, None after the last turn."""
+    """One reply and its result. `feedback` is the message sent back, None after the last turn."""
 
     reply: str
     code: str | None

@@ -1,4 +1,4 @@
-"""A package that is not there is told with the command that installs it."""
+"""Report a missing package with the command that installs it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LOCAL_MODEL = "to run a local model: pip install '.[train,datagen]'"
 
 @contextmanager
 def needing(install: str) -> Iterator[None]:
-    """Inside, a package that cannot be imported raises NotInstalled, with `install` to do."""
+    """Turn an ImportError inside the block into NotInstalled with the hint `install`."""
     try:
         yield
     except ImportError as error:

@@ -74,12 +74,12 @@ class Progress:
             self._print(f"{self.label}: {self.count} in {seconds:.1f} s {self.note}")
 
     def begin(self) -> None:
-        """Say where it begins, where no bar shows that."""
+        """Print the first line, if no bar is shown."""
         if not self.console.is_terminal:
             self._print(f"{self.label}: {self.count}/{self.total}")
 
     def advance(self, note: str = "") -> None:
-        """One more is done."""
+        """Count one more."""
         with self._lock:
             if self.count == self.before:
                 self.first = time.monotonic()
@@ -89,7 +89,7 @@ class Progress:
             self.refresh()
 
     def skip(self, note: str = "") -> None:
-        """One more is done, from before: it does not count in the rate."""
+        """Count one that an earlier run did: it does not change the rate."""
         with self._lock:
             self.count += 1
             self.before += 1
@@ -104,7 +104,7 @@ class Progress:
             return (self.total - self.count) / rate if rate else None
 
     def refresh(self) -> None:
-        """Show where things stand, unless that was done a moment ago."""
+        """Update the display, unless it was updated a moment ago."""
         with self._lock:
             self._refresh()
 

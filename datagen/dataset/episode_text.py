@@ -15,7 +15,7 @@ SHOWN = 5
 
 
 def find(episodes: Sequence[Episode], start: str) -> Episode:
-    """The one episode whose id, or whose question's id, begins so. Raises NotFound."""
+    """Return the one episode whose id, or question's id, starts with `start`. Raises NotFound."""
     found = [e for e in episodes if e.id.startswith(start) or e.question.id.startswith(start)]
     if len(found) != 1:
         ids = ", ".join(e.id for e in (found or episodes)[:SHOWN])

@@ -87,7 +87,7 @@ def _turns(trace: Trace) -> Iterator[dict[str, Any]]:
 
 
 def _worth_learning(turn: Turn) -> bool:
-    """Whether the turn got on: it submitted, or showed something without failing."""
+    """Whether the turn made progress: it submitted, or printed something without an error."""
     return not turn.error and (turn.submitted or bool(turn.stdout.strip() or turn.hooks))
 
 
@@ -97,7 +97,7 @@ def right(episode: Episode, trace: Trace) -> bool:
 
 
 def _worthy(episode: Episode, rules: Rules, left_out: Counter[str]) -> list[Trace]:
-    """The right, distinct attempts of a verified episode, at most `per_question` of them."""
+    """Return the distinct right attempts of a verified episode, `per_question` at most."""
     if not episode.verdict.verified:
         left_out["episode not verified"] += 1
         return []
@@ -116,7 +116,7 @@ def _worthy(episode: Episode, rules: Rules, left_out: Counter[str]) -> list[Trac
 def _capped(
     chosen: Sequence[tuple[Episode, Trace]], rules: Rules, left_out: Counter[str]
 ) -> list[tuple[Episode, Trace]]:
-    """Apply the caps in an order drawn by the episode ids, so that no early question is preferred."""
+    """Apply the caps in an order derived from the episode ids, so that early questions get no preference."""
     kept: set[int] = set()
     families, tables = Counter[str](), Counter[str]()
     order = sorted(

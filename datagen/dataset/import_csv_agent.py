@@ -1,4 +1,4 @@
-"""Reads csv-agent's episode files, in their present shape and in that of 2025.
+"""Read csv-agent's episode files, in the current format and in the 2025 format.
 
 Only what cannot be made again is taken: the question, and what the teacher wrote in each attempt. Their
 executions and verdicts are not believed: attempts are run again in our sandbox and judged by our judge.
@@ -49,7 +49,7 @@ class _Trace(BaseModel):
 
 
 class _Present(BaseModel):
-    """Since 2025-12-26."""
+    """An episode in the format used since 2025-12-26."""
 
     csv_source: str
     question: _Asked
@@ -64,7 +64,7 @@ class _OldTrace(BaseModel):
 
 
 class _Old(BaseModel):
-    """Before 2025-12-26."""
+    """An episode in the format used before 2025-12-26."""
 
     csv_source: str
     question: _Asked
@@ -172,7 +172,7 @@ def _replies(trace: _Trace | _OldTrace) -> list[str]:
 
 
 def _form(answer: Any) -> tuple[AnswerType, int | None]:
-    """The answer type of a value of theirs, which states none."""
+    """Return the answer type of a csv-agent value; csv-agent files do not state it."""
     if isinstance(answer, bool):
         return "boolean", None
     if isinstance(answer, int):

@@ -1,4 +1,4 @@
-"""Attempts that someone else made, run again: their code in our sandbox, judged by our judge."""
+"""Run imported attempts again: their code in this sandbox, their answers before this judge."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def plan(found: Iterable[Imported], tables: Path, output: Path, *, model: str) -
 
 
 def run(planned: Plan, journal: Path, *, kept: Callable[[Episode], None]) -> list[Episode]:
-    """The episodes, in the order of the tasks; what the journal holds is not run again."""
+    """Return the episodes in the order of the tasks; episodes in the journal are not run again."""
     with Journal(journal, kept) as book:
         asyncio.run(fill(book, planned.tasks, planned.model, planned.how, kept=kept))
         found = {episode.id: episode for episode in book.episodes()}

@@ -123,6 +123,6 @@ def _names(episodes: Iterable[Episode]) -> dict[str, str]:
 
 
 def _drawn(keys: Collection[str], share: float, seed: int) -> list[str]:
-    """A share of the keys, the same for the same seed whatever else there is."""
+    """Draw a share of the keys, in an order that depends only on the seed and each key."""
     order = sorted(keys, key=lambda key: hashlib.sha256(f"{seed}{key}".encode()).digest())
     return order[: round(share * len(order))]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from datagen.models.protocol import Model, Reply
     from datagen.sandbox import Sandbox
 
-SLOTS = Slots()  # of this process, whatever runs in it
+SLOTS = Slots()  # shared by everything that runs in this process
 # What a reply ends with that its model did not end itself.
 CUT_OFF = frozenset({"length", "content_filter", "error"})
 

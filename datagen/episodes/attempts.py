@@ -1,4 +1,4 @@
-"""One question becomes one episode: as many attempts as its verdict takes, and the verdict."""
+"""Make one episode from one question: as many attempts as the verdict needs, and the verdict."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ async def make_episode(
 
 
 def broken_episode(task: Task, model: str, how: How, error: Exception) -> Episode:
-    """A failed episode in place of one that something unforeseen ended."""
+    """Return a failed episode for a question that an unexpected error ended."""
     what = " ".join(f"{type(error).__name__}: {error}".split())[:300]
     trace = Trace(opening=[], turns=[], agrees=False, failure=what)
     return Episode(
@@ -142,7 +142,7 @@ def broken_episode(task: Task, model: str, how: How, error: Exception) -> Episod
 async def _against_truth(
     ask: Callable[[object], Awaitable[Trace]], question: Question, how: How
 ) -> list[Trace]:
-    """Attempts until enough different ones are right."""
+    """Make attempts until enough different ones are right."""
     traces: list[Trace] = []
     right: set[str] = set()
     while len(traces) < how.attempts and len(right) < how.traces:

@@ -1,4 +1,4 @@
-"""What became of the questions so far: counts for the live view and for the table at the end."""
+"""Counts of the questions' outcomes so far, for the live view and the table at the end."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Tally:
         return lines
 
     def counts(self) -> dict[str, Any]:
-        """The same for programs to read."""
+        """The same counts as JSON values."""
         return {
             "episodes": self.asked.total(),
             "verified": self.right,
@@ -101,7 +101,7 @@ class Tally:
 
 
 def money(status: Status, done: int, total: int) -> str:
-    """Spent, the limit and what all of it will come to."""
+    """The cost so far, the limit and the projected total, as text."""
     said = f"spent: {_dollars(status.spent)}"
     if status.limit is not None:
         said += f" of at most {_dollars(status.limit)}"

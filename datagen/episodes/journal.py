@@ -1,4 +1,4 @@
-"""The journal of finished episodes: append-only, fsynced, taken up again after a kill.
+"""The journal of finished episodes: append-only, fsynced, continued after a kill.
 
 It holds in memory where each episode lies and nothing of the episodes themselves.
 """
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class Journal:
     """One open journal file; a torn last line is cut off, because its episode was not yet done.
 
-    `found` hears of each whole episode that is there already. Raises Locked while another process
+    `found` is called with each complete episode already in the file. Raises Locked while another process
     writes it, BadData naming the line where something other than its end is no episode.
     """
 
@@ -156,10 +156,10 @@ async def keeping(
             waiting.clear()
             try:
                 await asyncio.to_thread(journal.append, [episode for episode, _ in batch])
-            except Exception as error:  # noqa: BLE001 - whoever waits has to hear of it
+            except Exception as error:  # noqa: BLE001 - the waiting callers get the error
                 for _, future in batch:
                     future.set_exception(error)
-                    future.exception()  # it may be that nobody waits any more
+                    future.exception()  # the caller may have been cancelled
                 continue
             for episode, future in batch:
                 kept(episode)

@@ -55,7 +55,7 @@ class Proposal:
 
 @dataclass
 class Making:
-    """One run of `datagen episodes`: what is to be asked, and what has become of it.
+    """One run of `datagen episodes`: its questions, and their outcomes.
 
     `folder` is that of the episode file. Without an account the scripted teacher answers. `order`
     holds the ids in the order of the tasks; `unanswered` counts those that got no reply for now.
@@ -175,7 +175,7 @@ class Making:
                     ticker.cancel()
 
     def counts(self) -> dict[str, Any]:
-        """What has become of the questions, for programs to read."""
+        """The outcomes of the questions as JSON values."""
         status = self.account.status() if self.account else None
         return self.tally.counts() | {
             "unanswered": self.unanswered,

@@ -1,6 +1,6 @@
 """Many questions, one model: episodes stream into a journal as they end. Teacher and evaluation alike.
 
-A run that was cut off takes up its journal and asks only what is missing. What is held in memory does
+An interrupted run continues from its journal and asks only the missing questions. What is held in memory does
 not grow with the episodes.
 """
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 CONCURRENCY = 64
 FIRST_ROWS = 4
-BROKEN = 5  # so many are odd questions; more of them are an odd program
+BROKEN = 5  # up to this many are blamed on the questions; more are a bug and stop the run
 # Cells wait for their children in threads; one that runs into its time limit holds its thread.
 CELL_THREADS = max(8, 4 * (os.cpu_count() or 1))
 
@@ -193,7 +193,7 @@ def attempt_all(
 
 @dataclass
 class _Failures:
-    """Episodes that something unforeseen ended."""
+    """Counts episodes that an unexpected error ended, and stops the run after too many."""
 
     most: int
     count: int = 0

@@ -75,7 +75,7 @@ def compared(
 
 
 def measured(episodes: Sequence[Episode]) -> dict[str, Any]:
-    """What result.json holds: one model's answers, no other beside them. BadData where there is none."""
+    """Return the content of result.json: the figures of one model. Raises BadData without answers."""
     asked = tries(episodes)
     if not asked:
         raise BadData("no answer to measure", "evaluate the model first: datagen evaluate")
@@ -129,7 +129,7 @@ def samples(
 
 
 def effort(episodes: Sequence[Episode]) -> dict[str, float | None]:
-    """How a model went about it: shares from 0 to 1, means a question, US dollars.
+    """Return a model's effort: shares from 0 to 1, means per question, US dollars in all.
 
     `recovered` is the share of questions with a failed turn that were answered right all the same;
     None where no turn failed, as `cost_per_correct` is where none was right.

@@ -1,4 +1,4 @@
-"""A comparison, or one model's result, as lines for people: what it comes to last."""
+"""A comparison, or one model's result, as lines of text; the verdict is the last line."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ WIDE = 28
 
 
 def lines(found: Mapping[str, Any]) -> list[str]:
-    """An outcome of either kind, with the columns beside it."""
+    """Return the text of a comparison or of one model's result, with ceiling, floor and probe."""
     *before, last = text(found) if "names" in found else text_of_one(found)
     return [*before, *_more(found), last]
 
 
 def text(found: Mapping[str, Any], heads: tuple[str, str] = HEADS) -> list[str]:
-    """Two models: `heads` stand over their columns."""
+    """Return the text of a comparison; `heads` are the headings of the two models' columns."""
     lines = [f"{'':{WIDE}}{'n':>5}{heads[0]:>9}{heads[1]:>9}{'difference':>12}"]
     for group in _groups(found):
         lines += [_line(name, row) for name, row in group.items()] + [""]
@@ -47,7 +47,7 @@ def text(found: Mapping[str, Any], heads: tuple[str, str] = HEADS) -> list[str]:
 
 
 def text_of_one(found: Mapping[str, Any]) -> list[str]:
-    """One model."""
+    """Return the text of one model's result."""
     lines = [f"{'':{WIDE}}{'n':>5}{'accuracy':>10}"]
     for group in _groups(found):
         lines += [_share(name, row) for name, row in group.items()] + [""]

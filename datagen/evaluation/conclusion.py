@@ -1,4 +1,4 @@
-"""What figures of a comparison mean, in sentences: the verdict, and what weakens it. Pure."""
+"""The verdict on a comparison, and notes on what limits it, as sentences. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ALPHA = 0.05
 
 
 def verdict(found: Mapping[str, Any]) -> str:
-    """Better, worse, or not to be told: in one sentence, a regression as loudly as a gain."""
+    """Return one sentence: BETTER, WORSE or no significant difference."""
     first, second = found["names"]
     change = f"{found['difference']:+.3f}"
     if found["mcnemar_p"] < ALPHA:
@@ -32,7 +32,7 @@ def verdict(found: Mapping[str, Any]) -> str:
 
 
 def notes(found: Mapping[str, Any]) -> list[str]:
-    """What a reader of a comparison, or of one model's result, has to know beside the figures."""
+    """Return what limits the figures of a comparison or of one model's result."""
     return [*_paired(found), *_asked(found)]
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class AnswerProgress(Protocol):
-    """Hears of each answer as it comes, and of those that were there already."""
+    """Is called with each new answer; `found` with each answer of an earlier run."""
 
     def __call__(self, episode: Episode) -> None: ...
 
@@ -41,7 +41,7 @@ Watch = Callable[[str, int], AbstractContextManager[AnswerProgress]]
 class EvaluatedModel:
     """A model under a label: base, adapter, model or ceiling. `connected` holds what it needs.
 
-    `activity` says what it is at.
+    `activity` returns what it is doing.
     """
 
     label: str

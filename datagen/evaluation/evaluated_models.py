@@ -1,4 +1,4 @@
-"""Who is evaluated: weights here, a model behind an API, and the teacher as ceiling."""
+"""The models to evaluate: weights on this machine, a model of an API, the teacher as ceiling."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LEDGER = "calls.jsonl"
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """What the command line names. `flags` are those of `teacher.settings`; `place` None: `model` is
+    """What the command line gives. `flags` are those of `teacher.settings`; `place` None: `model` is
     behind the API. `tokens` None: 256 a reply here, the API's setting there. `engine` is one of
     `vllm.choice`, for weights here. `alone`: of base and adapter the adapter is the one model.
     """

@@ -1,4 +1,4 @@
-"""What is told of an evaluation while it runs: a bar or lines for people, events for who started it."""
+"""Progress of an evaluation: a bar or lines on the screen, events for the parent process."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Emit = Callable[[Event], None]
 
 
 def emitter(environment: Mapping[str, str] = os.environ) -> Emit:
-    """What hands events to the process that started this one, over the pipe it named, if it did."""
+    """Return a function that sends events to the parent process's pipe, or drops them without a pipe."""
     named = environment.get(EVENTS_FD)
     if named is None:
         return lambda _: None
@@ -33,7 +33,7 @@ def emitter(environment: Mapping[str, str] = os.environ) -> Emit:
 
     def emit(event: Event) -> None:
         line = event.model_dump_json(exclude={"seq", "time"}).encode() + b"\n"
-        with suppress(OSError):  # whoever listened is gone
+        with suppress(OSError):  # the parent has closed the pipe
             while line:
                 line = line[os.write(pipe, line) :]
 
@@ -41,9 +41,9 @@ def emitter(environment: Mapping[str, str] = os.environ) -> Emit:
 
 
 class EvaluationProgress:
-    """Tells of one model's answers after the other's; those of `adapter` are set against `base`'s.
+    """Shows the progress of each model in turn; compares answers of `adapter` with those of `base`.
 
-    `answered` counts all of them. `activity` says by label what a model is at.
+    `answered` counts all of them. `activity` returns, by label, what a model is doing.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class EvaluationProgress:
 
     @contextmanager
     def __call__(self, label: str, total: int) -> Iterator[Column]:
-        """Tell of `total` answers; what is yielded is told of each."""
+        """Show the progress of `total` answers; call the yielded object with each answer."""
         mine: dict[tuple[str, int], bool] = {}
         other = self._right.get(label.replace("adapter", "base")) if "adapter" in label else None
         self._right[label] = mine
@@ -113,13 +113,13 @@ class Column:
         self._won = self._lost = 0
 
     def __call__(self, episode: Episode) -> None:
-        """One was answered now."""
+        """Count a new answer."""
         self._count(episode)
         if self.progress is not None:
             self.progress.advance(self._note())
 
     def found(self, episode: Episode) -> None:
-        """One had been answered by an earlier call of the same command."""
+        """Count an answer of an earlier run of the same command."""
         self._count(episode)
         if self.progress is not None:
             self.progress.skip(self._note())
@@ -154,7 +154,7 @@ class Column:
 
 
 def sample(episode: Episode) -> str:
-    """The question and what was answered, in a line."""
+    """Return question and answer as one line."""
     trace = episode.traces[-1]
     answer = _short(repr(trace.answer), ANSWER) if trace.submitted else "no answer"
     word = "right" if episode.verdict.verified else "wrong"

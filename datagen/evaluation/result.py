@@ -1,4 +1,4 @@
-"""What the transcripts of an evaluation come to: comparison.json or result.json, with no model. Pure."""
+"""Compute comparison.json or result.json from the transcripts of an evaluation. Pure."""
 
 from __future__ import annotations
 

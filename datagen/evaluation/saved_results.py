@@ -64,7 +64,7 @@ def read_all(path: Path) -> dict[str, list[Episode]]:
 
 
 def is_finished(path: Path) -> bool:
-    """Whether a comparison or result is there to stay: not one whose time was up, nor a torn one."""
+    """Whether a comparison or result is complete: not ended by a time limit, and not cut off."""
     try:
         return bool(json.loads(path.read_bytes()).get("finished", True))
     except (ValueError, AttributeError, RecursionError):

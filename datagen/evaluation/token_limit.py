@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class TokenMeter:
-    """Tokens that were read and written; `most` None: as many as are needed."""
+    """Counts tokens read and written; `most` None means no limit."""
 
     most: int | None
     spent: int = 0
@@ -26,7 +26,7 @@ class TokenMeter:
         self.spent += sum(t.prompt_tokens + t.completion_tokens for t in episode.traces)
 
     def refuse(self, label: str, *, missing: int) -> None:
-        """Raise BudgetSpent where that is why answers are missing."""
+        """Raise BudgetSpent if answers are missing because the limit is reached."""
         if self.empty and missing:
             raise BudgetSpent(
                 f"{label}: {missing} questions were not asked: {self.spent:,} tokens of {self.most:,} are used",

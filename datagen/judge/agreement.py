@@ -1,4 +1,4 @@
-"""Is a question without known truth to be trusted? Decided by attempts that did not see its hint.
+"""Decide whether to accept a question without a known answer, by attempts that did not see its hint.
 
 The gold attempt saw the hint; each further one did not, and votes: same answer as gold or not. A run
 that failed is a vote against. Pure: running the attempts is `attempts`'.

@@ -31,7 +31,7 @@ class Score:
     rejected: Counter[str] = field(default_factory=Counter)
 
     def counts(self) -> dict[str, Any]:
-        """The same for programs to read."""
+        """The same counts as JSON values."""
         return asdict(self) | {"rejected": dict(self.rejected)}
 
 
@@ -60,7 +60,7 @@ def score(
 
 
 def judged_again(episode: Episode, rule: Rule | None = None) -> Episode | None:
-    """The episode with today's verdict, None where nothing is there to judge by."""
+    """Return the episode with today's verdict, or None without a known answer and a gold attempt."""
     question, traces = episode.question, episode.traces
     limit = TURN_LIMIT[episode.provenance.prompt]
     try:

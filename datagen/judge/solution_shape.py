@@ -1,4 +1,4 @@
-"""The shape of a solution and of a question's text: what duplicates are recognised by."""
+"""The shape of a solution and of a question's text, by which duplicates are recognised."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def judged(trace: Trace, question: Question) -> Trace:
 
 
 def silence(trace: Trace, limit: int) -> str:
-    """Why an attempt has no answer."""
+    """Return why an attempt has no answer."""
     if trace.failure is not None:
         return f"no reply: {trace.failure}"
     return f"no answer in {len(trace.turns)} of {limit} turns"

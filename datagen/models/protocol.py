@@ -1,4 +1,4 @@
-"""What answers: the Model protocol, and a scripted teacher that needs no key.
+"""The Model protocol, and a scripted teacher that needs no key.
 
 `datagen.models.paid_api` answers through an OpenAI-compatible API, `datagen.models.local.model` with weights on disk.
 """
@@ -41,7 +41,7 @@ Failure = Literal["length", "content_filter", "refused", "unavailable"]
 
 
 class NoReply(Exception):  # noqa: N818 - it is no error in the program, and no fault of the run
-    """This one call has no usable answer; others do.
+    """This call has no usable answer; other calls may.
 
     "length" (cut at max_tokens) and "content_filter": there is a `reply`, paid for, and asking again
     gives the same. "refused": the API does not take this conversation. "unavailable": every try

@@ -99,7 +99,7 @@ def as_reply(code: str) -> str:
 def feedback(
     result: CellResult | None, style: PromptStyle = "brief", *, left: int = 0, cut_off: bool = False
 ) -> str:
-    """What the model is told after a turn that submitted nothing, with `left` turns to go.
+    """Return the message to the model after a turn that submitted nothing, with `left` turns left.
 
     `result` is None where nothing ran: the reply held no block, or was `cut_off`.
     """

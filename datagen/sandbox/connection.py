@@ -45,14 +45,14 @@ class Server(ABC):
 
     @abstractmethod
     def alive(self) -> bool:
-        """Whether it can still be asked."""
+        """Whether the server still answers."""
 
     @abstractmethod
     def stop(self) -> None:
         """End it with all its children. Idempotent."""
 
     def greet(self, tables: Mapping[str, Table], limits: Limits, level: Level | None) -> None:
-        """Say what is wanted and wait until the tables are read.
+        """Send the setup and wait until the server has read the tables.
 
         Raises NotFound and BadData (a table cannot be read), NotInstalled, SandboxUnsafe, and
         BrokenWireError or TimeoutError when there is no answer.
@@ -131,7 +131,7 @@ def _where(table: Table) -> dict[str, Any]:
 
 
 def fault_of(kind: str, cause: str, hint: str) -> Fault:
-    """What a server told of its failure, as the fault that a user sees."""
+    """Convert a server's error message to the fault that the user sees."""
     if kind == "ModuleNotFoundError":
         return NotInstalled(f"the sandbox cannot start: {cause}", DATAGEN)
     if kind in _FAULTS:

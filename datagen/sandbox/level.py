@@ -12,7 +12,7 @@ SETTING = "SFT_SANDBOX"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """``socket`` is a service's; without one, a server of our own. ``level`` None: the strongest."""
+    """``socket`` is a service's; without one, a server on this machine. ``level`` None: the strongest."""
 
     level: Level | None = None
     socket: Path | None = None

@@ -16,7 +16,7 @@ _PAUSE_SECONDS = 0.1
 
 
 class RemoteServer(Server):
-    """Alive as long as its connection is: the service ends it when we close, or are gone."""
+    """Lives as long as its connection: the service ends it when the client closes it or ends."""
 
     def __init__(
         self, path: Path, tables: Mapping[str, Table], limits: Limits, level: Level | None

@@ -31,7 +31,7 @@ class Placed(Protocol):
 
 
 def tables_of(task: Placed) -> Key:
-    """What tasks that share a sandbox server have in common."""
+    """Return the key of a task's tables: tasks with the same key share a server."""
     return tuple(task.paths)
 
 

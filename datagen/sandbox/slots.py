@@ -1,4 +1,4 @@
-"""Few sandbox processes for many conversations: one that set_idle for its model may lose its process.
+"""Share few sandbox processes among many conversations: a waiting one may lose its process.
 
 Its cells run again in a fresh one when it goes on. With the same seed they do the same; where they do
 not, the conversation is told that its variables are gone.
@@ -22,7 +22,7 @@ LOST = "SandboxError: the variables of earlier cells are gone; start anew"
 
 
 class Slots:
-    """The places there are; safe for threads. More cells than places must not run at once."""
+    """A limited number of slots (processes), safe for threads; at most as many cells may run at once."""
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
@@ -31,7 +31,7 @@ class Slots:
         self._alive = 0
 
     def acquire(self, owner: SlotSession) -> None:
-        """`owner` runs a cell now: it has a place, and one that set_idle gives up its own for it."""
+        """Give `owner` a slot to run a cell; if all are in use, a waiting owner loses its process."""
         with self._lock:
             had = self._idle.pop(id(owner), None) is not None
             victim = None
@@ -43,19 +43,19 @@ class Slots:
             victim.stop_process()
 
     def set_idle(self, owner: SlotSession) -> None:
-        """`owner` set_idle for its model; its process may be acquire."""
+        """Mark `owner` as waiting for its model: another may take its slot."""
         with self._lock:
             self._idle[id(owner)] = owner
 
     def release(self, owner: SlotSession) -> None:
-        """The conversation of `owner` is over; nothing happens where it had no place."""
+        """Free the slot of `owner`, whose conversation is over; no effect if it has none."""
         with self._lock:
             if self._idle.pop(id(owner), None) is not None:
                 self._alive -= 1
 
 
 class SlotSession:
-    """One conversation's cells over `sandbox`; leave it to end its process."""
+    """Runs the cells of one conversation in `sandbox`; leaving the block ends its process."""
 
     def __init__(self, sandbox: Sandbox, slots: Slots) -> None:
         self._sandbox = sandbox
@@ -63,8 +63,8 @@ class SlotSession:
         self._stack = ExitStack()
         self._session: Session | None = None
         self._ran: list[tuple[str, CellResult]] = []
-        # Held by a cell: who was told to take this place set_idle for it. No circle can form, because a
-        # owner whose cell runs is not among those that wait.
+        # A running cell holds it, so an owner that takes this slot waits for the cell. There is no
+        # deadlock, because an owner whose cell runs is not among the waiting ones.
         self._lock = threading.RLock()
 
     def __enter__(self) -> Self:
@@ -80,7 +80,10 @@ class SlotSession:
         self.stop_process()
 
     def run(self, code: str) -> CellResult:
-        """Run one cell, after the earlier ones where their process is gone. Never raises for a cell."""
+        """Run one cell; if the process was taken, run the earlier cells again first.
+
+        Never raises for what a cell does.
+        """
         with self._lock:
             self._slots.acquire(self)
             try:
@@ -107,7 +110,7 @@ class SlotSession:
             self._stack.close()
 
     def _again(self) -> Session | None:
-        """A fresh process in which the earlier cells have run; None where they now do otherwise."""
+        """Start a process and run the earlier cells in it; None if their results differ this time."""
         session = self._session = self._stack.enter_context(self._sandbox.episode())
         for code, before in self._ran:
             result = session.run(code)

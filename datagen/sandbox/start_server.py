@@ -33,7 +33,7 @@ _ENVIRONMENT = {
 
 
 class ServerProcess(Server):
-    """A server of our own, in a session of its own."""
+    """A server process on this machine, in its own session."""
 
     def __init__(self, tables: Mapping[str, Table], limits: Limits, level: Level | None) -> None:
         """Start a server and wait until its tables are read.
@@ -42,7 +42,7 @@ class ServerProcess(Server):
         """
         control, theirs = socket.socketpair()
         super().__init__(control)
-        # The folder it starts in is removed at once: nothing can be made there, by whomever.
+        # The folder it starts in is removed at once: nothing can be created there.
         with theirs, tempfile.TemporaryFile() as log, tempfile.TemporaryDirectory() as folder:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "datagen.sandbox", str(theirs.fileno())],

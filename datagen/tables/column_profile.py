@@ -46,7 +46,7 @@ CALENDAR: tuple[tuple[frozenset[str], int, int], ...] = (
 class ColumnProfile:
     """A column: `kind` is integer, number, boolean, date or text; `meaning` what it is good for.
 
-    Calendar are whole numbers that stand for a year, a month, a day or an hour: nobody adds those.
+    Calendar are whole numbers that stand for a year, a month, a day or an hour: sums of them mean nothing.
     `low`/`high` are only for numbers, `first`/`last` (ISO) only for dates, as is `format`, the strptime
     format of the text in the file. `unit` is the currency or % that stood beside the numbers.
     `examples` are values as text: the most frequent ones, or the first where there are over 1000.
@@ -146,7 +146,7 @@ def _meaning(name: str, values: pd.Series[Any], kind: str, distinct: int, *, row
 def is_calendar(name: str, low: float, high: float) -> bool:
     """Whether whole numbers of this name and range are years, months, days or hours of a calendar.
 
-    Years are told by any word of the name, the others by its last.
+    A year is recognised by any word of the name, the others by its last word.
     """
     words = re.findall(r"[^\W\d_]+", CAMEL.sub(" ", name).casefold())
     if words and words[-1] in COUNTERS:

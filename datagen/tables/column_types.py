@@ -1,4 +1,4 @@
-"""One text column: what it is, found from its distinct values, and its conversion to that."""
+"""Find the kind of a text column from its distinct values, and convert the column to it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FEW = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What a text column is. `formats` has two entries where day and month cannot be told apart."""
+    """What a text column is. `formats` has two entries if day and month are ambiguous."""
 
     kind: str = "text"
     missing: tuple[str, ...] = ()
@@ -130,7 +130,7 @@ def _numbers(texts: Sequence[str], *, marks: str, thousands: str | None) -> Foun
 
 
 def _lone(texts: Sequence[str], *, marks: str, thousands: str | None) -> list[str]:
-    """The one text among numbers that keeps them from being numbers, if it is one."""
+    """Return the text that alone keeps a column from being numbers, if there is exactly one."""
     for mark in marks:
         numbers = parse_numbers(texts, style_of(mark, thousands)).numbers
         odd = [text for text, number in zip(texts, numbers, strict=True) if number is None]

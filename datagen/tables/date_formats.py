@@ -1,4 +1,4 @@
-"""Dates as people write them: the one strptime format a column has, or why it cannot be told."""
+"""Find the one strptime format of a column of dates, or both formats if day and month are ambiguous."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which encoding a CSV is written in: byte order marks, UTF-8 and UTF-16 are told for certain.
+"""Which encoding a CSV is written in: byte order marks, UTF-8 and UTF-16 are recognised with certainty.
 
 The rest is a guess. Latin words have few bytes that are not ASCII; of the two Latin code pages the one
 that puts fewer signs inside words is taken, Western where both do. Other scripts are told apart by
@@ -61,7 +61,7 @@ def foreign_words(data: bytes) -> set[bytes]:
 
 
 def guess_encoding(words: Iterable[bytes]) -> str:
-    """The likeliest encoding of words that are not UTF-8; Western Latin where nothing tells."""
+    """The likeliest encoding of words that are not UTF-8; Western Latin without evidence."""
     from charset_normalizer import from_bytes
 
     telling = [word for word in words if len(word) > 1]

@@ -1,4 +1,4 @@
-"""A CSV and its Reading to a data frame: the one way in which bytes become values."""
+"""Read a CSV into a data frame as its Reading says; all readers use this module."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def parse(path: Path, reading: Reading, names: list[str], rows: int) -> pd.DataF
     """
     import pandas as pd
 
-    # By place: pandas gives what is said of a name to the header's repetitions of it as well.
+    # By position: pandas applies options given for a name to repetitions of that name too.
     text: dict[Any, Any] = {at: str for at, name in enumerate(names) if name in reading.kinds}
     missing: dict[Any, Any] = {at: [*missing_texts(reading, n)] for at, n in enumerate(names)}
     try:

@@ -1,7 +1,7 @@
 """A CSV to its Reading and its frame: a sample, one pass over the bytes, one pass of pandas.
 
-The sample tells the layout, and what pandas would destroy without a word (leading zeros, numbers
-too long for it). Everything else is told from all values of a column.
+The sample tells the layout, and what pandas would destroy silently (leading zeros, numbers
+too long for it). Everything else is inferred from all values of a column.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ NOT_A_NUMBER = re.compile(r"-?0\d+|\+\d{7,}|-?\d{19,}", re.ASCII)
 
 @dataclass(frozen=True, kw_only=True)
 class Given:
-    """What a person said about a file: it is taken as said, and only the rest is inferred."""
+    """What the user states about a file: used as stated; only the rest is inferred."""
 
     encoding: str | None = None
     delimiter: str | None = None
@@ -70,7 +70,7 @@ def read_as(path: Path, reading: Reading) -> Table:
 
 
 def infer(path: Path, given: Given | None = None) -> Table:
-    """Read a CSV as its content tells. Raises as `read_as` does."""
+    """Infer how to read a CSV, and read it. Raises as `read_as` does."""
     given = given or Given()
     check_file(path)
     with path.open("rb") as file:

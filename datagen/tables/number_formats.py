@@ -109,7 +109,7 @@ def style_of(decimal: str, thousands: str | None) -> Style:
 
 
 def speaks_for(texts: Sequence[str]) -> str | None:
-    """The decimal mark that a column can only have, where it can have only one."""
+    """Return the decimal mark of a column if only one is possible."""
     able = [
         mark
         for mark in ".,"

@@ -1,8 +1,7 @@
 """One pass over a CSV's bytes: its hash, whether it is UTF-8, and that every record is as wide as the header.
 
 pandas fills short records and, with a wider first record, shifts columns without a word; so widths
-are counted here. Quotes in odd places and records of another width are rare: then the csv module
-reads the file again, slowly, and its word counts.
+are counted here. Quotes in odd places and records of another width are rare: then the csv module reads the file again, slowly, and its result is used.
 """
 
 from __future__ import annotations

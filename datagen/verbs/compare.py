@@ -1,4 +1,4 @@
-"""Two saved results against each other."""
+"""Compare two saved results."""
 
 from __future__ import annotations
 

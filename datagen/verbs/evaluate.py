@@ -212,7 +212,7 @@ def _own_folder(asked: Asked) -> Path:
 
 
 def _ready(output: Path, *, overwrite: bool) -> None:
-    """Make way for results; those of an evaluation whose time was up are gone on with."""
+    """Refuse or remove earlier results; an evaluation that a limit ended is continued."""
     from datagen.evaluation.saved_results import FOLDER, is_finished
 
     if output.exists() and not output.is_dir():

@@ -1,4 +1,4 @@
-"""Progress over episodes, as the verbs show it."""
+"""The progress display over episodes that the verbs share."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def add_reading_flags(verb: argparse.ArgumentParser) -> None:
 
 
 def given_of(args: argparse.Namespace) -> Given:
-    """What the flags say."""
+    """Return the values of the flags."""
     from datagen.tables.infer import Given
 
     return Given(

@@ -1,4 +1,4 @@
-"""Which isolation cells get, and what it consists of."""
+"""Show the isolation that cells get on this machine, layer by layer."""
 
 from __future__ import annotations
 

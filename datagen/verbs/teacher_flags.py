@@ -1,4 +1,4 @@
-"""Which model teaches: the flags and what they stand for."""
+"""The flags that choose the teacher model, and opening its account."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def account_of(args: argparse.Namespace, ledger: Path) -> Iterator[Account | Non
 
 @contextmanager
 def _opened(settings: TeacherSettings, ledger: Path) -> Iterator[Account]:
-    """The account; who has no key hears of the teacher that needs none."""
+    """Open the account; without a key, the hint names the teacher that needs none."""
     from datagen.models.paid_api.account import open_account
 
     opened = False

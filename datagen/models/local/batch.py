@@ -1,4 +1,4 @@
-"""Rows that are written together: some join while others are under way, and each leaves as it ends.
+"""Generate replies in a batch: rows join a running batch, and each leaves when its reply ends.
 
 The loop is our own because the library's `generate` goes on computing rows that have ended: in batches
 of 64 a fifth to nearly half of the work (tests/bench/test_generation.py). Its continuous batching
@@ -90,11 +90,11 @@ class Batch:
         return self._note(self.rows, self._last)
 
     def drop(self, gone: Sequence[Row]) -> None:
-        """Let rows go that nobody waits for any more."""
+        """Remove rows whose callers were cancelled."""
         self._keep([at for at, row in enumerate(self.rows) if row not in gone])
 
     def empty(self) -> list[Row]:
-        """Let all rows go, to begin anew elsewhere."""
+        """Remove and return all rows, to start them again in another batch."""
         rows = self.rows
         for row in rows:
             row.done.clear()

@@ -61,7 +61,7 @@ class Engine:
         return found if isinstance(found, int) else None
 
     def activity(self) -> str:
-        """What it is at."""
+        """A line of text: what the engine is doing."""
         return f"{self.under_way} replies in progress, {self.tokens:,} tokens written"
 
     def serve(self, queue: CallQueue, *, adapted: bool) -> None:
@@ -154,7 +154,7 @@ class Engine:
 
 @dataclass(eq=False)
 class PendingCall:
-    """One call that waits."""
+    """One call that waits for its reply."""
 
     messages: Sequence[Message]
     session: str
@@ -162,7 +162,7 @@ class PendingCall:
 
 
 class CallQueue(Protocol):
-    """Where calls come in and replies go out."""
+    """Gives the engine its calls and takes the replies."""
 
     def take(self) -> list[PendingCall]: ...
 
@@ -187,12 +187,12 @@ class LocalModel:
         return await asked.reply
 
     async def _work(self) -> None:
-        """Have calls answered until nobody waits."""
+        """Answer calls until the queue is empty."""
         queue = _CallQueue(self.waiting, asyncio.get_running_loop())
         while self.waiting:
             try:
                 await asyncio.to_thread(self.engine.serve, queue, adapted=self.adapted)
-            except Exception as error:  # noqa: BLE001 - whoever asked has to hear of it
+            except Exception as error:  # noqa: BLE001 - the callers get the error
                 queue.fail(error)
 
 
@@ -216,14 +216,14 @@ class _CallQueue:
         self._loop.call_soon_threadsafe(_settle, asked.reply, reply)
 
     def fail(self, error: Exception) -> None:
-        """Tell whoever was not answered."""
+        """Fail all calls that have no reply yet."""
         for asked in self._open:
             _settle(asked.reply, error)
         self._open.clear()
 
 
 def _settle(future: asyncio.Future[Reply], reply: Reply | Exception) -> None:
-    if future.done():  # nobody waits any more
+    if future.done():  # the caller was cancelled
         return
     if isinstance(reply, Exception):
         future.set_exception(reply)

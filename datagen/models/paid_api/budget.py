@@ -52,7 +52,7 @@ class Budget:
         self._admit()
 
     def _admit(self) -> None:
-        """Let those who wait in, in their order, as far as there is room."""
+        """Admit waiting calls in their order, as far as the budget allows."""
         while self._queue:
             worst, turn = self._queue[0]
             if turn.done():

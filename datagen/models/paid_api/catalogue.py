@@ -1,4 +1,4 @@
-"""What OpenRouter says before the first call: the key's rest, prices, who may be distilled."""
+"""Ask OpenRouter before the first call: the key's remaining credit, prices, which models may be distilled."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ LOOKUP_TRIES = 4
 
 @dataclass
 class Client:
-    """`secret` None: the API wants no key. `timeout` in seconds for a whole reply."""
+    """`secret` None: the API needs no key. `timeout` in seconds for a whole reply."""
 
     base_url: str
     secret: Secret | None
@@ -124,7 +124,7 @@ class Client:
         return judge_status(response.status_code, body, response.headers, now=time.time())
 
     def _told(self, text: str) -> str:
-        """What came back, without the key: some servers repeat in their errors what they were sent."""
+        """Remove the key from a response: some servers repeat the request in their errors."""
         return text.replace(self.secret.value, "[the key]") if self.secret else text
 
 
@@ -136,7 +136,7 @@ def _parsed(text: str) -> object:
 
 
 def _never_sent(error: BaseException) -> bool:
-    """Whether no connection came about at all, so that nothing can have been charged."""
+    """Whether no connection was made, so that nothing can have been charged."""
     import aiohttp
 
     cause: BaseException | None = error

@@ -26,7 +26,7 @@ class Failure:
     "retry": may work later, after `wait` seconds where the API asks for it. "refused": the API does
     not take this request, others may pass. "fatal": it takes none like it (model, routing). "key": it
     does not know the key. "budget": there is no money behind the key. `throttled`: it has too much to do. `cost` in USD is what
-    was charged all the same; None where nobody knows, so that the worst has to be assumed.
+    was charged all the same; None if unknown: the worst case is assumed.
     """
 
     kind: Kind

@@ -106,7 +106,7 @@ class Ledger:
         return at
 
     def take(self, line: bytes, at: int) -> None:
-        """Take in one line found at position `at`. Raises ValueError, KeyError or TypeError."""
+        """Add one line, found at position `at`, to the totals. Raises ValueError, KeyError or TypeError."""
         found = json.loads(line)
         if found["v"] != VERSION:
             raise ValueError(f"unknown version {found['v']}: this datagen reads version {VERSION}")
@@ -134,7 +134,7 @@ def open_ledger(path: Path) -> Iterator[Ledger]:
     """Open a ledger to go on with it, alone; made when there is none.
 
     One that was made and has no line when an error ends it is taken away, its new folders too.
-    Raises Locked when another process has it, BadData naming the line that is none.
+    Raises Locked when another process has it, BadData naming an invalid line.
     """
     missing = [place for place in (path, *path.parents) if not place.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -247,7 +247,7 @@ class _Writer:
             except Fault as fault:
                 self.broken = fault
                 done.set_exception(fault)
-                done.exception()  # who was to hear of it may be gone
+                done.exception()  # the caller may have been cancelled
             else:
                 done.set_result(None)
         self._task = None

@@ -1,4 +1,4 @@
-"""A model behind an API: from the ledger where it was answered before, else asked, tried again, recorded."""
+"""A model of an API: answers from the ledger if recorded, else calls, retries and records."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class PaidModel:
         if self.under_way.get(asking.call.key) is asking:
             del self.under_way[asking.call.key]
         if not asking.task.cancelled():
-            asking.task.exception()  # nobody may be left to hear of it
+            asking.task.exception()  # the caller may have been cancelled
 
     async def _ask(self, asking: CallInFlight) -> Reply:
         """Try until there is a reply, or it is plain that there will be none."""
@@ -178,7 +178,7 @@ class PaidModel:
     async def _record(
         self, number: int, call: Call, found: Reply | Failure
     ) -> tuple[Decimal, bool]:
-        """Write down what came of it; returns (cost, whether that is certain)."""
+        """Record the result of a request; returns (cost, whether it is certain)."""
         known = found.cost
         if known is None and self.price is None:
             known = Decimal(0)

@@ -66,7 +66,7 @@ class Price:
         return self.prompt * tokens + self.completion * max_tokens + self.request
 
     def of(self, prompt_tokens: int, completion_tokens: int) -> Decimal:
-        """What so many tokens cost."""
+        """The cost of this many tokens."""
         return self.prompt * prompt_tokens + self.completion * completion_tokens + self.request
 
 
@@ -84,7 +84,7 @@ def _amount(text: object) -> Decimal:
 
 
 def money(value: object) -> Decimal | None:
-    """An amount out of a JSON answer; None when it is none."""
+    """Return an amount from a JSON response; None if it is not an amount."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:

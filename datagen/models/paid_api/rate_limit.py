@@ -1,4 +1,4 @@
-"""How many calls to a model at once, and how long to wait before a try is repeated."""
+"""Limit the simultaneous calls to a model, and compute the wait before a retry."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def read_answer(body: object, price: Price | None, *, now: float) -> Reply | Fai
 
 
 def cost_of(usage: Mapping[str, Any], price: Price | None) -> Decimal | None:
-    """USD: what the API says it charged, else by our price; None where neither is known.
+    """USD: what the API says it charged, else by our price; None if neither is known.
 
     With the user's own key at a provider (`is_byok`) what that provider charges comes on top.
     """

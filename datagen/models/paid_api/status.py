@@ -1,4 +1,4 @@
-"""What is going on with paid calls, for a live view. Money in USD."""
+"""The state of paid calls, for a live view. Money in USD."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs a command and ends it, with all it started, once nobody holds the other end of stdin any more.
+"""Run a command, and end it and its children when stdin is closed.
 
 However the one who started us ends, by a signal that cannot be caught too, the pipe closes.
 """

@@ -1,4 +1,4 @@
-"""Which engine answers for weights on disk."""
+"""Choose the engine for weights on disk: transformers or vLLM."""
 
 from __future__ import annotations
 

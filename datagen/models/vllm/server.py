@@ -1,4 +1,4 @@
-"""A `vllm serve` of our own: base and adapter from one loaded base, on the loopback, until we end."""
+"""Run `vllm serve` on the loopback address: base and adapter from one loaded base."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ class Address:
     tail: Callable[[], list[str]]
 
     def fault(self, cause: str) -> ModelUnavailable:
-        """That it is gone, with what it said last."""
+        """Return the fault that the server ended, with the end of its log."""
         return ModelUnavailable(
             cause, "read its log, or use --engine transformers", faults=self.tail()
         )
 
 
 def refusal(place: Place) -> str | None:
-    """Why vLLM cannot serve these weights, if so."""
+    """Return why vLLM cannot serve these weights, or None."""
     if place.adapter is not None and _config(place.adapter).get("use_dora"):
         return "vLLM cannot serve DoRA adapters"
     if place.adapter is not None and rank(place.adapter) > RANKS[-1]:

@@ -1,4 +1,4 @@
-"""Takes away from a server, and from each episode child of its, what a stranger's code could abuse."""
+"""Restrict a server and each of its episode children, so that untrusted code cannot do harm."""
 
 import contextlib
 import ctypes

@@ -1,4 +1,4 @@
-"""The children of a server: some ready before they are asked for, each killed and reaped by number."""
+"""The child processes of a server: some forked in advance, each killed and reaped by its number."""
 
 import contextlib
 import os
@@ -45,14 +45,14 @@ class ChildPool:
             os.waitpid(pid, 0)
 
     def drop_spares(self) -> None:
-        """Kill those that wait: they lack what the server has learned since."""
+        """Kill the spares: they were forked before the server's latest imports."""
         while self._spares:
             pid, ours = self._spares.popleft()
             ours.close()
             self._kill(pid)
 
     def reap_and_refill(self) -> bool:
-        """Bury the dead, or make spares where there are none left; whether there was such work."""
+        """Reap ended children and fork spares if none are left; return whether there was work."""
         dead = {pid for pid in self._ended if os.waitpid(pid, os.WNOHANG)[0]}
         self._ended -= dead
         if self._spares:

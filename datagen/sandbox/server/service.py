@@ -28,7 +28,7 @@ CLIENTS = 64
 
 @dataclass(frozen=True, kw_only=True)
 class ClientRules:
-    """What clients of a service may have."""
+    """The limits that a service puts on its clients."""
 
     folders: tuple[Path, ...]
     level: Level = "full"
@@ -106,7 +106,7 @@ def _check_level(level: Level) -> None:
 
 
 def _listening(path: Path) -> socket.socket:
-    """A listener that every user on the machine, or in the volume, may connect to."""
+    """Return a listener that every user of the machine, or of the volume, may connect to."""
     listener = socket.socket(socket.AF_UNIX)
     try:
         if path.is_socket() and not _answers(path):
@@ -128,7 +128,7 @@ def _answers(path: Path) -> bool:
 
 
 def _serve(listener: socket.socket, rules: ClientRules) -> None:
-    """Accept until a signal ends us; our servers die with us."""
+    """Accept clients until a signal ends the service; its servers end with it."""
     servers: set[int] = set()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)  # and removed: nothing can be made there
