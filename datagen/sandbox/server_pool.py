@@ -42,7 +42,7 @@ def start(task: Placed) -> Sandbox:
 
 
 @dataclass
-class _Held:
+class _PooledServer:
     sandbox: Future[Sandbox]
     users: int = 0
 
@@ -55,7 +55,7 @@ class ServerPool:
     ) -> None:
         self._limit = limit
         self._starter = starter
-        self._held: dict[Key, _Held] = {}  # in the order of their last use
+        self._pooled: dict[Key, _PooledServer] = {}  # in the order of their last use
         self._freed = asyncio.Condition()
 
     @asynccontextmanager
@@ -64,36 +64,36 @@ class ServerPool:
 
         Raises what starting one raises: NotFound, BadData, NotInstalled, SandboxUnsafe.
         """
-        held = await self._take(task)
+        pooled = await self._take(task)
         try:
-            yield await asyncio.shield(asyncio.wrap_future(held.sandbox))
+            yield await asyncio.shield(asyncio.wrap_future(pooled.sandbox))
         finally:
             async with self._freed:
-                held.users -= 1
+                pooled.users -= 1
                 self._freed.notify_all()
 
     async def close(self) -> None:
         """End every server; one that is still starting ends by itself, and nobody waits. Idempotent."""
-        up = [held for held in self._held.values() if not held.sandbox.cancel()]
-        self._held.clear()
-        for held in up:
-            await _end(held)
+        up = [pooled for pooled in self._pooled.values() if not pooled.sandbox.cancel()]
+        self._pooled.clear()
+        for pooled in up:
+            await _end(pooled)
 
-    async def _take(self, task: Placed) -> _Held:
+    async def _take(self, task: Placed) -> _PooledServer:
         key = tables_of(task)
         async with self._freed:
-            while key not in self._held and len(self._held) >= self._limit:
-                idle = next((k for k, held in self._held.items() if not held.users), None)
+            while key not in self._pooled and len(self._pooled) >= self._limit:
+                idle = next((k for k, pooled in self._pooled.items() if not pooled.users), None)
                 if idle is None:
                     await self._freed.wait()
                 else:
-                    await _end(self._held.pop(idle))
-            held = self._held.pop(key, None)
-            if held is None:
-                held = _Held(_in_background(self._starter, task))
-            self._held[key] = held
-            held.users += 1
-            return held
+                    await _end(self._pooled.pop(idle))
+            pooled = self._pooled.pop(key, None)
+            if pooled is None:
+                pooled = _PooledServer(_in_background(self._starter, task))
+            self._pooled[key] = pooled
+            pooled.users += 1
+            return pooled
 
 
 def _in_background(starter: Callable[[Placed], Sandbox], task: Placed) -> Future[Sandbox]:
@@ -119,10 +119,10 @@ def _in_background(starter: Callable[[Placed], Sandbox], task: Placed) -> Future
     return future
 
 
-async def _end(held: _Held) -> None:
+async def _end(pooled: _PooledServer) -> None:
     """End one server; one that never started is told of where it was wanted."""
     try:
-        sandbox = await asyncio.wrap_future(held.sandbox)
+        sandbox = await asyncio.wrap_future(pooled.sandbox)
     except Exception:  # noqa: BLE001
         return
     await asyncio.to_thread(sandbox.close)
