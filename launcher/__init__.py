@@ -1,1 +1,1 @@
-"""The laptop side: starts runs, follows them, brings the result home. Never imports torch."""
+"""Runs on the user's machine: starts runs, follows them and downloads results. Never imports torch."""

@@ -1,4 +1,4 @@
-"""`launch demo`: the whole story on the machine at hand, each step the command a user would type.
+"""`launch demo`: make data, train and evaluate on this machine; each step is a command that a user can type.
 
 Bundled and invented tables, a scripted teacher, LoRA on the bundled tiny base model, base against
 adapter on tables that neither the adapter nor the base model has seen.

@@ -101,7 +101,7 @@ def logged_in(client: Any, registry: str) -> bool:
 
 
 def refused(repository: str, said: str) -> PushRefused:
-    """The fault for what a registry said to a push."""
+    """The fault for the error text ``said`` with which a registry refused a push."""
     host = registry_of(repository)
     if DENIED.search(said):
         return PushRefused(

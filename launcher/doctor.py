@@ -1,4 +1,4 @@
-"""``launch doctor``: what a run needs, whether it is there, and the remedy for what is not."""
+"""``launch doctor``: check what a run needs, and show how to fix what is missing."""
 
 import shutil
 from collections.abc import Callable, Iterator

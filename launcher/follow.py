@@ -15,15 +15,16 @@ POLL = 0.2  # seconds between two looks at the events
 
 
 class LeftAtWork(Interrupted):
-    """The watching has ended, not the run."""
+    """This process no longer follows the run; the run continues."""
 
 
 def watch(run: Run, work: Work, log: Log, scene: Scene) -> Fault | None:
-    """Show what the trainer says until it has ended; return the fault when it has no result.
+    """Show the trainer's events until it ends; return the fault when there is no result.
 
-    Ctrl-C asks it to save and end, a second one ends it; where it can be left at work, Ctrl-C leaves
-    it and ``LeftAtWork`` is raised; so it is when another process wants to end the run. Should this process fail meanwhile, the trainer goes on, and the
-    user is told so.
+    On the first Ctrl-C the trainer saves and ends, the second kills it. Where the trainer can run
+    without this process, Ctrl-C detaches instead and ``LeftAtWork`` is raised; the same happens when
+    another process wants to stop the run. If this process fails, the trainer keeps running and a line
+    for the user reports that.
     """
     world, view = scene.world, scene.view
     seen: list[events.Event] = []

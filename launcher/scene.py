@@ -1,4 +1,4 @@
-"""What every machine works with."""
+"""The objects that every machine needs: world, view, settings, interrupts."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,8 +12,8 @@ from launcher.world import Interrupts, World
 class Scene:
     """``interrupts`` counts Ctrl-C; look at ``interrupted`` while waiting.
 
-    ``wake``: a stopped pod may be started. ``wish``: there while somebody else, who waits for the run's
-    lock, wants to end the run.
+    ``wake``: a stopped pod may be started. ``wish``: a file that exists while another
+    process waits for the run's lock to stop the run.
     """
 
     world: World
@@ -25,10 +25,10 @@ class Scene:
 
     @property
     def asked_to_let_go(self) -> bool:
-        """Whether somebody else waits to end the run."""
+        """Whether another process waits to stop the run."""
         return self.wish is not None and self.world.is_there(self.wish)
 
     @property
     def interrupted(self) -> bool:
-        """Whether to go no further, by Ctrl-C or because somebody else ends the run."""
+        """Whether to stop here, after Ctrl-C or because another process stops the run."""
         return self.interrupts.count > 0 or self.asked_to_let_go

@@ -1,4 +1,4 @@
-"""Secrets, found by name. Where each came from may be told, its value never is."""
+"""Secrets, found by name. The source of a secret may be shown, its value never."""
 
 import json
 import tomllib
@@ -16,7 +16,7 @@ HUGGING_FACE = "HF_TOKEN"
 
 
 def runpod(world: World) -> Secret:
-    """The RunPod key. Raises ``KeyRejected`` when there is none."""
+    """The RunPod key. Raises ``KeyRejected`` when it is missing."""
     found = find(RUNPOD, world)
     if found is None:
         raise KeyRejected(

@@ -1,4 +1,4 @@
-"""The launcher's settings, unlike the job; ``trainer.contract.settings`` says where they come from."""
+"""The launcher's settings; ``trainer.contract.settings`` reads them from files, environment and flags."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, Self

@@ -91,16 +91,16 @@ APART = """\
 
 @dataclass(frozen=True)
 class Task:
-    """The text of the file, and what is to be typed after it."""
+    """The text of the file, and the commands to type after it."""
 
     text: str
     commands: list[str]
 
 
 def accelerators(gpu: str) -> dict[str, int]:
-    """SkyPilot's names of what ``--gpu`` asks for, and how many in a machine. Raises ``Usage``.
+    """SkyPilot's names for the cards in ``--gpu``, with the number per machine. Raises ``Usage``.
 
-    A card that RunPod has not is itself here: other clouds have it.
+    A card that RunPod does not offer keeps its name: other clouds have it.
     """
     wanted = gpu_names.resolve(gpu)
     names = [name for card in wanted.ids for name in NAMES[card]]
@@ -165,7 +165,7 @@ def mounted(job: Job) -> dict[str, str]:
 
 
 def script(job: Job, settings: Settings, mounts: Mapping[str, str], *, nodes: int) -> str:
-    """What every machine runs. Begun again, one alone goes on from the newest checkpoint that it finds."""
+    """The script that every machine runs. Started again, a single machine continues from its newest checkpoint."""
     names = {here: there.removeprefix(f"{HOME}/") for there, here in mounts.items()}
 
     def there(path: str | None) -> str | None:

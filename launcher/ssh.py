@@ -1,7 +1,7 @@
 """SSH to one pod: only to the host whose key is pinned, with a key made for this run.
 
-Everything is a shell command on a channel of its own, files too: that streams without a round trip
-for each piece, and a full disk is named as such, where SFTP says "Failure" or, pipelined, nothing.
+Everything is a shell command on a separate channel, files too: that streams without a round trip for
+each piece, and reports a full disk as such, where SFTP reports "Failure" or, pipelined, nothing.
 """
 
 import base64
@@ -58,7 +58,7 @@ def connect(
 ) -> "Session":
     """Connect to the sshd whose public key is ``host_key`` (an OpenSSH line: type, base64, comment).
 
-    Raises ``HostKeyChanged`` before anything of ours is sent when another key answers,
+    Raises ``HostKeyChanged`` before anything is sent when another key answers,
     ``ConnectionLost`` when none does, ``PodRefused`` when ``key`` is not authorised there.
     """
     import paramiko
@@ -143,7 +143,7 @@ class Session:
     """One authenticated connection; a context manager, usable from several threads.
 
     Every method raises ``ConnectionLost`` when the connection is gone or silent for half a minute,
-    and ``PodRefused``, with what the pod said, when it was reached and would not.
+    and ``PodRefused``, with the pod's message, when the pod refuses.
     """
 
     def __init__(self, transport: "paramiko.Transport") -> None:
@@ -204,7 +204,7 @@ class Session:
                 raise PodRefused(f"the pod cannot read {path}: {_text(channel.recv_stderr(CHUNK))}")
 
     def size(self, path: str) -> int | None:
-        """The size of a file in bytes; None when there is none."""
+        """The size of a file in bytes; None when the file is missing."""
         done = self.run(f"stat -L -c %s -- {shlex.quote(path)}")
         return int(done.stdout) if done.code == 0 else None
 
@@ -261,12 +261,12 @@ def _drain(channel: "paramiko.Channel", into: list[bytes]) -> None:
     try:
         into.extend(iter(lambda: channel.recv_stderr(CHUNK), b""))
     except OSError:
-        return  # whoever reads stdout meets the same
+        return  # the reader of stdout gets the same error
 
 
 def _exit_code(channel: "paramiko.Channel", timeout: float) -> int:
     # A broken connection ends a channel's output just as a finished command does: only the exit
-    # status tells them apart.
+    # status distinguishes them.
     if not channel.status_event.wait(timeout) or channel.exit_status < 0:
         raise ConnectionLost("the SSH connection broke, or a command was killed in the pod")
     return channel.exit_status

@@ -1,4 +1,4 @@
-"""``launch stop``: end a run now, keeping what it has trained, and let its machine go."""
+"""``launch stop``: stop a run, keep what it has trained, and delete its pod."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -17,16 +17,16 @@ from launcher.view.protocol import View
 from launcher.world import World
 from trainer.contract.errors import Interrupted, Locked, NotFound
 
-ANSWER = 60.0  # seconds that a launcher at work has to let go
+ANSWER = 60.0  # seconds that a running launcher has to exit
 LOOK = 0.2
 
 
 def stop(name: str, *, at_once: bool, world: World, view: View) -> Outcome:
-    """Ask the trainer to save, bring home what there is, release. ``at_once``: nothing is saved.
+    """Ask the trainer to save, download the result, delete the pod. ``at_once``: nothing is saved.
 
-    A launcher that is at work on the run is asked to let go of it first.
+    Another launcher that runs the run has to exit first.
     Returns the outcome of a run that was about to finish anyway. Raises ``Interrupted`` with what was saved,
-    ``NotFound`` when nothing of the run is at work, ``Locked`` when the other launcher does not let go.
+    ``NotFound`` when the run is not running, ``Locked`` when the other launcher does not exit.
     """
     plan = resolve(Request(resume=name), world=world)
     run = plan.run
@@ -58,7 +58,7 @@ def stop(name: str, *, at_once: bool, world: World, view: View) -> Outcome:
 
 @dataclass(frozen=True)
 class Taken:
-    """The journal of a run that is held; ``asked`` when another launcher had to let go of it."""
+    """The journal of a locked run; ``asked``: another launcher had to exit first."""
 
     log: Log
     asked: bool
@@ -66,7 +66,7 @@ class Taken:
 
 @contextmanager
 def take_over(run: Run, scene: Scene, *, at_once: bool) -> Iterator[Taken]:
-    """Hold the run's lock, inside; ask whoever holds it to let go, and wait for that.
+    """Hold the run's lock, inside; ask the process that holds it to exit, and wait for that.
 
     Raises ``Locked`` when it does not, ``Interrupted`` after Ctrl-C.
     """
@@ -106,7 +106,7 @@ def _wait(run: Run, scene: Scene, fault: Locked, wishes: Sequence[Path], *, unti
 
 
 def ended(run: Run, log: Log, *, view: View) -> Outcome:
-    """What became of a run that the launcher which was asked has ended by itself.
+    """The outcome of a run that the other launcher has ended by itself.
 
     Raises ``Interrupted`` where there is no result.
     """

@@ -90,9 +90,9 @@ TRACKERS: Mapping[str, Callable[[str, Run, dict[str, Any]], Tracker]] = {
 
 
 def check(name: str, *, variable: Callable[[str], str]) -> None:
-    """Raise ``NotInstalled`` where the tracker that is asked for is not there, ``Usage`` without a key.
+    """Raise ``NotInstalled`` if the tracker's package is missing, ``Usage`` without a key.
 
-    "none" is always there. ``variable`` looks up the environment.
+    "none" needs neither. ``variable`` looks up the environment.
     """
     if name == "none":
         return
@@ -174,7 +174,7 @@ class Sending:
     def _guarded(self) -> Iterator[None]:
         try:
             yield
-        except Exception as error:  # noqa: BLE001 - a library's: a run that costs money goes on
+        except Exception as error:  # noqa: BLE001 - a library's: a run that costs money must continue
             self._failed, self._tracker = True, None
             what = " ".join(str(error).split())[:200]
             self._view.say(

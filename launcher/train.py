@@ -1,7 +1,7 @@
 """``launch train``, in order: resolve the job, check the data, show what it costs, make the run folder,
-start the trainer or pick up the one at work, follow it, bring the result home, verify it, let the
-machine go. A step is a function; the journal knows how far a run is, so that ``--resume`` and ``attach``
-carry on after any of them.
+start the trainer or find the running one, follow it, download the result, verify it, delete the pod. A
+step is a function; the journal records how far a run is, so that ``--resume`` and ``attach`` continue
+after any step.
 """
 
 import json
@@ -56,10 +56,10 @@ RESULTS = (
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for: a new run of ``job``, or to ``resume`` one (its id or folder).
+    """A request for a new run of ``job``, or to ``resume`` one (its id or folder).
 
     A new run lies in the job's output folder where one was set, else in ``runs/<id>``. ``attach``
-    carries on with what was begun, but does not begin again what has ended; ``wake`` starts a pod that
+    continues a run, but does not restart one that has ended; ``wake`` starts a pod that
     has stopped, to fetch from it. A run that is resumed keeps its settings but for the ``changes``,
     which are valid ones, and its job but for ``job_sets`` (each ``name=value``) and ``job_changes``.
     """
@@ -96,7 +96,7 @@ class Outcome:
 
 
 def train(request: Request, *, world: World, view: View) -> Outcome:
-    """Run the whole story. Raises the ``Fault`` that ended it; ``--resume`` then carries on."""
+    """Run every step. Raises the ``Fault`` that ended the run; ``--resume`` then continues it."""
     plan = resolve(request, world=world)
     run, job = plan.run, plan.job
     scene = Scene(world, view, plan.settings, wake=request.wake, wish=run.wish_to_stop)
@@ -155,7 +155,7 @@ def train(request: Request, *, world: World, view: View) -> Outcome:
 
 @contextmanager
 def going_on(run: Run) -> Iterator[None]:
-    """A fault of the link or the API, inside, knows no run: it is told how this one goes on."""
+    """Inside, a fault without a hint, such as one of the link or the API, gets the command that continues the run."""
     try:
         yield
     except Fault as fault:
@@ -164,7 +164,7 @@ def going_on(run: Run) -> Iterator[None]:
 
 
 def preview(request: Request, *, world: World, view: View) -> list[dict[str, Any]]:
-    """Everything of the story that asks and nothing that acts: the requests and commands it would send."""
+    """Run the checks and return the requests and commands that a run would send; sends nothing."""
     plan = resolve(request, world=world)
     machine = MACHINES[plan.where](Scene(world, view, plan.settings))
     machine.check(plan.job)
@@ -176,7 +176,7 @@ def preview(request: Request, *, world: World, view: View) -> list[dict[str, Any
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done where. The job's paths are absolute."""
+    """The run, its job with absolute paths, its machine and its settings."""
 
     run: Run
     job: Job
@@ -323,7 +323,7 @@ def start(
     data: rows.Rows | None,
     view: View,
 ) -> Work:
-    """Start the trainer; what it says from now on begins at the journalled offset."""
+    """Start the trainer; its events from now on begin at the journalled offset."""
     run, job = plan.run, plan.job
     if request.resume is not None:
         data = data or check_data(job, view=view)
@@ -336,9 +336,9 @@ def start(
 
 
 def conclude(run: Run, work: Work, log: Log, scene: Scene) -> Outcome:
-    """Follow the trainer, bring home what it made, verify it, and only then let the machine go.
+    """Follow the trainer, download its result, verify it, and only then delete the pod.
 
-    What a run that failed has saved is brought home too, before its fault is raised.
+    The saved result of a failed run is downloaded too, before its fault is raised.
     """
     fault = watch(run, work, log, scene)
     outcome: Outcome | None = None

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def fault_kind(exit_code: int) -> type[Fault]:
-    """The kind of fault that a command of ours ends with ``exit_code`` for."""
+    """The kind of fault for which a command of this project ends with ``exit_code``."""
     kinds = {kind.exit_code: kind for kind in Fault.__subclasses__()}
     return kinds.get(exit_code, Fault)
 
@@ -41,7 +41,7 @@ class Interrupts:
 
 @dataclass(frozen=True)
 class Child:
-    """A process of ours. ``exit_code()`` is negative when a signal ended it."""
+    """A child process. ``exit_code()`` is negative when a signal ended it."""
 
     process: subprocess.Popen[bytes]
 
@@ -112,7 +112,7 @@ class World:
         return Path(self.variable("HF_HOME") or cache / "huggingface").absolute()
 
     def is_there(self, wish: Path) -> bool:
-        """Whether another process has left ``wish``; asked at every tick of a story."""
+        """Whether another process has created the file ``wish``; called at every tick."""
         return wish.exists()
 
     def docker(self) -> Any:
@@ -135,7 +135,7 @@ class World:
         return connect(host, port, user=user, key=key, host_key=host_key)
 
     def python(self, module: str, *arguments: str) -> list[str]:
-        """The command that runs one of our packages: installed ones only, never the user's folder."""
+        """The command that runs a package of this project; modules in the user's folder are not imported."""
         return [sys.executable, "-P", "-u", "-m", module, *arguments]
 
     def start(
@@ -146,7 +146,7 @@ class World:
         lock: int,
         variables: Mapping[str, str] | None = None,
     ) -> Child:
-        """Start ``command`` in a session of its own, so that Ctrl-C does not reach it.
+        """Start ``command`` in a new session, so that Ctrl-C does not reach it.
 
         Both output streams are appended to ``log``. The child inherits the descriptor ``lock``: the
         file stays locked for as long as the child, or a child of it, lives. With ``variables`` its
@@ -189,14 +189,14 @@ class World:
             )
 
     def hand_over(self, command: Sequence[str]) -> int:
-        """Run ``command`` on the user's terminal in our place; return its exit code.
+        """Run ``command`` on the user's terminal; return its exit code.
 
-        Whatever went wrong it has said itself.
+        The command prints its own errors.
         """
         return subprocess.run(command, stdin=subprocess.DEVNULL, check=False).returncode
 
     def signal(self, pid: int, number: signal.Signals, *, group: bool = False) -> None:
-        """Send a signal; a process that is gone already is no error."""
+        """Send a signal; a missing process is ignored."""
         try:
             if group:
                 os.killpg(pid, number)

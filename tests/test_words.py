@@ -5,7 +5,9 @@ Each pattern has the reason and the word to write instead. A package that is pla
 """
 
 import ast
+import io
 import re
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,7 +25,7 @@ WORDS = {
     r"\bat home\b|\b(comes?|came) home\b": "downloaded, on this machine",
     r"\b(bring|brings|bringing|brought|way) ([\w ]{1,20} )?home\b": "download",
     r"\binstants\b": "deadlines: save by, delete by",
-    r"\b(is|are|was) none\b(?! of the)": "missing, not found, invalid",
+    r"\b(is|are|was) (?-i:none)\b(?! of the)": "missing, not found, invalid",
     r"(?<!there )\b(is|are) no (?!longer)": "say what is: 'not a number', not 'is no number'",
     r"\bat work\b": "running",
     r"\bby hand\b": "by the user",
@@ -82,19 +84,40 @@ def written(node: ast.AST) -> str | None:
     return None
 
 
+def explanations(path: Path) -> Iterator[tuple[int, str]]:
+    """(line, text) of each docstring and comment of a module, without its ``names``."""
+    source = path.read_text("utf-8")
+    for node in ast.walk(ast.parse(source)):
+        body = getattr(node, "body", None)
+        for part in body if isinstance(body, list) else ():
+            if isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant):
+                yield part.lineno, re.sub(r"`+.*?`+", "", str(part.value.value))
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.start[0], token.string
+
+
 def files(part: str) -> list[Path]:
     return sorted(p for p in (ROOT / part).rglob("*") if p.suffix in {".py", ".md", ".j2", ".js"})
 
 
+def riddles(path: Path, found: Iterator[tuple[int, str]]) -> Iterator[str]:
+    for line, text in found:
+        for pattern, reason in WORDS.items():
+            if match := re.search(pattern, " ".join(text.split()), re.IGNORECASE):
+                yield f"{path.relative_to(ROOT)}:{line}: {match[0]!r}: {reason}"
+
+
 @pytest.mark.parametrize("part", PLAIN)
 def test_no_text_for_a_user_is_a_riddle(part):
-    found = [
-        f"{path.relative_to(ROOT)}:{line}: {match[0]!r}: {reason}"
-        for path in files(part)
-        for line, text in texts(path)
-        for pattern, reason in WORDS.items()
-        if (match := re.search(pattern, text, re.IGNORECASE))
-    ]
+    found = [fault for path in files(part) for fault in riddles(path, texts(path))]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("part", [part for part in PLAIN if part != "docs"])
+def test_no_docstring_or_comment_is_a_riddle(part):
+    modules = [path for path in files(part) if path.suffix == ".py"]
+    found = [fault for path in modules for fault in riddles(path, explanations(path))]
     assert not found, "\n".join(found)
 
 

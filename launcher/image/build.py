@@ -136,7 +136,7 @@ def recipe(settings: Settings, *, cuda: str | None = None) -> Recipe:
 
 
 def repository(settings: Settings) -> str:
-    """Where to push. Raises ``Usage``, which says how to set it."""
+    """The repository to push to. Raises ``Usage`` with how to set it."""
     if settings.image_repo is None:
         raise Usage(
             "no repository to push the image to",
@@ -214,7 +214,7 @@ def ensure_image(what: Recipe, repository: str, *, client: Any, scene: "Scene") 
 
     Raises:
         BuildFailed: with the build's last lines.
-        PushRefused: the registry says no; nothing was built when that could be told before.
+        PushRefused: the registry refuses; nothing was built if that was known before.
         NoEngine: the engine fails.
     """
     found = standing(what, repository, client=client)

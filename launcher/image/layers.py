@@ -18,7 +18,7 @@ PULL_REMEDY = "check its name and, for a private one, log in with: docker login"
 
 @dataclass
 class _Push:
-    """What a push has said so far, by layer."""
+    """The state of a push so far, by layer."""
 
     digest: str | None = None
     error: str | None = None
@@ -48,7 +48,7 @@ def push(repository: str, tag: str, *, client: Any, scene: "Scene") -> str:
 
 
 def _note(line: Mapping[str, Any], state: _Push, scene: "Scene") -> None:
-    """One line of what the engine says about a push. Sizes are before compression."""
+    """Take in one line of the engine's output about a push. Sizes are before compression."""
     layer, status = str(line.get("id", "")), str(line.get("status", ""))
     detail = line.get("progressDetail") or {}
     if "error" in line:
@@ -67,7 +67,7 @@ def _note(line: Mapping[str, Any], state: _Push, scene: "Scene") -> None:
 
 
 def pull(reference: str, *, client: Any, scene: "Scene") -> None:
-    """Pull ``repository:tag`` or ``repository@sha256:...``. Raises ``NoEngine`` with what the engine said."""
+    """Pull ``repository:tag`` or ``repository@sha256:...``. Raises ``NoEngine`` with the engine's message."""
     from docker.utils import parse_repository_tag
 
     repository, tag = parse_repository_tag(reference)

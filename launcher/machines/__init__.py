@@ -1,4 +1,4 @@
-"""Where a run can live. Each machine brings a trainer to work on a run and knows whether it lives."""
+"""The machines a run can train on. Each starts a trainer for a run and reports whether it is running."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -14,23 +14,23 @@ from trainer.contract.rows import Rows
 
 
 class Work(Protocol):
-    """A trainer at work, or on its way to it; what it does outside is journalled by itself."""
+    """A trainer that is running or starting. It journals its own effects on the outside."""
 
     @property
     def pid(self) -> int | None:
-        """Its process id here; None where it is no process of ours."""
+        """Its process id on this machine; None if it is not a process of this machine."""
 
     def prepare(self, job: Job, *, resume: bool) -> None:
-        """Bring it to where it trains; what is done already is not done again.
+        """Do everything up to the start of training; finished steps are not repeated.
 
-        A machine that is paid for is let go when this fails or is interrupted.
+        A rented pod is deleted when this fails or is interrupted.
         """
 
     def alive(self) -> bool:
-        """Whether more is to come. What was said so far is then in the run folder."""
+        """Whether the trainer is running. Its output so far is then in the run folder."""
 
     def exit_code(self) -> int | None:
-        """``None`` while it lives, or when nobody could see it end."""
+        """``None`` while it runs, or when no launcher saw it end."""
 
     def stop(self) -> None:
         """Ask it to save a checkpoint and end."""
@@ -39,13 +39,13 @@ class Work(Protocol):
         """End it now."""
 
     def leave(self) -> str | None:
-        """What goes on, until when and at what cost, when Ctrl-C leaves it; None when that ends it."""
+        """What keeps running after Ctrl-C, its deadline and its cost; None when Ctrl-C ends the trainer."""
 
     def fetch(self) -> bool:
-        """Bring the result home; False when there is none. Nothing to do where it is home."""
+        """Download the result; False if it is missing. Does nothing if it is on this machine."""
 
     def release(self) -> None:
-        """Let the machine go, for good, and confirm it."""
+        """Delete the rented machine and confirm that it is gone."""
 
 
 class Machine(Protocol):
@@ -64,10 +64,10 @@ class Machine(Protocol):
         """The requests and commands that a run would send, after ``offer``; sends nothing."""
 
     def start(self, run: Run, job: Job, log: Log, *, resume: bool) -> Work:
-        """Start the trainer, or what it will run on; raise ``Locked`` when one is at work on the run."""
+        """Start the trainer, or what it will run on; raise ``Locked`` if one is running."""
 
     def find(self, run: Run, log: Log) -> Work | None:
-        """Return what works on this run, whoever started it, or ``None``."""
+        """Return the trainer of this run, also one that another launcher started, or ``None``."""
 
 
 class MachineKind(Protocol):

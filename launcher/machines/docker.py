@@ -1,8 +1,8 @@
 """The local Docker engine: the trainer in a container of the image that pods run.
 
 Run folder, data and weights are mounted at the paths they have here, so that the job means the same
-inside; the container runs as this user, whose are the files it leaves. It appends to ``train.log`` and holds the lock of ``.trainer.lock`` by itself: whoever finds it needs no launcher that
-started it.
+inside. The container runs as this user, who owns the files it leaves. It appends to ``train.log`` and
+holds the lock of ``.trainer.lock`` by itself, so any launcher can find and follow it.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ INTERRUPTED = 130  # the trainer's own, not a signal's
 
 
 def name_of(run: Run) -> str:
-    """The container's name: whoever knows the run finds it. Two folders may hold runs of one id."""
+    """The container's name, derived from the run alone. Two folders may hold runs of one id."""
     where = hashlib.sha256(str(run.folder).encode()).hexdigest()[:8]
     return f"sft-{run.id}-{where}"
 
@@ -193,7 +193,7 @@ class Docker:
                 while wire.recv(1024):
                     pass
         except (docker.errors.APIError, OSError) as error:
-            # It has ended already, and its log says why; or it goes on without.
+            # It has ended and its log has the reason, or it continues without the token.
             self.scene.view.say(f"the Hugging Face token did not reach the container: {error}")
 
     def _recipe(self) -> build.Recipe:
@@ -223,7 +223,7 @@ class Docker:
             weights.mkdir(parents=True, exist_ok=True)
             kept[weights] = "rw"
             variables["HF_HOME"] = str(weights)
-        # A rootless engine's root is the user; any other number is a stranger.
+        # In a rootless engine root is this user; any other number is another user.
         rootless = docker_engine.is_rootless(self.client)
         user, group = (0, 0) if rootless else (os.geteuid(), os.getegid())
         memory = {}

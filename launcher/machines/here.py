@@ -89,7 +89,7 @@ class Here:
         return [{"command": shlex.join(self._command(run, resume=False))}]
 
     def start(self, run: Run, job: Job, log: Log, *, resume: bool) -> Process:
-        """What it says from now on begins at the journalled offset."""
+        """Its events from now on begin at the journalled offset."""
         self.view.say("starting the trainer")
         _, offset = events.read(run.events)
         with log.effect("start", offset=offset, resume=resume) as outcome:

@@ -1,4 +1,4 @@
-"""A pod at RunPod: rented for one run, fetched from, and let go."""
+"""A pod at RunPod: rented for one run, then deleted when the result is downloaded."""
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -210,7 +210,7 @@ class RunPod:
             (run.folder / name).rename(folder / name)
 
     def _settle(self, run: Run, log: Log) -> None:
-        """After a failed rental: whatever was made all the same is released."""
+        """Delete the pods that a failed rental may have created."""
         what = rented(log.entries)
         if what is not None and not what.released:
             release(run, self.scene, self.api, log, reason="the rental failed")

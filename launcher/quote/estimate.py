@@ -1,7 +1,7 @@
 """How long a run takes on a card, and whether it fits: from shapes and lengths, before anything is rented.
 
-Rough on purpose and said to be: three figures for each, low, likely and high. What training reaches of
-a card's peak is taken from published runs of like work, since none of our own has met a card yet.
+The estimate is rough and shown as such: low, likely and high for each figure. The share of a card's peak
+that training reaches is taken from published runs of similar work; it was not measured on a card yet.
 """
 
 import json
@@ -38,18 +38,18 @@ LINK = {"low": 300e6, "likely": 100e6, "high": 40e6}  # bytes a second, for the 
 HOME = 5e6  # bytes a second, for the adapter
 ANSWERED = {"low": 2.0, "likely": 1.0, "high": 0.4}  # questions a second; base, then adapter
 LETTERS = 4  # a token's
-LOADED = 30.0  # seconds, for a checkpoint that is asked
+LOADED = 30.0  # seconds, to load a checkpoint for its evaluation
 UNNAMED = 3.0  # billion parameters, when the model's name does not tell
 PARTS = ("low", "likely", "high")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """What is to be trained. `tokens` over all epochs; lengths in tokens, estimated from letters.
+    """The size of a training. `tokens` over all epochs; lengths in tokens, estimated from letters.
 
     `measured` are the tokens of all evaluations of the loss together, which are forward passes alone;
-    their rows count as like those trained on. `questions` are asked of base and adapter each, `validated`
-    of each of several checkpoints.
+    their rows count as like those trained on. `questions` go to base and adapter each,
+    `validated` to each of several checkpoints.
     `model` is None where the shape is not known; `parameters` then comes from the name. `shard`: several
     cards divide the base between them.
     """
@@ -112,7 +112,7 @@ def work(job: Job, data: Rows, *, world: World) -> Work:
 
 
 def _eval_tokens(job: Job) -> int:
-    """Tokens of the rows whose loss is measured, where they have a file of their own."""
+    """Tokens of the rows in `eval_data`, whose loss is measured; 0 without such a file."""
     return sum(_lengths(read_rows(Path(job.eval_data)).rows)[0]) if job.eval_data else 0
 
 
@@ -149,7 +149,7 @@ def estimate(what: Work, card: str, *, memory: int, count: int = 1, here: bool =
 
 def _seconds(what: Work, part: str, training: float, here: bool) -> float:
     """Pull, weights (once for training, once for the proof's clean base, from disk), training with the
-    loss of held-out rows, questions to checkpoints, to base and to adapter, way home.
+    loss of held-out rows, questions to checkpoints, to base and to adapter, download.
     """
     adapter = what.model.adapter(what.rank) * 4 if what.model else what.parameters * 0.08
     brought = 0.0 if here else PULL[part] + adapter / HOME
@@ -177,7 +177,7 @@ def architecture(model: str, *, world: World) -> Architecture | None:
 
 
 def _named(model: str) -> float:
-    """Billions of parameters, as the weights' size or the model's name tells."""
+    """Billions of parameters, from the weights' size or the model's name."""
     if model == "bundled:tiny":
         return 0.001
     if Path(model).is_dir():

@@ -1,4 +1,4 @@
-"""Cards by the names people say: which of RunPod's they mean, and which of those to try first.
+"""Names of cards: which RunPod cards a name means, and in which order to try them.
 
 Sizes and names only; prices, stock and CUDA versions are read from the live catalog.
 """
@@ -107,9 +107,9 @@ STOCK = {"HIGH": 0, "MEDIUM": 1, "LOW": 2}
 
 @dataclass(frozen=True)
 class Wanted:
-    """What ``--gpu`` asked for; ``note`` is to be said when it is not literally what will be had.
+    """The cards that ``--gpu`` names; ``note`` is shown when another card is taken instead.
 
-    ``absent`` is then the name of the card that RunPod has not.
+    ``absent`` is then the name of the card that RunPod does not offer.
     """
 
     text: str
@@ -130,7 +130,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Choice:
-    """``ranked``: to be tried in this order. ``dropped``: RunPod id and why not, in order of the name."""
+    """``ranked``: the order to try. ``dropped``: RunPod id and reason, in order of the name."""
 
     ranked: tuple[Candidate, ...]
     dropped: tuple[tuple[str, str], ...]
@@ -193,7 +193,7 @@ def reach(wanted: Wanted, catalog: Catalog, flavours: Iterable[str]) -> dict[str
 
 
 def within(choice: Choice, centre: str, reason: str) -> Choice:
-    """Of a choice, what can be had in a data centre; a card of which that is not told stays."""
+    """The cards of a choice that a data center has; a card without that information stays."""
     out = [
         found.gpu.id
         for found in choice.ranked

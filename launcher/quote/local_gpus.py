@@ -1,4 +1,4 @@
-"""The cards of this machine, as NVIDIA's driver tells them; none where there is no driver."""
+"""The NVIDIA cards of this machine, as the driver lists them; empty without a driver."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ class LocalCard:
 
 
 def local_cards(world: World) -> list[LocalCard]:
-    """Every card that ``nvidia-smi`` lists, in its order; lines that are none are skipped."""
+    """Every card that ``nvidia-smi`` lists, in its order; other lines are skipped."""
     found = []
     for line in (world.answer(QUERY) or "").splitlines():
         name, _, mebibytes = line.rpartition(",")

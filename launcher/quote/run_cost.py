@@ -1,7 +1,7 @@
-"""How much a run may cost, until when that lasts, and roughly what it will come to.
+"""The maximum cost of a run, its deadlines, and an estimate of the cost.
 
-Rates are read live; only what the API does not tell (disk prices) stands here. Money in USD,
-sizes in GB, instants are unix seconds.
+Rates are read live; disk prices, which the API does not return, are constants here. Money in USD,
+sizes in GB, times in unix seconds.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from trainer.contract.validation import ASKED
 MONTH = 730.0  # hours
 DISK = 0.10 / MONTH  # per GB and hour while a pod runs
 STOPPED_DISK = 0.20 / MONTH  # per GB and hour of the mount while it is stopped
-RESERVE = 900.0  # seconds between saving and being gone
+RESERVE = 900.0  # seconds between the save-by and the delete-by deadline
 RESERVED = 0.25  # of a short run, at most this share
 SLACK = 60.0  # seconds that a stop may take
 SHORTEST = 600.0  # seconds: less is not even enough to pull the image
@@ -64,9 +64,9 @@ def quote(
     read_at: float,
     spent: float = 0.0,
 ) -> Quote:
-    """Turn the caps into instants at this candidate's rate. Raises ``OverBudget`` when too short.
+    """Turn the caps into deadlines at this candidate's rate. Raises ``OverBudget`` when too short.
 
-    ``spent``: what of ``max_cost`` the run's earlier attempts have used up.
+    ``spent``: the part of ``max_cost`` that the run's earlier attempts have used.
     """
     disks = 0 if settings.volume else settings.mount
     rate = candidate.rate + (settings.disk + disks) * DISK

@@ -1,4 +1,4 @@
-"""Waiting for a pod to come up: pull, boot, host key, SSH port. What fails for good fails at once."""
+"""Wait until a pod has started: image pull, boot, host key, SSH port. A permanent failure is raised at once."""
 
 import re
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ HOST = re.compile(
     r"no space left|failed to register layer|unsatisfied condition|failed to create (task|shim)",
     re.IGNORECASE,
 )
-"""What another host may do better."""
+"""Lines of the log after which another host may succeed."""
 FATAL = re.compile(
     r"error pulling|failed to pull|pull access denied|manifest (unknown|.*not found)|unauthorized"
     r"|no basic auth|toomanyrequests|exec format error|errimagepull|imagepullbackoff",
@@ -31,12 +31,12 @@ PULLED = re.compile(r"Downloading (\d+)B/(\d+)B")
 
 
 class BadHost(PodFailed):
-    """The pod's host does not bring it up; another may."""
+    """The pod's host does not start it; another host may."""
 
 
 @dataclass(frozen=True)
 class Door:
-    """Where a pod's sshd answers, and with which host key, since which boot of the container."""
+    """SSH access to a pod: address, host key, and the boot of the container that made the key."""
 
     endpoint: Endpoint
     host_key: str
@@ -46,10 +46,10 @@ class Door:
 def wait(
     api: Api, pod_id: str, run_id: str, scene: Scene, *, most_boots: float = MOST_BOOTS
 ) -> Door:
-    """Follow the pod's log until its host key is told and its port is open.
+    """Follow the pod's log until it has printed its host key and its SSH port is open.
 
-    Boots are counted over the pod's whole life: for one that is woken, ``most_boots`` is to be no limit.
-    Raises ``PodFailed`` with the log's own words, ``BadHost`` where another host may do better,
+    Boots are counted over the pod's whole life: for a pod that was stopped, pass an infinite ``most_boots``.
+    Raises ``PodFailed`` with the line of the log, ``BadHost`` where another host may succeed,
     ``Interrupted`` after Ctrl-C.
     """
     world = scene.world
@@ -128,7 +128,7 @@ def _must_live(pod: Pod | None, pod_id: str, *, young: bool) -> None:
 
 
 def driver_too_old(told: str, needed: str) -> str | None:
-    """The CUDA version that ``nvidia-smi`` tells, when it is below what the image needs; else None."""
+    """The CUDA version in ``nvidia-smi``'s output ``told``, if it is below ``needed``; else None."""
     found = CUDA.search(told)
     if found is None or _version(found[1]) >= _version(needed):
         return None

@@ -1,4 +1,4 @@
-"""The newest checkpoint: home when a run ends early, and into the next pod when it is resumed."""
+"""The newest checkpoint: downloaded when a run ends early, uploaded to the next pod when it is resumed."""
 
 import shlex
 from pathlib import Path
@@ -29,7 +29,7 @@ def _numbered(mark: Path) -> bool:
 
 
 def bring_home(run: Run, reach: Reach) -> str | None:
-    """Copy the pod's newest checkpoint, verified, its mark last; its name, None when there is none."""
+    """Download and verify the pod's newest checkpoint, its mark last; return its name, None without one."""
     root = f"{border.run_folder(run.id)}/{FOLDER}"
     listed = reach.link.ask(
         lambda session: session.run(

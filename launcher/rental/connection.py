@@ -1,4 +1,4 @@
-"""The way into a pod: a link that finds its door again after a restart, and never trusts another key."""
+"""The SSH connection to a pod: finds the pod's port again after a restart, accepts only the key in its log."""
 
 from pathlib import Path
 
@@ -14,15 +14,15 @@ from trainer.contract.errors import Interrupted
 
 PAUSE = 2.0
 LONGEST_PAUSE = 30.0
-STALE = 100.0  # seconds that the old port may be told after a restart
+STALE = 100.0  # seconds for which the API may return the old port after a restart
 SINCE_UP = 5.0  # seconds by which RunPod's uptime may be behind
 LATE = 300.0  # seconds past the deadline that the API may be silent before the pod is given up
 
 
 class Reach:
-    """SSH into one pod. ``patient``: wait out a lost connection for as long as the pod lives.
+    """SSH to one pod. ``patient``: after a lost connection, connect again for as long as the pod exists.
 
-    Without patience a loss is raised as ``ConnectionLost`` at once, for a caller that looks again.
+    Without ``patient`` a loss is raised as ``ConnectionLost`` at once, for a caller that tries again.
     """
 
     def __init__(
@@ -85,9 +85,9 @@ class Reach:
         return Door(pod.ssh, self._known[1], self._known[0])
 
     def _refused(self, fault: HostKeyChanged, door: Door) -> None:
-        """Raise ``fault`` unless the door may be an old one: its port can be told on after a restart.
+        """Raise ``fault`` unless the port may be outdated: after a restart the API returns the old one for a while.
 
-        A container that runs without a break since it was first seen up has no old port.
+        A container that has not restarted since it was first seen up has no old port.
         """
         now = self._scene.world.now()
         fresh = self._find_door()

@@ -1,4 +1,4 @@
-"""Letting pods go, and what they cost."""
+"""Delete pods, and read what they cost."""
 
 import json
 from datetime import UTC, datetime
@@ -16,10 +16,10 @@ SETTLED = 0.8  # share of the reckoned cost from which a bill counts as whole
 
 
 def release(run: Run, scene: Scene, api: Api, log: Log, *, reason: str) -> None:
-    """Delete every pod of the run and confirm that none is left; again is no error.
+    """Delete every pod of the run and confirm that none is left; may be called again.
 
-    Raises ``ApiUnavailable`` when that cannot be confirmed: the journal then says that one may live;
-    ``OSError`` when they are gone, and that cannot be written down.
+    Raises ``ApiUnavailable`` when that cannot be confirmed: in the journal a pod may then still exist;
+    ``OSError`` when the pods are gone but the journal cannot be written.
     """
     what = rented(log.entries)
     if what is None or what.released:
@@ -43,7 +43,7 @@ def pods_of(what: Rented, api: Api) -> list[str]:
 
 
 def billed(run: Run, log: Log) -> tuple[Rented, list[Span]]:
-    """What a run has rented, all that can be on its bill. Raises ``NotFound`` when that is nothing."""
+    """The pods that can be on a run's bill. Raises ``NotFound`` if the run rented none."""
     what, pods = rented(log.entries), spans(log.entries)
     if what is None or not pods:
         raise NotFound(f"run {run.id} has rented no pod", "its cost is zero")
@@ -51,9 +51,9 @@ def billed(run: Run, log: Log) -> tuple[Rented, list[Span]]:
 
 
 def receipt(run: Run, scene: Scene, api: Api, log: Log, *, patience: float) -> dict[str, Any]:
-    """Ask for the bill of every pod of the run until it is whole or ``patience`` seconds are over.
+    """Read the bill of every pod of the run until it is complete or ``patience`` seconds are over.
 
-    Writes receipt.json.     ``settled`` is false where the bill lags: ``launch receipt`` asks again.
+    Writes receipt.json. ``settled`` is false while the bill lags: ``launch receipt`` reads it again.
     """
     world = scene.world
     what, pods = billed(run, log)
@@ -110,7 +110,7 @@ def receipt_lines(run: Run, facts: dict[str, Any]) -> list[str]:
 
 
 def show_receipt(run: Run, scene: Scene, api: Api, log: Log, *, patience: float) -> None:
-    """Say what it cost; a bill that cannot be had now is no failure of the run."""
+    """Show what the run cost; a bill that cannot be read now does not fail the run."""
     try:
         facts = receipt(run, scene, api, log, patience=patience)
     except Fault as fault:

@@ -1,7 +1,7 @@
-"""The guard: a process of its own that lets a run's pod go at its deadline, whatever becomes of us.
+"""The guard: a separate process that stops or deletes a run's pod at its deadline, even if the launcher is gone.
 
-It survives the terminal, and holds the key in its environment only. It reads the journal, writes it
-only to release, and ends once the run has no pod any more.
+It survives the terminal and keeps the key in its environment only. It reads the journal, writes to it
+only when it deletes a pod, and ends when the run has no pod.
 """
 
 from contextlib import suppress
@@ -51,12 +51,12 @@ def begin(run: Run, world: World, key: str) -> int | None:
 
 
 def watch(folder: Path, *, world: World, view: View) -> None:
-    """Wait until the run has no pod, or until its deadline, and then let the pod go."""
+    """Wait until the run has no pod, or until its deadline; then stop or delete the pod."""
     run = run_folder.at(folder)
     with world.api(world.variable(RUNPOD)) as api:
         what: Rented | None = None
         while (what := _rented(run, what)) is not None and not what.released:
-            # A job is handed over only where the pod has proved that it acts by itself.
+            # The pod gets a job only after it has proved that it can stop itself.
             due = what.gone_by + (LATE if what.handed_over else 0.0)
             if world.now() >= due:
                 # A full disk, where nothing can be noted, must not keep a pod alive.
@@ -69,7 +69,7 @@ def watch(folder: Path, *, world: World, view: View) -> None:
 
 
 def _rented(run: Run, before: Rented | None) -> Rented | None:
-    """What the journal says; of a broken one what is left of it, or what it said ``before``."""
+    """The pod in the journal; of a broken journal the readable rest, else the result from ``before``."""
     try:
         return rented(journal.read(run.journal))
     except BrokenJournal:
@@ -77,10 +77,10 @@ def _rented(run: Run, before: Rented | None) -> Rented | None:
 
 
 def act(run: Run, what: Rented, api: Api, *, world: World, view: View) -> None:
-    """Release a pod that holds nothing, or that is fetched; stop one that may hold a result.
+    """Delete a pod without a result or with a downloaded one; stop a pod that may hold a result.
 
-    Never waits for the lock. Where deleting was chosen, a pod that has stopped by itself is kept all the
-    same: it does so with a complete result.
+    Never waits for the lock. With ``on_deadline`` delete, a pod that has stopped by itself is still kept:
+    it stops itself only with a complete result.
     """
     kept = run_folder.summary(run, journal.salvage(run.journal)).get("settings", {})
     try:

@@ -1,4 +1,4 @@
-"""What can be rented now, and what it costs: live catalog, caps, and what the settings name."""
+"""The cards that can be rented now and their cost: live catalog, caps, registry and volume."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,9 +26,9 @@ class Fixed:
 
 @dataclass(frozen=True)
 class Offer:
-    """The cards in the order they are tried, and what is to be trained.
+    """The cards in the order they are tried, and the size of the training.
 
-    ``reach``: how many kinds of card each CUDA flavour of the image would have to choose from.
+    ``reach``: the number of kinds of card that each CUDA flavour of the image can run on.
     """
 
     wanted: gpu_names.Wanted

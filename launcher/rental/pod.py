@@ -1,4 +1,4 @@
-"""A rented pod at work: brought up, handed its job, followed, fetched from, let go."""
+"""A rented pod: started, given its job, followed, its result downloaded, then deleted."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -31,9 +31,9 @@ STOP = (
 
 
 class PodWork:
-    """``stopped``: the pod was found stopped, with its results on its disk. ``another`` rents a pod in
-    the place of one whose host does not bring it up; it raises when none is left. ``guard`` sees to it
-    that a pod which is woken has a guard.
+    """The work on one pod. ``stopped``: the pod was found stopped, with its results on its disk. ``another``
+    rents a replacement for a pod whose host does not start it, and raises when no card is left. ``guard``
+    starts a guard for a pod that is started again.
     """
 
     pid: int | None = None
@@ -119,7 +119,7 @@ class PodWork:
             ) from None
 
     def _come_up(self) -> None:
-        """Bring it up, or another in its place where its host is to blame."""
+        """Start the pod; rent another one if the host is the cause of a failure."""
         while True:
             try:
                 self._bring_up()
@@ -134,7 +134,7 @@ class PodWork:
                 self._take(self._another())
 
     def _must_have_a_driver(self) -> None:
-        """Raise ``BadHost`` where the host's driver is older than the API said."""
+        """Raise ``BadHost`` if the host's driver is older than the API reported."""
         needed = self._scene.settings.cuda
         told = self._reach.link.ask(lambda session: session.run("nvidia-smi"))
         if old := boot.driver_too_old(told.stdout.decode(errors="replace"), needed):
@@ -150,7 +150,7 @@ class PodWork:
         self._scene.view.say(f"pod {self._pod_id} is up; its SSH host key matches its log")
 
     def _must_be_guarded(self) -> None:
-        """Wait for the pod to say whether it may stop itself; without that it needs consent."""
+        """Wait for the pod's report whether it can stop itself; without that ``unguarded`` must be set."""
         world, give_up = self._scene.world, self._scene.world.now() + PROBED
         said = f"{border.MAY_NOT_ACT}: no answer within {PROBED:.0f} s"
         there = f"{border.run_folder(self._run.id)}/events.jsonl"
@@ -172,7 +172,7 @@ class PodWork:
             )
 
     def _wake(self) -> None:
-        """Start a stopped pod, which keeps its results. ``PodFailed`` where that was not asked for."""
+        """Start a stopped pod, which keeps its results. Raises ``PodFailed`` unless ``launch fetch`` was called."""
         if not self._scene.wake:
             raise PodFailed(
                 f"pod {self._pod_id} is stopped; its results are on its disk",
@@ -191,7 +191,7 @@ class PodWork:
         try:
             self._bring_up(most_boots=inf)
         except Exception:
-            with suppress(NotFound):  # without a job to finish it has deleted itself
+            with suppress(NotFound):  # a pod without a job deletes itself
                 self._api.stop(self._pod_id)
             raise
 
@@ -267,7 +267,7 @@ class PodWork:
             f"and {then} by {at(pod.gone_by)}; ${pod.cost(now):.2f} so far, at most ${most:.2f}"
         )
 
-    # The way back
+    # Download and deletion
 
     def fetch(self) -> bool:
         if self._at_home():
@@ -301,12 +301,12 @@ class PodWork:
         return True
 
     def _fetch_evaluation(self) -> None:
-        """What the evaluation left, as far as it came. The adapter does not depend on it."""
+        """Download the results of the evaluation, also partial ones. The adapter does not depend on them."""
         there = str(border.run_folder(self._run.id))
         try:
             with self._log.effect("evaluation") as outcome:
                 found = transfer.hashes(self._reach.link, there, episodes.RESULTS)
-                # The pod says the names: nothing else of the run folder is its to write.
+                # The pod chooses the names: accept only these, so that it cannot write other files of the run folder.
                 files = {k: v for k, v in found.items() if k.split("/")[0] in episodes.RESULTS}
                 transfer.download(self._reach.link, there, self._run.folder, files)
                 outcome["files"] = len(files)
@@ -314,7 +314,7 @@ class PodWork:
             self._scene.view.say(f"the evaluation cannot be downloaded: {fault.cause}")
 
     def _fetch_checkpoint(self) -> None:
-        """What a resumed run goes on from, in another pod."""
+        """Download the checkpoint from which a resumed run continues in another pod."""
         with self._log.effect("checkpoint") as outcome:
             outcome["brought"] = checkpoint.bring_home(self._run, self._reach)
 

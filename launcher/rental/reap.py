@@ -1,4 +1,4 @@
-"""``launch reap``: pods that nobody looks after any more, from any machine that has the key."""
+"""``launch reap``: stop or delete abandoned pods, from any machine that has the key."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -20,7 +20,7 @@ OVER = {"finished", "failed", "interrupted", "dead"}
 
 @dataclass(frozen=True)
 class Judged:
-    """A pod of ours and what is to be done with it: ``delete``, ``stop`` or ``keep``."""
+    """A pod that launch rented, and the action for it: ``delete``, ``stop`` or ``keep``."""
 
     pod: str
     name: str
@@ -37,10 +37,10 @@ class Judged:
 
 
 def judge(pods: Sequence[Pod], *, world: World) -> list[Judged]:
-    """What becomes of each pod that carries a name of ours.
+    """The action for each pod whose name launch has given.
 
-    A pod past its deadline, or of a run that is over here, goes: deleted when its result is at home,
-    stopped when that is not known. A stopped one that may hold a result is kept.
+    A pod past its deadline, or of a run of this machine that has ended, is deleted if its result is
+    downloaded, else stopped. A stopped pod that may hold a result is kept.
     """
     known = {run.id: run for run in run_folder.index(world=world)}
     machine = machine_id(world)
@@ -93,7 +93,7 @@ def judge(pods: Sequence[Pod], *, world: World) -> list[Judged]:
 
 
 def _note(item: Judged, *, world: World) -> None:
-    """Let the run's journal know, so that its guard ends; a launcher at work sees it by itself."""
+    """Note the deletion in the run's journal, so that its guard ends; a running launcher notices by itself."""
     run = next((run for run in run_folder.index(world=world) if run.id == item.run), None)
     if not item.here or run is None:
         return
@@ -104,7 +104,7 @@ def _note(item: Judged, *, world: World) -> None:
 
 
 def reap(named: Sequence[str], *, api: Api, world: World, view: View) -> list[Judged]:
-    """Let go what is to go, and delete what is ``named`` (id or name of a pod of ours)."""
+    """Delete or stop what ``judge`` chose, and delete the pods in ``named`` (id or name)."""
     judged = judge(api.pods(), world=world)
     ours = {item.pod: item for item in judged} | {item.name: item for item in judged}
     for wanted in named:

@@ -1,4 +1,4 @@
-"""``launch receipt`` and ``launch reap``: what is asked of RunPod outside a run's story."""
+"""``launch receipt`` and ``launch reap``: requests to RunPod outside a run."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -19,7 +19,7 @@ def ask_receipt(name: str, *, world: World, view: View) -> tuple[dict[str, Any],
     """The bill of a run's newest pod as facts and as lines. Raises ``NotFound`` without a pod."""
     run = run_folder.find(name, world=world)
     with run_folder.hold(run, world=world) as log:
-        billed(run, log)  # a run of this machine wants no key
+        billed(run, log)  # raises before a key is needed
         with world.api(runpod(world).value) as api:
             facts = receipt(run, Scene(world, view), api, log, patience=PATIENCE)
     return {"id": run.id, **facts}, receipt_lines(run, facts)
@@ -28,7 +28,7 @@ def ask_receipt(name: str, *, world: World, view: View) -> tuple[dict[str, Any],
 def reap(
     named: Sequence[str], *, world: World, view: View
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """Let go what is to go; the pods of ours that remain, as facts and as lines."""
+    """Delete or stop abandoned pods; return the pods that remain, as facts and as lines."""
     with world.api(runpod(world).value) as api:
         judged = let_go(named, api=api, world=world, view=view)
     lines = ["no rented pods remain"] if not judged else []

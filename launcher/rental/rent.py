@@ -1,4 +1,4 @@
-"""Renting: along the cards that fit, cheapest first, each attempt in the journal before it is made."""
+"""Rent a pod: try the cards that fit, cheapest first; each attempt is journalled before it is made."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -37,7 +37,7 @@ def request(
     public_key: str,
     fixed: Fixed,
 ) -> PodRequest:
-    """The pod as it is asked for: its name and its environment carry the two instants."""
+    """The request for a pod; its name and its environment contain the two deadlines."""
     settings = scene.settings
     name = Name(run.id, machine_id(scene.world), int(deal.gone_by), attempt)
     told = border.PodSettings(
@@ -66,7 +66,7 @@ def request(
 
 @dataclass
 class Renting:
-    """One search for a pod. ``told`` has a line for each attempt that came to nothing."""
+    """One search for a pod. ``told`` has a line for each failed attempt."""
 
     run: Run
     scene: Scene
@@ -78,9 +78,9 @@ class Renting:
     told: list[str] = field(default_factory=list)
 
     def rent(self, *, without: Collection[str] = ()) -> str:
-        """Rent the first card that can be had, none of ``without``; return the pod's id.
+        """Rent the first available card that is not in ``without``; return the pod's id.
 
-        Raises the last candidate's fault when none can be had, at once where no other would do better.
+        Raises the last candidate's fault when no card is available, at once if no other could succeed.
         """
         last: Fault = NoCapacity("no card is left to try", "try another card, or try later")
         for candidate in self.offer.choice.ranked:
@@ -103,13 +103,13 @@ class Renting:
         )
 
     def _centres(self, candidate: gpu_names.Candidate) -> tuple[str, ...]:
-        """Where to ask for a card that nobody could give who was free to choose the place."""
+        """Data centers to try when no data center was requested and none had capacity."""
         if self.offer.fixed.data_centers:
             return ()
         return gpu_names.centres(candidate.gpu)[:CENTRES]
 
     def _attempt(self, candidate: gpu_names.Candidate, centre: str) -> str | Fault:
-        """The pod's id, or why there is none."""
+        """The pod's id, or the reason why the attempt failed."""
         scene, view = self.scene, self.scene.view
         label = candidate.gpu.id + f" in {centre}" * bool(centre)
         if scene.interrupted:
@@ -188,14 +188,14 @@ class Renting:
 
 
 def goes_on(refused: Fault) -> bool:
-    """Whether another card may fare better than one that was refused so."""
+    """Whether another card may succeed after this refusal."""
     if isinstance(refused, BadRequest):
         return refused.status == 400
     return isinstance(refused, NoCapacity | KeyForbidden | OverBudget)
 
 
 def find_cut_short(what: Rented, scene: Scene, api: Api, log: Log) -> str | None:
-    """Settle a create of which nobody knows what came: the pod's id, or None when none was made."""
+    """Find out whether a create with unknown outcome made a pod: its id, or None."""
     name, seen_by = what.name, what.since + UNSEEN
     for wait in (*SETTLE, max(0.0, seen_by - scene.world.now() - sum(SETTLE))):
         scene.world.sleep(wait)

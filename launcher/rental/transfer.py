@@ -1,4 +1,4 @@
-"""Files to and from a pod over a link that breaks: nothing lost, nothing twice, every byte verified."""
+"""Copy files to and from a pod over an unreliable link; no byte is lost or repeated, each file is verified."""
 
 import hashlib
 import os
@@ -22,10 +22,10 @@ _HASHED = re.compile(r"(?P<sha256>[0-9a-f]{64}) (?P<size>\d+) (?P<name>.+)")
 
 
 class Link:
-    """A connection that is made again when it breaks, for as long as the caller wants it to be.
+    """A connection that is made again when it breaks, for as long as the caller wants.
 
-    ``dial`` connects; it may look up a new port each time. ``lost`` is told of every loss: it waits
-    and returns to have it tried again, or raises.
+    ``dial`` connects; it may look up a new port each time. ``lost`` is called after every loss: it waits
+    and returns for another try, or raises.
     """
 
     def __init__(self, dial: Callable[[], Session], lost: Callable[[ConnectionLost], None]) -> None:
@@ -34,7 +34,7 @@ class Link:
         self._session: Session | None = None
 
     def ask(self, work: Callable[[Session], T]) -> T:
-        """Do ``work``, again from its start after each loss: it must be fit to be repeated."""
+        """Do ``work``, again from its start after each loss; repeating it must be safe."""
         while True:
             try:
                 if self._session is None:
@@ -139,7 +139,7 @@ def download(
     at_once: int = 4,
     got: Callable[[int], None] = lambda _: None,
 ) -> None:
-    """Bring ``files`` (paths relative to ``root`` and to ``folder``) home, several at a time.
+    """Bring ``files`` (paths relative to ``root`` and to ``folder``) to this machine, several at a time.
 
     Each is written beside its place and renamed into it once size and SHA-256 are right; half a file
     is continued, also by a later process. ``got`` hears the number of bytes, from several threads.

@@ -1,4 +1,4 @@
-"""What goes into the pod: data by hash, secrets into memory, the job last of all."""
+"""Upload to the pod: data by hash, secrets into memory, the job last."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,9 +22,9 @@ ARCHIVE = ".model.tar"
 def hand_over(
     run: Run, job: Job, reach: Reach, log: Log, scene: Scene, *, offset: int, resume: bool
 ) -> None:
-    """Upload, bring secrets, then the job, whose arrival starts the training.
+    """Upload files, secrets, then the job, whose arrival starts the training.
 
-    Each is fit to be repeated: what is there already is not sent again. Raises ``ResumeRefused`` for
+    Each step may be repeated: what the pod has is not sent again. Raises ``ResumeRefused`` for
     data or a model folder that is not what the run was begun with.
     """
     resume_check.check(log.entries, job)
@@ -87,7 +87,7 @@ def _stay(scene: Scene) -> None:
 
 
 def accepted(run: Run, offset: int) -> bool:
-    """Whether what was mirrored home says that the pod has taken the job."""
+    """Whether the mirrored events show that the pod has accepted the job."""
     seen, _ = events.read(run.events, offset)
     return any(isinstance(e, events.Phase) and e.name == "accepted" for e in seen)
 

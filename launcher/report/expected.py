@@ -1,4 +1,4 @@
-"""What was expected of a run against what was measured, as far as both are known."""
+"""The expected and the measured figures of a run, where both are known."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ Unit = Literal["bytes", "tokens/s", "seconds"]
 
 @dataclass(frozen=True)
 class Expected:
-    """A figure that somebody expected, and what it came to; both above zero."""
+    """An expected figure and the measured one; both above zero."""
 
     what: str
     unit: Unit
@@ -42,7 +42,7 @@ def expectations(
     likely: float | None,
     took: float,
 ) -> list[Expected]:
-    """Memory and rate by the longest step, which is tried before the first one, and time by the quote.
+    """Memory and rate from the trial step, and time from the quote, each with its measured figure.
 
     ``likely`` and ``took`` are seconds; the rate of a run is the median over its ``steps``.
     """

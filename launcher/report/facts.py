@@ -1,4 +1,4 @@
-"""What a report tells, read from the files of a run folder; nothing is computed that is not shown."""
+"""The facts of a report, read from the files of a run folder."""
 
 import json
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ PROBES = {
 
 @dataclass
 class Facts:
-    """`events` of all attempts in order; what is not there is None or empty."""
+    """`seen` are the events of all attempts in order; missing facts are None or empty."""
 
     run: Run
     seen: list[events.Event]
@@ -69,7 +69,7 @@ class Facts:
 
     @property
     def failure(self) -> events.Failed | None:
-        """Why there is no whole result, if there is none."""
+        """The failure, if the run has no complete result."""
         if self.manifest is not None and self.manifest.complete:
             return None
         return next((e for e in reversed(self.seen) if isinstance(e, events.Failed)), None)
@@ -164,7 +164,7 @@ class Facts:
         )
 
     def probes(self) -> list[tuple[str, str, dict[str, Any]]]:
-        """(what was done to the questions, which model, how it fared) for each that was asked."""
+        """(change of the questions, model, score) for each probe that was evaluated."""
         return [
             (title, label, row)
             for name, title in PROBES.items()

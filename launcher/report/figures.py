@@ -1,7 +1,7 @@
 """report.json: what report.html shows, for programs. The transcripts lie in `evaluation/`.
 
 Times are unix seconds, sizes bytes, rates per second, money US dollars, accuracies fractions from 0 to 1.
-What there is nothing to tell of is null or empty. A field may be added within a version; one that goes
+An unknown figure is null or empty. A field may be added within a version; one that goes
 away, or means something else, makes a new one.
 """
 

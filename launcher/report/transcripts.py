@@ -16,7 +16,7 @@ GIVES_WAY = ("both right", "both wrong", "won", "lost")
 
 @dataclass(frozen=True)
 class Pair:
-    """A question, and how each model fared; `outcome` is won, lost, both right or both wrong.
+    """A question and the answers of both models; `outcome` is won, lost, both right or both wrong.
 
     The `turns` of both sides are None where the page has no room for them.
     """
@@ -26,7 +26,7 @@ class Pair:
 
     @property
     def letters(self) -> int:
-        """How much was said and heard in it."""
+        """The number of characters in all turns of both models."""
         turns = (turn for side in ("base", "adapter") for turn in self.facts[side]["turns"])
         return sum(len(turn["said"]) + len(turn["heard"]) for turn in turns)
 
@@ -39,9 +39,9 @@ class Pair:
 
 
 def read_pairs(folder: Path, *, room: int = ROOM) -> list[Pair]:
-    """The questions that both models were asked; none where there are no transcripts.
+    """The questions that both models answered; empty without transcripts.
 
-    No more than ``room`` letters of what was said is in memory, however many questions there are.
+    At most ``room`` characters of transcripts are in memory, for any number of questions.
     """
     places = {_question(episode): at for at, episode in _episodes(folder / "base.jsonl")}
     if not places:
@@ -65,7 +65,7 @@ def read_pairs(folder: Path, *, room: int = ROOM) -> list[Pair]:
 
 
 def _episodes(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Where each begins, in bytes. Whole lines only: an evaluation may be at work on the file."""
+    """Where each begins, in bytes. Complete lines only: an evaluation may be writing the file."""
     try:
         file = path.open("rb")
     except OSError:

@@ -1,7 +1,7 @@
-"""What the API answers, as far as the launcher reads it.
+"""The API's answers, as far as the launcher reads them.
 
-Read leniently: unknown keys are passed over, missing or null ones get a plain default, and an item
-without an id is left out. Money is in USD, memory and disks in GB, instants are RFC 3339 text.
+Reading is lenient: unknown keys are ignored, missing or null ones get a plain default, and an item
+without an id is left out. Money is in USD, memory and disks in GB, times are RFC 3339 text.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ def as_text(value: object) -> str:
 
 
 def as_number(value: object) -> float:
-    """0 for what is no number, infinite, or too large to be one."""
+    """The value as a float; 0 if it is not a number, infinite or too large."""
     if not isinstance(value, int | float) or not -LARGEST < value < LARGEST:
         return 0.0
     return float(value)
@@ -100,7 +100,7 @@ def _endpoint(ssh: Mapping[str, Any], runtime: Mapping[str, Any]) -> Endpoint | 
 
 @dataclass(frozen=True)
 class Stock:
-    """How much of something there is somewhere: NONE, LOW, MEDIUM, HIGH, or empty when not told."""
+    """Stock of a card or a data center: NONE, LOW, MEDIUM, HIGH, or empty when unknown."""
 
     id: str
     name: str

@@ -1,6 +1,6 @@
-"""What the launcher asks of RunPod.
+"""The launcher's requests to RunPod.
 
-Everything goes through one small client of our own. The vendor's SDK (2.0.0rc2) was to serve the plain
+Everything goes through one small client in this package. The vendor's SDK (2.0.0rc2) was to serve the plain
 calls, but its package cannot: stop, start, delete and registries take the key from a module-wide
 variable only, registries cannot be listed, no header of an answer is visible (so no Retry-After), and
 a ``.netrc`` entry for the host replaces the key.
@@ -155,8 +155,8 @@ class Api:
         """Rent a pod, once.
 
         When it is not known whether a request was carried out, the account is searched for the name
-        before another is sent. Raises ``OutcomeUnknown`` when that cannot be told: a pod of this name
-        may then exist. Should two have been made after all, one is released.
+        before another is sent. Raises ``OutcomeUnknown`` when that fails too: a pod of this name
+        may then exist. If two were made, one is deleted.
         """
         pod, tried = self._create(
             "/v2/pods", request.body(), Pod.read, self.pods, request.name, set(), SETTLE_POD
@@ -189,7 +189,7 @@ class Api:
         return (pod is None or pod.status == ABSENT) and all(p.id != pod_id for p in self.pods())
 
     def release(self, pod_id: str, *, unseen: float = 0.0) -> None:
-        """Delete the pod and return once its absence is confirmed; again is no error.
+        """Delete the pod and return once its absence is confirmed; may be called again.
 
         A delete that was not accepted is repeated, and needs more than one look: a fresh pod can be
         unknown for a while and live. For the next ``unseen`` seconds that it is unknown proves nothing.
@@ -214,13 +214,13 @@ class Api:
     ) -> Iterator[LogLine | None]:
         """The pod's log from its start, each line once, over as many connections as it takes.
 
-        ``source``: ``container``, ``system`` or both. Endless; ``None`` whenever nothing was said for
+        ``source``: ``container``, ``system`` or both. Endless; ``None`` whenever no line came for
         ``quiet`` seconds or the stream broke. ``NotFound`` after about a minute of an unknown pod.
         """
         return logs.follow(self._http, f"{_pod(pod_id)}/logs", source=source, quiet=quiet)
 
     def clock_drift(self) -> float | None:
-        """Seconds that this machine's clock is ahead of the API's; None when it does not tell."""
+        """Seconds that this machine's clock is ahead of the API's; None when it is unknown."""
         try:
             there = parsedate_to_datetime(self._http.answered_at).timestamp()
         except ValueError:
@@ -322,7 +322,7 @@ class Api:
         listed: Callable[[], list[Named]],
         name: str,
     ) -> Named:
-        """As ``_create``, for names that need not be unique: what was there before is not taken for ours."""
+        """As ``_create``, for names that need not be unique: items that existed before do not count."""
         before = {item.id for item in listed()}
         return self._create(path, body, read, lambda _: listed(), name, before)[0]
 

@@ -1,6 +1,6 @@
-"""One request to the API: headers, patience, and the fault for every way it can fail.
+"""One request to the API: headers, retries, and a fault for every way it can fail.
 
-The key is sent in one header and stands in no message: whatever the server says is searched for it.
+The key is sent in one header and never shown: it is removed from every message of the server.
 """
 
 import json
@@ -32,7 +32,7 @@ SHOWN = 500
 USER_AGENT = "sft-launch"
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
-# Capacity has no code of its own, only prose; these are the phrases that have been seen for it.
+# A lack of capacity has no error code, only prose; these phrases have been seen.
 CAPACITY = re.compile(
     r"no longer any instances|instances? (currently )?available|no (available )?instances"
     r"|not enough free gpus|request(ed)? specifications|could not be placed"
@@ -93,7 +93,7 @@ class Http:
         body: Mapping[str, object] | None = None,
         safe: bool,
     ) -> Mapping[str, Any]:
-        """Send and return the answer's JSON object, empty when there is none.
+        """Send and return the answer's JSON object, empty for an empty answer.
 
         ``safe`` requests are repeated on server faults and broken connections. Others only where they
         certainly were not carried out (never connected, 429); else ``OutcomeUnknown`` is raised.
@@ -108,7 +108,7 @@ class Http:
         raise AssertionError
 
     def pause(self, attempt: int, told: float = 0.0) -> float:
-        """How long to wait before try ``attempt + 2``: at least ``told``, and a bit at random."""
+        """Seconds to wait before try ``attempt + 2``: at least ``told``, plus a random part."""
         return max(told, 2.0 ** min(attempt, 5) / 2) + self.draw() * 2.0 ** min(attempt, 5) / 2
 
     def _once(
@@ -216,7 +216,7 @@ class Http:
 
 
 class Dropped(Exception):  # noqa: N818 - not an error: streams end, and are opened again
-    """A stream is over. ``silent``: it was open and nothing came; ``wait``: seconds the API asks for."""
+    """A stream is over. ``silent``: it was open and nothing came; ``wait``: seconds until the next try, from the API."""
 
     def __init__(self, *, silent: bool = False, wait: float = 0.0) -> None:
         super().__init__()

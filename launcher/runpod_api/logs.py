@@ -1,6 +1,6 @@
 """A pod's log as one unbroken sequence of lines, over a stream that breaks.
 
-It is opened again after the last line seen, as often as needed. What the server then says twice is
+It is opened again after the last line seen, as often as needed. Lines that the server then repeats are
 left out: only lines that an earlier connection gave can be repeats, and each of them once.
 """
 
@@ -14,14 +14,14 @@ from launcher.runpod_api.http import Dropped, Http
 from trainer.contract.errors import NotFound
 
 MOST_LINES = 5000
-MOST_DATA = 1 << 20  # characters of one event; what is longer is let go
+MOST_DATA = 1 << 20  # characters of one event; a longer one is dropped
 UNKNOWN_TRIES = 8
 
 
 def follow(http: Http, path: str, *, source: str | None, quiet: float) -> Iterator[LogLine | None]:
     """Lines from the start of the log (at most the last 5000) on, without end.
 
-    ``None`` comes at least every ``quiet`` seconds while nothing is said, for the caller to look at
+    ``None`` comes at least every ``quiet`` seconds without a new line, for the caller to look at
     the clock and the pod. Raises ``NotFound`` when the API has not known the pod for about a minute.
     """
     query: dict[str, str | int] = {"tail": MOST_LINES}
@@ -63,7 +63,7 @@ def follow(http: Http, path: str, *, source: str | None, quiet: float) -> Iterat
 def read_events(lines: Iterator[str]) -> Iterator[LogLine | None]:
     """Parse server-sent events as they come; ``None`` for a comment.
 
-    An event counts at its blank line, as the standard says, or as soon as an id and a whole JSON
+    An event counts at its blank line, as in the standard, or as soon as an id and a whole JSON
     object are there: the API's own example shows events without the blank line.
     """
     event_id, data = "", ""

@@ -1,9 +1,9 @@
-"""The journal of a run: what was about to be done to the outside, and what came of it.
+"""The journal of a run: each effect on the outside, noted before it starts and after it ends.
 
 Append-only, a JSON object a line, on disk before the call returns. A torn last line, which a crash
 may leave, is ignored by readers and cut by the next writer. Appending needs the run's lock.
 
-Nobody acts on a journal that cannot be read whole: a line that was lost may be the one that names a pod.
+Every command refuses a journal with an invalid line: that line may be the one that names a pod.
 """
 
 import json
@@ -78,7 +78,7 @@ class Journal:
         self.entries = read(path)
 
     def fact(self, what: str, **facts: Any) -> None:
-        """Record something that simply is so."""
+        """Record a fact, which has no outcome to wait for."""
         self._append(what, "fact", facts)
 
     @contextmanager
@@ -134,7 +134,7 @@ def read(path: Path) -> list[Entry]:
 
 
 def salvage(path: Path) -> list[Entry]:
-    """The entries of the lines that can be read, for whoever must act all the same."""
+    """The entries of the readable lines, for a caller that must act even on a broken journal."""
     try:
         return [found for found in _lines(path) if isinstance(found, Entry)]
     except BrokenJournal:
@@ -190,7 +190,7 @@ def _is(value: Any, kind: Kind) -> bool:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     match kind:
         case "text" | "text or null":
-            # Half a character is no text that can be shown or sent.
+            # A lone surrogate cannot be shown or sent.
             return (value is None and kind != "text") or (
                 isinstance(value, str) and value.encode(errors="replace").decode() == value
             )

@@ -1,4 +1,4 @@
-"""Pods of ours: their names, and what a run's journal says of the ones it rented."""
+"""The pods that launch rents: their names, and the pods in a run's journal."""
 
 import re
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ WOKEN = 3600.0  # seconds that a stopped pod may be up to be fetched from
 
 @dataclass(frozen=True)
 class Name:
-    """A pod's name tells any machine with the key whose it is and when it must be gone."""
+    """A pod's name: its run, machine and deadline, readable by any machine with the key."""
 
     run: str
     machine: str
@@ -29,7 +29,7 @@ class Name:
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        """Read a name; None for a pod that is not ours."""
+        """Read a name; None for a pod that launch did not rent."""
         found = _NAME.fullmatch(text)
         if found is None:
             return None
@@ -47,11 +47,10 @@ def machine_id(world: World) -> str:
 
 @dataclass(frozen=True)
 class Rented:
-    """What the journal says: the newest pod, and every name that may stand for one.
+    """The newest pod in the journal, and every name under which a pod of the run may exist.
 
-    ``pod`` is None where a create was begun and nobody knows what came of it. ``up``: when it was first
-    seen up, or up again after it was woken. ``handed_over``: the job lies in the pod. ``released``: no
-    pod of the run exists any more.
+    ``pod`` is None while the outcome of a create is unknown. ``up``: when it was first seen up, or up
+    again after a stop. ``handed_over``: the pod has the job. ``released``: no pod of the run exists.
     """
 
     name: str
@@ -78,7 +77,7 @@ class Rented:
 
 
 def rented(entries: Sequence[Entry]) -> Rented | None:
-    """What a run has rented; None when it never came to that."""
+    """The pods a run has rented; None if it rented none."""
     name, pod = "", None
     facts: dict[str, Any] = {}
     asleep: dict[str, Any] = {}
@@ -116,7 +115,7 @@ def rented(entries: Sequence[Entry]) -> Rented | None:
 
 @dataclass(frozen=True)
 class Span:
-    """One pod from its create to its release; ``until`` is None while it is not released."""
+    """One pod from its creation to its deletion; ``until`` is None while the pod exists."""
 
     pod: str | None
     since: float
@@ -134,7 +133,7 @@ class Span:
 
 
 def spans(entries: Sequence[Entry]) -> list[Span]:
-    """The pods of a run, in order; one of which nobody knows whether it was made is among them."""
+    """The pods of a run, in order; also a pod whose creation has an unknown outcome."""
     found: list[Span] = []
     for entry in of_this_run(entries):
         facts = entry.facts
@@ -156,7 +155,7 @@ def spans(entries: Sequence[Entry]) -> list[Span]:
 
 
 def spent(entries: Sequence[Entry], now: float) -> float:
-    """What the run's pods have cost by the clock."""
+    """The cost of the run's pods by elapsed time, in USD."""
     return sum(span.cost(now) for span in spans(entries))
 
 

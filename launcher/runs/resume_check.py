@@ -1,6 +1,6 @@
-"""What a run was begun with must still be there when it goes on: its data, and a model that is a folder here.
+"""Check that a resumed run has the data, and the local model folder, that it started with.
 
-Looked at before anything is rented for another attempt, and again before it is sent.
+Checked before a pod is rented for another attempt, and again before the upload.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from trainer.contract.manifest import hash_file
 
 
 def model_sha256(job: Job) -> str | None:
-    """The SHA-256 of the names and the content of a model folder; None for a model that is none.
+    """The SHA-256 of the names and the content of a model folder; None if the model is not a local folder.
 
     A file too large to be uploaded counts by its size alone: it need not be read to the end each time.
     """
@@ -31,7 +31,7 @@ def model_sha256(job: Job) -> str | None:
 
 
 def check(entries: Sequence[Entry], job: Job) -> None:
-    """Raise ``ResumeRefused`` naming data or model that is not what the journal says of the run's begin."""
+    """Raise ``ResumeRefused`` naming the data or model that differs from the one in the journal."""
     created = [entry.facts for entry in of_this_run(entries) if entry.what == "created"]
     if not created:
         return

@@ -71,12 +71,12 @@ class Run:
 
     @property
     def wish_to_stop(self) -> Path:
-        """There while ``launch stop`` waits for the launcher at work to let go of the lock."""
+        """Exists while ``launch stop`` waits for another launcher to release the lock."""
         return self.folder / ".stop"
 
     @property
     def wish_to_stop_now(self) -> Path:
-        """The same, of ``launch stop --now``: a ``launch stop`` at work lets go as well."""
+        """The same for ``launch stop --now``, to which a running ``launch stop`` reacts too."""
         return self.folder / ".stop-now"
 
     @property
@@ -107,7 +107,7 @@ def check_id(name: str) -> str:
 def lock(path: Path, *, world: World) -> Iterator[int]:
     """Hold the lock of the file at ``path``, inside; yield its descriptor.
 
-    A child that inherits the descriptor goes on holding it. Raises ``BlockingIOError`` when someone
+    A child that inherits the descriptor keeps holding it. Raises ``BlockingIOError`` when someone
     else holds it.
     """
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -172,7 +172,7 @@ class Log:
 
 
 def summary(run: Run, entries: list[Entry]) -> dict[str, Any]:
-    """What the journal says of a run: who, what, where, since when, how it last ended."""
+    """A run's id, job, machine, start and last outcome, from its journal."""
     facts: dict[str, Any] = {"v": 1, "id": run.id, "state": "new"}
     for entry in entries:
         if entry.what == "created":
@@ -193,7 +193,7 @@ def summary(run: Run, entries: list[Entry]) -> dict[str, Any]:
 def hold(run: Run, *, world: World) -> Iterator[Log]:
     """Hold the run's lock, inside; yield its journal. Raises ``Locked`` naming the holder.
 
-    Wishes to stop, of whoever waited for the lock, are over then.
+    Clears the wishes to stop of processes that waited for the lock.
     """
     with ExitStack() as stack:
         try:
@@ -239,7 +239,7 @@ def index(*, world: World) -> list[Run]:
 
 
 def at(folder: Path) -> Run:
-    """The run in ``folder``. Raises ``NotFound`` when there is none, ``BrokenJournal`` when its id is lost."""
+    """The run in ``folder``. Raises ``NotFound`` without a run, ``BrokenJournal`` when its id is lost."""
     folder = folder.absolute()
     path = folder / "journal.jsonl"
     created = [e for e in salvage(path) if e.what == "created"]
@@ -252,7 +252,7 @@ def at(folder: Path) -> Run:
 def find(name: str, *, world: World) -> Run:
     """Find a run by folder, id, or the beginning of an id that only one has.
 
-    Raises ``NotFound`` when there is none, ``Usage`` when there are several.
+    Raises ``NotFound`` when no run matches, ``Usage`` when several do.
     """
     if os.sep in name or (Path(name) / "journal.jsonl").is_file():
         return at(Path(name))

@@ -1,4 +1,4 @@
-"""What became of a run: from its journal, its events and its locks."""
+"""The state of a run, from its journal, its events and its locks."""
 
 import os
 import signal
@@ -31,7 +31,7 @@ RESUMABLE = {NoSpace, NotInstalled, ProcessLost, TrainingFailed}
 
 
 def resume_hint(run: Run, settings: Sequence[str] = ()) -> str:
-    """The command that carries on with ``run``, or begins it again where ``settings`` ask for that."""
+    """The command that resumes ``run``, or starts it again where ``settings`` need that."""
     again = "" if resuming.may_change(settings) else " --overwrite"
     return f"launch train --resume {run.id}{again}{resuming.as_flags(settings)}"
 
@@ -39,10 +39,10 @@ def resume_hint(run: Run, settings: Sequence[str] = ()) -> str:
 def fault_of(
     run: Run, seen: Sequence[events.Event], *, exit_code: int | None, stopped: bool = False
 ) -> Fault | None:
-    """Say why an attempt whose trainer has ended has no result; ``None`` when it has one.
+    """The reason why an ended attempt has no result; ``None`` when it has one.
 
-    ``seen`` are the events of this attempt, ``exit_code`` is None when nobody saw the trainer end,
-    ``stopped`` tells that it was asked to.
+    ``seen`` are the events of this attempt, ``exit_code`` is None when no launcher saw the trainer end,
+    ``stopped``: a stop was requested.
     """
     for event in reversed(seen):
         if isinstance(event, events.Done):
@@ -74,7 +74,7 @@ def _told(run: Run, event: events.Failed, seen: Sequence[events.Event]) -> Fault
     kind = fault_kind(event.exit_code)
     hint = event.hint
     if kind is NoSpace and rented(read(run.journal)) is not None:
-        # Nobody can free space in a pod that is gone.
+        # The pod is gone: freeing space in it is impossible.
         mount = summary(run, read(run.journal))["settings"]["mount"]
         hint = f"rent a larger disk: {resume_hint(run)} --mount {2 * mount}"
     elif event.settings is not None or kind in RESUMABLE:
@@ -85,7 +85,7 @@ def _told(run: Run, event: events.Failed, seen: Sequence[events.Event]) -> Fault
 
 
 def failure(run: Run, entries: Sequence[Entry]) -> Fault | None:
-    """The fault that the newest attempt told of, whatever could be saved after it."""
+    """The fault that the newest attempt reported, even if a result was saved after it."""
     seen, _ = events.read(run.events, attempt_offset(entries))
     failed = [event for event in seen if isinstance(event, events.Failed)]
     return _told(run, failed[-1], seen) if failed else None
@@ -136,7 +136,7 @@ def attempt_offset(entries: Sequence[Entry]) -> int:
 def newest_first(path: Path, start: int = 0) -> Iterator[events.Event]:
     """The events from byte ``start`` on, the newest first, read from the end: a long run wrote megabytes.
 
-    A line that is no event is passed over, a file that is not there has none.
+    Invalid lines are skipped; a missing file has no events.
     """
     try:
         file = path.open("rb")
@@ -267,7 +267,7 @@ def ps_lines(found: Sequence[Status]) -> list[str]:
             until = f"{datetime.fromtimestamp(status.gone_by).astimezone():%H:%M %Z}"
             so_far = f"${status.cost:.2f} so far, deadline {until}"
             if status.state == PAST:
-                # By the clock the cost ends there; whether the pod does, only RunPod knows.
+                # The estimate of the cost ends at the deadline; only RunPod knows whether the pod does.
                 so_far = f"${status.cost:.2f} until its deadline {until}; cost after it: launch receipt {status.id}"
             lines.append(f"    pod {status.pod} ({status.gpu}), {so_far}")
         elif status.cost is not None:
@@ -278,6 +278,6 @@ def ps_lines(found: Sequence[Status]) -> list[str]:
 
 
 def _near(folder: str) -> str:
-    """The folder as it is typed from here."""
+    """The folder, relative to the current one where possible."""
     path = Path(folder)
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

@@ -1,4 +1,4 @@
-"""`launch attach`: carry on with a run whose launcher ended."""
+"""`launch attach`: continue a run whose launcher ended."""
 
 import argparse
 

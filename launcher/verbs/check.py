@@ -1,4 +1,4 @@
-"""`launch check`: what a job would train on, judged by the trainer with the model's own tokenizer."""
+"""`launch check`: show what a job would train on, checked by the trainer with the model's tokenizer."""
 
 import argparse
 import tempfile

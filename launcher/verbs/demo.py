@@ -1,4 +1,4 @@
-"""`launch demo`: the whole story on this machine, in a few minutes."""
+"""`launch demo`: make data, train and evaluate a tiny model on this machine."""
 
 import argparse
 from pathlib import Path

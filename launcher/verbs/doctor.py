@@ -1,4 +1,4 @@
-"""`launch doctor`: what runs need here, and the remedy for what is missing."""
+"""`launch doctor`: check what runs need here, and show how to fix what is missing."""
 
 import argparse
 import sys

@@ -1,4 +1,4 @@
-"""`launch export`: a run's adapter and its base as one model, made by the trainer."""
+"""`launch export`: the trainer merges or publishes a run's adapter."""
 
 import argparse
 

@@ -1,4 +1,4 @@
-"""`launch fetch`: bring a result home, from a stopped pod too, and let the pod go."""
+"""`launch fetch`: download a result, also from a stopped pod, and delete the pod."""
 
 import argparse
 

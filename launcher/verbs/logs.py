@@ -1,4 +1,4 @@
-"""`launch logs`: show what a run said."""
+"""`launch logs`: show a run's events and its trainer's output."""
 
 import argparse
 

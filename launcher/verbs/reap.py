@@ -1,4 +1,4 @@
-"""`launch reap`: let go of pods that nobody looks after."""
+"""`launch reap`: delete or stop pods whose run has ended or whose deadline has passed."""
 
 import argparse
 

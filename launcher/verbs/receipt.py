@@ -1,4 +1,4 @@
-"""`launch receipt`: what a run has cost, beside what was quoted."""
+"""`launch receipt`: what a run has cost, next to its quote."""
 
 import argparse
 

@@ -1,4 +1,4 @@
-"""`launch stop`: end a run now, keeping what it has trained."""
+"""`launch stop`: stop a run and keep what it has trained."""
 
 import argparse
 

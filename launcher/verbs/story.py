@@ -1,4 +1,4 @@
-"""The story of ``train``, told to whoever started it."""
+"""Run ``train`` and print its outcome."""
 
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def story(request: "Request", *, as_json: bool) -> int:
-    """The story of ``train``, from wherever the run is, and its outcome."""
+    """Run or continue a run, and print its outcome; return the exit code."""
     from launcher.follow import LeftAtWork
     from launcher.train import train
     from launcher.view.choose_view import open_view

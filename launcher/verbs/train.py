@@ -1,4 +1,4 @@
-"""`launch train`: train an adapter, and follow it."""
+"""`launch train`: train an adapter and show its progress."""
 
 import argparse
 import shlex

@@ -114,6 +114,6 @@ def outcome(event: events.Answers) -> list[str]:
 
 
 def time_left(event: events.Answers) -> str:
-    """Write how long an evaluation goes on; empty where that is not known, and at its end."""
+    """The time left of an evaluation as text; empty where it is unknown, and at the end."""
     over = event.seconds_left is None or event.answered == event.questions
     return "" if over else f"{clock(event.seconds_left or 0)} left"

@@ -19,7 +19,7 @@ from launcher.world import World
 from trainer.contract import events
 
 REFRESH = 0.1  # seconds
-PATIENCE = 2.0  # seconds that a phase may go on before it tells for how long
+PATIENCE = 2.0  # seconds after which a phase shows its duration
 CURVE_LINES = 8
 BAR = 24
 GAP = "  "
@@ -170,7 +170,7 @@ class LiveView:
         return Group(*parts[: max(1, height - 1)])
 
     def _waited(self) -> str:
-        """For how long a phase goes on that tells nothing else."""
+        """The duration of a phase that shows no other progress."""
         if self._silent_since is None:
             return ""
         waited = self._world.now() - self._silent_since

@@ -1,4 +1,4 @@
-"""A view that lets someone else hear of the events too."""
+"""A view that also passes each event to a function."""
 
 from collections.abc import Callable, Sequence
 from types import TracebackType
