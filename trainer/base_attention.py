@@ -29,7 +29,10 @@ def kernel(config: Any, *, flash: bool) -> str:
     """Return the name of our attention for a model: one flash call a micro-batch where its heads are no wider."""
     text = config.get_text_config()
     widths = [number(text, name) for name in ("head_dim", "global_head_dim")]
-    widest = max(widths) or text.hidden_size // text.num_attention_heads
+    # A model without attention (Mamba) has no heads.
+    widest = max(widths) or number(text, "hidden_size") // (
+        number(text, "num_attention_heads") or 1
+    )
     return VARLEN if flash and widest <= WIDEST else ROWS
 
 

@@ -7,6 +7,7 @@ import torch
 
 from tests.trainer import families
 from trainer.contract import events, manifest
+from trainer.contract.errors import ModelUnavailable
 from trainer.contract.job import from_sources
 from trainer.train import train
 
@@ -68,3 +69,10 @@ def test_the_loss_in_training_is_the_loss_in_plain_transformers(family, run_of):
     (step,) = [event for event in found if isinstance(event, events.Step)]
     assert step.loss == pytest.approx(expected, abs=1e-3)
     assert manifest.verify(output).complete
+
+
+@pytest.mark.parametrize("family", ["Mamba", "Llama 4"])
+def test_what_cannot_be_trained_is_refused_before_its_weights_are_read(family, run_of, monkeypatch):
+    monkeypatch.setattr("trainer.loop.load_base", lambda *_, **__: pytest.fail("weights were read"))
+    with pytest.raises(ModelUnavailable, match="cannot be trained here"):
+        run_of(family)
