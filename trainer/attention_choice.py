@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainer import attention, small_model
+from trainer import attention as kernels
+from trainer import small_model
 from trainer.adapter import lora_config, save_weights
 from trainer.contract.errors import Fault, ModelUnavailable
 from trainer.contract.manifest import check_adapter
@@ -35,7 +36,7 @@ class Choice:
     @property
     def text(self) -> str:
         """Say in a sentence how rows are trained."""
-        if attention.packs(self.attention):
+        if kernels.packs(self.attention):
             return "rows are packed: several share a micro-batch, each sees itself alone"
         return (
             f"{self.reason}: each row is a micro-batch of its own, with the model's own attention "
@@ -43,7 +44,7 @@ class Choice:
         )
 
 
-def choose(config: Any, lora: Lora, *, longest: int, packed: str = attention.ROWS) -> Choice:
+def choose(config: Any, lora: Lora, *, longest: int, packed: str = kernels.ROWS) -> Choice:
     """Prove ways to train ``config``'s model on rows of at most ``longest`` tokens; return the first right one.
 
     ``packed`` names the implementation to return where rows can be packed; ``ROWS`` is the one that is
@@ -56,10 +57,10 @@ def choose(config: Any, lora: Lora, *, longest: int, packed: str = attention.ROW
         warnings.simplefilter("ignore")
         small, judge, reason = _reference(config, longest)
         reasons: list[str] = []
-        for name in (attention.ROWS, *OWN) if small is not None else ():
+        for name in (kernels.ROWS, *OWN) if small is not None else ():
             reason = _why_not(_try(small, name, lora, judge))
             if not reason:
-                return Choice(packed if name == attention.ROWS else name, "".join(reasons[:1]))
+                return Choice(packed if name == kernels.ROWS else name, "".join(reasons[:1]))
             reasons.append(reason)
     kind = getattr(config, "model_type", type(config).__name__)
     raise ModelUnavailable(
@@ -129,7 +130,7 @@ def _try(small: Any, name: str, lora: Lora, judge: _Judge) -> Iterator[str]:
     from peft import PeftModel, get_peft_model
     from trl.trainer.utils import add_fused_lm_head
 
-    attention.register()
+    kernels.register()
     model = small_model.build(small, name)
     add_fused_lm_head(model)
     batches = list(_batches(name))
@@ -155,7 +156,7 @@ def _batches(name: str) -> Iterator[dict[str, Any]]:
     from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
     rows = [{"input_ids": ids.tolist(), "labels": ids.tolist()} for ids in small_model.rows()]
-    if attention.packs(name):
+    if kernels.packs(name):
         yield dict(DataCollatorForLanguageModeling(pad_token_id=0, padding_free=True)(rows))
         return
     yield from (alone(row) for row in rows)

@@ -341,11 +341,11 @@ class Loop(SFTTrainer):
         """Give every process every step's rows: it takes its share of them later."""
         loader = super().get_train_dataloader()
         if together.size() > 1:
-            shard = loader.batch_sampler
+            sampler = loader.batch_sampler
             # Nor is a short last step filled up with rows from the beginning.
-            shard.num_processes, shard.process_index, shard.even_batches = 1, 0, False
+            sampler.num_processes, sampler.process_index, sampler.even_batches = 1, 0, False
             # In the epoch of a resume it is wrapped once more, and accelerate misses the sampler within.
-            shard.set_epoch = self._sampler.set_epoch
+            sampler.set_epoch = self._sampler.set_epoch
         return loader
 
     def _get_train_sampler(self, _dataset: Any = None) -> Sampler:

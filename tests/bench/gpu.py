@@ -169,7 +169,8 @@ class Heard:
 def ours(folder: Path, shape: Architecture, precision: str, examples: Examples) -> dict[str, Any]:
     """The trainer's own loop with its plan for this card, its self-test and its probe."""
     from trainer import device as devices
-    from trainer import model, speed
+    from trainer import model as pretrained
+    from trainer import speed
     from trainer.callbacks import Counts
     from trainer.contract.events import Probe as Probed
     from trainer.contract.fit import fit
@@ -186,16 +187,16 @@ def ours(folder: Path, shape: Architecture, precision: str, examples: Examples) 
         shape, card_bytes=device.memory, rank=job.lora.r, longest=max(examples.lengths),
         precision=precision,  # type: ignore[arg-type]
     )  # fmt: skip
-    source = model.pin(model.find(job))
+    source = pretrained.pin(pretrained.find(job))
     plan = make_plan(
         job,
         examples.lengths,
         device=device,
         precision=precision,
         fitted=fitted or None,
-        attention=model.kernel(source, flash=devices.numerics(device, precision).flash),
+        attention=pretrained.kernel(source, flash=devices.numerics(device, precision).flash),
     )
-    tokenizer = model.load_tokenizer(source)
+    tokenizer = pretrained.load_tokenizer(source)
     prepared = Prepared(
         source=source, tokenizer=tokenizer, template_sha256="", stop="", examples=examples,
         stop_id=tokenizer.eos_token_id, eval_examples=None, plan=plan,

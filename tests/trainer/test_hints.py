@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from trainer import __main__ as command
-from trainer import free_memory, loop, model, proof, ranks, selftest
+from trainer import free_memory, loop, proof, ranks, selftest
+from trainer import model as pretrained
 from trainer.contract import events, manifest
 from trainer.contract.errors import NoSpace, ResumeRefused, TrainingFailed, run_main
 from trainer.contract.job import Job
@@ -81,7 +82,7 @@ IN_BF16 = "--resume --set precision=bf16 --set allow_precision_change=true"
 
 
 def test_while_the_weights_load(begin, type_it, monkeypatch):
-    small = unless(lambda _, how, **_k: how.precision == "bf16", model.load_base)
+    small = unless(lambda _, how, **_k: how.precision == "bf16", pretrained.load_base)
     monkeypatch.setattr(loop, "load_base", small)
     code, shown = begin()
     assert code == TrainingFailed.exit_code
@@ -158,7 +159,7 @@ def test_in_a_sample(begin, type_it, tmp_path, monkeypatch):
 
 
 def test_in_the_proof(begin, type_it, monkeypatch):
-    base = unless(lambda _, how, **_k: how.precision == "bf16", model.load_base)
+    base = unless(lambda _, how, **_k: how.precision == "bf16", pretrained.load_base)
     monkeypatch.setattr(proof, "load_base", base)
     _, shown = begin()
     assert "out of memory while the saved adapter is proved on a clean base: " in shown
@@ -181,7 +182,7 @@ def test_a_row_that_cannot_fit_is_refused_before_the_weights_load(begin, type_it
     code, shown = begin()
     assert code == TrainingFailed.exit_code
     assert "tokens needs at least 0.6 GB, and 0.4 GB are free" in shown
-    monkeypatch.setattr("trainer.loop.load_base", model.load_base)
+    monkeypatch.setattr("trainer.loop.load_base", pretrained.load_base)
     assert type_it(shown) == IN_BF16
 
 
@@ -249,7 +250,7 @@ def test_an_interrupt(begin, type_it, monkeypatch):
     import signal
 
     with monkeypatch.context() as patch:
-        patch.setattr(model, "load_tokenizer", lambda _: os.kill(os.getpid(), signal.SIGINT))
+        patch.setattr(pretrained, "load_tokenizer", lambda _: os.kill(os.getpid(), signal.SIGINT))
         code, shown = begin()
     assert code == 130
     assert type_it(shown) == "--resume"
