@@ -21,8 +21,8 @@ from datagen.verbs import (
     split,
     tables,
 )
-from trainer.contract.arguments import Parser
-from trainer.contract.errors import run_main
+from trainer.contract.command.arguments import Parser
+from trainer.contract.command.errors import run_main
 
 VERBS = (
     tables,

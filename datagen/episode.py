@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from datagen.judge.answer_types import AnswerType
-from trainer.contract.errors import BadData, NotFound
+from trainer.contract.command.errors import BadData, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

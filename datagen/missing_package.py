@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
-from trainer.contract.errors import NotInstalled
+from trainer.contract.command.errors import NotInstalled
 
 DATAGEN = "install it with: pip install '.[datagen]'"
 LOCAL_MODEL = "to run a local model: pip install '.[train,datagen]'"

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-from trainer.contract.arguments import Parser
-from trainer.contract.errors import run_main
-from trainer.contract.streams import write_json
+from trainer.contract.command.arguments import Parser
+from trainer.contract.command.errors import run_main
+from trainer.contract.command.streams import write_json
 
 # A verb without help is for our own use and not listed. Its module is imported only when it is used:
 # help of `launch` stays light.

@@ -16,7 +16,7 @@ from launcher.runs import run_folder
 from launcher.view.event_text import clock
 from launcher.view.protocol import View
 from launcher.world import World
-from trainer.contract.errors import TrainingFailed
+from trainer.contract.command.errors import TrainingFailed
 from trainer.contract.job import from_sources
 
 INVENTED = 20

@@ -10,7 +10,7 @@ from launcher import secrets
 from launcher.rental.offer import DRIFT
 from launcher.settings import Resolved
 from launcher.world import World
-from trainer.contract.errors import Fault, Usage
+from trainer.contract.command.errors import Fault, Usage
 
 ENOUGH = 2e9  # bytes free for results
 

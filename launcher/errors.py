@@ -1,8 +1,8 @@
-"""The launcher's own faults, beside those of ``trainer.contract.errors``; one exit code each."""
+"""The launcher's own faults, beside those of ``trainer.contract.command.errors``; one exit code each."""
 
 from collections.abc import Sequence
 
-from trainer.contract.errors import Fault
+from trainer.contract.command.errors import Fault
 
 
 class NoCapacity(Fault):

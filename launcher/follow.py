@@ -9,7 +9,7 @@ from launcher.runs.rented_pods import spent
 from launcher.runs.run_folder import Log, Run
 from launcher.scene import Scene
 from trainer.contract import events
-from trainer.contract.errors import Fault, Interrupted
+from trainer.contract.command.errors import Fault, Interrupted
 
 POLL = 0.2  # seconds between two looks at the events
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from launcher.errors import KeyRejected
 from launcher.world import World
-from trainer.contract.secrets import Secret
-from trainer.contract.secrets import find as find_anywhere
+from trainer.contract.command.secrets import Secret
+from trainer.contract.command.secrets import find as find_anywhere
 
 RUNPOD = "RUNPOD_API_KEY"
 HUGGING_FACE = "HF_TOKEN"

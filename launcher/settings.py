@@ -1,4 +1,4 @@
-"""The launcher's settings; ``trainer.contract.settings`` reads them from files, environment and flags."""
+"""The launcher's settings; ``trainer.contract.command.settings`` reads them from files, environment and flags."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, Self
@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from launcher.world import World
-from trainer.contract.settings import Declared
+from trainer.contract.command.settings import Declared
 
 
 class Settings(BaseModel):

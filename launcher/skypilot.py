@@ -20,7 +20,7 @@ from launcher.settings import Settings
 from launcher.train import Request, check_data, resolve
 from launcher.view.protocol import View
 from launcher.world import World
-from trainer.contract.errors import OutputExists
+from trainer.contract.command.errors import OutputExists
 from trainer.contract.job import Job
 
 # By RunPod's id; several names where clouds differ: any will do.

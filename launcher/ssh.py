@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Self
 
 from launcher.errors import ConnectionLost, HostKeyChanged, PodRefused
-from trainer.contract.errors import NotFound, ResultRejected
+from trainer.contract.command.errors import NotFound, ResultRejected
 
 if TYPE_CHECKING:
     import paramiko

@@ -15,7 +15,7 @@ from launcher.scene import Scene
 from launcher.train import Outcome, Request, conclude, is_done, resolve, verify
 from launcher.view.protocol import View
 from launcher.world import World
-from trainer.contract.errors import Interrupted, Locked, NotFound
+from trainer.contract.command.errors import Interrupted, Locked, NotFound
 
 ANSWER = 60.0  # seconds that a running launcher has to exit
 LOOK = 0.2

@@ -19,8 +19,8 @@ from launcher.scene import Scene
 from launcher.view.protocol import View
 from launcher.view.tracked import TrackedView
 from trainer.contract import events
+from trainer.contract.command.errors import NotInstalled, Usage
 from trainer.contract.episodes import COMPARISON
-from trainer.contract.errors import NotInstalled, Usage
 
 MARK = "tracked.json"
 VERSIONS = {"trackio": ">=0.43,<0.44", "wandb": ">=0.31,<0.32"}

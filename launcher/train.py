@@ -26,7 +26,7 @@ from launcher.settings import Settings
 from launcher.view.protocol import View
 from launcher.world import World
 from trainer.contract import episodes, events, manifest, resuming, rows, validation
-from trainer.contract.errors import (
+from trainer.contract.command.errors import (
     Fault,
     Locked,
     NotFound,

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from trainer.contract.errors import Fault
+from trainer.contract.command.errors import Fault
 
 if TYPE_CHECKING:
     from launcher.runpod_api import Api
@@ -102,7 +102,7 @@ class World:
 
     def config_folder(self) -> Path:
         """Where this user's settings lie; it need not exist."""
-        from trainer.contract.settings import config_folder
+        from trainer.contract.command.settings import config_folder
 
         return config_folder(self.variable, self.home())
 

@@ -3,9 +3,9 @@
 import sys
 from pathlib import Path
 
-from tests.trainer import families
-from trainer.contract.base_models import ALONE, REFUSED, way, why_alone
-from trainer.contract.shapes import from_config
+from tests.trainer.attention import families
+from trainer.contract.sizing.base_models import ALONE, REFUSED, way, why_alone
+from trainer.contract.sizing.shapes import from_config
 
 FILE = Path(__file__).parent.parent / "docs" / "models.md"
 LONGEST = 16_384

@@ -11,10 +11,10 @@ from datagen.models.paid_api.settings import DECLARED as TEACHER
 from launcher import errors as launcher_errors
 from launcher.cli import VERBS
 from launcher.settings import DECLARED as LAUNCHER
-from trainer.contract import errors
-from trainer.contract.arguments import allowed
+from trainer.contract.command import errors
+from trainer.contract.command.arguments import allowed
+from trainer.contract.command.settings import Declared, written
 from trainer.contract.job import RECIPES, flag_names, options_table
-from trainer.contract.settings import Declared, written
 
 FILE = Path(__file__).parent.parent / "docs" / "reference.md"
 PLAIN = {"positional arguments", "options"}

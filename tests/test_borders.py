@@ -43,21 +43,21 @@ MAY_START_PROCESSES = {
     "datagen/sandbox/server/service.py",  # a server per client
     "datagen/models/vllm/__main__.py",  # vLLM, which ends when we do
     "datagen/models/vllm/server.py",  # that
-    "trainer/evaluation.py",  # datagen, which may not be imported, when training is done
-    "trainer/outside.py",  # the pod's supervisor: trainer, sshd, guard
-    "trainer/ranks.py",  # of one training several processes, a card each
+    "trainer/result/evaluation.py",  # datagen, which may not be imported, when training is done
+    "trainer/pod/system.py",  # the pod's supervisor: trainer, sshd, guard
+    "trainer/processes/local.py",  # of one training several processes, a card each
 }
 MAY_READ_ENVIRONMENT = {
     "launcher/world.py",  # XDG_STATE_HOME
-    "trainer/contract/errors.py",  # SFT_TRACEBACK
-    "trainer/contract/libraries.py",  # what libraries read when they are imported
-    "trainer/quiet.py",  # OMP_NUM_THREADS
-    "trainer/pipe.py",  # SFT_EVENTS_FD
-    "trainer/evaluation.py",  # SFT_EVENTS_FD, for its child
-    "trainer/ranks.py",  # what several processes inherit, and whether this is one of them
-    "trainer/together.py",  # RANK, WORLD_SIZE and LOCAL_RANK, as torchrun sets them
-    "trainer/release.py",  # the pod's key
-    "trainer/supervise.py",  # the pod's settings
+    "trainer/contract/command/errors.py",  # SFT_TRACEBACK
+    "trainer/contract/command/libraries.py",  # what libraries read when they are imported
+    "trainer/library_log.py",  # OMP_NUM_THREADS
+    "trainer/processes/pipe.py",  # SFT_EVENTS_FD
+    "trainer/result/evaluation.py",  # SFT_EVENTS_FD, for its child
+    "trainer/processes/local.py",  # what several processes inherit, and whether this is one of them
+    "trainer/processes/collective.py",  # RANK, WORLD_SIZE and LOCAL_RANK, as torchrun sets them
+    "trainer/pod/release.py",  # the pod's key
+    "trainer/pod/supervise.py",  # the pod's settings
     "datagen/sandbox/level.py",  # SFT_SANDBOX
     "datagen/sandbox/start_server.py",  # what of it the sandbox may see
     "datagen/evaluation/progress_events.py",  # SFT_EVENTS_FD: who started the evaluation hears how far it is
@@ -66,7 +66,7 @@ MAY_READ_ENVIRONMENT = {
 }
 MAY_SPEAK_HTTP = {
     "launcher/runpod_api/http.py",
-    "trainer/release.py",
+    "trainer/pod/release.py",
     "datagen/models/paid_api/client.py",  # models behind an OpenAI-compatible API
     "datagen/models/vllm/model.py",  # our own vLLM on the loopback
 }

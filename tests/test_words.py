@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from launcher.errors import EXIT_CODES as OF_THE_LAUNCHER
-from trainer.contract.errors import EXIT_CODES
+from trainer.contract.command.errors import EXIT_CODES
 
 ROOT = Path(__file__).parent.parent
 PLAIN = ("launcher",)

@@ -8,14 +8,15 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from trainer import choosing, evaluation
-from trainer.contract import libraries, resuming
-from trainer.contract.errors import Usage, run_main
+from trainer.contract import resuming
+from trainer.contract.command import libraries
+from trainer.contract.command.errors import Usage, run_main
 from trainer.contract.exporting import add_flags as add_export_flags
 from trainer.contract.job import Job, add_flags, from_sources, given_flags
 from trainer.contract.manifest import ADAPTER
-from trainer.pipe import is_supervised
-from trainer.salvage import salvage
+from trainer.processes.pipe import is_supervised
+from trainer.result import best_checkpoint, evaluation
+from trainer.result.from_checkpoint import salvage
 from trainer.train import check_installed, train
 
 
@@ -69,12 +70,12 @@ def _train(argv: Sequence[str]) -> int:
     if options.salvage:
         salvage(job, say=_say)
     elif options.choose:
-        if choosing.due(job, Path(job.output)):
-            choosing.choose(job, say=_say)
+        if best_checkpoint.due(job, Path(job.output)):
+            best_checkpoint.choose(job, say=_say)
     else:
         train(job, resume=options.resume, overwrite=options.overwrite, say=_say)
-        if choosing.due(job, Path(job.output)) and not is_supervised():
-            choosing.choose(job, say=_say)
+        if best_checkpoint.due(job, Path(job.output)) and not is_supervised():
+            best_checkpoint.choose(job, say=_say)
         if evaluation.due(job, Path(job.output)) and not is_supervised():
             evaluation.evaluate(job)
     return 0
@@ -92,7 +93,7 @@ def _check(argv: Sequence[str]) -> int:
     job = _job(options)
     check_installed()
     libraries.prepare_environment()
-    from trainer.check import check
+    from trainer.data.check import check
 
     report = check(job)
     if options.html:
@@ -113,7 +114,8 @@ def _export(argv: Sequence[str]) -> int:
         raise Usage("nothing is asked for", "give --merge, --gguf or --push")
     check_installed()
     libraries.prepare_environment()
-    from trainer import export, out_of_memory
+    from trainer import out_of_memory
+    from trainer.result import export
 
     out = options.out or options.run / "merged"
     if options.merge:

@@ -12,8 +12,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from trainer.contract.command.errors import OutputExists, ResumeRefused
 from trainer.contract.episodes import RESULTS
-from trainer.contract.errors import OutputExists, ResumeRefused
 from trainer.contract.job import NOT_HASHED, Job
 from trainer.contract.manifest import ADAPTER, NAME, hash_file, load
 from trainer.contract.resuming import WHICH

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from trainer import device, free_memory
-from trainer.contract.errors import Fault, TrainingFailed
+from trainer.contract.command.errors import Fault, TrainingFailed
 
 # In the texts of torch's allocators, CUDA, cuBLAS, cuDNN and its kin, NCCL, safetensors and mmap.
 TEXTS = ("out of memory", "allocate memory", "ALLOC_FAILED", "ALLOCATION_FAILED")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from trainer.contract import events
 from trainer.contract.events import Event
-from trainer.pipe import Emitter
+from trainer.processes.pipe import Emitter
 
 LINE_SECONDS = 2.0
 RATE_SECONDS = 20.0

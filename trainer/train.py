@@ -9,9 +9,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainer import checkpoints, device, out_of_memory, quiet, ranks, shard, together
-from trainer.contract import events, libraries, manifest, resuming, validation
-from trainer.contract.errors import (
+from trainer import checkpoints, device, library_log, out_of_memory
+from trainer.contract import events, manifest, resuming, validation
+from trainer.contract.command import libraries
+from trainer.contract.command.errors import (
     Fault,
     Interrupted,
     NoSpace,
@@ -21,13 +22,14 @@ from trainer.contract.errors import (
 )
 from trainer.contract.job import Job
 from trainer.contract.rows import Rows, read_rows
-from trainer.pipe import Emitter, has_parent, open_events
+from trainer.processes import collective, fsdp, local
+from trainer.processes.pipe import Emitter, has_parent, open_events
 from trainer.reporting import Reporter, clock
 from trainer.signals import AskedByParent, StopRequest
 
 if TYPE_CHECKING:
-    from trainer.prepare import Prepared
-    from trainer.proof import Trained
+    from trainer.data.prepare import Prepared
+    from trainer.result.proof import Trained
 
 NEEDED = (
     "torch",
@@ -53,9 +55,9 @@ def train(job: Job, *, resume: bool, overwrite: bool, say: Callable[[str], None]
     try:
         _train_together(job, resume=resume, overwrite=overwrite, say=say)
     except BaseException as error:
-        together.tell(error)
+        collective.tell(error)
         raise
-    together.tell(None)
+    collective.tell(None)
 
 
 def _train_together(job: Job, *, resume: bool, overwrite: bool, say: Callable[[str], None]) -> None:
@@ -64,9 +66,9 @@ def _train_together(job: Job, *, resume: bool, overwrite: bool, say: Callable[[s
         check_installed()
         libraries.prepare_environment(one_card=False)
         # First of all: what ends one from here on, bad rows too, the others hear.
-        together.meet(say)
+        collective.meet(say)
         validation.check(job)
-        if together.rank() == 0 and not has_parent():
+        if collective.rank() == 0 and not has_parent():
             checkpoints.prepare(output, resume=resume, overwrite=overwrite)
         if resume and checkpoints.complete(output):
             _already_done(job, output, say)
@@ -79,20 +81,20 @@ def _train_together(job: Job, *, resume: bool, overwrite: bool, say: Callable[[s
         raise
     asked = AskedByParent() if has_parent() else StopRequest()
     with open_events(output / EVENTS) as writer, asked as stop:
-        together.report_loss_to(lambda lost: writer.emit(_failed(lost)))
+        collective.report_loss_to(lambda lost: writer.emit(_failed(lost)))
         try:
-            if together.rank() == 0:
+            if collective.rank() == 0:
                 for _, mark in checkpoints.whole(output)[-1:] if resume else ():
                     checkpoints.check_resume(mark, job, rows.sha256)
                 (output / JOB).write_text(job.to_json(), encoding="utf-8")
-            if (count := ranks.wanted(job)) > 1:
+            if (count := local.wanted(job)) > 1:
                 log = output / LOG
-                ranks.train(
+                local.train(
                     output / JOB, log, count, writer, stop, resume=resume, to_the_end=job.plan.shard
                 )
                 return
             libraries.prepare_environment()
-            with quiet.chatter_to(output / LOG):
+            with library_log.chatter_to(output / LOG):
                 reporter = _reporter(writer, say, output / LOG)
                 _run(job, output, rows, reporter, stop, resume=resume)
         except BaseException as error:
@@ -112,7 +114,7 @@ def _train_together(job: Job, *, resume: bool, overwrite: bool, say: Callable[[s
 
 def _reporter(writer: Emitter, say: Callable[[str], None], log: Path) -> Reporter:
     """Of several processes the first speaks."""
-    if together.rank() == 0:
+    if collective.rank() == 0:
         return Reporter(writer, say, log)
     return Reporter(writer, lambda _: None, Path(os.devnull))
 
@@ -142,7 +144,7 @@ def with_command(fault: Fault, job_file: Path) -> str:
 
 
 def _as_fault(error: BaseException, job: Job) -> Fault | None:
-    if lost := together.loss_behind(error):
+    if lost := collective.loss_behind(error):
         return lost
     if isinstance(error, (Interrupted, KeyboardInterrupt)):
         return Interrupted("interrupted", settings=())
@@ -183,14 +185,14 @@ def _run(
             checkpoints.check_resume(mark, job, rows.sha256)
         else:
             reporter.warn("there is no checkpoint to resume from: starting from the beginning")
-    leads = together.rank() == 0
+    leads = collective.rank() == 0
     if leads and resume:
         checkpoints.forget_newer(output, mark.step if mark else -1)
     reporter.phase("data", f"{len(rows.rows)} rows in {job.data}")
-    from trainer import proof, result
-    from trainer.prepare import prepare
+    from trainer.data.prepare import prepare
+    from trainer.result import proof, publish
 
-    together.use_own_card()
+    collective.use_own_card()
     prepared = prepare(job, rows, mark, reporter)
     reporter.phase("model", f"loading {prepared.source.name} in {prepared.plan.precision}")
     new = output / f".{manifest.ADAPTER}.new"
@@ -205,7 +207,7 @@ def _run(
         precision=prepared.plan.precision,
         device=prepared.plan.device.name,
         pass_tokens=prepared.plan.pass_tokens,
-        processes=together.size(),
+        processes=collective.size(),
         tokens=mark.tokens if mark else 0,
         trained_tokens=mark.trained_tokens if mark else 0,
     )
@@ -224,14 +226,14 @@ def _run(
         return
     history, metrics, computed = trained
     reporter.phase("proof", "loading the saved adapter on a clean base")
-    sharded = shard.wanted(job)
+    sharded = fsdp.wanted(job)
     relief = out_of_memory.relief(precision=prepared.plan.precision, sharded=sharded)
     with out_of_memory.explained("while the saved adapter is proved on a clean base", *relief):
         proved = proof.prove(computed, prepared, new, note=reporter.note, sharded=sharded)
-    together.leave()
+    collective.leave()
     if not leads:
         return
-    result.publish(
+    publish.publish(
         job,
         output,
         new,
@@ -265,17 +267,19 @@ def _train(
 
     ``None`` where that is another process's to do.
     """
-    from trainer import model, probe, proof, result, speed
-    from trainer.callbacks import Counts, RunCallback
-    from trainer.loop import Loop
-    from trainer.samples import Samples
+    from trainer import pretrained
+    from trainer.loop import speed_bound, trial_step
+    from trainer.loop.callbacks import Counts, RunCallback
+    from trainer.loop.loop import Loop
+    from trainer.loop.samples import Samples
+    from trainer.result import proof, publish
 
     plan, examples = prepared.plan, prepared.examples
-    sharded = shard.wanted(job)
+    sharded = fsdp.wanted(job)
     counts = Counts(mark)
     if mark and (before := mark.place()) != (now := this_run.place()):
         reporter.warn(f"begun on {before}, going on on {now}: not bit-exact from here")
-    bound = speed.bound(model.architecture(prepared.source), plan, examples, job.lora.r)
+    bound = speed_bound.bound(pretrained.architecture(prepared.source), plan, examples, job.lora.r)
     callback = RunCallback(
         job=job,
         output=output,
@@ -300,8 +304,8 @@ def _train(
         loop.add_callback(
             Samples(loop, held, job.samples, stop_id=stop_id, reporter=reporter, sharded=sharded)
         )
-    if probe.wanted(plan):
-        loop.add_callback(probe.Probe(loop, plan, reporter, bound))
+    if trial_step.wanted(plan):
+        loop.add_callback(trial_step.Probe(loop, plan, reporter, bound))
     _announce(job, prepared, loop, reporter)
     if mark:
         reporter.phase("resume", f"after step {mark.step}")
@@ -313,17 +317,17 @@ def _train(
         raise Interrupted("interrupted")
     if sharded:
         # The first has written all of the last checkpoint, which may be the best.
-        together.wait_for_all()
+        collective.wait_for_all()
     else:
-        together.leave()
-        if together.rank() > 0:
+        collective.leave()
+        if collective.rank() > 0:
             return None
     seconds = time.monotonic() - started
     lowest = loop.take_best()
     if lowest and lowest[0] < loop.state.global_step:
         reporter.line(f"the adapter is that of step {lowest[0]}, whose evaluation loss is lowest")
     metrics: dict[str, float | int | None] = {
-        **result.losses_of(loop.state.log_history),
+        **publish.losses_of(loop.state.log_history),
         **({"best_step": lowest[0], "eval_loss": lowest[1]} if lowest else {}),
         "steps": loop.state.global_step,
         "epochs": round(plan.epochs * loop.state.global_step / plan.steps, 4),
@@ -336,10 +340,10 @@ def _train(
         "predicted_bytes": plan.predicted_bytes,
     }
     reporter.phase("save", f"the adapter, after {clock(seconds)}")
-    if together.rank() == 0:
-        result.save_adapter(loop.model, prepared.tokenizer, new)
+    if collective.rank() == 0:
+        publish.save_adapter(loop.model, prepared.tokenizer, new)
     if sharded:
-        together.wait_for_all()
+        collective.wait_for_all()
     computed = proof.of_loop(loop, prepared.proof_rows, plan.own_attention)
     return list(loop.state.log_history), metrics, computed
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from datagen.episode import Episode, Trace, Turn
-from trainer.contract.errors import NotFound
+from trainer.contract.command.errors import NotFound
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

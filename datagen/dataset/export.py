@@ -16,7 +16,7 @@ from typing import Any
 
 from datagen.episode import Episode, Trace, Turn
 from datagen.judge.solution_shape import trace_shape
-from trainer.contract.errors import BadData, Usage
+from trainer.contract.command.errors import BadData, Usage
 
 
 @dataclass(frozen=True, kw_only=True)

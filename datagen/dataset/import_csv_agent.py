@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field, JsonValue, TypeAdapter, ValidationError
 from datagen.episode import Difficulty, Question, stable_id
 from datagen.judge.answer_types import AnswerType
 from datagen.prompts.render import as_reply
-from trainer.contract.errors import BadData, NotFound
+from trainer.contract.command.errors import BadData, NotFound
 
 # Their judge takes floats within 0.1; two decimals is what their hashes keep.
 DECIMALS = 2

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from datagen.episode import Episode
 from datagen.judge.solution_shape import PERMUTATIONS, shingles, solution_shape, trace_shape
-from trainer.contract.errors import BadData, Usage
+from trainer.contract.command.errors import BadData, Usage
 
 SIMILAR = 0.85
 

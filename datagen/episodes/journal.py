@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Self
 from pydantic import ValidationError
 
 from datagen.episode import Episode
-from trainer.contract.errors import BadData, Locked
+from trainer.contract.command.errors import BadData, Locked
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable

@@ -21,7 +21,7 @@ from datagen.episodes.run_questions import CONCURRENCY, fill, table_ref
 from datagen.models.protocol import Model, NoReply
 from datagen.progress import Progress
 from datagen.sandbox.server_pool import ServerPool
-from trainer.contract.errors import BadData, NotFound
+from trainer.contract.command.errors import BadData, NotFound
 
 if TYPE_CHECKING:
     from datagen.episode import Episode

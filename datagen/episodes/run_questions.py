@@ -23,7 +23,7 @@ from datagen.episodes.journal import Journal, keeping
 from datagen.models.protocol import NoReply
 from datagen.sandbox.server_pool import ServerPool, tables_of
 from datagen.tables.table import read_table
-from trainer.contract.errors import Fault, TeacherUnavailable
+from trainer.contract.command.errors import Fault, TeacherUnavailable
 
 if TYPE_CHECKING:
     from datagen.models.protocol import Model

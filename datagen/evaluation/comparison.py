@@ -18,7 +18,7 @@ from datagen.evaluation.stats import (
     smallest_difference,
     wilson,
 )
-from trainer.contract.errors import BadData
+from trainer.contract.command.errors import BadData
 
 VERSION = 1
 NAMES = ("the base", "the adapter")

@@ -20,7 +20,7 @@ from datagen.evaluation.saved_results import FOLDER, write_whole
 from datagen.evaluation.token_limit import TokenMeter
 from datagen.judge.answer_types import as_truth
 from trainer.contract import episodes as border
-from trainer.contract.errors import BadData
+from trainer.contract.command.errors import BadData
 
 if TYPE_CHECKING:
     from datagen.models.protocol import Model

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from datagen.episode import Episode, read_episodes
 from datagen.evaluation.result import LABELS, MODEL, PROBES
-from trainer.contract.errors import BadData, NotFound
+from trainer.contract.command.errors import BadData, NotFound
 
 if TYPE_CHECKING:
     from pathlib import Path

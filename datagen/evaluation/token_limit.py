@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from trainer.contract.errors import BudgetSpent
+from trainer.contract.command.errors import BudgetSpent
 
 if TYPE_CHECKING:
     from datagen.episode import Episode

@@ -15,7 +15,7 @@ from datagen.sandbox.level import from_setting
 from datagen.sandbox.messages import CellResult, Level, Limits, MalformedError, from_message
 from datagen.sandbox.remote import RemoteServer
 from datagen.sandbox.start_server import ServerProcess
-from trainer.contract.errors import Fault
+from trainer.contract.command.errors import Fault
 
 _ATTEMPTS = 2
 _LOST = "the variables of earlier cells are gone"

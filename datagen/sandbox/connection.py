@@ -14,7 +14,7 @@ from datagen.episode import Reading
 from datagen.missing_package import DATAGEN
 from datagen.sandbox import frames
 from datagen.sandbox.messages import LEVELS, Level, Limits
-from trainer.contract.errors import BadData, Fault, NotFound, NotInstalled, SandboxUnsafe
+from trainer.contract.command.errors import BadData, Fault, NotFound, NotInstalled, SandboxUnsafe
 
 Table = Path | tuple[Path, Reading]
 START_SECONDS = 600.0

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datagen.sandbox.messages import LEVELS, Level
-from trainer.contract.errors import Usage
+from trainer.contract.command.errors import Usage
 
 SETTING = "SFT_SANDBOX"
 

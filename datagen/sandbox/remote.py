@@ -9,7 +9,7 @@ from pathlib import Path
 from datagen.sandbox import frames
 from datagen.sandbox.connection import Server, Table
 from datagen.sandbox.messages import Level, Limits
-from trainer.contract.errors import SandboxUnsafe
+from trainer.contract.command.errors import SandboxUnsafe
 
 CONNECT_SECONDS = 60.0
 _PAUSE_SECONDS = 0.1

@@ -10,7 +10,7 @@ from datagen.episode import Reading
 from datagen.tables.date_formats import PLAIN, find_format, looks_like_date, reads
 from datagen.tables.missing_values import among_words, stands_for_missing
 from datagen.tables.number_formats import Parsed, Style, other, parse_numbers, style_of
-from trainer.contract.errors import BadData
+from trainer.contract.command.errors import BadData
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from datagen.tables.encoding import WIDE
 from datagen.tables.number_formats import speaks_for
-from trainer.contract.errors import BadData
+from trainer.contract.command.errors import BadData
 
 DELIMITERS = (",", ";", "\t", "|")
 HEAD_BYTES = 1 << 18

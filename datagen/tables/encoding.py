@@ -12,7 +12,7 @@ import codecs
 import re
 from collections.abc import Iterable
 
-from trainer.contract.errors import BadData
+from trainer.contract.command.errors import BadData
 
 UTF8 = "utf-8-sig"
 WIDE = {"utf-16-le", "utf-16-be", "utf-16", "utf-32"}

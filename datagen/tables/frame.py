@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from datagen.episode import Reading
 from datagen.tables.column_types import convert
 from datagen.tables.missing_values import missing_texts
-from trainer.contract.errors import BadData
+from trainer.contract.command.errors import BadData
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -20,7 +20,7 @@ from datagen.tables.frame import parse, to_kinds
 from datagen.tables.missing_values import number_stand_in, stands_for_missing, suspect
 from datagen.tables.number_formats import speaks_for
 from datagen.tables.scan import Scan, scan
-from trainer.contract.errors import BadData, NotFound
+from trainer.contract.command.errors import BadData, NotFound
 
 if TYPE_CHECKING:
     import pandas as pd

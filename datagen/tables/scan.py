@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from datagen.tables.csv_layout import NO_HEADER, is_blank
 from datagen.tables.encoding import UTF8, WIDE, foreign_words, guess_encoding
-from trainer.contract.errors import BadData
+from trainer.contract.command.errors import BadData
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,7 +6,7 @@ import argparse
 import difflib
 from typing import TYPE_CHECKING, cast
 
-from trainer.contract.errors import Usage
+from trainer.contract.command.errors import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

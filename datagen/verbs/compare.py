@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainer.contract.errors import OutputExists
+from trainer.contract.command.errors import OutputExists
 
 if TYPE_CHECKING:
     from datagen.verbs.arguments import Verbs

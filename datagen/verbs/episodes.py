@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 from datagen.verbs.arguments import add_question_flags, check_source, share, whole_count
 from datagen.verbs.reading_flags import add_reading_flags, profiles_of
 from datagen.verbs.teacher_flags import account_of, add_teacher_flags
-from trainer.contract.errors import BadData, Interrupted, OutputExists, TeacherUnavailable, Usage
+from trainer.contract.command.errors import (
+    BadData,
+    Interrupted,
+    OutputExists,
+    TeacherUnavailable,
+    Usage,
+)
 
 if TYPE_CHECKING:
     from datagen.episodes.attempts import How

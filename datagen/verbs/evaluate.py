@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datagen.verbs.arguments import whole_count
-from trainer.contract.errors import Interrupted, OutputExists, Usage
+from trainer.contract.command.errors import Interrupted, OutputExists, Usage
 
 if TYPE_CHECKING:
     from datagen.episodes.attempts import Task

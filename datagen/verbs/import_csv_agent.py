@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datagen.verbs.progress import watched
-from trainer.contract.errors import BadData, OutputExists
+from trainer.contract.command.errors import BadData, OutputExists
 
 if TYPE_CHECKING:
     from datagen.verbs.arguments import Verbs

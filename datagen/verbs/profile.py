@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datagen.verbs.reading_flags import add_reading_flags, check_named, given_of, profile_of
-from trainer.contract.errors import BadData
+from trainer.contract.command.errors import BadData
 
 if TYPE_CHECKING:
     from datagen.episode import Reading

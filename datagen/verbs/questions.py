@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from datagen.verbs.arguments import add_question_flags, check_source
 from datagen.verbs.reading_flags import add_reading_flags, profiles_of
-from trainer.contract.errors import BadData, OutputExists
-from trainer.contract.patience import telling
+from trainer.contract.command.errors import BadData, OutputExists
+from trainer.contract.command.slow_work import telling
 
 if TYPE_CHECKING:
     from datagen.questions.sources import Batch

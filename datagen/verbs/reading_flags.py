@@ -6,8 +6,8 @@ import argparse
 import codecs
 from typing import TYPE_CHECKING
 
-from trainer.contract.errors import Usage
-from trainer.contract.patience import telling
+from trainer.contract.command.errors import Usage
+from trainer.contract.command.slow_work import telling
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

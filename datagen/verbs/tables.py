@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainer.contract.errors import Usage
+from trainer.contract.command.errors import Usage
 
 if TYPE_CHECKING:
     from datagen.verbs.arguments import Verbs

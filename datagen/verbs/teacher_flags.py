@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainer.contract.errors import TeacherRefused, Usage
+from trainer.contract.command.errors import TeacherRefused, Usage
 
 if TYPE_CHECKING:
     from datagen.models.paid_api.account import Account

@@ -18,7 +18,7 @@ from launcher.errors import BuildFailed
 from launcher.image import layers
 from launcher.settings import Settings
 from launcher.view.event_text import clock, size
-from trainer.contract.errors import BadJob, NotFound, Usage
+from trainer.contract.command.errors import BadJob, NotFound, Usage
 
 if TYPE_CHECKING:
     from launcher.scene import Scene

@@ -20,10 +20,10 @@ from launcher.runs.run_folder import Log, Run, is_locked
 from launcher.scene import Scene
 from launcher.secrets import HUGGING_FACE, find
 from trainer.contract import episodes, events
-from trainer.contract.errors import Locked
+from trainer.contract.command.errors import Locked
+from trainer.contract.command.secrets import Secret
 from trainer.contract.job import Job
 from trainer.contract.rows import Rows
-from trainer.contract.secrets import Secret
 
 FOLDER = "sft.run.folder"
 SHARED_MEMORY = "1g"

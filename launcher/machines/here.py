@@ -18,7 +18,7 @@ from launcher.runs.run_folder import Log, Run, is_locked, lock
 from launcher.scene import Scene
 from launcher.world import Child, World
 from trainer.contract import events
-from trainer.contract.errors import Locked, NotInstalled
+from trainer.contract.command.errors import Locked, NotInstalled
 from trainer.contract.job import Job
 from trainer.contract.rows import Rows
 

@@ -20,10 +20,10 @@ from launcher.scene import Scene
 from launcher.secrets import runpod
 from launcher.ssh import make_key
 from trainer.contract import episodes, validation
-from trainer.contract.errors import Fault, Interrupted, Usage
+from trainer.contract.command.errors import Fault, Interrupted, Usage
+from trainer.contract.command.secrets import Secret
 from trainer.contract.job import Job
 from trainer.contract.rows import Rows
-from trainer.contract.secrets import Secret
 
 OF_AN_ATTEMPT = (
     "events.jsonl",

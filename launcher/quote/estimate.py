@@ -12,19 +12,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from launcher.world import World
-from trainer.contract import episodes, held, validation
-from trainer.contract.cards import PEAK
-from trainer.contract.fit import Fit, fit, recomputed
+from trainer.contract import episodes, validation
 from trainer.contract.job import Job
 from trainer.contract.rows import Row, Rows, read_rows
-from trainer.contract.shapes import from_config
-from trainer.contract.sizing import (
+from trainer.contract.sizing import evaluations
+from trainer.contract.sizing.cards import PEAK
+from trainer.contract.sizing.fit import Fit, fit, recomputed
+from trainer.contract.sizing.memory import (
     KNOWN,
     Architecture,
     Precision,
     flops_per_token,
     forward_flops_per_token,
 )
+from trainer.contract.sizing.shapes import from_config
 
 # A card that is not in PEAK counts as USUAL.
 USUAL = 70
@@ -88,7 +89,7 @@ def work(job: Job, data: Rows, *, world: World) -> Work:
     """
     lengths, scored = _lengths(data.rows)
     total, rows = sum(lengths), max(1, len(lengths))
-    out = held.count(rows, share=job.eval_share) if job.eval_data is None else 0
+    out = evaluations.count(rows, share=job.eval_share) if job.eval_data is None else 0
     steps = job.max_steps or math.ceil(job.epochs * math.ceil((rows - out) / job.batch_size))
     epochs = job.epochs
     if job.max_steps is not None:
@@ -104,7 +105,7 @@ def work(job: Job, data: Rows, *, world: World) -> Work:
         scored=scored / max(total, 1),
         rank=job.lora.r,
         precision=asked,
-        measured=round(held.times(steps) * (_eval_tokens(job) or total * out / rows)),
+        measured=round(evaluations.times(steps) * (_eval_tokens(job) or total * out / rows)),
         questions=episodes.questions(Path(job.evaluate)) if job.evaluate else 0,
         validated=episodes.questions(Path(job.validation)) if job.validation else 0,
         shard=job.plan.shard,

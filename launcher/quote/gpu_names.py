@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from launcher.runpod_api.answers import Catalog, Gpu
-from trainer.contract.errors import Usage
+from trainer.contract.command.errors import Usage
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from launcher.errors import PodFailed
 from launcher.runpod_api import UNSEEN, Api, Endpoint, LogLine, Pod
 from launcher.scene import Scene
 from trainer.contract import pod as border
-from trainer.contract.errors import Interrupted, NotFound
+from trainer.contract.command.errors import Interrupted, NotFound
 
 LOOK = 2.0  # seconds between two looks at the pod
 PATIENCE = 1500.0  # seconds for pull and boot together

@@ -10,7 +10,7 @@ from launcher.runs.rented_pods import Rented, key_file
 from launcher.runs.run_folder import Run
 from launcher.scene import Scene
 from launcher.ssh import Session
-from trainer.contract.errors import Interrupted
+from trainer.contract.command.errors import Interrupted
 
 PAUSE = 2.0
 LONGEST_PAUSE = 30.0

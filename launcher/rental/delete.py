@@ -9,7 +9,7 @@ from launcher.runpod_api import UNSEEN, Api
 from launcher.runs.rented_pods import Rented, Span, key_file, rented, spans, spent
 from launcher.runs.run_folder import Log, Run
 from launcher.scene import Scene
-from trainer.contract.errors import Fault, NotFound
+from trainer.contract.command.errors import Fault, NotFound
 
 ASK = 2.0  # seconds between two looks at the bill
 SETTLED = 0.8  # share of the reckoned cost from which a bill counts as whole

@@ -19,7 +19,7 @@ from launcher.secrets import RUNPOD
 from launcher.settings import Settings
 from launcher.view.protocol import View
 from launcher.world import World
-from trainer.contract.errors import Fault, Locked
+from trainer.contract.command.errors import Fault, Locked
 
 LOOK = 30.0  # seconds
 LATE = 30.0  # seconds after the deadline that the pod has to act by itself; less than plan.SLACK

@@ -10,7 +10,7 @@ from launcher.quote.catalog import keep
 from launcher.quote.estimate import Work
 from launcher.runpod_api import Api
 from launcher.scene import Scene
-from trainer.contract.errors import Usage
+from trainer.contract.command.errors import Usage
 
 DRIFT = 60.0  # seconds that this machine's clock may be wrong by; deadlines are absolute
 

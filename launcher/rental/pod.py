@@ -17,7 +17,7 @@ from launcher.runs.run_folder import Log, Run
 from launcher.scene import Scene
 from trainer.contract import episodes, events, manifest
 from trainer.contract import pod as border
-from trainer.contract.errors import Fault, Interrupted, NotFound, ResultRejected
+from trainer.contract.command.errors import Fault, Interrupted, NotFound, ResultRejected
 from trainer.contract.job import Job
 
 PAUSE = 0.5  # seconds between two looks

@@ -13,7 +13,7 @@ from launcher.runs.rented_pods import Name, machine_id, rented
 from launcher.runs.status import look
 from launcher.view.protocol import View
 from launcher.world import World
-from trainer.contract.errors import Locked, NotFound
+from trainer.contract.command.errors import Locked, NotFound
 
 OVER = {"finished", "failed", "interrupted", "dead"}
 

@@ -19,7 +19,7 @@ from launcher.runs.rented_pods import Name, Rented, machine_id, rented, spent
 from launcher.runs.run_folder import Log, Run
 from launcher.scene import Scene
 from trainer.contract import pod as border
-from trainer.contract.errors import Fault, Interrupted
+from trainer.contract.command.errors import Fault, Interrupted
 
 SETTLE = (0.0, 2.0, 4.0, 8.0, 16.0)  # a create that was cut short shows up within these
 COMMAND = "pod"

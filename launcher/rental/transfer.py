@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from launcher.errors import ConnectionLost, PodRefused
 from launcher.ssh import Session
-from trainer.contract.errors import NotFound, ResultRejected
+from trainer.contract.command.errors import NotFound, ResultRejected
 from trainer.contract.manifest import AGAIN, File, hash_file
 
 T = TypeVar("T")

@@ -13,7 +13,7 @@ from launcher.scene import Scene
 from launcher.secrets import find
 from trainer.contract import episodes, events
 from trainer.contract import pod as border
-from trainer.contract.errors import Interrupted
+from trainer.contract.command.errors import Interrupted
 from trainer.contract.job import Job
 
 ARCHIVE = ".model.tar"

@@ -14,7 +14,7 @@ from launcher.runs import journal
 from launcher.runs.run_folder import Run
 from launcher.view.event_text import clock
 from trainer.contract import events, validation
-from trainer.contract.errors import Fault, NotFound
+from trainer.contract.command.errors import Fault, NotFound
 from trainer.contract.manifest import Manifest, load
 
 GROUPS = {

@@ -29,7 +29,7 @@ from launcher.runpod_api.answers import (
     as_map,
 )
 from launcher.runpod_api.http import Http, OutcomeUnknown
-from trainer.contract.errors import NotFound
+from trainer.contract.command.errors import NotFound
 
 BASE_URL = "https://api.runpod.io"
 BASE_URL_VARIABLE = "RUNPOD_API_BASE_URL"

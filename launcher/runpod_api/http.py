@@ -20,7 +20,7 @@ from launcher.errors import (
     WrongState,
 )
 from launcher.runpod_api.answers import as_list, as_map, as_text
-from trainer.contract.errors import Fault, NotFound, Usage
+from trainer.contract.command.errors import Fault, NotFound, Usage
 
 if TYPE_CHECKING:
     import httpx2

@@ -11,7 +11,7 @@ from typing import Any
 
 from launcher.runpod_api.answers import LogLine, as_map, as_text
 from launcher.runpod_api.http import Dropped, Http
-from trainer.contract.errors import NotFound
+from trainer.contract.command.errors import NotFound
 
 MOST_LINES = 5000
 MOST_DATA = 1 << 20  # characters of one event; a longer one is dropped

@@ -4,7 +4,7 @@ import shlex
 import tarfile
 from pathlib import Path
 
-from trainer.contract.errors import NotFound, Usage
+from trainer.contract.command.errors import NotFound, Usage
 
 MOST = 50_000_000
 """Bytes; what is larger comes sooner from a hub in a data centre than from a home."""

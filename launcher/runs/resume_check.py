@@ -9,7 +9,7 @@ from pathlib import Path
 
 from launcher.runs.journal import Entry, of_this_run
 from launcher.runs import model_folder
-from trainer.contract.errors import ResumeRefused
+from trainer.contract.command.errors import ResumeRefused
 from trainer.contract.job import Job
 from trainer.contract.manifest import hash_file
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from launcher.runs.journal import RUN_ID, Entry, Journal, read, salvage
 from launcher.world import World
-from trainer.contract.errors import Locked, NotFound, Usage
+from trainer.contract.command.errors import Locked, NotFound, Usage
 
 INDEX = "index.jsonl"
 LOCK_TRIES = 5

@@ -3,7 +3,7 @@
 import argparse
 
 from launcher.verbs.arguments import run_flags
-from trainer.contract.errors import Interrupted
+from trainer.contract.command.errors import Interrupted
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:

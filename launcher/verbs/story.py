@@ -57,7 +57,7 @@ def story(request: "Request", *, as_json: bool) -> int:
 def _report(run: "Run") -> "Path | None":
     """The run's page; None when it cannot be written, which takes nothing from the result."""
     from launcher.report import write
-    from trainer.contract.errors import Fault
+    from trainer.contract.command.errors import Fault
 
     try:
         return write(run)

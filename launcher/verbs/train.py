@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from launcher.verbs.arguments import json_flag
 from launcher.verbs.story import story
-from trainer.contract.errors import Usage
+from trainer.contract.command.errors import Usage
 
 if TYPE_CHECKING:
     from launcher.train import Request

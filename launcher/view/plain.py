@@ -13,7 +13,7 @@ from launcher.view.event_text import (
 )
 from launcher.world import World
 from trainer.contract import events
-from trainer.contract.errors import Fault
+from trainer.contract.command.errors import Fault
 
 PAUSE = 1.0  # seconds between two plain lines of a kind
 LONG_PAUSE = 10.0

@@ -11,11 +11,11 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from tests.trainer import families
+from tests.trainer.attention import families
+from tests.trainer.attention.test_families import plain_loss
 from tests.trainer.conftest import build_tokenizer
-from tests.trainer.test_families import plain_loss
 from trainer.contract import events
-from trainer.contract.errors import Fault
+from trainer.contract.command.errors import Fault
 from trainer.contract.job import from_sources
 from trainer.train import train
 

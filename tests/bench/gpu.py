@@ -22,9 +22,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from trainer.contract.sizing import KNOWN, Architecture
-from trainer.data import Examples
-from trainer.masks import IGNORED, Encoded
+from trainer.contract.sizing.memory import KNOWN, Architecture
+from trainer.data.encode import Examples
+from trainer.data.masks import IGNORED, Encoded
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = Path(__file__).with_name("results")
@@ -101,7 +101,7 @@ def random_model(shape: Architecture, card: bool) -> Iterator[Path]:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-    from trainer.model import BUNDLED
+    from trainer.pretrained import BUNDLED
 
     config = AutoConfig.for_model(
         "qwen2" if shape.qkv_bias else "llama",
@@ -169,16 +169,16 @@ class Heard:
 def ours(folder: Path, shape: Architecture, precision: str, examples: Examples) -> dict[str, Any]:
     """The trainer's own loop with its plan for this card, its self-test and its probe."""
     from trainer import device as devices
-    from trainer import model as pretrained
-    from trainer import speed
-    from trainer.callbacks import Counts
+    from trainer import pretrained
     from trainer.contract.events import Probe as Probed
-    from trainer.contract.fit import fit
     from trainer.contract.job import from_sources
-    from trainer.loop import Loop
-    from trainer.plan import make_plan
-    from trainer.prepare import Prepared, rows_to_prove
-    from trainer.probe import Probe
+    from trainer.contract.sizing.fit import fit
+    from trainer.data.plan import make_plan
+    from trainer.data.prepare import Prepared, rows_to_prove
+    from trainer.loop import speed_bound
+    from trainer.loop.callbacks import Counts
+    from trainer.loop.loop import Loop
+    from trainer.loop.trial_step import Probe
     from trainer.reporting import Reporter
 
     device = devices.here()
@@ -209,7 +209,7 @@ def ours(folder: Path, shape: Architecture, precision: str, examples: Examples) 
             job, prepared, Path(output), counts=counts, callbacks=[steps.callback()],
             warn=print, note=lambda text: print("  " + text),
         )  # fmt: skip
-        bound = speed.bound(shape, plan, examples, job.lora.r)
+        bound = speed_bound.bound(shape, plan, examples, job.lora.r)
         reporter = Reporter(heard, lambda text: print("  " + text), Path(output) / "log")
         loop.add_callback(Probe(loop, plan, reporter, bound))
         loop.run(None)
@@ -327,8 +327,8 @@ def table(rows: list[Row], device: str, command: str) -> str:
 def main(arguments: list[str]) -> Path:
     """Measure, writing the table anew after each line: what a time limit leaves is whole."""
     from trainer import device as devices
-    from trainer import quiet
-    from trainer.contract import libraries
+    from trainer import library_log
+    from trainer.contract.command import libraries
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--toy", action="store_true", help="toy shapes, on a CPU too")
@@ -336,7 +336,7 @@ def main(arguments: list[str]) -> Path:
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the table")
     asked = parser.parse_args(arguments)
     libraries.prepare_environment()
-    quiet.use_all_threads()
+    library_log.use_all_threads()
     libraries.import_bitsandbytes()
     device = devices.here()
     card = device.is_card

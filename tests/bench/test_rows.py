@@ -22,9 +22,9 @@ if kind == "rows":
 elif kind == "rendered":
     from trainer.contract.job import Job
     from trainer.contract.rows import read_rows
-    from trainer.data import encode_rows
-    from trainer.model import find, load_tokenizer
-    from trainer.templates import freeze, learn_format
+    from trainer.data.encode import encode_rows
+    from trainer.pretrained import find, load_tokenizer
+    from trainer.data.templates import freeze, learn_format
     tokenizer = load_tokenizer(find(Job(model="bundled:tiny")))
     freeze(tokenizer)
     rows, started = read_rows(path), time.perf_counter()

@@ -11,7 +11,7 @@ import httpx2
 
 from tests.chaos.clock import Clock
 from tests.chaos.pod import Pod
-from trainer.release import Answer
+from trainer.pod.release import Answer
 
 PRICES = (("NVIDIA RTX A5000", 0.27), ("NVIDIA L4", 0.39), ("NVIDIA GeForce RTX 3090", 0.46))
 DISK = 0.1 / 730

@@ -14,7 +14,8 @@ from tests.chaos.cloud import Cloud
 from tests.chaos.laptop import Laptop, Process
 from tests.chaos.pod import Pod
 from tests.chaos.schedule import Schedule
-from trainer.contract import errors, manifest
+from trainer.contract import manifest
+from trainer.contract.command import errors
 
 STOP = 60.0
 """Seconds before what was asked for that a pod is told to be gone: a stop takes its time."""

@@ -20,8 +20,8 @@ from launcher.runs import journal
 from tests.chaos.clock import Actor, Clock, Killed
 from tests.chaos.cloud import Cloud
 from tests.chaos.pod import Session
-from trainer import eventlog
 from trainer.contract import events
+from trainer.pod import event_log
 
 KEY = "rpa_CANARY0123456789"
 TOKEN = "hf_CANARY9876543210"
@@ -272,7 +272,7 @@ def installed(laptop: Laptop) -> Any:
             (world, "World", the_world),
             (transfer, "ThreadPoolExecutor", Lazily),
             (events, "time", mock.Mock(time=lambda: laptop.clock.time)),
-            (eventlog, "BALLAST_BYTES", 4096),
+            (event_log, "BALLAST_BYTES", 4096),
             (sys, "stdout", Router(laptop)),
             (sys, "stderr", Router(laptop)),
         ):

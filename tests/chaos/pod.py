@@ -16,12 +16,12 @@ from tests.chaos.clock import Actor
 from tests.launcher.rental.account import FAKE_TRAINER
 from trainer import checkpoints
 from trainer.contract import pod as border
-from trainer.contract.errors import NotFound, ResultRejected
+from trainer.contract.command.errors import NotFound, ResultRejected
 from trainer.contract.job import Job
-from trainer.places import Places
-from trainer.release import Answer, deadline_action, let_go
-from trainer.sshd import Door
-from trainer.supervise import keep
+from trainer.pod.paths import Places
+from trainer.pod.release import Answer, deadline_action, let_go
+from trainer.pod.sshd import Door
+from trainer.pod.supervise import keep
 
 if TYPE_CHECKING:
     from tests.chaos.cloud import Cloud
@@ -70,7 +70,7 @@ class Child:
 
 
 class GuardChild(Child):
-    """``trainer.release --at``: what its ``main`` does, in virtual time."""
+    """``trainer.pod.release --at``: what its ``main`` does, in virtual time."""
 
     def __init__(self, pod, at, on_deadline):
         super().__init__(pod.clock)
@@ -232,7 +232,7 @@ class Pod:
         self.status = "TERMINATED"
         self.end_container()
 
-    # ``trainer.outside.Outside``
+    # ``trainer.pod.system.Outside``
 
     def now(self) -> float:
         return self.clock.time
@@ -264,7 +264,7 @@ class Pod:
             self.host_key = (self.root / "ssh" / "ssh_host_ed25519_key.pub").read_text().strip()
             self.door_at = self.clock.time + self.plan.door
             return Child(self.clock)
-        if "trainer.release" in argv:
+        if "trainer.pod.release" in argv:
             at = float(argv[argv.index("--at") + 1])
             return GuardChild(self, at, argv[argv.index("--on-deadline") + 1])
         assert argv[0] == "trainer"

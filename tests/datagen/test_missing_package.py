@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from datagen.missing_package import DATAGEN, LOCAL_MODEL, needing, openai_package
-from trainer.contract.errors import NotInstalled
+from trainer.contract.command.errors import NotInstalled
 
 
 def test_the_package_and_the_command_are_named(monkeypatch):

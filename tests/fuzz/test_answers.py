@@ -13,7 +13,7 @@ from launcher.runpod_api import Api
 from launcher.runpod_api.logs import MOST_DATA, read_events
 from tests.fuzz.test_readers import EXAMPLES, NASTY, altered, values
 from trainer.contract import pod
-from trainer.contract.errors import Fault
+from trainer.contract.command.errors import Fault
 
 CALLS = {
     "pods": Api.pods,

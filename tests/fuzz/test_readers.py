@@ -16,7 +16,7 @@ from launcher.runs import journal, run_folder, status
 from launcher.runs.rented_pods import rented, spans, spent
 from trainer import checkpoints
 from trainer.contract import episodes, events, manifest
-from trainer.contract.errors import Fault
+from trainer.contract.command.errors import Fault
 from trainer.contract.job import Job, from_sources
 from trainer.contract.rows import read_rows
 

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.gpu
 def test_one_flash_call_is_attention_row_by_row(window):
     import torch
 
-    from trainer.attention import _row_by_row, _varlen
+    from trainer.attention.kernels import _row_by_row, _varlen
 
     torch.manual_seed(0)
     lengths = [5, 300, 1, 1000]
@@ -37,7 +37,7 @@ def test_the_plain_reference_of_the_cpu_tests_is_the_kernel(window):
     import torch
     from torch.nn.attention import varlen
 
-    from tests.trainer.varlen import varlen_attn
+    from tests.trainer.attention.varlen import varlen_attn
 
     torch.manual_seed(0)
     borders = torch.tensor([0, 5, 305, 306, 1306], dtype=torch.int32, device="cuda")

@@ -6,9 +6,9 @@ from datagen.cli import main as datagen
 from launcher.demo import MAX_LENGTH, TINY, _shortened, options
 from trainer.contract.job import from_sources
 from trainer.contract.rows import read_rows
-from trainer.data import encode_rows
-from trainer.model import find, load_tokenizer
-from trainer.templates import freeze, learn_format
+from trainer.data.encode import encode_rows
+from trainer.data.templates import freeze, learn_format
+from trainer.pretrained import find, load_tokenizer
 
 
 def test_rows_have_at_most_160_tokens_and_few_are_dropped(tmp_path: Path):

@@ -6,7 +6,7 @@ from launcher.doctor import add_registry, examine, lines
 from launcher.errors import ApiUnavailable
 from launcher.settings import Resolved, Settings
 from tests.launcher.rental.account import KEY, TOKEN, Account, VirtualWorld
-from trainer.contract.errors import NotInstalled, Usage
+from trainer.contract.command.errors import NotInstalled, Usage
 
 
 class Engine:

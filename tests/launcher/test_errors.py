@@ -1,6 +1,6 @@
 from launcher import errors
-from trainer.contract import errors as contract
-from trainer.contract.errors import Fault
+from trainer.contract.command import errors as contract
+from trainer.contract.command.errors import Fault
 
 
 def test_every_fault_has_an_exit_code_of_its_own():

@@ -6,7 +6,7 @@ from launcher.runs import run_folder, status
 from launcher.scene import Scene
 from tests.launcher.fake_trainer import one_step
 from trainer.contract import events
-from trainer.contract.errors import Interrupted
+from trainer.contract.command.errors import Interrupted
 
 
 def test_steps_are_shown_and_not_kept(tmp_path, monkeypatch, world, heard):

@@ -8,7 +8,7 @@ from launcher import secrets
 from launcher.errors import KeyRejected
 from launcher.settings import Resolved, Settings, add_flags, given, load
 from launcher.world import World
-from trainer.contract.errors import BadJob
+from trainer.contract.command.errors import BadJob
 
 CANARY = "rpa_CANARY42"
 

@@ -19,7 +19,7 @@ from launcher import cli, skypilot
 from launcher.quote import gpu_names
 from launcher.settings import Settings
 from trainer.contract import episodes, validation
-from trainer.contract.errors import Usage
+from trainer.contract.command.errors import Usage
 from trainer.contract.job import Job
 
 IMAGE = "ghcr.io/me/sft@sha256:" + "0" * 64

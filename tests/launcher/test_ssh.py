@@ -9,7 +9,7 @@ import pytest
 
 from launcher.errors import ConnectionLost, HostKeyChanged, PodRefused
 from launcher.ssh import connect, make_key
-from trainer.contract.errors import NotFound, ResultRejected
+from trainer.contract.command.errors import NotFound, ResultRejected
 
 REAL = runpy.run_path(str(Path(__file__).with_name("real_sshd.py")))
 sshd, proxy, Sshd = REAL["sshd"], REAL["proxy"], REAL["Sshd"]

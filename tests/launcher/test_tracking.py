@@ -11,7 +11,7 @@ from launcher.tracking import check, metrics
 from launcher.world import World
 from tests.launcher.report.made import make_run
 from trainer.contract import events
-from trainer.contract.errors import NotInstalled, Usage
+from trainer.contract.command.errors import NotInstalled, Usage
 
 TRACKIO = """
 import json, os

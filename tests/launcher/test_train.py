@@ -10,7 +10,7 @@ from launcher.machines import here
 from launcher.runs import journal, run_folder, status
 from launcher.train import Request, resolve, train
 from trainer.contract import events
-from trainer.contract.errors import (
+from trainer.contract.command.errors import (
     BadData,
     Interrupted,
     Locked,

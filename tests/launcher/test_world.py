@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from launcher.world import Interrupts, World
-from trainer.contract.errors import BadData, Fault, NotFound
+from trainer.contract.command.errors import BadData, Fault, NotFound
 
 
 def test_our_packages_are_not_shadowed_by_the_users_folder(tmp_path, monkeypatch, capfd):

@@ -13,7 +13,7 @@ from tests.system.client import Client, until
 from tests.system.emulator import faults
 from tests.system.laptop import Command
 from tests.system.story import Story
-from trainer.contract.errors import Fault
+from trainer.contract.command.errors import Fault
 
 STEPS = 30
 MOST_COMMANDS = 6

@@ -17,7 +17,7 @@ from launcher.runs.run_folder import Run, hold, is_locked
 from launcher.train import Request, train
 from tests.system.client import until
 from trainer.contract import events
-from trainer.contract.errors import Interrupted, Locked
+from trainer.contract.command.errors import Interrupted, Locked
 from trainer.contract.job import Job
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(1800)]

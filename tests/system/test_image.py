@@ -159,7 +159,7 @@ def test_a_base_without_python_gets_one_with_headers(engine, image_settings):
 def test_everything_that_a_pod_imports_is_compiled(engine, sft_image):
     code = """
 import importlib.util, pathlib, sys
-import trainer.supervise, trainer.training, trainer.release, trainer.loop, trainer.choosing
+import trainer.pod.supervise, trainer.pod.follow_training, trainer.pod.release, trainer.loop.loop, trainer.result.best_checkpoint
 import datagen.evaluation.evaluate, datagen.models.local.model, datagen.verbs.evaluate, datagen.sandbox.server.table_server
 def bare(paths):
     return [p for p in paths if not pathlib.Path(importlib.util.cache_from_source(p)).exists()]
@@ -245,7 +245,7 @@ def test_no_layer_has_a_key_a_cache_or_a_tool_too_many(sft_image):
 
 
 CHANGED = (
-    "trainer/quiet.py",
+    "trainer/library_log.py",
     "datagen/evaluation/stats.py",
     "datagen/questions/form.py",
     "pyproject.toml",

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.system.real_model import NoModel, folder
-from trainer import attention
-from trainer.attention_choice import Choice
+from trainer.attention import kernels
+from trainer.attention.choice import Choice
 from trainer.contract import manifest
-from trainer.contract.errors import TrainingFailed
+from trainer.contract.command.errors import TrainingFailed
 from trainer.contract.job import from_sources
 
 CITIES = "Paris London Tokyo Berlin Madrid Rome Oslo Lima Cairo Delhi Quito Hanoi".split()
@@ -70,15 +70,15 @@ def test_a_real_model_is_trained_and_proved(base, data, tmp_path, precision):
 
 
 def test_rows_that_see_each_other_are_refused_in_bf16(base, data, tmp_path, monkeypatch):
-    plain = attention.attend
+    plain = kernels.attend
 
     def leak(*states, **keywords):
         if (borders := keywords.get("cu_seq_lens_q")) is not None:
             keywords["cu_seq_lens_q"] = borders[[0, -1]]
         return plain(*states, **keywords)
 
-    monkeypatch.setattr(attention, "attend", leak)
+    monkeypatch.setattr(kernels, "attend", leak)
     # The proof on a small model would notice too, and have each row alone.
-    monkeypatch.setattr("trainer.prepare.choose", lambda *_, packed, **__: Choice(packed))
+    monkeypatch.setattr("trainer.data.prepare.choose", lambda *_, packed, **__: Choice(packed))
     with pytest.raises(TrainingFailed, match="attention over packed rows is not the model's own"):
         train(base, data, tmp_path / "run", "bf16")

@@ -8,7 +8,7 @@ from launcher.errors import PodFailed
 from tests.system.client import until
 from tests.system.story import FETCHING
 from tests.system.story import HOURS as USUAL
-from trainer.contract.errors import NotFound, TrainingFailed
+from trainer.contract.command.errors import NotFound, TrainingFailed
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(1800)]
 

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.system.laptop import Command
-from trainer.contract.errors import NotFound
+from trainer.contract.command.errors import NotFound
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(1800)]
 

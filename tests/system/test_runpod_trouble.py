@@ -7,7 +7,13 @@ from tests.system.client import until
 from tests.system.emulator import faults
 from tests.system.story import rows
 from trainer.contract import events
-from trainer.contract.errors import Interrupted, Locked, NoSpace, OutputExists, TrainingFailed
+from trainer.contract.command.errors import (
+    Interrupted,
+    Locked,
+    NoSpace,
+    OutputExists,
+    TrainingFailed,
+)
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(1800)]
 

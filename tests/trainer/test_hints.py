@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from trainer import __main__ as command
-from trainer import free_memory, loop, proof, ranks, selftest
-from trainer import model as pretrained
+from trainer import free_memory, pretrained
 from trainer.contract import events, manifest
-from trainer.contract.errors import NoSpace, ResumeRefused, TrainingFailed, run_main
+from trainer.contract.command.errors import NoSpace, ResumeRefused, TrainingFailed, run_main
 from trainer.contract.job import Job
+from trainer.loop import loop, selftest
+from trainer.processes import local
+from trainer.result import proof
 
 
 def too_full(*_args, **_kwargs):
@@ -168,7 +170,7 @@ def test_in_the_proof(begin, type_it, monkeypatch):
 
 def test_anywhere_else(begin, type_it, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr("trainer.prepare.encode_rows", lambda *_, **__: bytearray(2**62))
+        patch.setattr("trainer.data.prepare.encode_rows", lambda *_, **__: bytearray(2**62))
         code, shown = begin()
     assert code == TrainingFailed.exit_code
     assert "error: out of memory: " in shown
@@ -178,11 +180,11 @@ def test_anywhere_else(begin, type_it, monkeypatch):
 def test_a_row_that_cannot_fit_is_refused_before_the_weights_load(begin, type_it, monkeypatch):
     left = iter([4 * 10**8])
     monkeypatch.setattr(free_memory, "free", lambda: next(left, 10**10))
-    monkeypatch.setattr("trainer.loop.load_base", None)
+    monkeypatch.setattr("trainer.loop.loop.load_base", None)
     code, shown = begin()
     assert code == TrainingFailed.exit_code
     assert "tokens needs at least 0.6 GB, and 0.4 GB are free" in shown
-    monkeypatch.setattr("trainer.loop.load_base", pretrained.load_base)
+    monkeypatch.setattr("trainer.loop.loop.load_base", pretrained.load_base)
     assert type_it(shown) == IN_BF16
 
 
@@ -223,11 +225,11 @@ def test_more_processes_than_cards(begin, type_it, monkeypatch):
 
 def test_a_process_that_was_killed(begin, type_it, tmp_path, monkeypatch):
     def die(*_args, **_kwargs):
-        raise ranks._died(0, 2, -9)
+        raise local._died(0, 2, -9)
 
     with monkeypatch.context() as patch:
-        patch.setattr(ranks, "wanted", lambda _: 2)
-        patch.setattr(ranks, "train", die)
+        patch.setattr(local, "wanted", lambda _: 2)
+        patch.setattr(local, "train", die)
         _, shown = begin()
     assert "process 1 of 2 ended by SIGKILL without a word" in shown
     assert type_it(shown) == "--resume"

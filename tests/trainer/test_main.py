@@ -8,10 +8,10 @@ import time
 import pytest
 
 from trainer import __main__ as command
-from trainer import evaluation
 from trainer.contract import events, manifest
-from trainer.contract.errors import run_main
+from trainer.contract.command.errors import run_main
 from trainer.contract.job import Job
+from trainer.result import evaluation
 
 
 def call(*arguments):
@@ -141,9 +141,9 @@ def test_sigterm_saves_and_says_how_to_go_on(tmp_path, rows, base_model):
 
 
 def test_an_interrupt_while_loading_ends_at_once(tmp_path, rows, base_model, monkeypatch, capsys):
-    from trainer import model
+    from trainer import pretrained
 
-    monkeypatch.setattr(model, "load_tokenizer", lambda _: os.kill(os.getpid(), signal.SIGINT))
+    monkeypatch.setattr(pretrained, "load_tokenizer", lambda _: os.kill(os.getpid(), signal.SIGINT))
     output = tmp_path / "run"
     assert call("--model", base_model, "--data", rows, "--output", output) == 130
     assert "interrupted" in capsys.readouterr().err
@@ -151,9 +151,9 @@ def test_an_interrupt_while_loading_ends_at_once(tmp_path, rows, base_model, mon
 
 
 def test_a_surprise_is_told_in_the_events_too(tmp_path, rows, base_model, monkeypatch, capsys):
-    from trainer import model
+    from trainer import pretrained
 
-    monkeypatch.setattr(model, "load_tokenizer", lambda _: 1 / 0)
+    monkeypatch.setattr(pretrained, "load_tokenizer", lambda _: 1 / 0)
     output = tmp_path / "run"
     assert call("--model", base_model, "--data", rows, "--output", output) == 1
     assert "internal error: ZeroDivisionError" in capsys.readouterr().err

@@ -5,7 +5,7 @@ import errno
 import pytest
 
 from trainer import out_of_memory
-from trainer.contract.errors import TrainingFailed
+from trainer.contract.command.errors import TrainingFailed
 from trainer.device import Device, numerics
 
 # As torch 2.13 raises them; the second from the report of a step that met it.
@@ -71,14 +71,14 @@ def test_it_is_found_behind_transformers_error_of_a_weights_conversion(base_mode
     """Which names no cause: a base in NF4 is quantised while it loads."""
     from transformers.integrations import bitsandbytes
 
-    from trainer import model
+    from trainer import pretrained
 
     def convert(*_args, **_kwargs):
         too_much()
 
     monkeypatch.setattr(bitsandbytes.Bnb4bitQuantize, "convert", convert)
-    source = model.Source("base", str(base_model), None)
-    error = caught(lambda: model.load_base(source, numerics(Device("cpu", "cpu"), "nf4")))
+    source = pretrained.Source("base", str(base_model), None)
+    error = caught(lambda: pretrained.load_base(source, numerics(Device("cpu", "cpu"), "nf4")))
     assert "allocate" not in str(error)
     assert out_of_memory.recognised(error)
 

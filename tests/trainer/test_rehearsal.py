@@ -26,10 +26,11 @@ from tests.trainer.rehearsal.run import (
 )
 from tests.trainer.rehearsal.table import TABLE, VARIANTS, missing_pairs, plays
 from trainer import __main__ as entry
-from trainer import evaluation
-from trainer.contract import events, held, manifest, validation
-from trainer.contract.errors import TrainingFailed
+from trainer.contract import events, manifest, validation
+from trainer.contract.command.errors import TrainingFailed
 from trainer.contract.job import Job, from_sources
+from trainer.contract.sizing import evaluations
+from trainer.result import evaluation
 
 STEPS = 6
 LEARNED = 12  # steps after which the bundled model answers its one question
@@ -306,7 +307,7 @@ def test_evaluation_of_base_against_adapter(asking, watched, questions, precisio
 @plays("keep best")
 def test_keep_best(asking, watched, questions, monkeypatch, precision, variant):
     """The held-out row is answered as the base does: the loss would keep an earlier step."""
-    monkeypatch.setattr(held, "SPACED", 1)  # each checkpoint that is asked loads a model
+    monkeypatch.setattr(evaluations, "SPACED", 1)  # each checkpoint that is asked loads a model
     job = asking(
         precision, variant, keep="best", validation=str(questions / "episodes.jsonl"),
         early_stop=None, eval_data=str(questions / "held.jsonl"),

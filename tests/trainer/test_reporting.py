@@ -1,7 +1,7 @@
 import os
 
 from trainer.contract import events
-from trainer.pipe import open_events
+from trainer.processes.pipe import open_events
 from trainer.reporting import Reporter, RowsDone
 
 

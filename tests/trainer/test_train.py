@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from trainer.contract import events, manifest
-from trainer.contract.errors import (
+from trainer.contract.command.errors import (
     BadData,
     Interrupted,
     NoSpace,
@@ -71,9 +71,9 @@ def finished(base_model, tmp_path_factory):
 def tokens_of(job):
     """The token ids of every row of the job's data, in the order of the file."""
     from trainer.contract.rows import read_rows
-    from trainer.data import encode_rows
-    from trainer.model import find, load_tokenizer
-    from trainer.templates import learn_format
+    from trainer.data.encode import encode_rows
+    from trainer.data.templates import learn_format
+    from trainer.pretrained import find, load_tokenizer
 
     path = Path(job.data)
     chat_format = learn_format(load_tokenizer(find(job)))
@@ -187,8 +187,8 @@ def test_smaller_passes_give_the_same_adapter(finished, tmp_path, tokens, passes
 
 
 def test_the_rows_come_in_our_order_in_every_epoch(finished, tmp_path, monkeypatch):
-    from trainer.loop import Loop
-    from trainer.order import order
+    from trainer.data.order import order
+    from trainer.loop.loop import Loop
 
     _, plain, _ = finished
     seen: list[int] = []
@@ -258,7 +258,7 @@ def test_stopped_and_resumed_equals_uninterrupted(finished, tmp_path, stop_after
 
 def test_a_run_that_died_after_its_last_step_is_finished(finished, tmp_path, monkeypatch):
     output, plain, _ = finished
-    from trainer import proof
+    from trainer.result import proof
 
     job = job_of(plain.model, plain.data, tmp_path / "run", "schedule=cosine")
     with monkeypatch.context() as patch:
@@ -480,9 +480,9 @@ def test_an_adapter_that_changes_nothing_is_no_result(base_model, data_file, tmp
 def test_an_adapter_that_does_not_reload_is_no_result(base_model, data_file, tmp_path, monkeypatch):
     from safetensors.torch import load_file, save_file
 
-    from trainer import result
+    from trainer.result import publish
 
-    plain = result.save_adapter
+    plain = publish.save_adapter
 
     def save(model, tokenizer, folder):
         plain(model, tokenizer, folder)
@@ -491,7 +491,7 @@ def test_an_adapter_that_does_not_reload_is_no_result(base_model, data_file, tmp
         next(iter(weights.values())).mul_(2)
         save_file(weights, path)
 
-    monkeypatch.setattr(result, "save_adapter", save)
+    monkeypatch.setattr(publish, "save_adapter", save)
     job = job_of(base_model, data_file, tmp_path / "run")
     with pytest.raises(TrainingFailed, match="does not compute what was trained"):
         run(job)
@@ -594,7 +594,7 @@ def test_a_run_ends_when_the_evaluation_loss_rises_and_gives_the_best_step(drift
 
 
 def test_a_run_that_was_over_is_finished_and_not_gone_on_with(drifting, tmp_path, monkeypatch):
-    from trainer import proof
+    from trainer.result import proof
 
     with monkeypatch.context() as patch:
         patch.setattr(proof, "prove", lambda *_, **__: 1 / 0)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from trainer.contract.errors import BadData, NotFound
+from trainer.contract.command.errors import BadData, NotFound
 from trainer.contract.manifest import hash_file
 
 COMPARISON = "comparison.json"

@@ -14,7 +14,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from trainer.contract.errors import BadData, Locked
+from trainer.contract.command.errors import BadData, Locked
 
 VERSION = 1
 TAIL_BLOCK = 64 * 1024

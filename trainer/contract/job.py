@@ -16,8 +16,8 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 
-from trainer.contract.arguments import allowed, shown
-from trainer.contract.errors import BadJob, NotFound
+from trainer.contract.command.arguments import allowed, shown
+from trainer.contract.command.errors import BadJob, NotFound
 from trainer.contract.options import CheckpointEvery, Lora, Options, PlanOverrides, flag
 
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from trainer.contract.adapter_tensors import adapter_faults
-from trainer.contract.errors import NotFound, ResultRejected
+from trainer.contract.command.errors import NotFound, ResultRejected
 
 NAME = "manifest.json"
 ADAPTER = "adapter"

@@ -33,7 +33,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from trainer.contract.errors import BadJob
+from trainer.contract.command.errors import BadJob
 
 MOUNT = PurePosixPath("/workspace")
 HF_HOME = MOUNT / "hf"

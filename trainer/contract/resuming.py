@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from trainer.contract.errors import Usage
+from trainer.contract.command.errors import Usage
 from trainer.contract.job import Job, apply
 
 CONSENT = "allow_precision_change"

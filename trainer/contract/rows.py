@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from trainer.contract.errors import BadData, NotFound
+from trainer.contract.command.errors import BadData, NotFound
 from trainer.contract.messages import RowFault, read_row
 
 LARGEST_ROW = 16 * 1024 * 1024  # bytes; far above what any context holds

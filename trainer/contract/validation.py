@@ -6,9 +6,9 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from trainer.contract import episodes
-from trainer.contract.errors import BadData, BadJob, NotFound
-from trainer.contract.held import SPACED
+from trainer.contract.command.errors import BadData, BadJob, NotFound
 from trainer.contract.job import Job
+from trainer.contract.sizing.evaluations import SPACED
 
 RESULT = "validation.json"
 FOLDER = "validation"

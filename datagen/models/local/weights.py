@@ -12,8 +12,8 @@ from typing import Any
 
 import trainer.contract
 from datagen.missing_package import LOCAL_MODEL, needing
-from trainer.contract import libraries
-from trainer.contract.errors import ModelUnavailable, NotFound
+from trainer.contract.command import libraries
+from trainer.contract.command.errors import ModelUnavailable, NotFound
 from trainer.contract.manifest import check_adapter, hash_file, safetensors_header
 
 WEIGHTS = "adapter_model.safetensors"

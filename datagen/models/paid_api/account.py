@@ -24,8 +24,8 @@ from datagen.models.paid_api.model import PaidModel
 from datagen.models.paid_api.rate_limit import RateLimit
 from datagen.models.paid_api.settings import TeacherSettings, variable
 from datagen.models.paid_api.status import ModelStatus, Status, Tally
-from trainer.contract.errors import TeacherRefused
-from trainer.contract.secrets import Secret, find
+from trainer.contract.command.errors import TeacherRefused
+from trainer.contract.command.secrets import Secret, find
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from trainer.contract.errors import BudgetSpent
+from trainer.contract.command.errors import BudgetSpent
 
 
 @dataclass

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from datagen.models.paid_api.prices import Price, money
-from trainer.contract.errors import BadJob, BudgetSpent, TeacherRefused
+from trainer.contract.command.errors import BadJob, BudgetSpent, TeacherRefused
 
 if TYPE_CHECKING:
     from datagen.models.paid_api.budget import Budget

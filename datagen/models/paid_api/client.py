@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any
 from datagen.missing_package import openai_package
 from datagen.models.paid_api.errors import Failure, judge_status
 from datagen.models.paid_api.response import read_answer
-from trainer.contract.errors import TeacherRefused, TeacherUnavailable
+from trainer.contract.command.errors import TeacherRefused, TeacherUnavailable
 
 if TYPE_CHECKING:
     import openai as sdk
 
     from datagen.models.paid_api.prices import Price
     from datagen.models.protocol import Reply
-    from trainer.contract.secrets import Secret
+    from trainer.contract.command.secrets import Secret
 
 LOOKUP_SECONDS = 30
 LOOKUP_TRIES = 4

@@ -20,7 +20,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from datagen.models.protocol import Reply
-from trainer.contract.errors import BadData, Fault, Locked, NotFound, is_no_space, no_space
+from trainer.contract.command.errors import BadData, Fault, Locked, NotFound, is_no_space, no_space
 
 if TYPE_CHECKING:
     from pathlib import Path

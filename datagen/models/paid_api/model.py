@@ -13,7 +13,12 @@ from datagen.models.paid_api.errors import Failure
 from datagen.models.paid_api.ledger import Call, Ending
 from datagen.models.paid_api.rate_limit import wait_before
 from datagen.models.protocol import NoReply, Reply
-from trainer.contract.errors import BudgetSpent, NotRecorded, TeacherRefused, TeacherUnavailable
+from trainer.contract.command.errors import (
+    BudgetSpent,
+    NotRecorded,
+    TeacherRefused,
+    TeacherUnavailable,
+)
 
 if TYPE_CHECKING:
     from datagen.episode import Message

@@ -1,6 +1,6 @@
 """Which models answer, through which API, for how much: declared once, in `[datagen]` of launch.toml.
 
-`trainer.contract.settings` says which sources there are; in the environment it is SFT_DATAGEN_<NAME>.
+`trainer.contract.command.settings` says which sources there are; in the environment it is SFT_DATAGEN_<NAME>.
 """
 
 import os
@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from datagen.models.paid_api.prices import Price
-from trainer.contract.settings import Declared, config_folder
+from trainer.contract.command.settings import Declared, config_folder
 
 OPENROUTER = "https://openrouter.ai/api/v1"
 OPENROUTER_KEY = "OPENROUTER_API_KEY"

@@ -6,7 +6,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from datagen.models.vllm.server import COMMAND, refusal
-from trainer.contract.errors import ModelUnavailable
+from trainer.contract.command.errors import ModelUnavailable
 
 if TYPE_CHECKING:
     from datagen.models.local.weights import Place

@@ -17,8 +17,8 @@ from datagen.models.local.token_ids import stop_ids, token_ids
 from datagen.models.local.weights import Place, name_of
 from datagen.models.protocol import NoReply, Reply
 from datagen.models.vllm.server import ADAPTER, BASE, LONGEST, Address, serving
-from trainer.contract import libraries
-from trainer.contract.errors import ModelUnavailable
+from trainer.contract.command import libraries
+from trainer.contract.command.errors import ModelUnavailable
 
 if TYPE_CHECKING:
     import openai as sdk

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from datagen.models.local.weights import CONFIG, Place
 from datagen.progress import Progress
-from trainer.contract.errors import ModelUnavailable, NotInstalled
+from trainer.contract.command.errors import ModelUnavailable, NotInstalled
 
 COMMAND = "vllm"
 BASE, ADAPTER = "base", "adapter"

@@ -21,7 +21,7 @@ from datagen.sandbox.isolation import limits
 from datagen.sandbox.messages import LEVELS, Level, Limits
 from datagen.sandbox.server import table_server
 from datagen.sandbox.server.children import ask_in_child
-from trainer.contract.errors import BadData, NotFound, SandboxUnsafe, Usage, run_main
+from trainer.contract.command.errors import BadData, NotFound, SandboxUnsafe, Usage, run_main
 
 CLIENTS = 64
 

@@ -10,7 +10,7 @@ from datagen.episodes.run_questions import attempt_all
 from datagen.models.protocol import ScriptedTeacher
 from datagen.prompts.render import as_reply, opening
 from datagen.questions.basic import script
-from trainer.contract.errors import BadData, Usage
+from trainer.contract.command.errors import BadData, Usage
 from trainer.contract.rows import read_rows
 
 

@@ -6,7 +6,7 @@ import pytest
 from datagen.cli import main
 from datagen.dataset.import_csv_agent import read
 from datagen.episode import read_episodes
-from trainer.contract.errors import BadData, NotFound
+from trainer.contract.command.errors import BadData, NotFound
 
 RIGHT, WRONG = "submit(df['a'].sum())", "submit(0)"
 

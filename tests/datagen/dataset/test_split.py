@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from datagen.dataset.split import near_duplicates, split
 from datagen.episode import Episode, Provenance, Question, TableRef, Verdict
-from trainer.contract.errors import BadData, Usage
+from trainer.contract.command.errors import BadData, Usage
 
 
 def episode(

@@ -10,7 +10,7 @@ from datagen.episodes.attempts import How, Task, _drawn, episode_id, make_episod
 from datagen.models.protocol import NoReply, Reply
 from datagen.prompts.render import as_reply
 from datagen.sandbox import CellResult
-from trainer.contract.errors import BudgetSpent
+from trainer.contract.command.errors import BudgetSpent
 
 
 class Cells:

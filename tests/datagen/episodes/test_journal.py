@@ -7,7 +7,7 @@ import pytest
 
 from datagen.episode import Episode, Provenance, Question, Verdict
 from datagen.episodes.journal import Journal, keeping
-from trainer.contract.errors import BadData, Locked
+from trainer.contract.command.errors import BadData, Locked
 
 
 def episode(key: str) -> Episode:

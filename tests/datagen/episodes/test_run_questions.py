@@ -13,7 +13,7 @@ from datagen.episodes.scripted_teacher import scripted_teacher
 from datagen.models.protocol import NoReply, Reply, ScriptedTeacher
 from datagen.prompts.render import as_reply, opening
 from datagen.tables.table import profile_table
-from trainer.contract.errors import BudgetSpent, TeacherUnavailable
+from trainer.contract.command.errors import BudgetSpent, TeacherUnavailable
 
 
 def asked(episodes: list[Episode]) -> list[str]:

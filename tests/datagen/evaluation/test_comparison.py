@@ -4,7 +4,7 @@ from datagen.evaluation.comparison import compared, effort, measured
 from datagen.evaluation.comparison_text import text, text_of_one
 from datagen.evaluation.conclusion import verdict
 from tests.datagen.answered import both, episode
-from trainer.contract.errors import BadData
+from trainer.contract.command.errors import BadData
 
 
 def test_a_gain_and_a_regression_are_said_equally_loudly():

@@ -15,7 +15,7 @@ from datagen.evaluation.evaluate import EvaluatedModel, Limits, evaluate, sample
 from datagen.evaluation.result import outcome
 from datagen.evaluation.saved_results import is_finished, read_all
 from datagen.models.protocol import ScriptedTeacher
-from trainer.contract.errors import BadData, BudgetSpent
+from trainer.contract.command.errors import BadData, BudgetSpent
 
 
 class Unwatched:

@@ -24,7 +24,7 @@ import pytest
 from datagen.sandbox import LEVELS, CellResult, Limits, Sandbox, Session
 from datagen.sandbox.start_server import ServerProcess
 from tests.datagen.sandbox.attack_list import Attack, attacks, table
-from trainer.contract.errors import SandboxUnsafe
+from trainer.contract.command.errors import SandboxUnsafe
 
 ROOT = Path(__file__).parents[3]
 SECRET = "canary-7291"

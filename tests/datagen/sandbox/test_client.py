@@ -13,7 +13,7 @@ import pytest
 
 from datagen.sandbox import Hook, Limits, Sandbox, connection
 from datagen.sandbox.start_server import ServerProcess
-from trainer.contract.errors import BadData, NotFound, SandboxUnsafe
+from trainer.contract.command.errors import BadData, NotFound, SandboxUnsafe
 
 ROOT = Path(__file__).parents[3]
 

@@ -11,7 +11,7 @@ from datagen.episode import Reading
 from datagen.tables.csv_layout import unique_names
 from datagen.tables.infer import Given, Table, infer, read_as
 from datagen.tables.missing_values import DEFAULT
-from trainer.contract.errors import BadData
+from trainer.contract.command.errors import BadData
 
 NAN = float("nan")
 EMPTY = pd.Series([NAN, NAN])

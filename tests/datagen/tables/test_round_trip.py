@@ -16,7 +16,7 @@ from pandas.testing import assert_frame_equal
 
 from datagen.tables.csv_layout import DELIMITERS
 from datagen.tables.infer import infer, read_as
-from trainer.contract.errors import Fault
+from trainer.contract.command.errors import Fault
 
 ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252"]
 LATIN = string.ascii_letters + "äöüßéèñçÄÖÜ"

@@ -5,7 +5,7 @@ import pytest
 from datagen.sandbox import Sandbox
 from datagen.tables.infer import Given
 from datagen.tables.table import bundled_tables, profile_table, read_table
-from trainer.contract.errors import BadData, NotFound
+from trainer.contract.command.errors import BadData, NotFound
 
 
 def test_profile_tells_kinds_gaps_and_ranges(shop: Path):

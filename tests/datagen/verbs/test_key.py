@@ -13,7 +13,7 @@ from datagen.tables.synthetic import invent_tables
 from tests.datagen.verbs.test_episodes import Brain, command
 from tests.openrouter.mishaps import Mishap
 from tests.openrouter.server import OpenRouter
-from trainer.contract.errors import TeacherRefused
+from trainer.contract.command.errors import TeacherRefused
 
 CANARY = "sk-or-v1-CANARY0123456789"
 QUESTIONS = 6

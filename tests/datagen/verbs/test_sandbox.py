@@ -5,7 +5,7 @@ import json
 import pytest
 
 from datagen.cli import main
-from trainer.contract.errors import SandboxUnsafe, Usage
+from trainer.contract.command.errors import SandboxUnsafe, Usage
 
 
 def test_level_here_is_told_with_what_it_consists_of(box, capsys):

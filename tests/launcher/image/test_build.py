@@ -16,7 +16,7 @@ from launcher.image import build
 from launcher.scene import Scene
 from launcher.settings import Settings
 from launcher.world import Interrupts, World
-from trainer.contract.errors import BadJob, Fault, Interrupted, Usage
+from trainer.contract.command.errors import BadJob, Fault, Interrupted, Usage
 
 ROOT = Path(__file__).resolve().parents[3]
 REPOSITORY = "registry.example/me/sft"

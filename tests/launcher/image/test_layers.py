@@ -9,7 +9,7 @@ from launcher.errors import NoEngine
 from launcher.image import layers
 from launcher.scene import Scene
 from launcher.world import Interrupts, World
-from trainer.contract.errors import Interrupted
+from trainer.contract.command.errors import Interrupted
 
 PULL: list[dict[str, Any]] = [
     {"id": "7", "status": "Pulling from me/it"},

@@ -14,7 +14,7 @@ from launcher.runs.run_folder import Run, hold
 from launcher.scene import Scene
 from launcher.settings import Settings
 from launcher.world import World
-from trainer.contract.errors import BadJob
+from trainer.contract.command.errors import BadJob
 from trainer.contract.job import Job
 from trainer.contract.manifest import hash_file
 

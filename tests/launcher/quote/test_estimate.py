@@ -7,11 +7,11 @@ import pytest
 
 from launcher.quote.estimate import PARTS, Work, architecture, estimate, work
 from launcher.world import World
-from trainer.contract.cards import PEAK
-from trainer.contract.errors import NotFound
+from trainer.contract.command.errors import NotFound
 from trainer.contract.job import from_sources
 from trainer.contract.rows import read_rows
-from trainer.contract.sizing import KNOWN
+from trainer.contract.sizing.cards import PEAK
+from trainer.contract.sizing.memory import KNOWN
 
 QWEN3B = KNOWN["Qwen/Qwen2.5-3B-Instruct"]
 WORK = Work(

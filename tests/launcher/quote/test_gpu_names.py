@@ -2,7 +2,7 @@ import pytest
 
 from launcher.quote.gpu_names import CARDS, LIKE_A10G, NAMES, NOT_THERE, candidates, reach, resolve
 from launcher.runpod_api.answers import Catalog, Gpu
-from trainer.contract.errors import Usage
+from trainer.contract.command.errors import Usage
 
 
 def gpu(card_id, price, *, availability="HIGH", cuda=None, secure=True, most=8, memory=24):

@@ -34,8 +34,8 @@ from launcher.runpod_api import (
 from launcher.ssh import Ran
 from trainer.contract import events
 from trainer.contract import pod as border
+from trainer.contract.command.errors import NotFound, ResultRejected
 from trainer.contract.episodes import tables_of
-from trainer.contract.errors import NotFound, ResultRejected
 from trainer.contract.job import Job
 
 KEY = "rpa_CANARY0123456789"

@@ -18,7 +18,7 @@ from launcher.stop import stop
 from launcher.train import Request, refuse_ended, resolve, train
 from launcher.verbs import ps
 from tests.launcher.rental.account import KEY
-from trainer.contract.errors import Fault, Interrupted
+from trainer.contract.command.errors import Fault, Interrupted
 
 
 @pytest.fixture

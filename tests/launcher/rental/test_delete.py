@@ -12,7 +12,7 @@ from launcher.runs.rented_pods import key_file, rented
 from launcher.runs.run_folder import Log, Run
 from launcher.scene import Scene
 from tests.launcher.rental.account import BEGIN
-from trainer.contract.errors import NotFound
+from trainer.contract.command.errors import NotFound
 
 NAME = "sft-a-0123abcd-1800000000-"
 

@@ -14,7 +14,7 @@ from launcher.train import Request, preview, train
 from tests.launcher.rental.account import BEGIN, KEY
 from trainer.contract import manifest
 from trainer.contract import pod as border
-from trainer.contract.errors import Interrupted, NotFound, TrainingFailed, Usage
+from trainer.contract.command.errors import Interrupted, NotFound, TrainingFailed, Usage
 from trainer.contract.job import Job
 
 

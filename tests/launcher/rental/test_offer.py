@@ -11,7 +11,7 @@ from launcher.runpod_api import DataCenter, Stock, Volume
 from launcher.scene import Scene
 from launcher.settings import Settings
 from tests.launcher.rental.account import BEGIN
-from trainer.contract.errors import Usage
+from trainer.contract.command.errors import Usage
 
 WORK = Work(
     model=None, parameters=3e9, tokens=1000, longest=512, context=400.0, scored=0.3, rank=32,

@@ -15,7 +15,7 @@ from launcher.runs.journal import Entry, read
 from launcher.runs.rented_pods import spent
 from launcher.train import Request, train
 from trainer.contract import pod as border
-from trainer.contract.errors import TrainingFailed, Usage
+from trainer.contract.command.errors import TrainingFailed, Usage
 
 A5000, R3090 = "NVIDIA RTX A5000", "NVIDIA GeForce RTX 3090"
 

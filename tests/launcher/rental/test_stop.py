@@ -8,7 +8,7 @@ from launcher import stop
 from launcher.follow import LeftAtWork
 from launcher.runs import run_folder, status
 from launcher.runs.journal import read
-from trainer.contract.errors import Interrupted, Locked, TrainingFailed
+from trainer.contract.command.errors import Interrupted, Locked, TrainingFailed
 
 
 @pytest.fixture

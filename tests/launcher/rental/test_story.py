@@ -24,7 +24,7 @@ from launcher.train import Request, train
 from tests.launcher.rental.account import COMPARISON, KEY, TOKEN
 from trainer.contract import events, manifest
 from trainer.contract import pod as border
-from trainer.contract.errors import (
+from trainer.contract.command.errors import (
     BadData,
     BadJob,
     Interrupted,

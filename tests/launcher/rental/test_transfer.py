@@ -10,7 +10,7 @@ import pytest
 from launcher.errors import ConnectionLost, PodRefused
 from launcher.rental.transfer import Link, download, mirror, upload
 from launcher.ssh import connect
-from trainer.contract.errors import ResultRejected
+from trainer.contract.command.errors import ResultRejected
 from trainer.contract.manifest import File, hash_files
 
 REAL = runpy.run_path(str(Path(__file__).parents[1] / "real_sshd.py"))

@@ -10,7 +10,7 @@ from launcher.report.facts import collect
 from launcher.report.render import charts
 from launcher.runs.run_folder import Run
 from tests.launcher.report.made import FORGED, make_run
-from trainer.contract.errors import NotFound
+from trainer.contract.command.errors import NotFound
 from trainer.contract.validation import Choice, Score
 
 

@@ -14,7 +14,7 @@ from launcher.errors import (
     WrongState,
 )
 from launcher.runpod_api import Api
-from trainer.contract.errors import NotFound, Usage
+from trainer.contract.command.errors import NotFound, Usage
 
 FAKE = runpy.run_path(str(Path(__file__).with_name("fake_api.py")))
 KEY = FAKE["KEY"]

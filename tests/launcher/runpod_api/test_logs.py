@@ -9,7 +9,7 @@ from launcher.errors import (
     KeyForbidden,
 )
 from launcher.runpod_api.logs import read_events
-from trainer.contract.errors import NotFound
+from trainer.contract.command.errors import NotFound
 
 FAKE = runpy.run_path(str(Path(__file__).with_name("fake_api.py")))
 DROP = FAKE["DROP"]

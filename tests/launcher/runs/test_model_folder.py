@@ -12,7 +12,7 @@ from launcher.train import Request, train
 from launcher.world import World
 from tests.launcher.rental.conftest import JOB
 from trainer.contract import pod as border
-from trainer.contract.errors import NotFound, ResumeRefused, TrainingFailed, Usage
+from trainer.contract.command.errors import NotFound, ResumeRefused, TrainingFailed, Usage
 from trainer.contract.job import Job
 from trainer.contract.manifest import hash_file
 from trainer.contract.rows import read_rows

@@ -13,7 +13,7 @@ import pytest
 from launcher.runs import run_folder
 from launcher.runs.run_folder import Run
 from launcher.world import World
-from trainer.contract.errors import Locked, NotFound, Usage
+from trainer.contract.command.errors import Locked, NotFound, Usage
 
 
 @pytest.fixture

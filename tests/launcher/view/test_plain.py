@@ -6,7 +6,7 @@ import pytest
 from launcher.view.plain import JsonView, Pace, PlainView
 from launcher.world import World
 from tests.launcher.view.made import Clock, answers, step
-from trainer.contract.errors import NoSpace
+from trainer.contract.command.errors import NoSpace
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trainer.contract.command.errors import BadData, NotFound
 from trainer.contract.episodes import check, lay_out, tables_of
-from trainer.contract.errors import BadData, NotFound
 
 
 def sha(content: bytes) -> str:

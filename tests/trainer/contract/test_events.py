@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from trainer.contract import events
-from trainer.contract.errors import BadData, Locked
+from trainer.contract.command.errors import BadData, Locked
 from trainer.contract.events import Checkpoint, Done, Phase, Step, Unknown, Writer, follow, read
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.contract.errors import BadJob, NotFound
+from trainer.contract.command.errors import BadJob, NotFound
 from trainer.contract.job import (
     Job,
     add_flags,

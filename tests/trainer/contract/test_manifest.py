@@ -3,7 +3,7 @@ import struct
 
 import pytest
 
-from trainer.contract.errors import NotFound, ResultRejected
+from trainer.contract.command.errors import NotFound, ResultRejected
 from trainer.contract.manifest import NAME, Manifest, ReloadProof, hash_files, load, verify
 
 PREFIX = "base_model.model.layers.0.q"

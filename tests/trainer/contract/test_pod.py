@@ -2,7 +2,7 @@ import pytest
 from pydantic import ValidationError
 
 from trainer.contract import pod
-from trainer.contract.errors import BadJob
+from trainer.contract.command.errors import BadJob
 
 SETTINGS = pod.PodSettings(
     run_id="sft-1",

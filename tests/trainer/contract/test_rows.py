@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainer.contract import rows
-from trainer.contract.errors import BadData, NotFound, report
+from trainer.contract.command.errors import BadData, NotFound, report
 from trainer.contract.rows import read_rows
 
 USER = {"role": "user", "content": "q"}

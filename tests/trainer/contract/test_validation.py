@@ -6,8 +6,8 @@ import json
 import pytest
 
 from trainer.contract import validation
+from trainer.contract.command.errors import BadData, BadJob, NotFound
 from trainer.contract.episodes import shared
-from trainer.contract.errors import BadData, BadJob, NotFound
 from trainer.contract.job import Job, from_sources
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.trainer.rehearsal.card import use_card
 from trainer import __main__ as entry
-from trainer.contract.errors import run_main
+from trainer.contract.command.errors import run_main
 
 if __name__ == "__main__":
     use_card(pytest.MonkeyPatch())

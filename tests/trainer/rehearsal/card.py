@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.trainer.varlen import varlen_attn
+from tests.trainer.attention.varlen import varlen_attn
 from trainer import device
 
 A10G = device.Device("cuda", "NVIDIA A10G", 24 * 10**9, flash=True, place="cpu")
@@ -34,7 +34,7 @@ class Watched:
     """
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        from trainer.loop import Loop
+        from trainer.loop.loop import Loop
 
         self.autocast: set[bool] = set()
         self.casts: set[bool] = set()

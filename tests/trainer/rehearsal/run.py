@@ -13,7 +13,7 @@ import torch
 
 from tests.trainer.rehearsal.card import Watched
 from trainer import __main__ as entry
-from trainer import attention
+from trainer.attention import kernels
 from trainer.contract import events, manifest
 from trainer.contract.job import Job
 from trainer.reporting import Reporter
@@ -78,8 +78,8 @@ def trained_as_planned(job: Job, watched: Watched) -> None:
     assert watched.casts == {False}
     assert watched.adapter == {torch.bfloat16 if nf4 else torch.float32}
     assert watched.base == {torch.bfloat16, *([torch.uint8] if nf4 else [])}
-    assert attention.VARLEN in watched.attention
-    assert watched.attention <= {attention.VARLEN, "eager", "sdpa"}
+    assert kernels.VARLEN in watched.attention
+    assert watched.attention <= {kernels.VARLEN, "eager", "sdpa"}
     # There is no optimizer where only the proof was left to do.
     assert watched.rates in ({job.lr, job.lora.plus * job.lr}, set())
 

@@ -15,11 +15,11 @@ from datagen.models.local.token_ids import rendered, token_ids
 from datagen.models.local.weights import find, misfits, name_of
 from datagen.models.protocol import NoReply
 from tests.datagen.answered import episode
-from trainer.contract.errors import ModelUnavailable, NotFound
+from trainer.contract.command.errors import ModelUnavailable, NotFound
 from trainer.contract.rows import Row
-from trainer.data import encode_each
-from trainer.masks import IGNORED
-from trainer.templates import learn_format
+from trainer.data.encode import encode_each
+from trainer.data.masks import IGNORED
+from trainer.data.templates import learn_format
 
 BASE = Path(__file__).parents[4] / "trainer" / "tiny" / "model"
 

@@ -12,7 +12,7 @@ from datagen.models.paid_api.account import open_account, replay_account
 from datagen.models.protocol import NoReply, Reply
 from tests.datagen.models.paid_api.conftest import ask, asked, kind, question
 from tests.openrouter.mishaps import Mishap
-from trainer.contract.errors import (
+from trainer.contract.command.errors import (
     BadJob,
     BudgetSpent,
     NotRecorded,

@@ -12,7 +12,7 @@ from datagen.models.paid_api.budget import Budget
 from datagen.models.protocol import Reply
 from tests.datagen.models.paid_api.conftest import ask, asked
 from tests.openrouter.mishaps import Mishap
-from trainer.contract.errors import BudgetSpent
+from trainer.contract.command.errors import BudgetSpent
 
 cents = st.integers(0, 500).map(lambda n: Decimal(n) / 100)
 

@@ -19,7 +19,7 @@ from datagen.models.protocol import Reply
 from tests.datagen.models.paid_api.conftest import ask, asked, question
 from tests.openrouter.mishaps import Mishap
 from tests.openrouter.server import KEY
-from trainer.contract.errors import BadData, Locked, NoSpace, NotFound
+from trainer.contract.command.errors import BadData, Locked, NoSpace, NotFound
 
 REPLY = Reply(text="Grüße\n\u2028 \ud800", cost=Decimal("0.0000012"), finish_reason="stop")
 ROOT = Path(__file__).parents[4]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from datagen.models.paid_api.settings import TeacherSettings, add_flags, given, load
-from trainer.contract.errors import BadJob
+from trainer.contract.command.errors import BadJob
 
 
 def flags(*words: str):

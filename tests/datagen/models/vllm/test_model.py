@@ -21,7 +21,7 @@ from datagen.models.vllm import choice, server
 from datagen.models.vllm.model import engine, reading
 from datagen.prompts.render import as_reply
 from datagen.verbs import evaluate
-from trainer.contract.errors import ModelUnavailable, NotInstalled
+from trainer.contract.command.errors import ModelUnavailable, NotInstalled
 
 ROOT = Path(__file__).parents[4]
 BASE = ROOT / "trainer" / "tiny" / "model"

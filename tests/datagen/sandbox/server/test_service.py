@@ -16,7 +16,7 @@ import pytest
 from datagen.sandbox import Limits, Sandbox, frames, remote
 from datagen.sandbox.level import Place, from_setting
 from datagen.sandbox.server import service
-from trainer.contract.errors import BadData, NotFound, SandboxUnsafe, Usage
+from trainer.contract.command.errors import BadData, NotFound, SandboxUnsafe, Usage
 
 ROOT = Path(__file__).parents[4]
 

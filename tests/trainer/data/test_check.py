@@ -1,0 +1,170 @@
+import json
+import re
+import shutil
+from contextlib import contextmanager
+
+import pytest
+
+from tests.trainer.attention import families
+from trainer import __main__ as command
+from trainer.contract.command.errors import BadData, run_main
+
+ANSWER = 'submit(df["price"].mean())'
+
+
+def chat(question, answer=ANSWER, **more):
+    messages = [
+        {"role": "user", "content": question},
+        {"role": "assistant", "content": answer} | more,
+    ]
+    return {"messages": messages}
+
+
+def write(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def call(*arguments):
+    return run_main(command._main, ["check", *map(str, arguments)])
+
+
+@pytest.fixture
+def data(tmp_path):
+    words = ["price", "year", "cities and streets", "df.head() please", "columns"]
+    return write(tmp_path / "rows.jsonl", [chat(w * (n + 1)) for n, w in enumerate(words)])
+
+
+def states(shown):
+    return {found["name"]: found["state"] for found in json.loads(shown)["findings"]}
+
+
+def test_good_rows_pass(data, base_model, capsys):
+    assert call("--model", base_model, "--data", data, "--set", "max_length=512", "--json") == 0
+    out, err = capsys.readouterr()
+    assert all(line.startswith(("reading ", "loading ", "looking ")) for line in err.splitlines())
+    assert set(states(out).values()) == {"ok"}
+    found = json.loads(out)
+    assert found["rows"] == 5
+    assert sum(count for _, count in found["lengths"]) == 5
+    assert 0 < found["trained_tokens"] < found["tokens"]
+
+
+def test_how_far_it_is_can_be_asked_at_any_time(data, base_model, capsys, monkeypatch):
+    told = []
+
+    @contextmanager
+    def telling(what):
+        told.append(what())
+
+        def lint(*_):
+            told.append(what())
+            return ()
+
+        monkeypatch.setattr("trainer.data.check.lint", lint)
+        yield
+        told.append(what())
+
+    monkeypatch.setattr("trainer.data.check.telling", telling)
+    assert call("--model", base_model, "--data", data) == 0
+    seen = [f"looking at the rows of {data.name}, as far as line {line}" for line in range(1, 6)]
+    assert told == ["reading the rows", *seen, "looking for rows that are there twice"]
+
+
+def test_the_terminal_shows_findings_lengths_and_a_row(data, base_model, capsys):
+    assert call("--model", base_model, "--data", data) == 0
+    out = capsys.readouterr().out
+    assert "ok       masks    5 trained turns, each in the loss to its stop token <|im_end|>" in out
+    assert f"<|im_start|>assistant\n«{ANSWER}<|im_end|>»" in out
+    assert out.count("█") >= 40
+
+
+def test_what_would_be_lost_or_is_there_twice_is_counted(data, base_model, tmp_path, capsys):
+    rows = data.read_text().splitlines()
+    data.write_text(
+        "\n".join([*rows, rows[0], json.dumps(chat(" ".join(map(str, range(200)))))]) + "\n"
+    )
+    held_out = write(tmp_path / "eval.jsonl", [chat("a new one"), json.loads(rows[1])])
+    settings = ["--set", "max_length=200", "--set", f"eval_data={held_out}"]
+    assert call("--model", base_model, "--data", data, *settings) == 0
+    out = capsys.readouterr().out
+    assert "warning  twins    1 rows say what an earlier one says" in out
+    assert "the same: lines 1, 6" in out
+    assert re.search(r"1 of 7 rows are longer than 200 .*1 trained turns lost, \d+ trained", out)
+    assert "warning  leak     1 of 2 held-out rows are trained on" in out
+    assert f"{held_out}:2: is line 2 of the data: remove one of them" in out
+
+
+@pytest.fixture
+def thinking(base_model, tokenizer_of, tmp_path):
+    """The base model with a template that strips thoughts from earlier turns."""
+    folder = tmp_path / "thinking"
+    shutil.copytree(base_model, folder)
+    (folder / "chat_template.jinja").write_text(tokenizer_of("qwen3").chat_template)
+    return folder
+
+
+def test_what_blocks_is_shown_and_refused_and_training_refuses_it_too(thinking, tmp_path, capsys):
+    turn = chat("q", "<think>\nhm\n</think>\n\na")
+    data = write(tmp_path / "rows.jsonl", [turn, {"messages": turn["messages"] * 2}])
+    job = ["--model", thinking, "--data", data]
+    assert call(*job) == BadData.exit_code
+    out, err = capsys.readouterr()
+    assert "blocked  prefix   1 faults" in out
+    assert f"{data}:2: message 2: the chat template writes it in another way" in out
+    assert f"error: {data} is not to be trained on: masks, prefix\n" in err
+    output = tmp_path / "run"
+    assert run_main(command._main, [*map(str, job), "--output", str(output)]) == BadData.exit_code
+    assert f"{data}:2: message 2: the chat template writes it in another" in capsys.readouterr().err
+    assert not (output / "adapter").exists()
+
+
+def test_the_page_marks_what_is_trained_and_is_one_file(base_model, tmp_path):
+    evil = "<script>alert(1)</script> & </pre>"
+    data = write(tmp_path / "rows.jsonl", [chat(evil, f"{evil}!")])
+    page = tmp_path / "page.html"
+    assert call("--model", base_model, "--data", data, "--html", page) == 0
+    text = page.read_text()
+    assert "<script" not in text
+    assert not re.search(r"(src|href)=|https?:", text)
+    escaped = "&lt;script&gt;alert(1)&lt;/script&gt; &amp; &lt;/pre&gt;"
+    assert f"<mark>{escaped}!&lt;|im_end|&gt;</mark>" in text
+    assert text.count("<mark>") == 1
+    assert f"user\n{escaped}" in text
+
+
+def test_a_job_file_is_checked(data, base_model, tmp_path, capsys):
+    from trainer.contract.job import Job
+
+    job = tmp_path / "job.json"
+    job.write_text(Job(model=str(base_model), data=str(data)).to_json())
+    assert call(job, "--json") == 0
+    assert call(job, "--lr", "1") == 2
+    assert call("--data", tmp_path / "none.jsonl", "--model", base_model) == 11
+
+
+def test_it_says_how_rows_are_trained(data, base_model, capsys):
+    assert call("--model", base_model, "--data", data) == 0
+    assert (
+        "ok       packing  rows are packed: several share a micro-batch" in capsys.readouterr().out
+    )
+
+
+@pytest.mark.parametrize(
+    ("family", "state", "text"),
+    [
+        (
+            "Gemma 2 2B",
+            "warning",
+            "attention with a soft cap cannot be packed exactly: each row is",
+        ),
+        ("Mamba", "blocked", "a base of the kind 'mamba' cannot be trained here"),
+    ],
+)
+def test_a_model_that_is_not_packed_is_a_warning_and_one_that_cannot_be_trained_blocks(
+    family, state, text, data, tokenizer_of, tmp_path, capsys
+):
+    families.save_small(family, tmp_path, tokenizer_of("chatml"))
+    code = call("--model", tmp_path, "--data", data)
+    assert f"{state:<8} packing  {text}" in capsys.readouterr().out
+    assert code == (BadData.exit_code if state == "blocked" else 0)

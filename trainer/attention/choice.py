@@ -1,0 +1,210 @@
+"""Which attention a base is trained with: the first of three that a small model of its class proves right.
+
+Packed rows through ``trainer.attention.kernels``; else each row alone through the model's own attention, as sdpa or
+as eager code. The judge is the model's own eager attention in plain transformers, each row alone. It needs
+no weights and takes seconds, so that what a base cannot do is known before anything is paid for.
+"""
+
+import tempfile
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trainer.adapter import lora_config, save_weights
+from trainer.attention import kernels, small_model
+from trainer.contract.command.errors import Fault, ModelUnavailable
+from trainer.contract.manifest import check_adapter
+from trainer.contract.options import Lora
+
+OWN = ("sdpa", "eager")
+# Differences of log-probabilities, in units of their standard deviation, that rounding in fp32 explains: at
+# least the first, for a deep model (Gemma 3n) what fp64 differs by, and never more than the last.
+LIMIT, ROUNDINGS, MOST = 1e-3, 10, 1e-2
+NUDGE = 0.05  # the largest change of an adapter's weight in the one step
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """``attention`` is the implementation's name. ``reason``: why rows are not packed; empty where they are."""
+
+    attention: str
+    reason: str = ""
+
+    @property
+    def text(self) -> str:
+        """Say in a sentence how rows are trained."""
+        if kernels.packs(self.attention):
+            return "rows are packed: several share a micro-batch, each sees itself alone"
+        return (
+            f"{self.reason}: each row is a micro-batch of its own, with the model's own attention "
+            f"({self.attention})"
+        )
+
+
+def choose(config: Any, lora: Lora, *, longest: int, packed: str = kernels.ROWS) -> Choice:
+    """Prove ways to train ``config``'s model on rows of at most ``longest`` tokens; return the first right one.
+
+    ``packed`` names the implementation to return where rows can be packed; ``ROWS`` is the one that is
+    tried. Raises ``ModelUnavailable`` with the reason where no way is right.
+    """
+    import torch
+
+    # The run's own random numbers stay what they would be without this.
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        small, judge, reason = _reference(config, longest)
+        reasons: list[str] = []
+        for name in (kernels.ROWS, *OWN) if small is not None else ():
+            reason = _why_not(_try(small, name, lora, judge))
+            if not reason:
+                return Choice(packed if name == kernels.ROWS else name, "".join(reasons[:1]))
+            reasons.append(reason)
+    kind = getattr(config, "model_type", type(config).__name__)
+    raise ModelUnavailable(
+        f"a base of the kind {kind!r} cannot be trained here: {reason}",
+        "choose another base model; docs/models.md names those that work",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Judge:
+    """The rows' log-probabilities as the model itself gives them, and what another way may differ by."""
+
+    expected: Any = None
+    limit: float = LIMIT
+
+    def differ(self, found: list[Any], expected: list[Any] | None = None) -> str:
+        """Say by how much ``found`` differs; empty where rounding explains it."""
+        apart = _apart(found, self.expected if expected is None else expected)
+        # Not a number is not right either.
+        return (
+            ""
+            if apart <= self.limit
+            else f" by {apart:.1e} of their spread, where rounding is {self.limit:.0e}"
+        )
+
+
+def _judge(model: Any) -> _Judge:
+    expected = _plain(model)
+    try:
+        rounding = _apart(expected, _plain(model.double()))
+    except RuntimeError:
+        # Products of grouped experts are not made in fp64.
+        return _Judge(expected)
+    return _Judge(expected, min(MOST, max(LIMIT, ROUNDINGS * rounding)))
+
+
+def _reference(config: Any, longest: int) -> tuple[Any, _Judge, str]:
+    """The small config, and what its model itself computes; or why there is none."""
+    reason = ""
+    for narrow in (True, False):
+        try:
+            small = small_model.shrink(config, longest, narrow=narrow)
+            return small, _judge(small_model.build(small, "eager")), ""
+        except Exception as error:  # noqa: BLE001 - any class of model, and whatever it raises
+            reason = reason or _first_line(error)
+    return None, _Judge(), f"no small model of its class can be made ({reason})"
+
+
+def _why_not(steps: Iterator[str]) -> str:
+    """The first thing that is wrong, also when it is an error; empty when nothing is."""
+    try:
+        return next(filter(None, steps), "")
+    except Fault as fault:
+        return fault.cause
+    except Exception as error:  # noqa: BLE001 - as above: a reason to refuse, not an internal error
+        return f"its own code fails ({_first_line(error)})"
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0].strip()}" if lines else type(error).__name__
+
+
+def _try(small: Any, name: str, lora: Lora, judge: _Judge) -> Iterator[str]:
+    """Do with the small model what training does with the base; yield a reason for each fault."""
+    import torch
+    from peft import PeftModel, get_peft_model
+    from trl.trainer.utils import add_fused_lm_head
+
+    kernels.register()
+    model = small_model.build(small, name)
+    add_fused_lm_head(model)
+    batches = list(_batches(name))
+    with torch.no_grad():
+        found = [_score(model, batch) for batch in batches]
+    if by := judge.differ(found):
+        yield f"its logits differ from those of its own eager attention{by}"
+    model = get_peft_model(model, lora_config(lora, None))
+    _step(model, batches)
+    with torch.no_grad():
+        trained = [_score(model.eval(), batch) for batch in batches]
+    with tempfile.TemporaryDirectory() as folder:
+        save_weights(model, Path(folder))
+        yield "; ".join(check_adapter(Path(folder))[:1])
+        loaded = PeftModel.from_pretrained(small_model.build(small, "eager"), folder)
+    if by := judge.differ(trained, _plain(loaded)):
+        yield f"its saved adapter does not give what was trained: logits differ{by}"
+    if not judge.differ(trained):
+        yield "a step of training changes nothing"
+
+
+def _batches(name: str) -> Iterator[dict[str, Any]]:
+    from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
+
+    rows = [{"input_ids": ids.tolist(), "labels": ids.tolist()} for ids in small_model.rows()]
+    if kernels.packs(name):
+        yield dict(DataCollatorForLanguageModeling(pad_token_id=0, padding_free=True)(rows))
+        return
+    yield from (alone(row) for row in rows)
+
+
+def alone(row: dict[str, list[int]]) -> dict[str, Any]:
+    """Return a row as a micro-batch of its own, for the model's own attention."""
+    import torch
+
+    batch = {name: torch.tensor([row[name]]) for name in ("input_ids", "labels")}
+    return batch | {"attention_mask": torch.ones_like(batch["input_ids"])}
+
+
+def _score(model: Any, batch: dict[str, Any]) -> Any:
+    """The log-probability of every token that training counts, in order."""
+    outputs = model(**batch, use_cache=False, fused_lm_head=True)
+    return outputs.log_probs[outputs.label_mask]
+
+
+def _plain(model: Any) -> list[Any]:
+    """The same by plain transformers, row by row."""
+    import torch
+
+    found = []
+    with torch.no_grad():
+        for ids in small_model.rows():
+            logits = model.eval()(input_ids=ids[None], use_cache=False).logits[0, :-1]
+            found.append(logits.log_softmax(-1).gather(1, ids[1:, None])[:, 0])
+    return found
+
+
+def _step(model: Any, batches: list[dict[str, Any]]) -> None:
+    """One step on all rows, every layer recomputed, as the loop takes it."""
+    import torch
+
+    model.activation_checkpointing_enable()
+    model.train()
+    for batch in batches:
+        model(**batch, use_cache=False, fused_lm_head=True).loss.backward()
+    learning = [weight for weight in model.parameters() if weight.grad is not None]
+    with torch.no_grad():
+        for weight in learning:
+            weight.sub_(NUDGE * weight.grad / weight.grad.abs().max().clamp(min=1e-12))
+    model.zero_grad()
+
+
+def _apart(left: list[Any], right: list[Any]) -> float:
+    """The largest difference, in units of the standard deviation of ``right``."""
+    import torch
+
+    a, b = torch.cat(left).double(), torch.cat(right).double()
+    return float((a - b).abs().max() / b.std()) if len(a) == len(b) else float("inf")

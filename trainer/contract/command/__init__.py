@@ -1,0 +1,1 @@
+"""What every command of the three packages does alike: errors, settings, secrets, streams."""

@@ -1,0 +1,82 @@
+"""The argument parser of both commands: what is wrong becomes one fault that names the nearest right thing.
+
+argparse has no public names for the verbs of a parser and their parsers.
+"""
+# ruff: noqa: SLF001
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from types import NoneType
+from typing import Any, Literal, NoReturn, get_args, get_origin
+
+from trainer.contract.command.errors import Usage
+
+
+class Parser(argparse.ArgumentParser):
+    """As argparse's, but wrong arguments raise ``Usage``; verbs' parsers are of this kind too."""
+
+    def parse_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> argparse.Namespace:
+        given = list(sys.argv[1:] if args is None else args)
+        found, unknown = self.parse_known_args(given, namespace)
+        if unknown:
+            parser = self._chosen(given)
+            flag = unknown[0].partition("=")[0]
+            flags = [name for action in parser._actions for name in action.option_strings]
+            raise Usage(f"{parser.prog}: no argument {flag}", parser._hint(flag, flags))
+        return found
+
+    def error(self, message: str) -> NoReturn:
+        wrong = re.search(r"invalid choice: '(.*?)'", message)
+        names = [name for action in self._actions for name in _listed(action)]
+        if wrong and names:
+            raise Usage(f"{self.prog}: no {wrong[1]!r}", self._hint(wrong[1], names))
+        if "required: VERB" in message:
+            raise Usage(f"{self.prog}: which verb?", f"there are: {', '.join(names)}")
+        raise Usage(f"{self.prog}: {message}", f"see: {self.prog} --help")
+
+    def _chosen(self, given: Sequence[str]) -> Parser:
+        """The parser of the verb that was given; this one where there is none."""
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                for word in given:
+                    if word in action.choices:
+                        found: Parser = action.choices[word]._chosen(given)
+                        return found
+        return self
+
+    def _hint(self, wrong: str, names: Iterable[str]) -> str:
+        near = difflib.get_close_matches(wrong, list(names), n=1)
+        return f"did you mean {near[0]}?" if near else f"see: {self.prog} --help"
+
+
+def allowed(kind: Any) -> tuple[str, ...]:
+    """The words that a field of type ``kind`` takes: a Literal's, or yes and no; none for other types.
+
+    ``Literal[...] | None`` counts as the Literal.
+    """
+    if get_origin(kind) is Literal:
+        return tuple(str(word) for word in get_args(kind))
+    if kind is bool:
+        return ("yes", "no")
+    parts = [part for part in get_args(kind) if part is not NoneType]
+    return allowed(parts[0]) if len(parts) == 1 and len(get_args(kind)) == 2 else ()
+
+
+def shown(kind: Any, name: str) -> str:
+    """What stands for the value of a flag in its help: the words it takes, else ``name``."""
+    words = allowed(kind)
+    return "{" + ",".join(words) + "}" if words else name.upper()
+
+
+def _listed(action: argparse.Action) -> list[Any]:
+    """The choices that help shows: the verbs of a parser with verbs, but not hidden ones."""
+    if isinstance(action, argparse._SubParsersAction):
+        return [choice.dest for choice in action._choices_actions]
+    return list(action.choices or ())

@@ -1,0 +1,255 @@
+"""One kind of failure for the whole project, one exit code each, and the outer shell of every command.
+
+Standard library only. A ``Fault`` is an expected failure: it says what is wrong and what to do, and a
+command that meets one prints ``report(fault)`` on stderr and exits with its code, without a traceback.
+"""
+
+import errno
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import ClassVar
+
+from trainer.contract.command.private import keep_private
+from trainer.contract.command.streams import make_usable
+
+SHOWN_FAULTS = 20
+
+
+class Fault(Exception):  # noqa: N818 - expected failures are called faults all over the project
+    """An expected failure. ``faults`` holds one line for each of several things that are wrong.
+
+    ``settings``, each ``name=value``, are what to change so that the run succeeds: the program that
+    prints the fault writes them as a command. An empty sequence: the run can go on unchanged. ``None``:
+    no command helps.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(
+        self,
+        cause: str,
+        hint: str = "",
+        *,
+        faults: Sequence[str] = (),
+        settings: Sequence[str] | None = None,
+    ) -> None:
+        super().__init__(cause, hint)
+        self.cause = cause
+        self.hint = hint
+        self.faults = tuple(faults)
+        self.settings = None if settings is None else tuple(settings)
+
+    def __str__(self) -> str:
+        return f"{self.cause}: {self.hint}" if self.hint else self.cause
+
+
+class Usage(Fault):
+    """The command line is wrong (argparse exits with the same code)."""
+
+    exit_code = 2
+
+
+class BadData(Fault):
+    """The rows cannot be trained on; ``faults`` has a line ``file:line: what: what to do`` for each."""
+
+    exit_code = 3
+
+
+class BadJob(Fault):
+    """A recipe, a job file or a setting is wrong."""
+
+    exit_code = 4
+
+
+class OutputExists(Fault):
+    """The output folder already holds a result."""
+
+    exit_code = 5
+
+
+class NotInstalled(Fault):
+    """An extra of this package is missing."""
+
+    exit_code = 6
+
+
+class ModelUnavailable(Fault):
+    """The model cannot be had or cannot be used: hub, gate, folder, tokenizer or chat template."""
+
+    exit_code = 7
+
+
+class NoSpace(Fault):
+    """The disk is full."""
+
+    exit_code = 8
+
+
+class TrainingFailed(Fault):
+    """Training itself went wrong: loss not finite, adapter not reproducible."""
+
+    exit_code = 9
+
+
+class Locked(Fault):
+    """Another process holds the run folder."""
+
+    exit_code = 10
+
+
+class NotFound(Fault):
+    """A named file or run does not exist."""
+
+    exit_code = 11
+
+
+class SandboxUnsafe(Fault):
+    """The sandbox cannot give the isolation that was asked for."""
+
+    exit_code = 12
+
+
+class ResultRejected(Fault):
+    """A result does not match its manifest."""
+
+    exit_code = 13
+
+
+class ResumeRefused(Fault):
+    """What is to be resumed is not what was begun."""
+
+    exit_code = 14
+
+
+class BudgetSpent(Fault):
+    """The budget for model calls is used up; with a higher one the same command goes on."""
+
+    exit_code = 15
+
+
+class TeacherRefused(Fault):
+    """The model's API does not accept the key, the model or the request."""
+
+    exit_code = 16
+
+
+class TeacherUnavailable(Fault):
+    """The model's API cannot be reached or keeps failing; the same command goes on later."""
+
+    exit_code = 17
+
+
+class NotRecorded(Fault):
+    """The recording to replay does not hold an answer to this call."""
+
+    exit_code = 18
+
+
+class ProcessLost(Fault):
+    """One of several processes of a training ended, was stopped, or never came."""
+
+    exit_code = 19
+
+
+class Interrupted(Fault):
+    """Ctrl-C or SIGTERM."""
+
+    exit_code = 130
+
+
+EXIT_CODES: dict[str, int] = {
+    kind.__name__: kind.exit_code
+    for kind in (
+        Usage,
+        BadData,
+        BadJob,
+        OutputExists,
+        NotInstalled,
+        ModelUnavailable,
+        NoSpace,
+        TrainingFailed,
+        Locked,
+        NotFound,
+        SandboxUnsafe,
+        ResultRejected,
+        ResumeRefused,
+        BudgetSpent,
+        TeacherRefused,
+        TeacherUnavailable,
+        NotRecorded,
+        ProcessLost,
+        Interrupted,
+    )
+}
+INTERNAL_ERROR = 1
+BROKEN_PIPE = 141
+# What a path that someone named can be, and a program cannot help.
+UNUSABLE = {
+    *(errno.EACCES, errno.EEXIST, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG),
+    *(errno.ENOTDIR, errno.ENXIO, errno.EPERM, errno.EROFS, errno.ETXTBSY),
+}
+
+
+def report(fault: Fault) -> str:
+    """Return the text that a command prints on stderr for ``fault``, ending without a newline."""
+    lines = [f"error: {fault.cause}"]
+    lines += [f"  {line}" for line in fault.faults[:SHOWN_FAULTS]]
+    if len(fault.faults) > SHOWN_FAULTS:
+        lines.append(f"  ... and {len(fault.faults) - SHOWN_FAULTS} more")
+    if fault.hint:
+        lines.append(f"  -> {fault.hint}")
+    return "\n".join(lines)
+
+
+def no_space(error: OSError) -> NoSpace:
+    """Turn an ENOSPC or EDQUOT error into the fault that says so."""
+    where = f" while writing {error.filename}" if error.filename else ""
+    return NoSpace(f"the disk is full{where}", "free some space, then run the same command again")
+
+
+def is_no_space(error: BaseException) -> bool:
+    """Say whether ``error`` means that the disk, or the user's quota, is full."""
+    return isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
+
+
+def run_main(inner: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None) -> int:
+    """Call ``inner(argv)`` and return the exit code; every failure becomes one message on stderr.
+
+    ``SystemExit`` (argparse) passes through. ``SFT_TRACEBACK=1`` shows where any failure came from.
+    """
+    keep_private()
+    make_usable()
+    try:
+        code = inner(argv)
+        sys.stdout.flush()
+    except Fault as fault:
+        return _failed(report(fault), fault.exit_code)
+    except KeyboardInterrupt:
+        found = Interrupted("interrupted", "run the same command again")
+        return _failed(report(found), found.exit_code)
+    except BrokenPipeError:
+        # Python flushes stdout again at exit and would complain there.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except Exception as error:  # noqa: BLE001 - the outermost shell: nothing may pass it unexplained
+        if isinstance(error, OSError) and is_no_space(error):
+            return _failed(report(no_space(error)), NoSpace.exit_code)
+        if isinstance(error, OSError) and error.errno in UNUSABLE and error.filename:
+            unusable = Usage(
+                f"{error.filename}: {error.strerror}", "choose another path, or clear it"
+            )
+            return _failed(report(unusable), unusable.exit_code)
+        what = f"{type(error).__name__}: {error}".splitlines()[0]
+        return _failed(
+            f"internal error: {what}\n  -> set SFT_TRACEBACK=1 to see where", INTERNAL_ERROR
+        )
+    return code
+
+
+def _failed(text: str, code: int) -> int:
+    if os.environ.get("SFT_TRACEBACK") == "1":
+        traceback.print_exc()
+    sys.stderr.write(text + "\n")
+    return code

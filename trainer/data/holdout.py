@@ -1,0 +1,44 @@
+"""Rows held out for the evaluation loss, and what that loss says: which step was best, when to stop."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from trainer.contract.rows import Row
+from trainer.contract.sizing import evaluations as border
+from trainer.data.duplicates import digest
+
+
+def hold_out(rows: Sequence[Row], *, share: float, seed: int) -> tuple[list[Row], list[Row]]:
+    """Return (rows to train on, rows held out), each in the order given.
+
+    By the content of a row, so that rows that say the same are on one side. At most as many are held
+    out as ``trainer.contract.sizing.evaluations`` says.
+    """
+    wanted = border.count(len(rows), share=share)
+    if not wanted:
+        return list(rows), []
+    groups: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[digest(row)].append(row)
+    held: set[int] = set()
+    for key in sorted(groups, key=lambda key: hashlib.sha256(f"{seed}/{key}".encode()).digest()):
+        if len(held) + len(groups[key]) <= wanted:
+            held |= {row.line for row in groups[key]}
+    return [r for r in rows if r.line not in held], [r for r in rows if r.line in held]
+
+
+def best(history: Sequence[Mapping[str, float]]) -> tuple[int, float] | None:
+    """Return (step, loss) of the lowest evaluation loss, the first of equals; ``None`` without any."""
+    found = [(entry["eval_loss"], int(entry["step"])) for entry in history if "eval_loss" in entry]
+    loss, step = min(found, default=(0.0, 0))
+    return (step, loss) if found else None
+
+
+def is_over(history: Sequence[Mapping[str, float]], patience: int | None) -> bool:
+    """Say whether the last ``patience`` evaluations were all no better than an earlier one."""
+    lowest = best(history)
+    if patience is None or lowest is None:
+        return False
+    since = [e for e in history if "eval_loss" in e and e["step"] > lowest[0]]
+    return len(since) >= patience

@@ -1,0 +1,114 @@
+"""Rows that were tokenised and linted before are read back: kept by what they were made from.
+
+A cache, beside the hub's own: deleting it costs time alone, and what cannot be written is not kept.
+"""
+
+import hashlib
+import json
+import time
+from array import array
+from collections.abc import Callable
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+
+from trainer.contract import rows as contract_rows
+from trainer.contract.rows import Rows
+from trainer.data import encode, lint, masks, templates
+from trainer.data.encode import Examples
+from trainer.data.masks import IGNORED
+from trainer.data.templates import ChatFormat
+
+FOLDER = "sft-launch-tokens"
+KEPT = 4  # files, the newest
+WORTH = 2.0  # seconds of work below which nothing is kept
+MADE_BY = (contract_rows, encode, lint, masks, templates)
+LIBRARIES = ("tokenizers", "transformers", "jinja2")
+COUNTS = ("trained_tokens", "dropped", "split", "lost_turns", "lost_tokens", "longest", "shown")
+
+
+def key(rows: Rows, chat_format: ChatFormat, *, max_length: int, overlong: str) -> str | None:
+    """Return the SHA-256 of all on which tokens and labels depend; ``None`` for a slow tokenizer."""
+    tokenizer = chat_format.tokenizer
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        return None
+    made_of = [
+        rows.sha256,
+        hashlib.sha256(array("q", [row.line for row in rows.rows]).tobytes()).hexdigest(),
+        hashlib.sha256(backend.to_str().encode()).hexdigest(),
+        tokenizer.chat_template,
+        sorted(map(str, tokenizer.special_tokens_map.items())),
+        [max_length, overlong],
+        [version(name) for name in LIBRARIES],
+        [hashlib.sha256(Path(str(m.__file__)).read_bytes()).hexdigest() for m in MADE_BY],
+    ]
+    return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()
+
+
+def folder() -> Path:
+    """Where the cache lies: in the hub's cache folder, wherever the user has put that."""
+    from huggingface_hub.constants import HF_HOME
+
+    return Path(HF_HOME) / FOLDER
+
+
+def or_else(
+    name: str | None, make: Callable[[], Examples], note: Callable[[str], None]
+) -> Examples:
+    """Return the examples kept under ``name``, else make them, and keep what took long."""
+    place = None if name is None else folder() / f"{name}.npz"
+    if place is not None and (found := _read(place)) is not None:
+        note(f"tokens and labels of {len(found.lengths)} rows were read back from {place}")
+        return found
+    started = time.monotonic()
+    examples = make()
+    if place is not None and time.monotonic() - started >= WORTH:
+        # A full disk, or one that is read only: it is a cache.
+        with suppress(OSError):
+            _write(place, examples)
+    return examples
+
+
+def _write(place: Path, examples: Examples) -> None:
+    import numpy as np
+
+    counts = json.dumps({name: getattr(examples, name) for name in COUNTS})
+    place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    new = place.with_suffix(".new")
+    try:
+        with new.open("wb") as file:
+            np.savez(
+                file,
+                input_ids=np.frombuffer(examples.input_ids, dtype=np.int32),
+                trained=np.frombuffer(examples.labels, dtype=np.int32) != IGNORED,
+                lengths=np.asarray(examples.lengths, dtype=np.int64),
+                counts=np.frombuffer(counts.encode(), dtype=np.uint8),
+            )
+        new.replace(place)
+    finally:
+        new.unlink(missing_ok=True)
+    newest = sorted(place.parent.glob("*.npz"), key=lambda path: -path.stat().st_mtime)
+    for old in newest[KEPT:]:
+        old.unlink(missing_ok=True)
+
+
+def _read(place: Path) -> Examples | None:
+    import zipfile
+
+    import numpy as np
+
+    try:
+        with place.open("rb") as file, np.load(file, allow_pickle=False) as kept:
+            ids, trained, lengths = kept["input_ids"], kept["trained"], kept["lengths"]
+            counts = json.loads(kept["counts"].tobytes())
+    # numpy says of a torn file whatever its zip reader or its header's parser meets first.
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+    examples = Examples(lengths=lengths.tolist())
+    examples.input_ids.frombytes(ids.astype(np.int32).tobytes())
+    examples.labels.frombytes(np.where(trained, ids, IGNORED).astype(np.int32).tobytes())
+    counts["shown"] = [[(text, yes) for text, yes in row] for row in counts["shown"]]
+    for name in COUNTS:
+        setattr(examples, name, counts[name])
+    return examples

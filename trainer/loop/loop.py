@@ -1,0 +1,377 @@
+"""TRL's SFTTrainer, given our rows, our order and our passes: loss, adapter and optimizer are its own.
+
+A batch of the data loader is one optimizer step's rows, in every process. Each takes its share of them,
+laid end to end in as few forward passes as its device has room for; when one runs out of memory, all take
+the step again with smaller ones, as they do an evaluation. Then the gradients are summed: they are those
+of one process with all rows.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft.helpers import disable_input_dtype_casting
+from peft.optimizers import create_loraplus_optimizer
+from transformers import TrainerCallback, TrainerState
+from transformers.trainer_callback import PrinterCallback
+from trl import SFTConfig, SFTTrainer
+from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
+
+from trainer import checkpoints, device, out_of_memory
+from trainer.adapter import lora_config
+from trainer.attention import kernels
+from trainer.attention.choice import alone
+from trainer.contract.command.errors import TrainingFailed
+from trainer.contract.job import Job
+from trainer.contract.sizing import evaluations
+from trainer.data import holdout
+from trainer.data.masks import IGNORED
+from trainer.data.order import Sampler
+from trainer.data.packing import first_fit, share
+from trainer.data.plan import Plan
+from trainer.data.prepare import Prepared
+from trainer.loop.callbacks import Counts
+from trainer.loop.selftest import prove_attention
+from trainer.pretrained import load_base
+from trainer.processes import collective, fsdp
+
+SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
+Rows = list[dict[str, list[int]]]
+
+
+def arguments(job: Job, plan: Plan, output: Path, *, evaluates: bool) -> SFTConfig:
+    """Name every setting on which the result depends; none is left to a default."""
+    return SFTConfig(
+        output_dir=str(output / checkpoints.FOLDER),
+        per_device_train_batch_size=job.batch_size,
+        gradient_accumulation_steps=1,
+        max_steps=plan.steps,
+        learning_rate=job.lr,
+        lr_scheduler_type=SCHEDULES[job.schedule],
+        warmup_steps=int(job.warmup * plan.steps),
+        weight_decay=job.weight_decay,
+        max_grad_norm=job.max_grad_norm,
+        optim="adamw_torch_fused",
+        seed=job.seed,
+        data_seed=job.seed,
+        bf16=plan.numerics.autocast,
+        use_cpu=plan.numerics.place == device.CPU,
+        dataloader_pin_memory=plan.numerics.pin_memory,
+        gradient_checkpointing=plan.recompute_every > 0,
+        gradient_checkpointing_kwargs={"every_n_layers": plan.recompute_every}
+        if plan.recompute_every
+        else None,
+        max_length=None,
+        # A balance of experts over what lies in one micro-batch would depend on how rows are packed.
+        router_aux_loss_coef=0.0,
+        packing=False,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        eval_strategy="steps" if evaluates else "no",
+        eval_steps=evaluations.every(plan.steps),
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        # We sum the gradients of all processes ourselves, each divided by the tokens of all of them.
+        average_tokens_across_devices=False,
+        ddp_find_unused_parameters=False,
+        ddp_broadcast_buffers=False,
+    )
+
+
+def step_rows(rows: Rows) -> dict[str, Rows]:
+    """Leave an optimizer step's rows as they are; they are joined when it is known how many fit."""
+    return {"rows": rows}
+
+
+class Loop(SFTTrainer):
+    """SFTTrainer with our order of rows, our passes and our count of tokens."""
+
+    def __init__(
+        self,
+        job: Job,
+        prepared: Prepared,
+        output: Path,
+        *,
+        counts: Counts,
+        callbacks: Sequence[TrainerCallback],
+        warn: Callable[[str], None],
+        note: Callable[[str], None],
+    ) -> None:
+        self._sampler = Sampler(len(prepared.examples.lengths), seed=job.seed)
+        examples = prepared.examples
+        self._facts = prepared.plan.steps, len(examples.lengths), examples.tokens
+        self._counts = counts
+        self._warn = warn
+        self._note = note
+        self._job = job
+        self._plan = prepared.plan
+        self._sharded = fsdp.wanted(job)
+        self._attention = prepared.plan.attention
+        self.proof_rows = prepared.proof_rows
+        self.pass_tokens = prepared.plan.pass_tokens
+        self._collate = DataCollatorForLanguageModeling(
+            pad_token_id=prepared.tokenizer.pad_token_id, padding_free=True
+        )
+        plan, held_out = prepared.plan, prepared.eval_examples
+        where = f"while the weights of {prepared.source.name} load in {plan.precision}"
+        with out_of_memory.explained(where, *self._relief(learning=False)):
+            base = load_base(
+                prepared.source,
+                plan.numerics,
+                attention=plan.attention,
+                sharded=self._sharded,
+            )
+        super().__init__(
+            model=base,
+            args=arguments(job, plan, output, evaluates=held_out is not None),
+            train_dataset=prepared.examples.dataset(),
+            eval_dataset=held_out.dataset() if held_out else None,
+            processing_class=prepared.tokenizer,
+            data_collator=step_rows,
+            peft_config=lora_config(job.lora, prepared.source.revision),
+            callbacks=list(callbacks),
+        )
+        if self._sharded:
+            fsdp.enclose(self.model)
+        self.remove_callback(PrinterCallback)
+        # TRL's figures of each pass would wait for every process, and passes differ in number.
+        self.accelerator.gather_for_metrics = lambda tensor, *_: tensor
+
+    def run(self, checkpoint: Path | None) -> None:
+        """Train, from ``checkpoint`` on where given."""
+        if self._sharded:
+            collective.check_same([self.pass_tokens], "the tokens of a pass")
+        with disable_input_dtype_casting(self.model, active=self._plan.numerics.autocast):
+            relief = self._relief(learning=False)
+            with out_of_memory.explained("in the self-test before the first step", *relief):
+                prove_attention(self, note=self._note, warn=self._warn, sharded=self._sharded)
+            with out_of_memory.explained("while training", *self._relief()):
+                self._run(checkpoint)
+
+    def _run(self, checkpoint: Path | None) -> None:
+        step = int(checkpoint.name.rsplit("-")[-1]) if checkpoint else 0
+        collective.check_same(
+            [step, *self._facts], "the step to go on from, steps, rows and tokens"
+        )
+        if collective.rank():
+            # Each process draws its own dropout.
+            torch.manual_seed(self._job.seed + collective.rank())
+        if checkpoint is None:
+            self.train()
+            return
+        state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+        over = holdout.is_over(state.log_history, self._job.early_stop)
+        if state.global_step < self.args.max_steps and not over:
+            self.train(resume_from_checkpoint=str(checkpoint))
+        else:
+            # The loop would take one step more than was asked for.
+            self._load_from_checkpoint(str(checkpoint))
+            self.state = state
+
+    def take_best(self) -> tuple[int, float] | None:
+        """Go back to the step with the lowest evaluation loss; return it, and the loss."""
+        lowest = holdout.best(self.state.log_history)
+        if lowest is None or lowest[0] == self.state.global_step:
+            return lowest
+        folder = Path(self.args.output_dir) / f"checkpoint-{lowest[0]}"
+        if not (folder / checkpoints.MARK).exists():
+            return None
+        self._load_from_checkpoint(str(folder))
+        return lowest
+
+    def _load_from_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        """Read a checkpoint's adapter into this one, which on NF4 is in bf16: PEFT would leave it in fp32."""
+        kinds = {name: w.dtype for name, w in self.model.named_parameters() if w.requires_grad}
+        super()._load_from_checkpoint(*args, **kwargs)
+        for name, weight in self.model.named_parameters():
+            if name in kinds:
+                weight.data = weight.data.to(kinds[name])
+
+    def compute_loss_context_manager(self) -> AbstractContextManager[Any]:
+        """Return the autocast of every forward pass, also of those that go past the wrapped model."""
+        return self._plan.numerics.context()
+
+    def create_optimizer(self, *args: Any, **kwargs: Any) -> Any:
+        made: Any = self.optimizer  # type: ignore[has-type]
+        if made is None and self._job.lora.plus != 1:
+            self.optimizer = create_loraplus_optimizer(
+                self.model,
+                torch.optim.AdamW,
+                lr=self.args.learning_rate,
+                loraplus_lr_ratio=self._job.lora.plus,
+                loraplus_weight_decay=self.args.weight_decay,
+                fused=True,
+            )
+        return super().create_optimizer(*args, **kwargs)
+
+    def passes(self, rows: Rows) -> Iterator[dict[str, Any]]:
+        """Join rows into passes of at most ``pass_tokens``, each ready for the model."""
+        for group in first_fit([len(row["input_ids"]) for row in rows], self.pass_tokens):
+            yield self.join([rows[index] for index in group])
+
+    def join(self, rows: Rows) -> dict[str, Any]:
+        """Return a micro-batch of ``rows``; one row alone is to the model's own attention plain input."""
+        if kernels.packs(self._attention):
+            return dict(self._collate(rows))
+        (row,) = rows
+        return alone(row)
+
+    def training_step(
+        self, model: Any, inputs: dict[str, Rows], num_items_in_batch: Any = None
+    ) -> Any:
+        """Return the step's loss, its gradient summed over the passes."""
+        rows, one_pass = inputs["rows"], super().training_step
+
+        def step() -> torch.Tensor:
+            model.zero_grad()
+            loss = torch.tensor(0.0, device=self.args.device)
+            for joined in self.passes(self._share(rows)):
+                with self.accelerator.no_sync(model=model):
+                    loss += one_pass(model, joined, num_items_in_batch)
+            for spare in self._spare(rows):
+                one_pass(model, spare, num_items_in_batch * math.inf)
+            return loss
+
+        loss = self._fitting(step, rows, f"at step {self.state.global_step + 1}")
+        collective.sum_gradients(model)
+        return collective.total(loss)
+
+    def _fitting(self, work: Callable[[], torch.Tensor], rows: Rows, where: str) -> torch.Tensor:
+        """Return what ``work`` on ``rows`` returns, called again with smaller passes while memory runs out."""
+        random_state = device.random_state()
+        while True:
+            result, full = None, None
+            try:
+                result = work()
+            except Exception as error:
+                if not out_of_memory.recognised(error):
+                    raise
+                # The error itself would keep all tensors of the pass.
+                full = out_of_memory.numbers(error)
+                if self._sharded:
+                    raise self._full(where, full) from None
+            if collective.any_of([full is not None]) == [False] and result is not None:
+                return result
+            self._halve(rows, where, full or "in another process")
+            device.set_random_state(random_state)
+
+    def _share(self, rows: Rows) -> Rows:
+        return [rows[index] for index in _shares(rows)[collective.rank()]]
+
+    def _spare(self, rows: Rows) -> Iterator[dict[str, Any]]:
+        """Passes whose loss must not count: sharded, a process has as many as the one with the most."""
+        if not self._sharded:
+            return
+        lengths = [len(row["input_ids"]) for row in rows]
+        parts = [[lengths[index] for index in part] for part in _shares(rows)]
+        counts = [len(first_fit(part, self.pass_tokens)) for part in parts]
+        for _ in range(max(counts) - counts[collective.rank()]):
+            yield self.join([min(rows, key=lambda row: len(row["input_ids"]))])
+
+    def _full(self, where: str, numbers: str) -> TrainingFailed:
+        """The others wait in the middle of a pass: there is no taking it again."""
+        return TrainingFailed(
+            f"out of memory {where} with micro-batches of {self.pass_tokens} tokens: {numbers}",
+            f"take smaller micro-batches, {out_of_memory.MORE}",
+            settings=[f"plan.tokens={max(self.pass_tokens // 2, 1)}"],
+        )
+
+    def _relief(self, *, learning: bool = True) -> tuple[str, tuple[str, ...]]:
+        return out_of_memory.relief(
+            precision=self._plan.precision,
+            recompute_every=self._plan.recompute_every if learning else None,
+            sharded=self._sharded,
+        )
+
+    def _halve(self, rows: Rows, where: str, numbers: str) -> None:
+        """Make passes half as long as the longest that did not fit. Raises ``TrainingFailed``."""
+        lengths = [len(row["input_ids"]) for row in rows]
+        longest = max(lengths)
+        passes = [
+            [mine[index] for index in group]
+            for mine in ([lengths[index] for index in part] for part in _shares(rows))
+            for group in first_fit(mine, self.pass_tokens)
+        ]
+        if all(len(group) == 1 for group in passes):
+            hint, settings = self._relief(learning=self.model.training)
+            raise TrainingFailed(
+                f"out of memory {where} with one row of {longest} tokens: {numbers}",
+                hint,
+                settings=settings,
+            )
+        used = max(sum(group) for group in passes)
+        # The longest row is alone anyhow: shorter passes help only when none is longer than it.
+        self.pass_tokens = max(used // 2, longest) if used > longest else used // 2
+        device.empty_cache()
+        self._warn(
+            f"out of memory {where} ({numbers}): micro-batches of {self.pass_tokens} tokens from here on; "
+            "the rows of a step stay the same"
+        )
+
+    def evaluate(self, *_args: Any, **_kwargs: Any) -> dict[str, float]:
+        """Return the mean loss per trained token of the held-out rows."""
+        rows = list(self.eval_dataset)
+        self.model.eval()
+        where = f"while the loss of held-out rows is measured at step {self.state.global_step}"
+        both = collective.total(self._fitting(lambda: self._loss_of(rows), rows, where))
+        metrics = {"eval_loss": float(both[0]) / max(int(both[1]), 1)}
+        self.log(metrics)
+        control: Any = self.control  # type: ignore[has-type]
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, control, metrics)
+        return metrics
+
+    def _loss_of(self, rows: Rows) -> torch.Tensor:
+        """The summed loss of this process's share of ``rows``, and how many tokens it is of."""
+        total, count = 0.0, 0
+        with torch.no_grad(), self.compute_loss_context_manager():
+            for joined in self.passes(self._share(rows)):
+                here = trained_tokens([{"labels": joined["labels"][0].tolist()}])
+                ready = self._prepare_inputs(joined)
+                total += float(self.compute_loss(self.model, ready, num_items_in_batch=1))
+                count += here
+            for spare in self._spare(rows):
+                self.compute_loss(self.model, self._prepare_inputs(spare), num_items_in_batch=1)
+        return torch.tensor([total, count], dtype=torch.float64)
+
+    def _sync_replicated_trainable_parameters(self, model: Any) -> None:
+        """Give every process the same adapter; ``training_step`` sums its gradients."""
+        collective.copy_first([p.data for p in model.parameters() if p.requires_grad])
+
+    def get_train_dataloader(self) -> Any:
+        """Give every process every step's rows: it takes its share of them later."""
+        loader = super().get_train_dataloader()
+        if collective.size() > 1:
+            sampler = loader.batch_sampler
+            # Nor is a short last step filled up with rows from the beginning.
+            sampler.num_processes, sampler.process_index, sampler.even_batches = 1, 0, False
+            # In the epoch of a resume it is wrapped once more, and accelerate misses the sampler within.
+            sampler.set_epoch = self._sampler.set_epoch
+        return loader
+
+    def _get_train_sampler(self, _dataset: Any = None) -> Sampler:
+        return self._sampler
+
+    def _get_num_items_in_batch(self, batch_samples: list[dict[str, Rows]], device: Any) -> Any:
+        """Count the trained tokens of the step, of all processes."""
+        rows = [row for batch in batch_samples for row in batch["rows"]]
+        trained = torch.tensor(trained_tokens(rows), device=device)
+        self._counts.seen_trained += int(trained)
+        self._counts.seen_tokens += sum(len(row["input_ids"]) for row in rows)
+        return trained
+
+    def create_model_card(self, *_args: Any, **_kwargs: Any) -> None:
+        """No card beside checkpoints: the adapter gets its own."""
+
+
+def trained_tokens(rows: Rows) -> int:
+    """Return the number of labels that the loss counts; a row's first token is predicted by nothing."""
+    return sum(len(row["labels"]) - 1 - row["labels"][1:].count(IGNORED) for row in rows)
+
+
+def _shares(rows: Rows) -> list[list[int]]:
+    return share([len(row["input_ids"]) for row in rows], collective.size())

@@ -1,0 +1,115 @@
+"""Attention as it is trained against the model's own eager attention, on rows of the data.
+
+Run before the first step, and again on what was trained. The limit comes from these very rows on this
+device: from what the model's own two attentions, eager and sdpa, differ by, and from what rows that see
+each other would change.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from trainer import device
+from trainer.attention import kernels
+from trainer.attention.agreement import Agreement, apart, largest
+from trainer.attention.of_model import attention_of, own_attention
+from trainer.contract.command.errors import TrainingFailed
+from trainer.data.packing import first_fit
+from trainer.processes import collective
+
+
+def prove_attention(
+    loop: Any, *, note: Callable[[str], None], warn: Callable[[str], None], sharded: bool = False
+) -> Agreement | None:
+    """Compare and ``note`` the result; ``None`` where the model's own attention is what is trained with.
+
+    What is too much is measured once more: a fault in the attention is there again. Raises
+    ``TrainingFailed`` then; a difference that has gone is a fault of the machine, and a warning.
+    """
+    name = attention_of(loop.model)
+    if not kernels.packs(name):
+        return None
+    rows = loop.proof_rows
+    first = _measure(loop, rows)
+    note(text(first))
+    # A loss that is not a number is found by the first step, which says what to do.
+    settled = math.isnan(first.apart) or first.holds
+    # Where all processes meet in each micro-batch, one cannot measure again alone.
+    if sharded:
+        settled = collective.any_of([not settled]) == [False]
+    if settled:
+        return first
+    note(device.describe())
+    again = _measure(loop, rows)
+    note(text(again))
+    both = f"{first.apart:.2g}, and measured again {again.apart:.2g}"
+    if not again.holds:
+        raise TrainingFailed(
+            "attention over packed rows is not the model's own: "
+            f"log-probabilities differ by {both}, where {again.limit:.2g} is rounding",
+            "report this with train.log; until then give each row its own micro-batch",
+            settings=["plan.tokens=1"],
+        )
+    warn(
+        f"attention over packed rows differed from the model's own by {both}: a fault in the code would "
+        "have stayed, so this machine may not compute the same twice (see train.log)"
+    )
+    return again
+
+
+def text(found: Agreement, fault: str = "rows that see each other") -> str:
+    """Return the measurement for the log; ``fault`` names what ``found.fault`` is of."""
+    each = ", ".join(f"{tokens} tokens {value:.1e}" for tokens, value in found.rows)
+    return (
+        f"attention: packed rows differ by {found.apart:.1e} nats a token from the model's own attention, "
+        f"its own two ways by {found.rounding:.1e}, {fault} by {found.fault:.1e} ({each})"
+    )
+
+
+def _measure(loop: Any, rows: Sequence[Sequence[int]]) -> Agreement:
+    ours = packed(loop, rows)
+    with own_attention(loop.model, "eager"):
+        eager = [_alone(loop, row) for row in rows]
+        every = _alone(loop, [token for row in rows for token in row])
+    with own_attention(loop.model, "sdpa"):
+        sdpa = [_alone(loop, row) for row in rows]
+    return Agreement(
+        list(zip(map(len, rows), apart(ours, eager), strict=True)),
+        rounding=largest(apart(sdpa, eager)),
+        fault=largest(apart(_split(every, rows), eager)),
+    )
+
+
+def packed(loop: Any, rows: Sequence[Sequence[int]]) -> list[Any]:
+    """Return the log-probability of each token of ``rows`` but the first, computed as in training."""
+    found: list[Any] = [None] * len(rows)
+    for group in first_fit([len(row) for row in rows], loop.pass_tokens):
+        mine = [rows[number] for number in group]
+        joined = loop.join([{"input_ids": list(row), "labels": list(row)} for row in mine])
+        parts = _split(_log_probs(loop, joined), mine)
+        for number, part in zip(group, parts, strict=True):
+            found[number] = part
+    return found
+
+
+def _alone(loop: Any, row: Sequence[int]) -> Any:
+    return _log_probs(loop, {name: torch.tensor([list(row)]) for name in ("input_ids", "labels")})
+
+
+def _split(found: Any, rows: Sequence[Sequence[int]]) -> list[Any]:
+    """A row's first token is predicted by nothing: between rows there is one value too many."""
+    whole = torch.cat([found.new_zeros(1), found])
+    return [part[1:] for part in torch.split(whole, [len(row) for row in rows])]
+
+
+def _log_probs(loop: Any, inputs: dict[str, Any]) -> Any:
+    """Return the log-probability of each token but the first, on the CPU."""
+    was_training = loop.model.training
+    loop.model.eval()
+    with torch.no_grad(), loop.compute_loss_context_manager():
+        ready = loop._prepare_inputs(inputs)  # noqa: SLF001 - the trainer's own way to its device
+        found = loop.model(**ready, use_cache=False, fused_lm_head=True).log_probs[0]
+    loop.model.train(was_training)
+    return found.float().cpu()

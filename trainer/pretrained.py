@@ -1,0 +1,247 @@
+"""Where a base model comes from, and how it is loaded: tokenizer first, weights when the data is right.
+
+Every way in which a model cannot be had is one ``ModelUnavailable`` with the step that helps.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from trainer import out_of_memory
+from trainer.attention import of_model
+from trainer.attention.kernels import register
+from trainer.contract.command.errors import ModelUnavailable
+from trainer.contract.job import Job
+from trainer.contract.sizing.memory import Architecture
+from trainer.contract.sizing.shapes import from_config
+from trainer.device import CPU, Numerics
+from trainer.processes import fsdp
+
+BUNDLED = Path(__file__).resolve().parent
+# In this order; never the token that ends a turn, or the model would not learn to stop.
+PAD_TOKENS = (
+    "<|finetune_right_pad_id|>",
+    "<|endoftext|>",
+    "<pad>",
+    "<|pad|>",
+    "[PAD]",
+    "<|fim_pad|>",
+    "<|reserved_special_token_0|>",
+    "<unk>",
+)
+# Of a card's memory, what bf16 weights may take so that activations and adapter still fit.
+WEIGHTS_SHARE = 0.55
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """``name`` is what the job says; ``place`` is a local folder or a hub id.
+
+    ``pin`` fills in the hub's commit as ``revision``, and ``context``: the most tokens it can read.
+    """
+
+    name: str
+    place: str
+    revision: str | None
+    context: int | None = None
+
+
+def find(job: Job) -> Source:
+    """Resolve ``job.model``. Raises ``ModelUnavailable`` for a local folder that is no model."""
+    kind, _, name = job.model.partition(":")
+    if kind == "bundled" and name:
+        folder = BUNDLED / name / "model"
+        if not (folder / "config.json").is_file():
+            raise ModelUnavailable(f"no bundled model {name!r}", "bundled:tiny is shipped")
+        return Source(job.model, str(folder), None)
+    path = Path(job.model).expanduser()
+    if path.is_dir():
+        if (path / "adapter_config.json").is_file():
+            raise ModelUnavailable(
+                f"{path} is an adapter, not a base model", "name the model it was trained on"
+            )
+        if not (path / "config.json").is_file():
+            raise ModelUnavailable(f"{path} has no config.json", "name a folder that has a model")
+        return Source(job.model, str(path), None)
+    if path.exists() or path.is_absolute() or job.model.startswith((".", "~")):
+        raise ModelUnavailable(
+            f"there is no model folder {job.model}", "check the path, or give a hub id"
+        )
+    return Source(job.model, job.model, job.revision)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def explain(error: BaseException, source: Source) -> ModelUnavailable:
+    """Turn what a loader raised into the one message that helps."""
+    name = source.name
+    kinds = {kind.__name__ for cause in _causes(error) for kind in type(cause).__mro__}
+    if "GatedRepoError" in kinds:
+        return ModelUnavailable(
+            f"{name} is gated, and this machine has no access to it",
+            f"accept its licence at https://huggingface.co/{name}, then set HF_TOKEN",
+        )
+    if "RevisionNotFoundError" in kinds:
+        return ModelUnavailable(f"{name} has no revision {source.revision}", "check the revision")
+    if {"RepositoryNotFoundError", "HFValidationError"} & kinds:
+        return ModelUnavailable(
+            f"the hub has no model {name}, or it is private",
+            "check the name; for a private one set HF_TOKEN",
+        )
+    if {"LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectionError"} & kinds:
+        return ModelUnavailable(
+            f"the model hub cannot be reached, and {name} is not in the local cache",
+            "check the connection and HF_HUB_OFFLINE, or give --model a local folder",
+        )
+    reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+    return ModelUnavailable(f"{name} cannot be loaded: {reason}", "check the model's files")
+
+
+def pin(source: Source) -> Source:
+    """Return ``source`` at one commit, so that tokenizer, weights and proof are of the same one."""
+    config = load_config(source)
+    context = getattr(config.get_text_config(), "max_position_embeddings", None)
+    commit = getattr(config, "_commit_hash", None)
+    return replace(source, revision=commit or source.revision, context=context)
+
+
+def load_config(source: Source) -> Any:
+    """Return transformers' config of ``source``. Raises ``ModelUnavailable``."""
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(
+            source.place, revision=source.revision, trust_remote_code=False
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise explain(error, source) from None
+
+
+def load_tokenizer(source: Source) -> Any:
+    """Return the tokenizer of a pinned source."""
+    from transformers import AutoTokenizer
+
+    missing = ModelUnavailable(
+        f"{source.name} has no tokenizer that can be loaded",
+        "add tokenizer.json and tokenizer_config.json to its folder",
+    )
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            source.place, revision=source.revision, trust_remote_code=False
+        )
+    except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
+        raise missing if Path(source.place).is_dir() else explain(error, source) from None
+    # Without any file transformers makes one up, of special tokens alone.
+    if len(tokenizer) <= len(tokenizer.added_tokens_decoder):
+        raise missing
+    return tokenizer
+
+
+def choose_pad(tokenizer: Any, stop_id: int) -> None:
+    """Set a pad token that is neither the end token nor the one that stops a turn."""
+    taken = {tokenizer.eos_token_id, stop_id, None}
+    if tokenizer.pad_token_id not in taken:
+        return
+    vocabulary = tokenizer.get_vocab()
+    for token in PAD_TOKENS:
+        if vocabulary.get(token) not in taken:
+            tokenizer.pad_token = token
+            return
+    raise ModelUnavailable(
+        "the tokenizer has no token to pad with", f"give it a pad token, such as {PAD_TOKENS[2]}"
+    )
+
+
+def choose_precision(
+    asked: str, source: Source, *, card_bytes: int | None, sharded: bool = False
+) -> str:
+    """Return bf16, fp32 or nf4. ``card_bytes`` is the GPU's memory, ``None`` on a CPU.
+
+    A base that is ``sharded`` between cards is not quantised.
+    """
+    if asked != "auto":
+        return asked
+    if card_bytes is None:
+        return "fp32"
+    if sharded:
+        return "bf16"
+    return "bf16" if 2 * count_parameters(source) <= WEIGHTS_SHARE * card_bytes else "nf4"
+
+
+def count_parameters(source: Source) -> int:
+    """Return the number of parameters without loading any."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    config = load_config(source)
+    with torch.device("meta"):
+        return int(AutoModelForCausalLM.from_config(config).num_parameters())
+
+
+def kernel(source: Source, *, flash: bool) -> str:
+    """Return the name of the attention that packs this model's rows; see ``trainer.attention.of_model``."""
+    return of_model.kernel(load_config(source), flash=flash)
+
+
+def window(source: Source) -> int:
+    """Return how many tokens the windows of the model's layers hold, 0 without windows."""
+    return of_model.window_of(load_config(source))
+
+
+def architecture(source: Source) -> Architecture | None:
+    """The model's shape for sizing; None for a family that sizing does not know."""
+    return from_config(load_config(source).to_dict())
+
+
+def load_base(
+    source: Source,
+    numerics: Numerics,
+    *,
+    attention: str | None = None,
+    sharded: bool = False,
+) -> Any:
+    """Load the weights as ``numerics`` says.
+
+    ``attention``: the name of an implementation; without one, what transformers takes for the class.
+    ``sharded``: this process's part of them, in bf16 or fp32; see ``trainer.processes.fsdp``.
+    """
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    register()
+    quantization = None
+    if numerics.precision == "nf4":
+        quantization = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=numerics.dtype(numerics.compute),
+        )
+    try:
+        loaded = AutoModelForCausalLM.from_pretrained(
+            source.place,
+            revision=source.revision,
+            trust_remote_code=False,
+            dtype=numerics.dtype(numerics.weights),
+            quantization_config=quantization,
+            attn_implementation=attention,
+            **(
+                {"distributed_config": fsdp.parts()}
+                if sharded
+                else {"device_map": {"": numerics.place}}
+            ),
+        )
+    except (OSError, ValueError, KeyError) as error:
+        if out_of_memory.recognised(error):
+            raise
+        raise explain(error, source) from None
+    if quantization and numerics.place == CPU:
+        # bitsandbytes would repack the weights at the first evaluation, and then fail on a bias.
+        for module in loaded.modules():
+            if hasattr(module, "support_avx512bf16_for_cpu"):
+                module.support_avx512bf16_for_cpu = False
+    return loaded

@@ -1,0 +1,194 @@
+"""Several processes of one training on this machine: started together, followed, and ended together.
+
+Each is ``python -m trainer job.json`` with its number in the environment, as torchrun would start it. But
+they stay in our process group, hand us their events over a pipe, so that one process writes them, and end
+when we do, however that comes about.
+"""
+
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from trainer import device
+from trainer.contract import events
+from trainer.contract.command.errors import BadJob, Fault, ProcessLost
+from trainer.contract.job import Job
+from trainer.contract.pod import EVENTS_FD
+from trainer.pod.system import Process
+from trainer.processes import pipe
+from trainer.signals import STOP, StopRequest
+
+COMMAND = (sys.executable, "-P", "-m", "trainer")
+POLL = 0.5
+TO_END = 10.0
+# A process that was left alone says less than the one that ended first.
+LEAST_TOLD = {ProcessLost.exit_code: 1, Fault.exit_code: 2}
+LOOP, CLOSING = frozenset({"train", "resume"}), frozenset({"save", "proof"})
+
+
+class Rank(Process):
+    """One of the processes; what is written to its stdin asks it to stop, and the end of it to die."""
+
+    def ask(self) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(STOP)
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            """It has ended; its exit code says how."""
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait(TO_END)
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        if self.pipe is not None:
+            os.close(self.pipe)
+            self.pipe = None
+
+
+def wanted(job: Job) -> int:
+    """Return how many processes this one is to start for ``job``; 1: it trains by itself.
+
+    One per card, unless the job says how many; never more than a step has rows. Raises ``BadJob`` when
+    there are fewer cards than that.
+    """
+    most = job.batch_size if job.plan.processes is None else job.plan.processes
+    if min(most, job.batch_size) == 1 or "RANK" in os.environ:
+        return 1
+    cards = device.count_cards()
+    if job.plan.processes is not None and 0 < cards < job.plan.processes:
+        raise BadJob(
+            f"plan.processes = {job.plan.processes}, and this machine has {cards} cards",
+            "use every card",
+            settings=["plan.processes=null"],
+        )
+    if job.plan.processes is None:
+        most = max(cards, 1)
+    return min(most, job.batch_size)
+
+
+def train(
+    job_file: Path,
+    log: Path,
+    count: int,
+    writer: pipe.Emitter,
+    stop: StopRequest,
+    *,
+    resume: bool,
+    to_the_end: bool = False,
+) -> None:
+    """Train with ``count`` processes; return when the result is there.
+
+    ``to_the_end``: all are needed until then, not the first alone once it saves.
+
+    Raises the ``Fault`` that one of them ended with, or ``KeyboardInterrupt`` when asked to stop while
+    there is nothing to save.
+    """
+    stop.in_loop = True
+    command = [*COMMAND, str(job_file), *["--resume"] * resume]
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = int(free.getsockname()[1])
+    ranks: list[Rank] = []
+    try:
+        for number in range(count):
+            ranks.append(_start(command, number, count, port, log))  # noqa: PERF401 - to be ended if one fails
+        _follow(ranks, writer, stop, frozenset() if to_the_end else CLOSING)
+    finally:
+        stop.in_loop = False
+        for rank in ranks:
+            rank.kill()
+
+
+def _start(command: Sequence[str], number: int, count: int, port: int, log: Path) -> Rank:
+    ours, theirs = os.pipe()
+    os.set_blocking(ours, False)
+    package = str(Path(__file__).resolve().parents[2])
+    path = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
+    threads = max((os.cpu_count() or 1) // count, 1)
+    environment = {
+        "OMP_NUM_THREADS": str(threads),
+        **os.environ,
+        "RANK": str(number),
+        "LOCAL_RANK": str(number),
+        "WORLD_SIZE": str(count),
+        "LOCAL_WORLD_SIZE": str(count),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "PYTHONPATH": path,
+        EVENTS_FD: str(theirs),
+    }
+    try:
+        with log.open("ab") as chatter:
+            process = subprocess.Popen(
+                command,
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=None if number == 0 else subprocess.DEVNULL,
+                stderr=chatter,
+                pass_fds=[theirs],
+            )
+    finally:
+        os.close(theirs)
+    return Rank(process, ours)
+
+
+def _follow(
+    ranks: Sequence[Rank], writer: pipe.Emitter, stop: StopRequest, closing: frozenset[str]
+) -> None:
+    phase, told, looked = "", False, False
+    failed: dict[int, events.Failed] = {}
+    while True:
+        select.select([rank.pipe for rank in ranks if rank.pipe is not None], [], [], POLL)
+        # Before the last look at their pipes, or what they say as they end is lost.
+        codes = [rank.poll() for rank in ranks]
+        for number, rank in enumerate(ranks):
+            for event in filter(None, map(events.parse, rank.lines())):
+                if isinstance(event, events.Failed):
+                    failed[number] = event
+                elif number == 0:
+                    writer.emit(event)
+                    phase = event.name if isinstance(event, events.Phase) else phase
+        # Once the first alone is needed, it does not matter how the others end.
+        needed = range(1 if phase in closing else len(ranks))
+        if any(number in failed or codes[number] for number in needed):
+            if looked:
+                raise _cause([codes[number] for number in needed], failed, len(ranks))
+            # The others say at once that they were left alone: look again who was the first.
+            looked = True
+            continue
+        if codes[0] == 0:
+            return
+        if stop.asked and not told:
+            if phase not in LOOP:
+                raise KeyboardInterrupt
+            told = True
+            for rank in ranks:
+                rank.ask()
+
+
+def _cause(codes: Sequence[int | None], failed: dict[int, events.Failed], count: int) -> Fault:
+    """Why the first of them ended: without a word, else with a fault that is no other's loss and no internal error."""
+    for number, code in enumerate(codes):
+        if code and number not in failed:
+            return _died(number, count, code)
+    told = [failed[number] for number in range(len(codes)) if number in failed]
+    return _fault(min(told, key=lambda event: LEAST_TOLD.get(event.exit_code, 0)))
+
+
+def _fault(event: events.Failed) -> Fault:
+    kinds = {kind.exit_code: kind for kind in Fault.__subclasses__()}
+    kind = kinds.get(event.exit_code, Fault)
+    return kind(event.cause, event.hint, settings=event.settings)
+
+
+def _died(number: int, count: int, code: int) -> ProcessLost:
+    how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+    return ProcessLost(
+        f"process {number + 1} of {count} ended {how} without a word", "see train.log", settings=()
+    )

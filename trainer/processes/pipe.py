@@ -1,0 +1,75 @@
+"""Where the trainer's events go: into the run folder, or to the supervisor, which then numbers them."""
+
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+from trainer.contract.events import Event, Failed, Writer
+from trainer.contract.pod import EVENTS_FD
+from trainer.processes import collective
+
+
+class Emitter(Protocol):
+    """What takes events."""
+
+    def emit(self, event: Event) -> Event: ...
+
+
+class PipeWriter:
+    """Hands events to another process as lines without ``seq`` and ``time``."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        os.set_inheritable(fd, False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Leave the pipe open: a later part of this process may have more to say."""
+
+    def emit(self, event: Event) -> Event:
+        line = event.model_dump_json(exclude={"seq", "time"}).encode() + b"\n"
+        while line:
+            line = line[os.write(self._fd, line) :]
+        return event
+
+
+class FollowerWriter(PipeWriter):
+    """Of several processes the first tells what happens; any other only how it failed, if anybody reads."""
+
+    def __init__(self, fd: int | None) -> None:
+        self._silent = fd is None
+        super().__init__(1 if fd is None else fd)
+
+    def emit(self, event: Event) -> Event:
+        return event if self._silent or not isinstance(event, Failed) else super().emit(event)
+
+
+def is_supervised() -> bool:
+    """Whether another process decides what comes next: a supervisor, or of several processes the first."""
+    return EVENTS_FD in os.environ or collective.rank() > 0
+
+
+def has_parent() -> bool:
+    """Whether ``trainer.processes.local`` started this process, as one of several."""
+    return EVENTS_FD in os.environ and collective.size() > 1
+
+
+def open_events(path: Path) -> Writer | PipeWriter:
+    """Return the writer for a run folder's events, which ``path`` names.
+
+    With ``SFT_EVENTS_FD`` set they go to that inherited pipe, and ``path`` is left to the supervisor.
+    """
+    fd = os.environ.get(EVENTS_FD)
+    if collective.rank() > 0:
+        return FollowerWriter(None if fd is None else int(fd))
+    if fd is not None:
+        return PipeWriter(int(fd))
+    return Writer(path)

@@ -1,0 +1,1 @@
+"""What a run leaves: the adapter, its proof and manifest, evaluation and export."""

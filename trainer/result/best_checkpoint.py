@@ -1,0 +1,243 @@
+"""``keep = best``: of a run's checkpoints the one that answers most questions becomes the adapter.
+
+After training, which has left the adapter of the lowest loss, and before the evaluation. What goes wrong
+is a warning: that adapter stays. Answers are kept, so that the same again asks only what is missing.
+"""
+
+import gc
+import hashlib
+import json
+import math
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trainer import checkpoints
+from trainer.contract import episodes, events, manifest, resuming, validation
+from trainer.contract.command import libraries
+from trainer.contract.command.errors import Fault, Interrupted, TrainingFailed
+from trainer.contract.job import Job
+from trainer.contract.sizing import evaluations
+from trainer.contract.validation import Choice, Score
+from trainer.data import holdout
+from trainer.processes.pipe import is_supervised, open_events
+from trainer.reporting import Reporter
+from trainer.result import evaluation
+from trainer.signals import StopRequest
+
+PHASE, OVER = "validate", "validated"
+WEIGHTS = "adapter_model.safetensors"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A whole checkpoint; ``loss`` is that of the held-out rows, where it was measured there."""
+
+    folder: Path
+    mark: checkpoints.Mark
+    loss: float | None
+
+
+def due(job: Job, run: Path) -> bool:
+    """Whether there is a whole result whose adapter is still to be chosen; not once it is evaluated."""
+    if job.keep != "best" or not checkpoints.complete(run):
+        return False
+    chosen = validation.RESULT in manifest.load(run / manifest.NAME).files
+    return not chosen and not any((run / name).exists() for name in episodes.RESULTS)
+
+
+def choose(job: Job, *, say: Callable[[str], None]) -> None:
+    """Ask every candidate, and make the best the adapter. Raises ``Interrupted``."""
+    run = Path(job.output)
+    evaluation.free_the_card()
+    with open_events(run / "events.jsonl") as writer, StopRequest() as stop:
+        reporter = Reporter(writer, say, run / evaluation.LOG)
+        try:
+            found, history = candidates(run)
+            reporter.phase(PHASE, f"{len(found)} checkpoints on {job.validation}")
+            scores = [_asked(job, run, one, reporter) for one in found]
+            stop.in_loop = True  # what is begun now is brought to its end
+            _keep(job, run, found, scores, history, reporter)
+        except (Fault, OSError) as fault:
+            reporter.warn(warning(str(fault)))
+        except KeyboardInterrupt:
+            if not is_supervised():
+                reporter.warn(warning("interrupted"))
+            raise Interrupted(
+                "interrupted while choosing a checkpoint; the adapter of the lowest loss is whole",
+                f"go on with: {resuming.command(run / 'job.json', ())}",
+            ) from None
+
+
+def warning(why: str) -> str:
+    """What to say when nothing was chosen."""
+    return (
+        f"no checkpoint was chosen by its answers ({why}): the adapter is that of the lowest loss"
+    )
+
+
+def candidates(run: Path) -> tuple[list[Candidate], list[dict[str, Any]]]:
+    """The checkpoints to ask, the oldest first, and the history of the run.
+
+    Those spaced over the run, that of the lowest loss and the newest. Raises ``TrainingFailed`` without one.
+    """
+    whole = [(path, mark) for path, mark in checkpoints.whole(run)]
+    whole = [(path, mark) for path, mark in whole if not checkpoints.damaged(path, mark)]
+    if not whole:
+        raise TrainingFailed("there is no whole checkpoint", "train again")
+    state = json.loads((whole[-1][0] / "trainer_state.json").read_bytes())
+    history: list[dict[str, Any]] = state["log_history"]
+    losses = {int(e["step"]): float(e["eval_loss"]) for e in history if "eval_loss" in e}
+    wanted = {*evaluations.spaced(state["max_steps"]), whole[-1][1].step}
+    if lowest := holdout.best(history):
+        wanted.add(lowest[0])
+    return [Candidate(p, m, losses.get(m.step)) for p, m in whole if m.step in wanted], history
+
+
+def best(scores: Sequence[Score]) -> Score:
+    """The one with most right answers, of equals that of the lower loss, then the later."""
+
+    def rank(score: Score) -> tuple[int, float, int]:
+        loss = math.inf if score.loss is None else score.loss
+        return score.right, -loss, score.step
+
+    return max(scores, key=rank)
+
+
+def _asked(job: Job, run: Path, one: Candidate, reporter: Reporter) -> Score:
+    """Raises ``TrainingFailed`` where the checkpoint could not be asked."""
+    assert job.validation is not None
+    weights, asked = one.folder / WEIGHTS, Path(job.validation)
+    both = manifest.hash_file(weights).sha256 + manifest.hash_file(asked).sha256
+    # Answers of other weights, or to other questions, are none of these.
+    name = f"step-{one.mark.step}-{hashlib.sha256(both.encode()).hexdigest()[:12]}"
+    out, log = run / validation.FOLDER / name, run / evaluation.LOG
+    label = f"step {one.mark.step}"
+
+    def hear(event: events.Event) -> None:
+        known = isinstance(event, events.Answers)
+        reporter.emit(event.model_copy(update={"label": label}) if known else event)
+
+    found = _result(out)
+    if found is None:
+        before = evaluation.size(log)
+        what = ["--model", str(one.folder), "--episodes", str(asked), "--out", str(out), "--alone"]
+        code = evaluation.ask(what, hear, log=log)
+        found = _result(out)
+        if found is None:
+            why = evaluation.last_error(log, before) or f"exit code {code}, see {evaluation.LOG}"
+            raise TrainingFailed(f"{label}: {why}", "")
+    score = Score(step=one.mark.step, loss=one.loss, right=found["right"], questions=found["n"])
+    reporter.emit(events.Validation(**score.model_dump()))
+    loss = "" if score.loss is None else f", held-out loss {score.loss:.4f}"
+    reporter.line(f"{label}: {score.right} of {score.questions} right{loss}")
+    return score
+
+
+def _result(out: Path) -> dict[str, int] | None:
+    """What a finished evaluation says; None where there is none."""
+    try:
+        found = json.loads((out / "result.json").read_bytes())
+        return {name: int(found[name]) for name in ("right", "n")} if found["finished"] else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _keep(
+    job: Job,
+    run: Path,
+    found: Sequence[Candidate],
+    scores: Sequence[Score],
+    history: list[dict[str, Any]],
+    reporter: Reporter,
+) -> None:
+    whole = manifest.load(run / manifest.NAME)
+    by_loss = int(whole.metrics.get("best_step") or whole.metrics["steps"] or 0)
+    won = best(scores)
+    choice = Choice(chosen=won.step, by_loss=by_loss, scores=[*scores])
+    metrics = whole.metrics | {
+        "best_step": won.step,
+        "eval_loss": won.loss,
+        "validation_right": won.right,
+        "validation_questions": won.questions,
+    }
+    if won.step == by_loss:
+        _write(choice, run)
+        named = whole.files | manifest.hash_files(run, [validation.RESULT])
+        changes = {"files": named, "metrics": metrics}
+        whole.model_copy(update=changes).write(run / manifest.NAME)
+    else:
+        one = next(one for one in found if one.mark.step == won.step)
+        _publish(job, run, one, choice, metrics, history, reporter)
+    others = ", ".join(f"step {s.step}: {s.right}" for s in scores)
+    reporter.phase(OVER, f"step {won.step} is kept: {others} of {won.questions} right")
+
+
+def _publish(
+    job: Job,
+    run: Path,
+    one: Candidate,
+    choice: Choice,
+    metrics: dict[str, float | int | None],
+    history: list[dict[str, Any]],
+    reporter: Reporter,
+) -> None:
+    """Replace the adapter by a checkpoint's, once that has been loaded anew as it will be."""
+    libraries.prepare_environment()
+    from trainer.result import from_checkpoint, publish
+
+    new = run / f".{manifest.ADAPTER}.new"
+    shutil.rmtree(new, ignore_errors=True)
+    from_checkpoint.copy_adapter(one.folder, new)
+    from_checkpoint.check(new)
+    reporter.phase("proof", f"loading the adapter of step {one.mark.step} on a clean base")
+    source, proof = _proved(job, run, one, new)
+    _write(choice, run)
+    publish.publish(
+        job,
+        run,
+        new,
+        history=[from_checkpoint.finite(entry) for entry in history],
+        metrics=metrics,
+        source=source,
+        mark=one.mark,
+        proof=proof,
+        beside=[validation.RESULT],
+    )
+    reporter.emit(events.Saved(path=manifest.ADAPTER))
+
+
+def _proved(job: Job, run: Path, one: Candidate, new: Path) -> tuple[Any, manifest.ReloadProof]:
+    """The base, and the proof that the copy gives what the checkpoint gives, and not what the base does."""
+    from peft import PeftModel
+
+    from trainer import library_log, pretrained
+    from trainer.contract.rows import read_rows
+    from trainer.data.prepare import prepare
+    from trainer.result import proof
+
+    silent = Reporter(_Silent(), lambda _: None, run / evaluation.LOG)
+    with library_log.chatter_to(run / evaluation.LOG):
+        prepared = prepare(job, read_rows(Path(job.data)), one.mark, silent)
+        plan = prepared.plan
+        base = pretrained.load_base(prepared.source, plan.numerics, attention=plan.own_attention)
+        checkpoint = PeftModel.from_pretrained(base, one.folder)
+        computed = proof.Trained(proof.logits(checkpoint, prepared.proof_rows))
+        del base, checkpoint
+        gc.collect()
+        return prepared.source, proof.prove(computed, prepared, new, note=silent.note)
+
+
+class _Silent:
+    """What has been told once, at the beginning of training, is not told again."""
+
+    def emit(self, event: events.Event) -> events.Event:
+        return event
+
+
+def _write(choice: Choice, run: Path) -> None:
+    new = run / f".{validation.RESULT}.new"
+    new.write_text(choice.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    new.replace(run / validation.RESULT)

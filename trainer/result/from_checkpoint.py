@@ -1,0 +1,143 @@
+"""An adapter out of the newest checkpoint of a run that cannot go on; needs neither data nor base."""
+
+import json
+import math
+import os
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from trainer import checkpoints
+from trainer.contract import events, manifest
+from trainer.contract.command import libraries
+from trainer.contract.command.errors import NotFound, ResultRejected, is_no_space
+from trainer.contract.job import Job
+from trainer.processes.pipe import Emitter, open_events
+from trainer.reporting import Reporter
+
+# What a checkpoint holds beside an adapter and its tokenizer.
+TO_RESUME = ("optimizer.pt", "scheduler.pt", "scaler.pt", "trainer_state.json", "training_args.bin")
+
+
+def salvage(job: Job, *, say: Callable[[str], None]) -> None:
+    """Make ``adapter/``, ``loss.png`` and a manifest with ``complete: false`` in the job's output.
+
+    A complete result is left alone. Raises ``NotFound`` without a checkpoint, ``ResultRejected`` when
+    none holds an adapter of finite numbers.
+    """
+    output = Path(job.output)
+    found = checkpoints.whole(output)
+    if not found:
+        raise NotFound(f"{output} has no checkpoint", "nothing can be saved of this run")
+    if checkpoints.complete(output):
+        say(f"{output} is complete; nothing is left to save")
+        return
+    libraries.prepare_environment()
+    # One that was being written when the disk was full is in the way of all that follows.
+    checkpoints.rotate(output, len(found))
+    with open_events(output / "events.jsonl") as writer:
+        try:
+            _save(job, output, found, writer, say)
+        except OSError as error:
+            if not is_no_space(error):
+                raise
+            checkpoints.rotate(output, 1)
+            _save(job, output, found[-1:], writer, say)
+
+
+def _save(
+    job: Job,
+    output: Path,
+    found: list[tuple[Path, checkpoints.Mark]],
+    writer: Emitter,
+    say: Callable[[str], None],
+) -> None:
+    reporter = Reporter(writer, say, output / "train.log")
+    new = output / f".{manifest.ADAPTER}.new"
+    faults = []
+    for folder, mark in reversed(found):
+        shutil.rmtree(new, ignore_errors=True)
+        copy_adapter(folder, new)
+        try:
+            check(new)
+        except ResultRejected as fault:
+            faults.append(f"{folder.name}: {fault}")
+            reporter.warn(faults[-1])
+            continue
+        _publish(job, output, folder, mark, new)
+        reporter.emit(events.Saved(path=manifest.ADAPTER))
+        reporter.emit(events.Done(manifest=manifest.NAME))
+        reporter.line(f"saved the adapter of step {mark.step}: {output / manifest.ADAPTER}")
+        return
+    raise ResultRejected("no checkpoint can be used", "train again", faults=faults)
+
+
+def copy_adapter(folder: Path, new: Path) -> None:
+    """Make ``new`` of what a checkpoint holds beside what only a resume needs."""
+    new.mkdir()
+    for path in sorted(folder.iterdir()):
+        kept = path.name in {*TO_RESUME, checkpoints.MARK} or path.name.startswith("rng_state")
+        if not path.is_file() or kept:
+            continue
+        # A link takes no space, of which there may be none.
+        with suppress(OSError):
+            os.link(path, new / path.name)
+        if not (new / path.name).exists():
+            shutil.copyfile(path, new / path.name)
+
+
+def check(new: Path) -> None:
+    """Raise ``ResultRejected`` for an adapter that is not whole or has values that are no numbers."""
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    faults = manifest.check_adapter(new)
+    if not faults:
+        try:
+            weights = load_file(new / "adapter_model.safetensors")
+        except SafetensorError as error:
+            raise ResultRejected(str(error)) from None
+        bad = [name for name, tensor in weights.items() if not torch.isfinite(tensor).all()]
+        faults = [f"{name} has values that are no numbers" for name in bad[:1]]
+    if faults:
+        raise ResultRejected("; ".join(faults))
+
+
+def _publish(job: Job, output: Path, folder: Path, mark: checkpoints.Mark, new: Path) -> None:
+    from trainer.pretrained import Source
+    from trainer.result import publish
+
+    state = json.loads((folder / "trainer_state.json").read_bytes())
+    history = [finite(entry) for entry in state["log_history"]]
+    config = json.loads((new / "adapter_config.json").read_bytes())
+    if not (output / "job.json").exists():
+        (output / "job.json").write_text(job.to_json(), encoding="utf-8")
+    publish.publish(
+        job,
+        output,
+        new,
+        history=history,
+        metrics={
+            **publish.losses_of(history),
+            "steps": mark.step,
+            "steps_planned": state["max_steps"],
+            "epochs": round(state["epoch"] or 0.0, 4),
+            "tokens": mark.tokens,
+            "trained_tokens": mark.trained_tokens,
+        },
+        source=Source(job.model, config["base_model_name_or_path"], config.get("revision")),
+        mark=mark,
+        proof=None,
+    )
+
+
+def finite(entry: dict[str, Any]) -> dict[str, float]:
+    """What of an entry of the trainer's history is a number."""
+    return {
+        name: value
+        for name, value in entry.items()
+        if isinstance(value, (int, float)) and math.isfinite(value)
+    }

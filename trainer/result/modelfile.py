@@ -1,0 +1,60 @@
+"""An Ollama Modelfile for a merged model: its chat template in Ollama's own language, and its stop."""
+
+from trainer.data.templates import ChatFormat, render
+
+SYSTEM, USER, ANSWER, AGAIN = "SYSTEM-1", "QUESTION-1", "ANSWER-1", "QUESTION-2"
+CONTENT = "{{ .Content }}"
+
+
+def modelfile(chat_format: ChatFormat) -> str:
+    """Return the text; Ollama reads the weights from the folder in which it lies.
+
+    Tool calls are not in it. Where the template cannot be told by role, it is left to Ollama, which
+    knows the usual ones.
+    """
+    stop = chat_format.stop.replace("\\", "\\\\").replace('"', '\\"')
+    lines = ["FROM .", f'PARAMETER stop "{stop}"']
+    if found := by_role(chat_format):
+        without, system, user, assistant = found
+        # No dashes: they would eat the template's own line ends.
+        lines.append(
+            f'TEMPLATE """{{{{ if ne (index .Messages 0).Role "system" }}}}{without}{{{{ end }}}}'
+            f'{{{{ range .Messages }}}}{{{{ if eq .Role "system" }}}}{system}'
+            f'{{{{ else if eq .Role "user" }}}}{user}'
+            f'{{{{ else if eq .Role "assistant" }}}}{assistant}'
+            f'{{{{ end }}}}{{{{ end }}}}{chat_format.prompt}"""'
+        )
+    else:
+        lines.append("# No TEMPLATE: Ollama takes the one it knows for this model's chat format.")
+    return "\n".join(lines) + "\n"
+
+
+def by_role(chat_format: ChatFormat) -> tuple[str, str, str, str] | None:
+    """What opens a chat without a system message, and a system, user and assistant message.
+
+    ``CONTENT`` stands for what a message says. Without the BOS, which llama.cpp writes itself. ``None``
+    for a template that does not write one message after the other.
+    """
+    tokenizer = chat_format.tokenizer
+    chat = [
+        {"role": "system", "content": SYSTEM},
+        {"role": "user", "content": USER},
+        {"role": "assistant", "content": ANSWER},
+        {"role": "user", "content": AGAIN},
+    ]
+    two, three, four, alone = (
+        render(tokenizer, messages).removeprefix(tokenizer.bos_token or "")
+        for messages in (chat[:2], chat[:3], chat, chat[1:2])
+    )
+    if not three.startswith(two) or not four.startswith(three):
+        return None
+    answer = three.removeprefix(two)
+    question = four.removeprefix(three).replace(AGAIN, USER)
+    if not two.endswith(question) or not alone.endswith(question):
+        return None
+    system, without = two.removesuffix(question), alone.removesuffix(question)
+    found = [(system, SYSTEM), (question, USER), (answer, ANSWER)]
+    if any(text.count(mark) != 1 for text, mark in found):
+        return None
+    said = [text.replace(mark, CONTENT) for text, mark in found]
+    return without, said[0], said[1], said[2]

@@ -1,0 +1,148 @@
+"""What a run leaves: adapter, card, picture, the proof that the adapter loads, and the manifest."""
+
+import math
+import platform
+import shutil
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from trainer.adapter import save_weights
+from trainer.checkpoints import Mark
+from trainer.contract import manifest
+from trainer.contract.job import Job
+from trainer.contract.manifest import ReloadProof
+from trainer.pretrained import Source
+
+VERSIONS = ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers", "bitsandbytes")
+
+# A loss that falls by more than this factor shows nothing of its end on a linear axis.
+WIDE = 20
+
+
+def save_adapter(model: Any, tokenizer: Any, folder: Path) -> None:
+    """Write adapter weights, config and tokenizer with its frozen chat template."""
+    save_weights(model, folder)
+    tokenizer.save_pretrained(folder)
+
+
+def draw_loss(history: list[dict[str, float]], path: Path) -> None:
+    """Draw training and evaluation loss over steps as a PNG; needs no display."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    losses = [entry[key] for entry in history for key in ("loss", "eval_loss") if key in entry]
+    if losses and 0 < WIDE * min(losses) < max(losses):
+        axes.set_yscale("log")
+    for key, label in (("loss", "training"), ("eval_loss", "evaluation")):
+        points = [(entry["step"], entry[key]) for entry in history if key in entry]
+        if points:
+            axes.plot(
+                *zip(*points, strict=True), label=label, marker="." if len(points) < 40 else ""
+            )
+    axes.set(xlabel="step", ylabel="loss per trained token")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(path, dpi=120)
+
+
+def losses_of(history: list[dict[str, float]]) -> dict[str, float | int | None]:
+    """Return first loss, final loss (mean of the last tenth of the steps), and evaluation loss."""
+    losses = [entry["loss"] for entry in history if "loss" in entry]
+    evals = [entry["eval_loss"] for entry in history if "eval_loss" in entry]
+    last = losses[-math.ceil(len(losses) / 10) :]
+    return {
+        "first_loss": losses[0],
+        "final_loss": sum(last) / len(last),
+        "eval_loss": evals[-1] if evals else None,
+    }
+
+
+def publish(
+    job: Job,
+    output: Path,
+    new: Path,
+    *,
+    history: list[dict[str, float]],
+    metrics: dict[str, float | int | None],
+    source: Source,
+    mark: Mark,
+    proof: ReloadProof | None,
+    beside: Sequence[str] = (),
+) -> None:
+    """Card, picture, the adapter from ``new`` into its place, and the manifest last.
+
+    ``beside`` are more files of the run folder that the manifest is to name. Without ``proof`` the result is not complete.
+    """
+    text = card(job, source, mark, metrics)
+    # It may be a link to a checkpoint's, which is to stay as it was written.
+    (new / "README.md").unlink(missing_ok=True)
+    (new / "README.md").write_text(text, encoding="utf-8")
+    draw_loss(history, output / "loss.png")
+    # A salvaged result that was trained on, or a run that died below and was resumed.
+    (output / manifest.NAME).unlink(missing_ok=True)
+    place = output / manifest.ADAPTER
+    if place.exists():
+        shutil.rmtree(place)
+    new.rename(place)
+    manifest.Manifest(
+        complete=proof is not None,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        files=manifest.hash_files(output, ["job.json", "loss.png", *beside, manifest.ADAPTER]),
+        job_hash=mark.job_hash,
+        data_sha256=mark.data_sha256,
+        base_model=source.name,
+        revision=source.revision,
+        template_sha256=mark.template_sha256,
+        versions={"python": platform.python_version(), **{n: version(n) for n in VERSIONS}},
+        device=mark.device,
+        precision=mark.precision,
+        seed=job.seed,
+        metrics=metrics,
+        reload_proof=proof,
+    ).write(output / manifest.NAME)
+
+
+def card(job: Job, source: Source, mark: Mark, metrics: Mapping[str, float | int | None]) -> str:
+    """Return the adapter's model card: what it is, how it was made, how to load it."""
+    shown = "\n".join(
+        f"| {name} | {value:.6g} |" for name, value in metrics.items() if value is not None
+    )
+    revision = f", revision `{source.revision}`" if source.revision else ""
+    pinned = f', revision="{source.revision}"' if source.revision else ""
+    return f"""---
+base_model: {source.place}
+library_name: peft
+tags: [lora, sft]
+---
+# LoRA adapter for {source.name}
+
+Trained on chat rows, on the assistant's turns alone, each with its stop token. Prompts must be
+rendered with the chat template saved here; it is the base model's, with any date fixed.
+
+- Base model: `{source.name}`{revision}, in {mark.precision}
+- Data: SHA-256 `{mark.data_sha256}`
+- Job: SHA-256 `{mark.job_hash}`
+
+```python
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+base = AutoModelForCausalLM.from_pretrained("{source.place}"{pinned})
+model = PeftModel.from_pretrained(base, "ADAPTER_FOLDER")
+tokenizer = AutoTokenizer.from_pretrained("ADAPTER_FOLDER")
+```
+
+| metric | value |
+| --- | --- |
+{shown}
+
+```json
+{job.to_json().strip()}
+```
+"""
