@@ -13,8 +13,7 @@ from trainer.contract.command.errors import TrainingFailed
 from trainer.contract.job import Job
 from trainer.contract.sizing import evaluations
 from trainer.data import holdout
-from trainer.gpu_use import CardUse
-from trainer.pod import system
+from trainer.gpu_use import CardUse, gpu_use
 from trainer.processes import collective
 from trainer.reporting import Rates, Reporter
 from trainer.signals import StopRequest
@@ -65,7 +64,7 @@ class RunCallback(TrainerCallback):
         self._reporter = reporter
         self._stop = stop
         self._rates = Rates(mark.step, counts.tokens, counts.trained_tokens)
-        self._card_use = CardUse(system.gpu_use)
+        self._card_use = CardUse(gpu_use)
         self._saved = time.monotonic()
 
     def on_train_begin(self, _args: Any, state: Any, _control: Any, **_kwargs: Any) -> None:

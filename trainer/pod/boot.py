@@ -12,7 +12,8 @@ from trainer.pod import boot_state
 from trainer.pod.event_log import EventLog
 from trainer.pod.paths import Places, child_environment
 from trainer.pod.release import MARK
-from trainer.pod.system import Child, Outside
+from trainer.pod.system import Outside
+from trainer.processes.child import Child
 
 IDLE_POLL = 1.0
 PROBE_AGAIN = 5.0

@@ -11,7 +11,7 @@ from trainer.contract.job import Job
 from trainer.pod.boot import Keeper
 from trainer.pod.inbox import pick_up, restore
 from trainer.pod.stall import Watch
-from trainer.pod.system import Child
+from trainer.processes.child import Child
 from trainer.result import best_checkpoint, evaluation
 
 POLL = 0.2

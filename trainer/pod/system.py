@@ -7,7 +7,6 @@ import contextlib
 import fcntl
 import os
 import select
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,27 +16,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from trainer.contract.pod import EVENTS_FD
+from trainer.gpu_use import gpu_use
 from trainer.pod.release import Action, Answer, Api
-
-SMI = ("nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits")
-SMI_SECONDS = 10.0
-PIPE_BYTES = 1 << 20
-
-
-class Child(Protocol):
-    """A process that was started."""
-
-    def poll(self) -> int | None:
-        """Return the exit code, negative for a signal; ``None`` while it runs."""
-
-    def ask(self) -> None:
-        """Ask it to end (SIGTERM)."""
-
-    def kill(self) -> None:
-        """End it, and all it has started."""
-
-    def lines(self) -> list[bytes]:
-        """Return what came over the events' pipe since the last call, whole lines, without waiting."""
+from trainer.processes.child import PIPE_BYTES, Child, Process
 
 
 class Outside(Protocol):
@@ -68,59 +49,6 @@ class Outside(Protocol):
     def probe(self) -> Answer: ...
 
     def act(self, action: Action) -> Answer: ...
-
-
-class Process:
-    """A ``Child`` of the real world, in a session of its own."""
-
-    def __init__(self, process: "subprocess.Popen[bytes]", pipe: int | None) -> None:
-        self._process = process
-        self.pipe = pipe
-        self._rest = b""
-
-    def poll(self) -> int | None:
-        return self._process.poll()
-
-    def ask(self) -> None:
-        if self._process.poll() is None:
-            self._process.terminate()
-
-    def kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(SMI_SECONDS)
-
-    def lines(self) -> list[bytes]:
-        while self.pipe is not None:
-            try:
-                block = os.read(self.pipe, PIPE_BYTES)
-            except BlockingIOError:
-                break
-            if not block:
-                os.close(self.pipe)
-                self.pipe = None
-            self._rest += block
-        *whole, self._rest = self._rest.split(b"\n")
-        return whole
-
-
-def gpu_use() -> int | None:
-    """Return the busiest card's use in percent, as NVIDIA's driver tells it; ``None`` where it does not."""
-    found = shutil.which(SMI[0])
-    if found is None:
-        return None
-    try:
-        done = subprocess.run(
-            [found, *SMI[1:]],
-            capture_output=True,
-            text=True,
-            timeout=SMI_SECONDS,
-            check=True,
-        )
-        return max(int(line) for line in done.stdout.split())
-    except (OSError, subprocess.SubprocessError, ValueError):
-        return None
 
 
 class World:

@@ -19,8 +19,8 @@ from trainer.contract import events
 from trainer.contract.command.errors import BadJob, Fault, ProcessLost
 from trainer.contract.job import Job
 from trainer.contract.pod import EVENTS_FD
-from trainer.pod.system import Process
 from trainer.processes import pipe
+from trainer.processes.child import Process
 from trainer.signals import STOP, StopRequest
 
 COMMAND = (sys.executable, "-P", "-m", "trainer")
