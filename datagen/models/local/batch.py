@@ -111,11 +111,11 @@ class Batch:
                 input_ids=ids,
                 attention_mask=mask,
                 position_ids=places,
-                past_key_values=cache,
+                cache=cache,
                 use_cache=True,
                 logits_to_keep=1,
             )
-            return out.past_key_values, _choose(out.logits[:, -1], chances, self._temperature)
+            return out.cache, _choose(out.logits[:, -1], chances, self._temperature)
 
     def _note(self, rows: Sequence[Row], tokens: Sequence[int]) -> list[Row]:
         for row, token in zip(rows, tokens, strict=True):

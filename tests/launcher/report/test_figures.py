@@ -75,7 +75,9 @@ def test_a_run_without_a_result(run):
         writer.emit(Failed(cause="no space", hint="free some", exit_code=8))
     found = figures(collect(run))
     assert found.state == "failed"
-    assert found.failure == {"cause": "no space", "hint": "free some", "exit_code": 8}
+    assert found.failure == {
+        "cause": "no space", "hint": "free some", "exit_code": 8, "settings": None,
+    }  # fmt: skip
 
 
 def test_launch_report_prints_it(run, capsys):
