@@ -77,7 +77,7 @@ def tokenizer_named(name, tokenizer_of):
         return tokenizer_of(name)
     from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(Path(__file__).parents[2] / TINY)
+    return AutoTokenizer.from_pretrained(Path(__file__).parents[3] / TINY)
 
 
 @pytest.mark.parametrize("style", ["brief", "full"])

@@ -20,7 +20,7 @@ import pytest
 from trainer.contract import events, manifest, pod
 from trainer.contract.job import from_sources
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 KEY = "pod-scoped-key-9f3"
 SECRET = "hf_a_secret_of_the_users"
 SSHD = "/usr/sbin/sshd"

@@ -14,7 +14,7 @@ from trainer.contract.job import Job, from_sources
 from trainer.contract.sizing import evaluations
 from trainer.result import best_checkpoint, evaluation
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 WEIGHTS = "adapter_model.safetensors"
 STEPS = 8
 # Datagen as it is, but the first call about the last checkpoint is killed while it loads.

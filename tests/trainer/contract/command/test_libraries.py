@@ -25,7 +25,7 @@ def test_one_card_is_seen_unless_they_are_to_be_counted(monkeypatch):
 def test_the_cards_allocator_takes_the_setting_and_the_users_own_comes_first(monkeypatch):
     """As torch itself reads it when it is imported."""
     program = (
-        "from trainer.contract import libraries\n"
+        "from trainer.contract.command import libraries\n"
         "libraries.prepare_environment()\n"
         "import torch\n"
         "print(torch._C._accelerator_getAllocatorSettings())\n"
