@@ -10,12 +10,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from launcher.world import World
 from trainer.contract import episodes, validation
+from trainer.contract.command.errors import ModelUnavailable
 from trainer.contract.job import Job
 from trainer.contract.rows import Row, Rows, read_rows
 from trainer.contract.sizing import evaluations
+from trainer.contract.sizing.base_models import REFUSED, alone, way
 from trainer.contract.sizing.cards import PEAK
 from trainer.contract.sizing.fit import Fit, fit, recomputed
 from trainer.contract.sizing.memory import (
@@ -32,6 +35,8 @@ USUAL = 70
 # Share of that peak: torchtune's README, Llama-3.2-3B LoRA on an A100, 0.57; NVIDIA NeMo, Qwen2.5-7B
 # LoRA on an H100, 0.43. Short rows and slow hosts reach less.
 REACHED = {"low": 0.55, "likely": 0.40, "high": 0.25}
+# Not measured: rows of a few hundred tokens leave the card's matrix products small.
+ALONE_SLOWER = {"low": 1.3, "likely": 2.0, "high": 4.0}
 NF4_SLOWER = 1.15  # torchtune: 2% (3B, A100) to 22% (8B, RTX 4090)
 PULL = {"low": 60.0, "likely": 180.0, "high": 480.0}  # seconds for 3.3 GB
 START = 60.0  # seconds from the image to the first step, without the weights
@@ -52,7 +57,7 @@ class Work:
     their rows count as like those trained on. `questions` go to base and adapter each,
     `validated` to each of several checkpoints.
     `model` is None where the shape is not known; `parameters` then comes from the name. `shard`: several
-    cards divide the base between them.
+    cards divide the base between them. `alone`: why rows are trained one at a time, where they are not packed.
     """
 
     model: Architecture | None
@@ -67,6 +72,7 @@ class Work:
     questions: int = 0
     validated: int = 0
     shard: bool = False
+    alone: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +91,8 @@ class Estimate:
 def work(job: Job, data: Rows, *, world: World) -> Work:
     """Look at the job, at the length of its rows and at what it is evaluated on.
 
-    Raises ``NotFound`` or ``BadData`` for rows or episodes to evaluate on that cannot be read.
+    Raises ``NotFound`` or ``BadData`` for rows or episodes to evaluate on that cannot be read, and
+    ``ModelUnavailable`` for a kind of model that the trainer is known to refuse.
     """
     lengths, scored = _lengths(data.rows)
     total, rows = sum(lengths), max(1, len(lengths))
@@ -94,13 +101,20 @@ def work(job: Job, data: Rows, *, world: World) -> Work:
     epochs = job.epochs
     if job.max_steps is not None:
         epochs = job.max_steps * job.batch_size / (rows - out)
+    config = config_of(job.model, world=world)
     shape = architecture(job.model, world=world)
+    longest = min(max(lengths, default=1), job.max_length)
+    if way(config, longest) == "refused":
+        raise ModelUnavailable(
+            f"{job.model} cannot be trained: {REFUSED[str(config['model_type'])]}",
+            "choose another base model; docs/models.md lists those that work",
+        )
     asked = None if job.precision == "auto" else job.precision
     return Work(
         model=shape,
         parameters=shape.parameters if shape else _named(job.model) * 1e9,
         tokens=round(total * (rows - out) / rows * epochs),
-        longest=min(max(lengths, default=1), job.max_length),
+        longest=longest,
         context=sum(length**2 for length in lengths) / max(total, 1),
         scored=scored / max(total, 1),
         rank=job.lora.r,
@@ -109,6 +123,7 @@ def work(job: Job, data: Rows, *, world: World) -> Work:
         questions=episodes.questions(Path(job.evaluate)) if job.evaluate else 0,
         validated=episodes.questions(Path(job.validation)) if job.validation else 0,
         shard=job.plan.shard,
+        alone=alone(config, longest),
     )
 
 
@@ -143,6 +158,8 @@ def estimate(what: Work, card: str, *, memory: int, count: int = 1, here: bool =
         slower = NF4_SLOWER if fitted.precision == "nf4" else 1
         per_token, forward = per_token * slower, forward * slower
     reached = {part: PEAK.get(card, USUAL) * 1e12 * count * REACHED[part] for part in PARTS}
+    if what.alone:
+        reached = {part: rate / ALONE_SLOWER[part] for part, rate in reached.items()}
     flops = what.tokens * per_token + what.measured * forward
     seconds = {part: _seconds(what, part, flops / reached[part], here) for part in PARTS}
     return Estimate(fit=fitted, tokens_per_second=reached["likely"] / per_token, seconds=seconds)
@@ -168,13 +185,23 @@ def architecture(model: str, *, world: World) -> Architecture | None:
     """The model's shape: a known one, a local folder's, or one that the hub's cache holds."""
     if model in KNOWN:
         return KNOWN[model]
+    try:
+        return from_config(config_of(model, world=world))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def config_of(model: str, *, world: World) -> dict[str, Any]:
+    """The model's `config.json`: of a local folder, or of the hub's cache; empty where neither has it."""
     cached = world.hub_folder() / "hub" / f"models--{model.replace('/', '--')}" / "snapshots"
     for path in (Path(model) / "config.json", *cached.glob("*/config.json")):
         try:
-            return from_config(json.loads(path.read_text("utf-8")))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            found = json.loads(path.read_text("utf-8"))
+        except (OSError, ValueError):
             continue
-    return None
+        if isinstance(found, dict):
+            return found
+    return {}
 
 
 def _named(model: str) -> float:

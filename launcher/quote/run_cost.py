@@ -49,6 +49,7 @@ class Quote:
     stopped_day: float
     spent: float = 0.0
     validated: int = 0
+    alone: str = ""
 
     def facts(self) -> dict[str, Any]:
         return asdict(self)
@@ -103,6 +104,7 @@ def quote(
         stopped_day=disks * STOPPED_DISK * 24,
         spent=spent,
         validated=what.validated,
+        alone=what.alone,
     )
 
 
@@ -134,10 +136,16 @@ def lines(offer: Quote, settings: Settings) -> list[str]:
         f"quote: {card}, ${offer.rate:.3f}/h with disks, price read at {at(offer.read_at)}",
         f"  at most ${offer.most:.2f} = {offer.hours:.2f} h at ${offer.rate:.3f}/h{before}",
         f"  {likely}",
+        *[f"  {text}" for text in one_at_a_time(offer.alone)],
         f"  deadlines: saves by {at(offer.finish_by)}, {end} by {at(offer.gone_by)}",
         f"  when finished, waits {settings.grace:g} min (${offer.waiting:.2f}) for the download, {after}",
         f"  {kept}",
     ]
+
+
+def one_at_a_time(reason: str) -> list[str]:
+    """The line that says why a run is slower than with packed rows; none where rows are packed."""
+    return [f"rows are trained one at a time ({reason}), which is slower"] * bool(reason)
 
 
 def reach_line(reach: Mapping[str, int], wanted: int, cuda: str) -> str:

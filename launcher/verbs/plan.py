@@ -23,7 +23,7 @@ def run(options: argparse.Namespace) -> int:
     from launcher.quote.compare_gpus import compare, local, table
     from launcher.quote.estimate import work
     from launcher.quote.local_gpus import local_cards
-    from launcher.quote.run_cost import at_day
+    from launcher.quote.run_cost import at_day, one_at_a_time
     from launcher.runpod_api import Catalog
     from launcher.view.choose_view import open_view
     from launcher.world import World
@@ -46,5 +46,8 @@ def run(options: argparse.Namespace) -> int:
         if stale:
             view.say(f"prices of {at_day(found.read_at)}: {stale}")
         facts = {"read_at": found.read_at, "live": not stale, "cards": [c.facts() for c in lines]}
-        view.result({"state": "planned", "exit_code": 0, **facts}, table(lines, what))
+        view.result(
+            {"state": "planned", "exit_code": 0, **facts},
+            [*table(lines, what), *one_at_a_time(what.alone)],
+        )
     return 0

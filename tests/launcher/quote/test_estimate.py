@@ -6,8 +6,9 @@ import json
 import pytest
 
 from launcher.quote.estimate import PARTS, Work, architecture, estimate, work
+from launcher.quote.run_cost import one_at_a_time
 from launcher.world import World
-from trainer.contract.command.errors import NotFound
+from trainer.contract.command.errors import ModelUnavailable, NotFound
 from trainer.contract.job import from_sources
 from trainer.contract.rows import read_rows
 from trainer.contract.sizing.cards import PEAK
@@ -48,6 +49,32 @@ def test_measuring_the_loss_is_a_forward_pass_and_questions_take_their_time():
         "likely": 400,
         "high": 1000,
     }
+
+
+def folder_of(tmp_path, **config):
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "config.json").write_text(json.dumps(config))
+    data = tmp_path / "rows.jsonl"
+    chat = [{"role": "user", "content": "mean?"}, {"role": "assistant", "content": "submit(1)"}]
+    data.write_text(json.dumps({"messages": chat}) + "\n")
+    places = {"model": str(tmp_path / "base"), "data": str(data)}
+    return from_sources(None, [], places), read_rows(data)
+
+
+def test_rows_that_are_trained_one_at_a_time_take_longer_and_the_quote_says_why(tmp_path):
+    found = work(*folder_of(tmp_path, model_type="gemma2"), world=World())
+    assert found.alone == "a soft cap on the scores"
+    slow = estimate(dataclasses.replace(WORK, alone=found.alone), A100, memory=80)
+    assert slow.tokens_per_second == estimate(WORK, A100, memory=80).tokens_per_second / 2
+    assert one_at_a_time(found.alone) == [
+        "rows are trained one at a time (a soft cap on the scores), which is slower"
+    ]
+    assert one_at_a_time("") == []
+
+
+def test_a_base_that_the_trainer_refuses_is_refused_before_the_quote(tmp_path):
+    with pytest.raises(ModelUnavailable, match="PEFT does not adapt all of its linear layers"):
+        work(*folder_of(tmp_path, model_type="mamba"), world=World())
 
 
 def test_a_model_of_unknown_shape_is_measured_at_two_a_parameter():

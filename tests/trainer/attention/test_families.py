@@ -7,7 +7,7 @@ import torch
 
 from tests.trainer.attention import families
 from trainer.contract import events, manifest
-from trainer.contract.errors import ModelUnavailable
+from trainer.contract.command.errors import ModelUnavailable
 from trainer.contract.job import from_sources
 from trainer.train import train
 

@@ -54,3 +54,10 @@ def why_alone(config: Mapping[str, Any], longest: int) -> str:
     if kind in {"longrope", "su"} and isinstance(limit, int) and limit < longest:
         return f"rows past {limit:,} tokens, where its rotary frequencies change"
     return ""
+
+
+def alone(config: Mapping[str, Any], longest: int) -> str:
+    """Return why rows are trained one at a time, empty where they are packed or it is unknown."""
+    if way(config, longest) != "alone":
+        return ""
+    return ALONE.get(str(config.get("model_type"))) or why_alone(config, longest)
