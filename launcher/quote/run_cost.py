@@ -144,7 +144,7 @@ def lines(offer: Quote, settings: Settings) -> list[str]:
 
 
 def one_at_a_time(reason: str) -> list[str]:
-    """The line that says why a run is slower than with packed rows; none where rows are packed."""
+    """The line that explains why a run is slower than with packed rows; none where rows are packed."""
     return [f"rows are trained one at a time ({reason}), which is slower"] * bool(reason)
 
 

@@ -148,7 +148,9 @@ def _lines(path: Path) -> Iterator[Entry | str]:
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as error:
-        raise BrokenJournal(f"{path}: {error.strerror}", "make the file readable for your user") from None
+        raise BrokenJournal(
+            f"{path}: {error.strerror}", "make the file readable for your user"
+        ) from None
     for line in block[: block.rfind(b"\n") + 1].split(b"\n")[:-1]:
         try:
             found = json.loads(line)

@@ -7,8 +7,8 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from launcher.runs.journal import Entry, of_this_run
 from launcher.runs import model_folder
+from launcher.runs.journal import Entry, of_this_run
 from trainer.contract.command.errors import ResumeRefused
 from trainer.contract.job import Job
 from trainer.contract.manifest import hash_file

@@ -14,7 +14,14 @@ from launcher.runs.rented_pods import Rented, rented, spent
 from launcher.runs.run_folder import Run, is_locked, summary
 from launcher.world import fault_kind
 from trainer.contract import events, resuming
-from trainer.contract.command.errors import Fault, Interrupted, NoSpace, NotInstalled, ProcessLost, TrainingFailed
+from trainer.contract.command.errors import (
+    Fault,
+    Interrupted,
+    NoSpace,
+    NotInstalled,
+    ProcessLost,
+    TrainingFailed,
+)
 
 TAIL = 16 * 1024
 PAST = "waiting"

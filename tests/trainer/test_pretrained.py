@@ -89,12 +89,12 @@ class Hub(BaseHTTPRequestHandler):
 
 ASK = """
 import json, sys
-from trainer import model
+from trainer import pretrained
 from trainer.contract.command.errors import ModelUnavailable
 from trainer.contract.job import Job
 for name in sys.argv[1:]:
     try:
-        model.pin(model.find(Job(model=name, revision="v9")))
+        pretrained.pin(pretrained.find(Job(model=name, revision="v9")))
     except ModelUnavailable as fault:
         print(json.dumps([fault.cause, fault.hint]))
 """

@@ -5,7 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from launcher.runs.journal import Entry
-from launcher.runs.rented_pods import WOKEN, Name, Rented, Span, key_file, machine_id, rented, spans, spent
+from launcher.runs.rented_pods import (
+    WOKEN,
+    Name,
+    Rented,
+    Span,
+    key_file,
+    machine_id,
+    rented,
+    spans,
+    spent,
+)
 from launcher.runs.run_folder import Run
 from launcher.world import World
 

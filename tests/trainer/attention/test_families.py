@@ -73,6 +73,8 @@ def test_the_loss_in_training_is_the_loss_in_plain_transformers(family, run_of):
 
 @pytest.mark.parametrize("family", ["Mamba", "Llama 4"])
 def test_what_cannot_be_trained_is_refused_before_its_weights_are_read(family, run_of, monkeypatch):
-    monkeypatch.setattr("trainer.loop.load_base", lambda *_, **__: pytest.fail("weights were read"))
+    monkeypatch.setattr(
+        "trainer.loop.loop.load_base", lambda *_, **__: pytest.fail("weights were read")
+    )
     with pytest.raises(ModelUnavailable, match="cannot be trained here"):
         run_of(family)

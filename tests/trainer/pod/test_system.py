@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from trainer import gpu_use
 from trainer.pod import system
 
 
@@ -40,7 +41,7 @@ def test_the_busiest_card_counts(card, text, percent, request):
 
 
 def test_a_card_that_does_not_answer_is_not_waited_for(card, request, monkeypatch):
-    monkeypatch.setattr(system, "SMI_SECONDS", 0.2)
+    monkeypatch.setattr(gpu_use, "SMI_SECONDS", 0.2)
     card("exec sleep 30")
     started = time.monotonic()
     assert request.getfixturevalue("world").gpu_use() is None

@@ -74,12 +74,12 @@ DRIVER = """
 import json, os, sys
 from pathlib import Path
 from torch.distributed.tensor import DTensor
-from trainer import shard
+from trainer.processes import fsdp
 from trainer.__main__ import _main
 from trainer.contract.command.errors import run_main
 from trainer.loop.loop import Loop
 
-plain_enclose, plain_run, plain_spare = shard.enclose, Loop._run, Loop._spare
+plain_enclose, plain_run, plain_spare = fsdp.enclose, Loop._run, Loop._spare
 found = {"spare": 0}
 
 def enclose(model):
@@ -104,7 +104,7 @@ def _run(loop, checkpoint):
     )
     Path(sys.argv[1], f"found{os.environ['RANK']}").write_text(json.dumps(found))
 
-shard.enclose, Loop._spare, Loop._run = enclose, _spare, _run
+fsdp.enclose, Loop._spare, Loop._run = enclose, _spare, _run
 sys.exit(run_main(_main, sys.argv[2:]))
 """
 

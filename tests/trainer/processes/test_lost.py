@@ -24,7 +24,7 @@ LOST = ProcessLost.exit_code
 # The trainer with limits of seconds; the second process gets a signal at its third step, if one is named.
 DRIVER = """
 import os, signal, sys
-from trainer import meeting, peers
+from trainer.processes import meeting, peers
 from trainer.__main__ import _main
 from trainer.contract.command.errors import run_main
 

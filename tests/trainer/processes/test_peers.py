@@ -20,7 +20,7 @@ RUNNER = """
 import json, os, signal, socket, sys, time
 import torch, torch.distributed
 from pathlib import Path
-from trainer import meeting, peers, together
+from trainer.processes import collective, meeting, peers
 from trainer.contract.command.errors import TrainingFailed, run_main
 
 peers.BEAT, peers.SILENT, peers.WAITS, peers.SAY_AFTER = 0.1, 20, 0.3, 0.5
@@ -41,7 +41,7 @@ def train(mode, gather):
     if mode == "never": os._exit(3)
     if mode == "late": time.sleep(2)
     try:
-        together.meet(lambda text: print(text, flush=True))
+        collective.meet(lambda text: print(text, flush=True))
         assert torch.distributed.get_world_size() == COUNT
         for step in range(40):
             if step == 20:
@@ -49,12 +49,12 @@ def train(mode, gather):
             if gather != (mode == "apart" and step > 20):
                 torch.distributed.all_gather_object([None] * COUNT, step)
             else:
-                together.any_of([False])
+                collective.any_of([False])
     except BaseException as error:
-        lost = together.loss_behind(error)
-        together.tell(lost or error)
+        lost = collective.loss_behind(error)
+        collective.tell(lost or error)
         raise lost or error
-    together.leave()
+    collective.leave()
     return 0
 
 def case(name, modes, several):

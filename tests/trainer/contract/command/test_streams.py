@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[4]
 SAY = """
 import os, sys
-from trainer.contract import streams
+from trainer.contract.command import streams
 from trainer.contract.command.errors import run_main
 def inner(argv):
     {0}

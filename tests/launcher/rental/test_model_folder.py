@@ -91,7 +91,9 @@ def test_what_has_changed_is_refused_before_another_pod_is_rented(
     begun = model_sha256(JOB.model_copy(update={"model": str(folder)}))
     what = "data" if name == "data.jsonl" else "model"
     changed(project / name)
-    with pytest.raises(ResumeRefused, match=f"is not the {what} that the run started with") as caught:
+    with pytest.raises(
+        ResumeRefused, match=f"is not the {what} that the run started with"
+    ) as caught:
         train(Request(resume="a"), world=world, view=view)
     assert len(account.created) == 1
     named = {"model": str(folder), "data": str(project / "data.jsonl")}[what]
