@@ -11,7 +11,6 @@ from trainer import gpu_use
 from trainer.contract.job import Job
 from trainer.gpu_use import CardUse
 from trainer.loop.callbacks import Counts, RunCallback
-from trainer.pod import system
 from trainer.signals import StopRequest
 
 
@@ -51,8 +50,9 @@ def test_a_reading_is_asked_for_again_when_it_is_old(monkeypatch):
     ("device", "rank", "use"), [("cuda", 0, 97), ("cpu", 0, None), ("cuda", 1, None)]
 )
 def test_steps_on_a_card_carry_it(tmp_path, monkeypatch, device, rank, use):
-    monkeypatch.setattr(system, "gpu_use", lambda: 97)
+    monkeypatch.setattr("trainer.loop.callbacks.gpu_use", lambda: 97)
     monkeypatch.setattr("trainer.processes.collective.rank", lambda: rank)
+    monkeypatch.setattr("trainer.device.peak_bytes", lambda _: 0)
     steps: list[Any] = []
     mark: Any = SimpleNamespace(step=0)
     reporter: Any = SimpleNamespace(step=steps.append)
@@ -65,7 +65,7 @@ def test_steps_on_a_card_carry_it(tmp_path, monkeypatch, device, rank, use):
         stop=StopRequest(),
         evaluates=False,
     )
-    args = SimpleNamespace(device=SimpleNamespace(type=device), world_size=1)
+    args = SimpleNamespace(device=device, world_size=1)
 
     def take_step():
         state = SimpleNamespace(global_step=len(steps) + 1, max_steps=99, epoch=0.5)
