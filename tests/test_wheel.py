@@ -43,7 +43,9 @@ def test_a_wheel_has_our_code_and_no_secret(project, tmp_path):
         content = {name: wheel.read(name) for name in wheel.namelist()}
     packages = [project / name for name in ("launcher", "trainer", "datagen")]
     modules = {
-        path.relative_to(project).as_posix() for package in packages for path in package.rglob("*.py")
+        path.relative_to(project).as_posix()
+        for package in packages
+        for path in package.rglob("*.py")
     }
     assert {"trainer/recipes/tiny.toml", *modules} < content.keys()
     assert [name for name, data in content.items() if CANARY in data] == []

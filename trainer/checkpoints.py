@@ -47,7 +47,7 @@ class Mark(BaseModel):
     def place(self) -> str:
         """Return what the last bits of the numbers depend on."""
         many = f", {self.processes} processes" if self.processes > 1 else ""
-        return f"{self.device} in {self.precision} with passes of {self.pass_tokens} tokens{many}"
+        return f"{self.device} in {self.precision} with micro-batches of {self.pass_tokens} tokens{many}"
 
 
 def write_mark(folder: Path, mark: Mark) -> None:

@@ -278,7 +278,7 @@ def _train(
     sharded = fsdp.wanted(job)
     counts = Counts(mark)
     if mark and (before := mark.place()) != (now := this_run.place()):
-        reporter.warn(f"begun on {before}, going on on {now}: not bit-exact from here")
+        reporter.warn(f"started on {before}, resumed on {now}: not bit-exact from here")
     bound = speed_bound.bound(pretrained.architecture(prepared.source), plan, examples, job.lora.r)
     callback = RunCallback(
         job=job,

@@ -47,9 +47,9 @@ def line(event: events.Event) -> str:
             return f"{event.name}: {event.detail}" if event.detail else event.name
         case events.Plan():
             dropped = f" ({event.dropped_rows:,} dropped: too long)" * bool(event.dropped_rows)
+            size = "one row" if event.pass_tokens == 1 else f"up to {event.pass_tokens:,} tokens"
             return (
-                f"plan: {event.device}, {event.precision}, {event.steps:,} steps, micro-batches of up to "
-                f"{event.pass_tokens:,} tokens\n"
+                f"plan: {event.device}, {event.precision}, {event.steps:,} steps, micro-batches of {size}\n"
                 f"      {event.rows:,} rows{dropped}, {event.trainable_parameters:,} trainable parameters\n"
                 f"      {event.trained_tokens:,} of {event.tokens:,} tokens per epoch are trained"
             )

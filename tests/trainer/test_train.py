@@ -371,7 +371,7 @@ def test_another_precision_is_gone_on_with_when_that_is_allowed(finished, tmp_pa
         lines = run(job, resume=True)
         assert f"resume: after step {before['step']}" in lines
         (warning,) = events_of(copy, events.Warning)
-        assert f" in {before['precision']} with passes of" in warning.message
+        assert f" in {before['precision']} with micro-batches of" in warning.message
         assert "not bit-exact from here" in warning.message
         seen, first = events_of(copy, events.Step)[8:], events_of(output, events.Step)
         assert [e.step for e in seen] == [6, 7, 8]

@@ -30,6 +30,18 @@ def test_every_event_has_a_line(kind):
 
 
 @pytest.mark.parametrize(
+    ("tokens", "text"),
+    [(1, "micro-batches of one row"), (2048, "micro-batches of up to 2,048 tokens")],
+)
+def test_the_plan_shows_how_many_rows_share_a_micro_batch(tokens, text):
+    plan = events.Plan(
+        device="a card", precision="bf16", pass_tokens=tokens, passes=1.0, rows=10, tokens=100,
+        trained_tokens=40, steps=5, epochs=1.0, trainable_parameters=9,
+    )  # fmt: skip
+    assert line(plan).splitlines()[0] == f"plan: a card, bf16, 5 steps, {text}"
+
+
+@pytest.mark.parametrize(
     ("seconds", "text"), [(0, "0s"), (59.6, "1:00"), (92, "1:32"), (7509, "2:05:09"), (-1, "0s")]
 )
 def test_clock(seconds, text):
