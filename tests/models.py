@@ -16,35 +16,35 @@ HOW = {
 }
 HEAD = """# Which models work, and how
 
-Written from the code by `python -m tests.models`; a test compares. After reading this page you know how a
-base model is trained here, before you pay for it.
+After this page you know how a base model is trained here, before you pay for it. `python -m tests.models` writes
+the page from the code; a test compares them. [Terms](glossary.md).
 
-`launch check` tells the same of any base, and proves it in seconds without its weights:
+`launch check` prints the same for any base, and proves it in seconds without its weights:
 
 ```bash
 launch check --model Qwen/Qwen2.5-3B-Instruct --data chats.jsonl
 ```
 
-It builds a small random model of the very class and config, trains it one step as the base would be trained,
+It builds a small random model of the same class and config, trains it for one step as the base would be trained,
 saves, verifies and reloads the adapter, and compares each result with the model's own eager attention in
-plain transformers. A training does the same before it fetches the weights. What the small model cannot do
-is refused there, with the reason.
+plain transformers. Training does the same before it fetches the weights. If the small model fails, the base is
+refused with the reason.
 
-- **packed**: several rows share a micro-batch, and each sees itself alone. The fastest way.
-- **one row at a time**: each row is a micro-batch of its own, with the model's own attention. The result is
-  as exact; short rows train more slowly.
+- **packed**: several rows share a micro-batch, and each row attends only to itself. This is the fastest way.
+- **one row at a time**: each micro-batch is one row, with the model's own attention. The result is as exact;
+  short rows train more slowly.
 - **refused**: the base cannot be trained here.
 
-*Window* is the number of tokens that some layers see. *Sized* tells whether the launcher and the planner know
-the model's shape from `config.json`: where they do not, the quote goes by the name's "7B" and the micro-batch
-is of a fixed size. Rows are taken to be up to 16,384 tokens long. Judged with transformers 5.24, PEFT 0.21
-and TRL 1.16, on a CPU.
+*Window* is the number of tokens that some layers see. *Sized* is "yes" if the launcher and the planner can read
+the model's shape from `config.json`; if not, the quote uses the size in the model's name ("7B") and micro-batches
+have a fixed size. The table holds for rows of up to 16,384 tokens, with transformers 5.24, PEFT 0.21 and TRL 1.16,
+on a CPU.
 
 | model | `model_type` | how | window | sized | why |
 | --- | --- | --- | --- | --- | --- |
 """
 TAIL = """
-A model that is not in this table is not refused for that: `launch check` tries it.
+For a model that is missing from this table, run `launch check`.
 """
 
 

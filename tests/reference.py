@@ -21,8 +21,13 @@ PLAIN = {"positional arguments", "options"}
 ARGUMENTS = ["| argument | meaning |", "| --- | --- |"]
 HEAD = """# Reference
 
-Written from the code by `python -m tests.reference`; a test compares. What the two commands are for is in
-the [README](../README.md).
+On this page you find every option, setting, verb and exit code. `python -m tests.reference` writes the page from
+the code; a test compares them. The [README](../README.md) explains what the two commands are for, the
+[glossary](glossary.md) the terms.
+
+```bash
+launch train --recipe tiny --set lora.r=8 --data rows.jsonl    # a preset, one option, a flag
+```
 
 - [Options of a job](#options-of-a-job)
 - [Settings](#settings)
@@ -32,14 +37,14 @@ the [README](../README.md).
 """
 JOB = """## Options of a job
 
-What one training does. A recipe (`--recipe`) is sparse TOML with these names, one of those that come along
-({recipes}) or a file of yours; `--set a.b=c` sets any of them, and the common ones have a flag. Flags win
-over `--set`, `--set` over the recipe.
+The options of one training. A recipe (`--recipe`) is TOML with some of these names: a preset ({recipes}) or your
+file. `--set a.b=c` sets any option, and the common ones have a flag. Flags win over `--set`, and `--set` wins over
+the recipe.
 """
 SETTINGS = """## Settings
 
-What holds for every run of a user or a project. Read from `launch.toml` in the user's config folder
-(`~/.config/sft-launch`), then from `launch.toml` in the folder you are in, then from the environment, then
+Settings hold for every run of a user or a project. They are read from `launch.toml` in the user's config folder
+(`~/.config/sft-launch`), then from `launch.toml` in the current folder, then from the environment, then
 from flags: the later wins.
 """
 
@@ -63,8 +68,8 @@ def reference() -> str:
             *_datagen(),
             "## Exit codes\n",
             exit_table(),
-            "1 is an unexpected failure (`SFT_TRACEBACK=1` shows where it came from), or something that",
-            "`launch doctor` found missing.\n",
+            "1 is an unexpected failure (`SFT_TRACEBACK=1` prints the traceback), or `launch doctor` found something",
+            "missing.\n",
         ]
     )
 
