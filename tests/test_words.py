@@ -1,7 +1,7 @@
 """The words of a riddle stay out of what a user reads: messages, help, reports, documentation.
 
 Each pattern has the reason and the word to write instead. A package that is plain goes from ``NOT_YET`` to
-``PLAIN``; from then on its strings are held to the list.
+``PLAIN``, from then on its strings are held to the list; in ``PLAIN_INSIDE`` so are docstrings and comments.
 """
 
 import ast
@@ -17,8 +17,24 @@ from launcher.errors import EXIT_CODES as OF_THE_LAUNCHER
 from trainer.contract.command.errors import EXIT_CODES
 
 ROOT = Path(__file__).parent.parent
-PLAIN = ("launcher",)
-NOT_YET = ("datagen", "docs", "trainer")  # and README.md, as soon as docs is plain
+PAGES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "docker/README.md",
+    "tests/system/emulator/README.md",
+    "trainer/tiny/README.md",
+)
+PLAIN = ("launcher", "datagen", "docs", *PAGES)
+PLAIN_INSIDE = ("launcher",)
+NOT_YET = ("trainer",)
+LEFT_OUT = (
+    "datagen/questions",  # not yet
+    "datagen/prompts",  # texts for models
+    "datagen/tables/synthetic.py",  # words of invented tables: another word makes other tables
+    "docs/models.md",  # written from the trainer's code, which is not yet plain
+    "docs/reference.md",
+)
 WORDS = {
     r"\blet(s|ting)? ([\w ]{1,20} )?go\b": "a metaphor: delete (the pod), stop (the pod, disk kept)",
     r"\brel?eas(e|es|ed|ing) (a|the|this|every|that) pods?\b": "delete (the pod)",
@@ -49,7 +65,17 @@ WORDS = {
     r"\b(asks|asked|says|said|tells|told)\b": "a program prints, returns, reports, sends",
     r"\b(ballast|burial|keeper|witness|stranger)\b": "a metaphor",
 }
-NAMES = ("GET ", "POST ", "RUNPOD_API_BASE_URL ", "RunPod ", "SSH ", "W&B ", "{}")
+NAMES = (
+    "CSV ",
+    "GET ",
+    "OpenRouter ",
+    "POST ",
+    "RUNPOD_API_BASE_URL ",
+    "RunPod ",
+    "SSH ",
+    "W&B ",
+    "{}",
+)
 
 
 def texts(path: Path) -> Iterator[tuple[int, str]]:
@@ -98,7 +124,14 @@ def explanations(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def files(part: str) -> list[Path]:
-    return sorted(p for p in (ROOT / part).rglob("*") if p.suffix in {".py", ".md", ".j2", ".js"})
+    if part in PAGES:
+        return [ROOT / part]
+    return sorted(
+        path
+        for path in (ROOT / part).rglob("*")
+        if path.suffix in {".py", ".md", ".j2", ".js"}
+        and not path.relative_to(ROOT).as_posix().startswith(LEFT_OUT)
+    )
 
 
 def riddles(path: Path, found: Iterator[tuple[int, str]]) -> Iterator[str]:
@@ -114,14 +147,14 @@ def test_no_text_for_a_user_is_a_riddle(part):
     assert not found, "\n".join(found)
 
 
-@pytest.mark.parametrize("part", [part for part in PLAIN if part != "docs"])
+@pytest.mark.parametrize("part", PLAIN_INSIDE)
 def test_no_docstring_or_comment_is_a_riddle(part):
     modules = [path for path in files(part) if path.suffix == ".py"]
     found = [fault for path in modules for fault in riddles(path, explanations(path))]
     assert not found, "\n".join(found)
 
 
-@pytest.mark.parametrize("part", [part for part in PLAIN if part != "docs"])
+@pytest.mark.parametrize("part", [part for part in PLAIN if part not in {"docs", *PAGES}])
 def test_a_message_begins_small_and_ends_without_a_stop(part):
     kinds = EXIT_CODES.keys() | OF_THE_LAUNCHER.keys()
     found = []
@@ -141,7 +174,7 @@ def test_every_part_is_plain_or_named_as_not_yet():
         for p in ROOT.iterdir()
         if p.is_dir() and p.name[0] != "." and any(p.glob("*.[pm][yd]"))
     }
-    assert {*PLAIN, *NOT_YET} == parts - {"docker", "tests"}
+    assert {*PLAIN, *NOT_YET} - {*PAGES} == parts - {"docker", "tests"}
 
 
 @pytest.mark.parametrize("riddle", ["lets the pod go", "the setting in it is none", "is no number"])

@@ -103,7 +103,7 @@ def parse(
             faults[str(fault)] += 1
             continue
         if plain(question.text) in seen:
-            faults["asked before"] += 1
+            faults["repeated question"] += 1
             continue
         seen.add(plain(question.text))
         questions.append(question)

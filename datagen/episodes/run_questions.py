@@ -185,7 +185,7 @@ def attempt_all(
         if missing:
             raise TeacherUnavailable(
                 f"{model.name} did not answer {missing} of {len(ids)} questions",
-                "run the same command again: it asks only these",
+                "run the same command again: it continues with these",
             )
         episodes = {e.id: e for e in book.episodes() if e.id in wanted}
     return [episodes[key] for key in ids if key in episodes]

@@ -38,7 +38,7 @@ def notes(found: Mapping[str, Any]) -> list[str]:
 
 def _paired(found: Mapping[str, Any]) -> Iterator[str]:
     if unpaired := found.get("unpaired"):
-        yield f"{unpaired} answers are left out: only one of the two models was asked those questions"
+        yield f"{unpaired} answers are left out: only one of the two models answered those questions"
     if found.get("prompts_differ"):
         yield "the two models had different prompts: part of the difference may come from the prompts"
 
@@ -47,6 +47,6 @@ def _asked(found: Mapping[str, Any]) -> Iterator[str]:
     for group, word in GROUPS.items():
         if len(found[group]) == 1 and found["n"] > 1 and group != "sources":
             (name,) = found[group]
-            yield f"all questions have the same {word} ({name}): the result says nothing about others"
+            yield f"all questions have the same {word} ({name}): the result does not cover others"
     if not found["reliable"] and found["clusters"] > 1:
         yield f"only {found['clusters']} tables: the interval is too narrow"

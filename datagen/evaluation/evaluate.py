@@ -96,7 +96,7 @@ def tasks_of(episodes: Sequence[Episode], path: Path) -> list[Task]:
             ),
         )
     if faults:
-        raise BadData(f"{path}: its questions cannot be asked", border.HINT, faults=faults)
+        raise BadData(f"{path}: its questions cannot be used", border.HINT, faults=faults)
     if not tasks:
         raise BadData(
             f"{path}: no question has a known or verified answer",

@@ -29,6 +29,6 @@ class TokenMeter:
         """Raise BudgetSpent if answers are missing because the limit is reached."""
         if self.empty and missing:
             raise BudgetSpent(
-                f"{label}: {missing} questions were not asked: {self.spent:,} tokens of {self.most:,} are used",
+                f"{label}: {missing} questions were not started: {self.spent:,} tokens of {self.most:,} are used",
                 "run the same command with a higher --max-total-tokens: answers so far are kept",
             )

@@ -17,8 +17,8 @@ from datagen.sandbox import CellResult
 if TYPE_CHECKING:
     from datagen.sandbox import Sandbox, Session
 
-MOST = 128  # living processes, some 5 MB of their own each
-LOST = "SandboxError: the variables of earlier cells are gone; start anew"
+MOST = 128  # living processes, of some 5 MB each
+LOST = "SandboxError: the variables of earlier cells are gone; start again"
 
 
 class Slots:

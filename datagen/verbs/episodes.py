@@ -126,7 +126,7 @@ def run(args: argparse.Namespace) -> int:
     if making.unanswered:
         raise TeacherUnavailable(
             f"{making.unanswered} questions have no answer yet",
-            "run the same command again: it asks only these",
+            "run the same command again: it continues with these",
         )
     journal.unlink()
     return 0

@@ -175,7 +175,7 @@ def _evaluated(
     except KeyboardInterrupt:
         raise Interrupted(
             f"interrupted; {progress.answered} answers are kept in {output / FOLDER}",
-            "run the same command again: it asks only what is missing",
+            "run the same command again: it continues with the missing questions",
         ) from None
     finally:
         gc.freeze()  # or the end of the process looks through all of the libraries, for seconds

@@ -91,7 +91,7 @@ class Client:
 
     async def ask(self, body: Mapping[str, Any], price: Price | None) -> Reply | Failure:
         """POST one chat completion. Never raises for what the API or the network does."""
-        assert self._api is not None, "asked outside of connected()"
+        assert self._api is not None, "used outside of connected()"
         openai = openai_package()
         try:
             async with asyncio.timeout(self.timeout):

@@ -127,7 +127,7 @@ class VllmModel:
 
     async def reply(self, messages: Sequence[Message], *, session: str) -> Reply:
         """Raises NoReply for a conversation that is too long, ModelUnavailable once the server is gone."""
-        assert self._api is not None, "asked outside of connected()"
+        assert self._api is not None, "used outside of connected()"
         openai = openai_package()
         ids = token_ids(self.read.tokenizer, messages)
         room = min(self.writing.tokens, self.read.context - len(ids))

@@ -83,7 +83,7 @@ def test_the_same_words_are_one_question():
     again = {**GOOD, "question": "what is the MEAN amount (2 decimals)"}
     questions, faults = parse(block([GOOD, again]), ["sha"], set())
     assert len(questions) == 1
-    assert faults == Counter({"asked before": 1})
+    assert faults == Counter({"repeated question": 1})
     assert parse(block([GOOD]), ["sha"], {plain(str(GOOD["question"]))})[0] == []
 
 

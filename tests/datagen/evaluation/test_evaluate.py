@@ -177,7 +177,7 @@ def test_tokens_end_it_and_a_higher_limit_goes_on(tasks: list[Task], tmp_path: P
     first, cause = asked(300)
     assert first[0] in range(1, 4)
     assert first[1:] == []
-    assert cause.startswith(f"base: {len(tasks) - first[0]} questions were not asked: ")
+    assert cause.startswith(f"base: {len(tasks) - first[0]} questions were not started: ")
     enough = len(tasks) * 150  # for the base and a part of the adapter
     assert asked(enough)[0][0] == len(tasks)
     spent = knowing.replies * 100

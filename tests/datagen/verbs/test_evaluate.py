@@ -132,7 +132,7 @@ def test_the_limit_on_tokens_is_a_budget(episodes: Path, fake, capsys, tmp_path:
     common += ["--base-url", fake.url, "--max-cost", 1, "--tokens", 500, "--concurrency", 1]
     code, said = refused(capsys, *common, "--max-total-tokens", 1)
     assert code == 15
-    assert "model: 12 questions were not asked" in said
+    assert "model: 12 questions were not started" in said
     assert "a higher --max-total-tokens" in said
     asked = fake.asked
     assert evaluated(capsys, *common, "--max-total-tokens", 10**6)["finished"]
@@ -203,7 +203,7 @@ def test_stopped_it_keeps_what_was_answered_and_says_how_to_go_on(run, episodes,
     assert lines[0] == f"loading {run}; 13 questions"
     assert "base: 0/13" in lines
     assert lines[-2] == f"error: interrupted; {kept} answers are kept in {run / 'evaluation'}"
-    assert "run the same command again: it asks only what is missing" in lines[-1]
+    assert "run the same command again: it continues with the missing questions" in lines[-1]
 
 
 def test_the_seeds_line(run, episodes, tmp_path, monkeypatch):
