@@ -62,7 +62,7 @@ class Reading(_Record):
     missing (NA, null, nothing...) without those `kept`, those of `missing` in every column, and those
     of `sentinels` in one. `decimals` names columns whose decimal mark is not `decimal`; each character
     of `thousands` is a group mark. `skip_space`: blanks after a delimiter belong to it.
-    `units` tells the currency or % that stood beside a column's numbers; nothing is read by it.
+    `units` is the currency or % that stood beside a column's numbers; nothing is read by it.
     """
 
     encoding: str = "utf-8-sig"
@@ -200,8 +200,8 @@ Category = Literal[
 class Verdict(_Record):
     """The judge's finding: by which rule, why, and how many of how many attempts agreed.
 
-    `category` is the kind of failure of an episode that is not verified; `triangulate` says what each
-    means.
+    `category` is the kind of failure of an episode that is not verified; `judge.agreement.category`
+    explains each.
     """
 
     verified: bool
@@ -259,7 +259,7 @@ def stable_id(*parts: str) -> str:
 def read_episodes(path: Path) -> list[Episode]:
     """Every episode of a JSONL file.
 
-    Raises BadData naming file and line of each line that is no episode.
+    Raises BadData naming file and line of each line that is not an episode.
     """
     if path.is_dir():
         raise NotFound(f"{path} is a folder", "give the .jsonl file in it, as episodes.jsonl")

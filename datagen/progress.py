@@ -22,7 +22,7 @@ LIVE_SECONDS = 0.2
 class Progress:
     """Counts up to `total`; shows rate, time left and a note that the caller keeps current.
 
-    `details` gives further lines, asked for whenever something is shown. Nothing is shown but in calls, so
+    `details` returns further lines, called at each display. Nothing is shown but in calls, so
     `refresh` has to be called now and then where nothing ends for long; any thread may. `done` of the
     total were there before and do not count in the rate.
     """
@@ -126,7 +126,7 @@ class Progress:
     _told = 0
 
     def _rate(self) -> float:
-        """Of those that ended after the first one: starting up is no part of it."""
+        """Of those that ended after the first one: start-up does not count."""
         since = self.count - self.before - 1
         return since / (time.monotonic() - self.first) if since > 0 else 0.0
 

@@ -26,7 +26,7 @@ PAGES = (
     "trainer/tiny/README.md",
 )
 PLAIN = ("launcher", "datagen", "docs", *PAGES)
-PLAIN_INSIDE = ("launcher",)
+PLAIN_INSIDE = ("launcher", "datagen")
 NOT_YET = ("trainer",)
 LEFT_OUT = (
     "datagen/questions",  # not yet

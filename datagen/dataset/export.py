@@ -21,7 +21,7 @@ from trainer.contract.command.errors import BadData, Usage
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """What is exported: `None` is no limit. Hinted attempts show the model what a user never gives."""
+    """What is exported: `None` means unlimited. Hinted attempts show the model what a user never gives."""
 
     per_question: int = 4
     per_family: int | None = None

@@ -12,7 +12,7 @@ from datagen.episode import Episode, TableRef
 
 @dataclass
 class Yield:
-    """Questions asked, and how many of them ended verified."""
+    """The number of questions, and how many of them ended verified."""
 
     asked: int = 0
     verified: int = 0

@@ -25,7 +25,7 @@ STYLE: PromptStyle = "full"
 class Replay:
     """A model that answers with what was written then: `recorded` maps an episode's id to its attempts.
 
-    It refuses an attempt that nobody made, and answers without code where an attempt had ended.
+    It refuses an attempt that was never made, and answers without code where an attempt had ended.
     """
 
     name: str

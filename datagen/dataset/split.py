@@ -34,7 +34,7 @@ def split(
     hold_out: Collection[str] = (),
     family_share: float = 0.0,
 ) -> Split:
-    """Hold out tables, then families, then whatever of the training side is nearly in a test side.
+    """Hold out tables, then families, then training questions that nearly equal one of a test side.
 
     Tables named in `hold_out` go to test; of the others the given share does, in the order of
     sha256(seed, content); families likewise. Raises Usage for a name that no table has, BadData when
@@ -72,7 +72,7 @@ def split(
 
 
 def near_duplicates(episodes: Sequence[Episode], held: Sequence[Episode]) -> set[str]:
-    """Ids of the episodes that ask nearly what a held-out one asks and solve it by the same code.
+    """Ids of the episodes whose question nearly equals a held-out one and has the same code.
 
     Nearly: texts whose 5-character shingles have a Jaccard similarity of at least SIMILAR (MinHash,
     128 permutations, Broder 1997). Same code: one `solution_shape` in common. Both are needed, because

@@ -42,7 +42,7 @@ async def solve(
 ) -> Trace:
     """Let `model` work on `question`; `session` names the attempt, `style` sets the turns it has.
 
-    The attempt fails where the model gives no reply (`Trace.failure` says why). Raises NoReply
+    The attempt fails where the model gives no reply (`Trace.failure` has the reason). Raises NoReply
     "unavailable", because asking later may help, and the Faults of the model.
     """
     limit = turn_limit or TURN_LIMIT[style]

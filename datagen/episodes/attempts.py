@@ -43,7 +43,7 @@ BROKEN = "broken"
 class Task:
     """A question, the tables it is about (the first is `df`), and where they lie now, in that order.
 
-    `style` is that of the prompts it is asked with.
+    `style` is that of its prompts.
     """
 
     question: Question

@@ -27,7 +27,7 @@ class Journal:
     """One open journal file; a torn last line is cut off, because its episode was not yet done.
 
     `found` is called with each complete episode already in the file. Raises Locked while another process
-    writes it, BadData naming the line where something other than its end is no episode.
+    writes it, BadData naming the line where a line other than the last is not an episode.
     """
 
     def __init__(self, path: Path, found: Callable[[Episode], None] = lambda _: None) -> None:

@@ -81,7 +81,7 @@ class Making:
         families: FamilySet,
         count: int,
     ) -> None:
-        """Take the questions of the sources, and note what is to be proposed."""
+        """Take the questions of the sources, and note how many a model will propose."""
         from datagen.questions.sources import gather
 
         refs = {profile.path: table_ref(profile, self.folder) for profile in profiles}
@@ -107,7 +107,7 @@ class Making:
     def read(self, path: Path) -> None:
         """Take the questions of a file that `datagen questions` wrote.
 
-        Raises NotFound, and BadData naming the line that is no question.
+        Raises NotFound, and BadData naming the line that is not a question.
         """
         if path.is_dir():
             raise NotFound(

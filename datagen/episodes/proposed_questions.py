@@ -39,7 +39,7 @@ async def propose(
 ) -> Asked:
     """Up to `count` questions about the tables, from one exploration for each AT_ONCE of them.
 
-    `dropped` counts the proposals that are no questions, by what is wrong with them. Raises NoReply
+    `dropped` counts the invalid proposals by their fault. Raises NoReply
     "unavailable" and the Faults of the model.
     """
     questions: list[Question] = []
@@ -138,7 +138,7 @@ def _between(text: str) -> str:
 
 
 def _question(proposal: object, contents: Sequence[str]) -> Question:
-    """A question with all it needs; the ValueError says what is missing."""
+    """A question with all it needs; the ValueError names the missing part."""
     if not isinstance(proposal, dict):
         raise ValueError("not an object")  # noqa: TRY004 - one kind of fault, counted by its text
     text, hint = (_text(proposal, key) for key in ("question", "hint"))

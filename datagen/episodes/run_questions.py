@@ -1,6 +1,6 @@
 """Many questions, one model: episodes stream into a journal as they end. Teacher and evaluation alike.
 
-An interrupted run continues from its journal and asks only the missing questions. What is held in memory does
+An interrupted run continues from its journal with the missing questions. What is held in memory does
 not grow with the episodes.
 """
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 CONCURRENCY = 64
 FIRST_ROWS = 4
 BROKEN = 5  # up to this many are blamed on the questions; more are a bug and stop the run
-# Cells wait for their children in threads; one that runs into its time limit holds its thread.
+# Cells wait for their children in threads; one that reaches its time limit holds its thread.
 CELL_THREADS = max(8, 4 * (os.cpu_count() or 1))
 
 
@@ -144,7 +144,7 @@ def attempt_all(
     """One judged attempt for each task and each of `seeds` seeds, in that order.
 
     `done` hears of each episode as it ends; `found`, else `done` too, of those in the journal, first.
-    Once `may_begin` says no, none is begun any more, and those not asked are missing in
+    Once `may_begin` returns False, none is begun any more, and those not begun are missing in
     what is returned. An episode that breaks is a failure on record; many that do raise what broke them.
     `connected` holds what the model needs. Raises TeacherUnavailable where a task got no reply.
     """

@@ -111,7 +111,7 @@ def _misspelt(code: str, columns: Collection[str]) -> tuple[str, str | None]:
 
 
 class _Teacher(ScriptedTeacher):
-    """Tells questions apart by all that opens an attempt: another table may be asked the same text."""
+    """Identifies a question by the whole opening of an attempt: another table may have the same text."""
 
     async def reply(self, messages: Sequence[Message], *, session: str) -> Reply:
         turn = sum(message.role == "assistant" for message in messages)

@@ -1,7 +1,7 @@
 """The same questions made harder, to see what right answers rest on: tables emptied, or columns renamed.
 
 Without data only guesses can be right: what is right there was a shortcut. With other column names and
-rows, a table that the model knows by heart helps it no more.
+rows, a table that the model has memorised no longer helps it.
 """
 
 from __future__ import annotations
@@ -67,9 +67,9 @@ def _empty(table: TableRef, folder: Path) -> TableRef:
 def renamed(tasks: Sequence[Task], folder: Path, *, seed: int) -> list[Task]:
     """The tasks with their columns renamed, in texts, solutions and truths, over tables in `folder`.
 
-    Where a question has a solution, three rows of four are drawn and the truth is computed anew in the
-    sandbox. Left out are questions that do not quote every column they are about, since nobody could
-    answer them then, and those whose solution does not come to the old truth on the renamed table.
+    Where a question has a solution, three rows of four are drawn and the truth is computed again in the
+    sandbox. Left out are questions that do not quote every column they are about, because they could not
+    be answered then, and those whose solution does not come to the old truth on the renamed table.
     """
     by_tables: dict[tuple[Path, ...], list[Task]] = {}
     for task in tasks:

@@ -37,9 +37,9 @@ def compared(
 ) -> dict[str, Any]:
     """What comparison.json holds, from two transcripts; questions are paired by their id.
 
-    Of a question asked several times the answer of the lowest seed is in the pairs; `samples` tells
-    of all. `names` stand in the verdict. Raises BadData when they have no question in common. What
-    only one was asked is counted as `unpaired`.
+    For a question with several answers the pairs have that of the lowest seed; `samples` covers
+    all. `names` stand in the verdict. Raises BadData when they have no question in common. What
+    only one answered is counted as `unpaired`.
     """
     ours, theirs = tries(base), tries(adapter)
     both = [key for key in ours if key in theirs]
@@ -108,7 +108,7 @@ def tries(episodes: Iterable[Episode]) -> dict[str, list[Episode]]:
 def samples(
     asked: Mapping[str, tuple[Sequence[Episode], Sequence[Episode]]],
 ) -> dict[str, Any] | None:
-    """Pass@1 and pass@k of both where every question was asked k > 1 times, and pass@1's difference.
+    """Pass@1 and pass@k of both if every question has k > 1 answers, and pass@1's difference.
 
     Its interval draws tables, each question being worth the mean of its tries.
     """
@@ -131,7 +131,7 @@ def samples(
 def effort(episodes: Sequence[Episode]) -> dict[str, float | None]:
     """Return a model's effort: shares from 0 to 1, means per question, US dollars in all.
 
-    `recovered` is the share of questions with a failed turn that were answered right all the same;
+    `recovered` is the share of questions with a failed turn that were still answered right;
     None where no turn failed, as `cost_per_correct` is where none was right.
     """
     traces = [episode.traces[-1] for episode in episodes]

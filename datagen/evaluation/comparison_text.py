@@ -66,7 +66,7 @@ def text_of_one(found: Mapping[str, Any]) -> list[str]:
 
 
 def _groups(found: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """By family and by table, and by whatever else the questions are of more than one kind of."""
+    """By family and by table, and by each other group with more than one value."""
     for heading in GROUPS:
         if heading in ("families", "tables") or len(found[heading]) > 1:
             yield found[heading]

@@ -69,8 +69,8 @@ class Limits:
 def tasks_of(episodes: Sequence[Episode], path: Path) -> list[Task]:
     """The distinct questions of the episode file at `path`, with their tables checked by hash.
 
-    A question without known truth is asked where its episode was verified: the accepted answer is its
-    truth then. Each is asked with the style of prompt that its episode was made with.
+    A question without known truth is included if its episode was verified: the accepted answer is its
+    truth then. Each has the style of prompt that its episode was made with.
     Raises BadData naming each table that is missing or is not the one the questions are about, and
     each truth that is not of its question's form.
     """
@@ -126,8 +126,8 @@ def evaluate(
 
     Beside it `evaluation/` holds the transcript of each contender, `LABEL.jsonl`, that of each probe
     (`floor-LABEL.jsonl`), and questions.jsonl; an interrupted evaluation takes those up again.
-    `probes` are the same questions made harder, by the names of `outcome.PROBES`; not asked of the
-    ceiling. `watch` is entered with a label and the number of answers, and yields what is told of
+    `probes` are the same questions made harder, by the names of `outcome.PROBES`; the ceiling does
+    not answer them. `watch` is entered with a label and the number of answers, and yields what receives
     each. Raises BadData where the minutes were too few for one question, BudgetSpent where the tokens
     were too few for all of them, and what models raise.
     """
@@ -207,7 +207,7 @@ def _seen_from(folder: Path, task: Task) -> Task:
 
 
 def _rows(bases: Sequence[Episode], adapters: Sequence[Episode]) -> list[dict[str, Any]]:
-    """A row for each question that both were asked, from the first try."""
+    """A row for each question that both answered, from the first try."""
     theirs = {episode.question.id: episode for episode in reversed(adapters)}
     ours = {episode.question.id: episode for episode in reversed(bases)}
     return [_row(ours[key], theirs[key]) for key in reversed(ours) if key in theirs]

@@ -22,7 +22,7 @@ def outcome(
     """The comparison of `base` and `adapter`, else the measures of `model`, from transcripts by label.
 
     With transcripts for them also `ceiling`, and by model `floor` and `renamed`: how the same
-    questions went there. `questions` is how many there were to ask; `finished` says whether all were.
+    questions went there. `questions` is how many there were; `finished`: all of them have answers.
     """
     if MODEL in answers:
         found = measured(answers[MODEL])

@@ -56,7 +56,7 @@ def least_more(votes: Sequence[bool], rule: Rule) -> int:
 
 
 def same(one: Trace, other: Trace, question: Question) -> bool:
-    """Whether two attempts, that submitted, have the same answer in the form the question asks for."""
+    """Whether two attempts, that submitted, have the same answer in the form that the question requires."""
     form = (question.answer_type, question.decimals, question.significant)
     try:
         return judge(other.answer, as_truth(one.answer, *form), *form).correct
@@ -82,10 +82,10 @@ def category(runs: Sequence[Trace], question: Question) -> Category:
 
     crash, no submit: half of them or more gave no answer, most with an error, or not.
     ambiguous: some agree with gold, and two or more with one another on another answer.
-    disagreement: some agree with gold, the others with nobody.
+    disagreement: some agree with gold, the others with no other.
     hint necessary: none agrees with gold, and most of them with one another.
     no majority: none agrees with gold, a minority with one another.
-    too hard: every run has an answer of its own.
+    too hard: every run has a different answer.
     """
     rest = [run for run in runs if run.submitted and not run.agrees]
     silent = [run for run in runs if not run.submitted]

@@ -46,7 +46,7 @@ def kind_of(value: object) -> Kind | None:
 
 
 def spoken(answer: object, answer_type: AnswerType) -> object:
-    """The value a text stands for where the question's type says what it must be.
+    """The value that a text stands for, if the question's type determines it.
 
     "3.5" is a number where a number is due, "yes" and "True" are booleans where one is due. Where
     text is due a text stays as it is, and case matters: the values of a table may differ in case only.
@@ -89,7 +89,7 @@ def as_truth(
 ) -> object:
     """An answer in the form a truth has, so that other answers can be judged against it.
 
-    Raises ValueError when it has not the form that the question asks for.
+    Raises ValueError when it does not have the form that the question requires.
     """
     value = spoken(answer, answer_type)
     if answer_type == "integer" and isinstance(value, float) and value.is_integer():

@@ -30,7 +30,7 @@ _SLACK = 1 + 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """``rule`` names what decided; ``detail`` says in a few words what did not fit, else is empty."""
+    """``rule`` names what decided; ``detail`` describes briefly what did not fit, else is empty."""
 
     correct: bool
     rule: str
@@ -57,7 +57,7 @@ def judge(
 
     ``decimals`` or ``significant`` digits is the precision the question states: a number is right
     within half a unit of its last decimal or digit. One of them is needed for "number" and for
-    fractional numbers in a list, set or object; an integer in an object is exact all the same.
+    fractional numbers in a list, set or object; an integer in an object is still exact.
 
     Raises ValueError when truth, type and precision do not fit together: the question is wrong then,
     not the answer.

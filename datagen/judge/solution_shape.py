@@ -12,7 +12,7 @@ PERMUTATIONS = 128
 
 
 def solution_shape(codes: Sequence[str]) -> str:
-    """The syntax of the code cells with variables renamed by first use; the text where it is no Python.
+    """The syntax of the code cells with variables renamed by first use; the text if it is not Python.
 
     Two solutions of one shape differ at most in spelling, layout, comments and names of variables.
     """

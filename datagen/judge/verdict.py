@@ -33,7 +33,7 @@ def silence(trace: Trace, limit: int) -> str:
 def with_answer_of(question: Question, gold: Trace, limit: int) -> Question:
     """The question with the gold attempt's answer as truth.
 
-    Raises ValueError where there is no answer, or it has not the form the question asks for.
+    Raises ValueError if the answer is missing or does not have the form that the question requires.
     """
     if not gold.submitted:
         raise ValueError(silence(gold, limit))

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """What a model said, and the tokens it read and wrote.
+    """A model's reply, and the tokens it read and wrote.
 
-    `cost` is in USD, None where nobody charges. `reasoning_tokens` are part of `completion_tokens`.
+    `cost` is in USD, None if there is no charge. `reasoning_tokens` are part of `completion_tokens`.
     `finish_reason`, `provider` and `generation` (the call's id at the provider) are as the API gave
-    them; `model` is the one that answered, where the API says so. `quantization` is the provider's,
+    them; `model` is the one that answered, if the API reports it. `quantization` is the provider's,
     where it offers the model in one only.
     """
 
@@ -40,7 +40,7 @@ class Reply:
 Failure = Literal["length", "content_filter", "refused", "unavailable"]
 
 
-class NoReply(Exception):  # noqa: N818 - it is no error in the program, and no fault of the run
+class NoReply(Exception):  # noqa: N818 - not an error in the program, not a fault of the run
     """This call has no usable answer; other calls may.
 
     "length" (cut at max_tokens) and "content_filter": there is a `reply`, paid for, and asking again
@@ -66,7 +66,7 @@ class Model(Protocol):
         """The next assistant message of a conversation that ends with a user message.
 
         `session` names the attempt (episode and number): the same messages in the same session have
-        one answer, in another session they are asked anew. Free models may ignore it.
+        one answer, in another session they are sent again. Free models may ignore it.
         Raises NoReply, or a Fault that ends the run.
         """
         ...
@@ -75,7 +75,7 @@ class Model(Protocol):
 class ScriptedTeacher:
     """Answers known questions from a script: the user's first message leads to one reply a turn.
 
-    A question that is not in the script, or goes on longer than it, is answered with no code.
+    A question that is missing from the script, or has more turns than it, is answered without code.
     """
 
     name = "scripted"

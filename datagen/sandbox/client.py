@@ -26,7 +26,7 @@ class Sandbox:
 
     ``tables`` maps a name to a CSV, or to a CSV and its Reading, without which the server infers
     one; the first is ``df`` in a cell, all are ``tables[name]``.
-    ``place`` says where, as ``level.from_setting`` reads it; None asks the environment. Elsewhere than
+    ``place`` is a setting that ``level.from_setting`` reads; None reads the environment. Elsewhere than
     at a service, ``level`` None takes the strongest isolation this machine gives and refuses "none"; a
     named level is applied exactly. Threads may open and use episodes at the same time.
 

@@ -1,4 +1,4 @@
-"""The client's end of a server: asks for episodes over its control socket, wherever it runs."""
+"""The client's end of a server: requests episodes over its control socket, local or remote."""
 
 import contextlib
 import math
@@ -76,7 +76,7 @@ class Server(ABC):
     def open(self, number: int, seed: int, *, scipy: bool = False) -> socket.socket:
         """Our end of the channel to a fresh child, which is now episode ``number``.
 
-        ``scipy`` says that it will be imported, so that the server can do it once for all.
+        ``scipy`` announces that it will be imported, so that the server can do it once for all.
         Raises ServerGoneError, or RuntimeError when the server is well and the child is not.
         """
         channel = self._ask({"open": number, "scipy": scipy})

@@ -21,7 +21,7 @@ class Place:
 def from_setting(text: str | None = None) -> Place:
     """Read ``unix:PATH``, a level, or nothing (the strongest level here).
 
-    Without ``text`` the environment is asked. Raises Usage.
+    Without ``text`` the environment is read. Raises Usage.
     """
     text = os.environ.get(SETTING, "") if text is None else text
     if not text:

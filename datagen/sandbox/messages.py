@@ -42,7 +42,7 @@ class CellResult:
     """The outcome of one cell.
 
     ``stderr`` ends with the error, one line without a path, when ``ok`` is false. ``answer`` is a JSON
-    value, NaN and other missing values as None; ``submitted`` tells an answer of None from no answer.
+    value, NaN and other missing values as None; ``submitted`` distinguishes an answer of None from no answer.
     """
 
     ok: bool
@@ -66,7 +66,7 @@ _EXTRA_CHARS = 1000
 def from_message(message: object, output_chars: int, *, seconds: float) -> CellResult:
     """Build a result from what the child sent.
 
-    The child ran a stranger's code, which may have written the message itself: nothing about it is
+    The child ran untrusted code, which may have written the message itself: nothing about it is
     taken on trust, and what it caps is capped again. Raises MalformedError.
     """
     if not isinstance(message, Mapping):

@@ -36,7 +36,7 @@ def tables_of(task: Placed) -> Key:
 
 
 def start(task: Placed) -> Sandbox:
-    """The sandbox over the task's tables, each read as its episode says."""
+    """The sandbox over the task's tables, each read by the Reading in its episode."""
     pairs = zip(task.tables, task.paths, strict=True)
     return Sandbox({table.name: (path, table.reading) for table, path in pairs})
 
@@ -48,7 +48,7 @@ class _PooledServer:
 
 
 class ServerPool:
-    """At most `limit` sandboxes at a time; leave it with `close`, when nobody uses one."""
+    """At most `limit` sandboxes at a time; call `close` when none is in use."""
 
     def __init__(
         self, limit: int = TABLES_AT_ONCE, starter: Callable[[Placed], Sandbox] = start
@@ -73,7 +73,7 @@ class ServerPool:
                 self._freed.notify_all()
 
     async def close(self) -> None:
-        """End every server; one that is still starting ends by itself, and nobody waits. Idempotent."""
+        """End every server; does not wait for one that is still starting, which ends by itself. Idempotent."""
         up = [pooled for pooled in self._pooled.values() if not pooled.sandbox.cancel()]
         self._pooled.clear()
         for pooled in up:
@@ -120,7 +120,7 @@ def _in_background(starter: Callable[[Placed], Sandbox], task: Placed) -> Future
 
 
 async def _end(pooled: _PooledServer) -> None:
-    """End one server; one that never started is told of where it was wanted."""
+    """End one server; if it never started, its caller has had the error."""
     try:
         sandbox = await asyncio.wrap_future(pooled.sandbox)
     except Exception:  # noqa: BLE001

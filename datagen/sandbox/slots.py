@@ -1,7 +1,7 @@
 """Share few sandbox processes among many conversations: a waiting one may lose its process.
 
-Its cells run again in a fresh one when it goes on. With the same seed they do the same; where they do
-not, the conversation is told that its variables are gone.
+When it continues, its cells run again in a new process. With the same seed they give the same results; if
+not, the next result reports that the variables are gone.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class SlotSession:
         result = session.run(code)
         self._ran.append((code, result))
         if result.timed_out or result.stderr.startswith("SandboxError"):
-            self._ran.clear()  # the session goes on without variables, and so does what is run again
+            self._ran.clear()  # the session continues without variables, also when its cells run again
         return result
 
     def stop_process(self) -> None:

@@ -27,7 +27,7 @@ _ENVIRONMENT = {
     "MKL_NUM_THREADS": "1",
     "NUMEXPR_NUM_THREADS": "1",
     "VECLIB_MAXIMUM_THREADS": "1",
-    # Arrow's allocator starts a thread of its own otherwise, and forks want a single one.
+    # Otherwise Arrow's allocator starts a second thread, and a process that forks needs a single one.
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
 }
 

@@ -165,7 +165,7 @@ def _doubt(texts: Sequence[str], parsed: Parsed, mark: str) -> tuple[str, ...]:
 
 
 def convert(name: str, column: pd.Series[Any], kind: str, reading: Reading) -> pd.Series[Any]:
-    """A text column as its kind says: whole numbers without gaps int64, other numbers float64,
+    """A text column converted to its kind: whole numbers without gaps int64, other numbers float64,
     dates datetime64 where the reading has a format for them, booleans bool or, with gaps, boolean.
 
     Raises BadData naming the first value that is not of the kind.

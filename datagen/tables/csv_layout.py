@@ -43,7 +43,7 @@ def find_layout(
     delimiter: str | None = None,
     skip_space: bool | None = None,
 ) -> Layout:
-    """The layout told by the head of the file, and a sample from all over it.
+    """The layout inferred from the head of the file, and a sample from all over it.
 
     csv.Sniffer is not used: it takes letters and blanks for delimiters and fails on one column. Of
     four candidates, the one wins that gives the most records the width of the header.
@@ -154,7 +154,7 @@ def _records(
                 records.append(record)
             if limit and len(records) > limit:
                 return records
-    except csv.Error:  # a field too long: a quote that is never closed; the scan says where
+    except csv.Error:  # a field too long: a quote that is never closed; the scan reports where
         return records
     return records if whole else records[:-1]
 

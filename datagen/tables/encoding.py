@@ -1,7 +1,7 @@
 """Which encoding a CSV is written in: byte order marks, UTF-8 and UTF-16 are recognised with certainty.
 
 The rest is a guess. Latin words have few bytes that are not ASCII; of the two Latin code pages the one
-that puts fewer signs inside words is taken, Western where both do. Other scripts are told apart by
+that puts fewer signs inside words is taken, Western where both do. Other scripts are recognised by
 charset-normalizer, which is given only words that are not ASCII: on whole tables, which are mostly
 digits, it guesses at random.
 """
@@ -77,7 +77,7 @@ def guess_encoding(words: Iterable[bytes]) -> str:
 
 
 def _signs(text: bytes, encoding: str) -> int:
-    """How many characters inside words are no letters: what a wrong Latin code page makes."""
+    """How many characters inside words are not letters: what a wrong Latin code page makes."""
     inside = re.findall(r"(?<=\w)[^\w\s'.-]|[^\w\s'.-](?=\w)", text.decode(encoding, "replace"))
     return len(inside)
 

@@ -1,4 +1,4 @@
-"""Read a CSV into a data frame as its Reading says; all readers use this module."""
+"""Read a CSV into a data frame by its Reading; all readers use this module."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A CSV to its Reading and its frame: a sample, one pass over the bytes, one pass of pandas.
 
-The sample tells the layout, and what pandas would destroy silently (leading zeros, numbers
+The sample shows the layout, and what pandas would destroy silently (leading zeros, numbers
 too long for it). Everything else is inferred from all values of a column.
 """
 
@@ -54,7 +54,7 @@ class Table:
 
 
 def read_as(path: Path, reading: Reading) -> Table:
-    """Read a CSV as `reading` says.
+    """Read a CSV by `reading`.
 
     Raises NotFound and BadData naming the file, and the line or the column and value.
     """
@@ -146,7 +146,7 @@ def _about_encoding(found: Scan, layout: Layout) -> list[str]:
 
 
 def _columns(raw: pd.DataFrame, reading: Reading, given: Given) -> tuple[Reading, list[str]]:
-    """The Reading with what the columns' values tell."""
+    """The Reading completed from the columns' values."""
     notes: list[str] = []
     kinds, formats = dict(reading.kinds), dict(reading.formats)
     sentinels: dict[str, list[str]] = {}

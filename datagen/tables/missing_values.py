@@ -47,7 +47,7 @@ def missing_texts(reading: Reading, column: str) -> frozenset[str]:
 
 
 def stands_for_missing(text: str) -> bool:
-    """Whether a text among numbers or dates says that there is none."""
+    """Whether a text among numbers or dates marks a missing value."""
     return text.strip().casefold() in SIGNS | WORDS
 
 

@@ -29,7 +29,7 @@ class Style:
 
 @dataclass(frozen=True, kw_only=True)
 class Parsed:
-    """Numbers in the order of their texts, None where a text is no number; the unit beside them."""
+    """Numbers in the order of their texts, None where a text is not a number; the unit beside them."""
 
     numbers: list[int | float | None]
     units: set[str]

@@ -48,9 +48,9 @@ class _OddError(Exception):
 def scan(
     path: Path, *, encoding: str, fixed: bool, delimiter: str, width: int, skip_space: bool
 ) -> Scan:
-    """Read the whole file once. `fixed`: `encoding` was chosen, and none is to be guessed instead.
+    """Read the whole file once. `fixed`: the user chose `encoding`: guess no other.
 
-    Raises BadData: bytes that are no text in the encoding, records of another width (one line each),
+    Raises BadData: bytes that are invalid in the encoding, records of another width (one line each),
     a quote that is never closed.
     """
     digest = hashlib.sha256()

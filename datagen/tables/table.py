@@ -54,7 +54,7 @@ def bundled_tables() -> list[Path]:
 
 
 def read_table(path: Path, reading: Reading | None = None) -> pd.DataFrame:
-    """Read one CSV into a data frame as `reading` says; without one it is inferred.
+    """Read one CSV into a data frame by `reading`; without one it is inferred.
 
     Raises NotFound, and BadData naming the file and the line, or the column and the value.
     """
@@ -64,7 +64,7 @@ def read_table(path: Path, reading: Reading | None = None) -> pd.DataFrame:
 def profile_table(
     path: Path, reading: Reading | None = None, *, given: Given | None = None
 ) -> TableProfile:
-    """Profile one CSV, read as `reading` says or, without one, as `given` and its content say.
+    """Profile one CSV, read by `reading` or, without one, by `given` and its content.
 
     Raises as `read_table` does.
     """

@@ -26,7 +26,7 @@ def whole_count(text: str) -> int:
 def add_question_flags(
     verb: argparse.ArgumentParser, *, sources: Sequence[str], meaning: str
 ) -> None:
-    """Add the flags that say which questions are asked; `sources` are those this verb has."""
+    """Add the flags that select the questions; `sources` are those this verb has."""
     verb.add_argument("--source", choices=sources, default="all", help=meaning)
     verb.add_argument(
         "--families",

@@ -120,7 +120,7 @@ def run(args: argparse.Namespace) -> int:
                 raise Interrupted(
                     "interrupted", "run the same command to continue; answers so far are kept"
                 ) from None
-            finally:  # also of a run that was stopped: what is there can be used, the journal goes on
+            finally:  # also for a stopped run: its episodes can be used, and the journal can be continued
                 book.copy_to(target, making.order)
                 _report(args, making, target)
     if making.unanswered:

@@ -1,6 +1,6 @@
 """Generate replies in a batch: rows join a running batch, and each leaves when its reply ends.
 
-The loop is our own because the library's `generate` goes on computing rows that have ended: in batches
+The loop is our own because the library's `generate` continues to compute rows that have ended: in batches
 of 64 a fifth to nearly half of the work (tests/bench/test_generation.py). Its continuous batching
 (`generate_batch`) took 6 s a question with the tiny model on a CPU, where this takes 0.05 s.
 """
@@ -32,7 +32,7 @@ class Row:
 
 
 class Batch:
-    """Rows under way. Greedy at temperature 0; else each row has chance of its own, whoever is beside it."""
+    """Rows under way. Greedy at temperature 0; else each row has a random generator of the attempt's turn."""
 
     def __init__(
         self, weights: Any, *, stops: frozenset[int], temperature: float, device: str
@@ -179,7 +179,7 @@ def _choose(logits: Any, chances: Sequence[Any], temperature: float) -> list[int
 
 
 def _generator(row: Row, temperature: float) -> Any:
-    """Chance of its own for each attempt's turn: what it draws does not hang on who is in the batch."""
+    """A random generator for each attempt's turn: its draws do not depend on the other rows of the batch."""
     import torch
 
     if temperature == 0:

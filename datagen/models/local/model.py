@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 TOKENS = 256
 BATCH = 64
 WORTH = 8  # rows join once they are this share of those under way: each time costs those a moment
-# What one pass reads of prompts at most, unless a single one is longer: nothing can be said, nor the
+# What one pass reads of prompts at most, unless a single one is longer: no progress can be shown, nor the
 # evaluation be ended, while it lasts.
 PASS_TOKENS = {"cpu": 4096, "cuda": 65536}
 

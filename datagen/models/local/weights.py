@@ -65,7 +65,7 @@ def _step(checkpoint: Path) -> int:
 def find(model: str, base: str | None = None) -> Place:
     """What `model` names: run or adapter folder, model folder, `bundled:` name or hub id.
 
-    `base` says where an adapter's base model lies now, if not where it was. Raises NotFound, and
+    `base` is the place of an adapter's base model, if it has moved. Raises NotFound, and
     ModelUnavailable for an adapter that is not whole or was made for another base.
     """
     path = Path(model)

@@ -64,7 +64,7 @@ class Account:
 
     @property
     def sampling(self) -> dict[str, Any]:
-        """What is asked of the models beside the messages, for an episode's provenance."""
+        """The parameters sent to the models with the messages, for an episode's provenance."""
         return request.sampling(self.settings)
 
     def licence(self, model: str) -> str:

@@ -1,6 +1,6 @@
 """The budget: the worst case of a call is reserved before it is sent, the true cost settled after.
 
-spent + reserved never exceeds the limit, so the limit holds whatever is in flight, as long as no call
+spent + reserved never exceeds the limit, so the limit holds for any number of calls in flight, as long as no call
 costs more than its worst case. One event loop at a time.
 """
 

@@ -34,7 +34,7 @@ def check_key(client: Client, budget: Budget) -> Iterator[str]:
     data = _data(client.look_up("/key"), dict)
     rest = money(data.get("limit_remaining"))
     if rest is None:
-        # A negative rest is none too: `limit` says whether there is a cap at all.
+        # A negative rest counts as 0: `limit` shows whether there is a cap at all.
         if data.get("limit") is None:
             return
         rest = Decimal(0)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 Kind = Literal["retry", "refused", "fatal", "key", "budget"]
 
-# What OpenRouter says where the key's own limit is used up; some answers have it with a 403.
+# OpenRouter's message when the key's limit is used up; some answers have it with a 403.
 KEY_LIMIT = "key limit exceeded"
 # A 402 that passes: what is in flight fills the part of the credits that may be in flight at once.
 IN_FLIGHT_LIMIT = "openrouter_in_flight_budget"
@@ -23,10 +23,10 @@ REFUSED_REQUEST = (400, 403, 413, 422)
 class Failure:
     """Why a request has no answer.
 
-    "retry": may work later, after `wait` seconds where the API asks for it. "refused": the API does
+    "retry": may work later, after `wait` seconds if the API sets them. "refused": the API does
     not take this request, others may pass. "fatal": it takes none like it (model, routing). "key": it
     does not know the key. "budget": there is no money behind the key. `throttled`: it has too much to do. `cost` in USD is what
-    was charged all the same; None if unknown: the worst case is assumed.
+    was still charged; None if unknown: the worst case is assumed.
     """
 
     kind: Kind
@@ -55,7 +55,7 @@ def judge_status(status: int, body: object, headers: Mapping[str, str], *, now: 
 
 
 def retry_after(text: str | None, *, now: float) -> float | None:
-    """Seconds to wait, from a Retry-After header: a number, or a date. None when it says nothing."""
+    """Seconds to wait, from a Retry-After header: a number, or a date. None without a usable value."""
     if not text:
         return None
     try:
@@ -97,7 +97,7 @@ def _limit_source(body: object) -> object:
 
 
 def _asked_in(body: object) -> float | None:
-    """What `error.availability.retry_after` asks for, in seconds."""
+    """What `error.availability.retry_after` holds, in seconds."""
     availability = (error_in(body) or {}).get("availability")
     asked = availability.get("retry_after") if isinstance(availability, Mapping) else None
     return float(asked) if isinstance(asked, int | float) and asked > 0 else None

@@ -1,6 +1,6 @@
 """The ledger of paid calls: what was about to be sent, and what came of it. JSONL, append-only.
 
-A line is on disk before the coroutine that adds it goes on, so an intent is there before its call is
+A line is on disk before the coroutine that adds it continues, so an intent is there before its call is
 sent. What a crash leaves is a torn last line, which is cut, and intents without an outcome: calls that
 were in flight and may have been charged. Nothing else may be wrong with a ledger.
 """
@@ -46,7 +46,7 @@ class Ledger:
     """What the lines come to; made by `open_ledger` and `read_ledger`.
 
     `spent` and `uncertain` in USD: a call without a known outcome counts at its worst case, in both.
-    `in_flight` are the calls that no line tells the end of. In memory is a position for each answer,
+    `in_flight` are the calls whose end no line records. In memory is a position for each answer,
     not its text.
     """
 
@@ -131,7 +131,7 @@ def _amount(text: str | None) -> Decimal | None:
 
 @contextmanager
 def open_ledger(path: Path) -> Iterator[Ledger]:
-    """Open a ledger to go on with it, alone; made when there is none.
+    """Open a ledger to append to it, with a lock; create it if it is missing.
 
     One that was made and has no line when an error ends it is taken away, its new folders too.
     Raises Locked when another process has it, BadData naming an invalid line.
@@ -211,7 +211,7 @@ def _sync(file: BinaryIO, path: Path) -> None:
 class _Writer:
     """Appends blocks; those that come while others are being written share the next fsync.
 
-    In a thread of its own: the loop's other threads may all be waiting for sandboxes.
+    In a separate thread: the loop's other threads may all be waiting for sandboxes.
     """
 
     file: BinaryIO

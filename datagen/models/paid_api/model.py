@@ -63,7 +63,7 @@ class PaidModel:
     under_way: dict[str, CallInFlight] = field(default_factory=dict)
 
     async def reply(self, messages: Sequence[Message], *, session: str) -> Reply:
-        """See `datagen.models.protocol.Model`; a call that was paid for is never asked again.
+        """See `datagen.models.protocol.Model`; a call that was paid for is never sent again.
 
         Who is cancelled while waiting takes back what has not been sent; what has been is recorded.
         """

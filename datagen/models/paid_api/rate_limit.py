@@ -18,9 +18,9 @@ class RateLimit:
     """Additive increase, multiplicative decrease: a success allows one more call, up to `most`.
 
     429s and 503s halve what is allowed when they are more than a tenth of a round (as many answers as
-    calls are allowed at once); with fewer than ten at once the first one does. A stray one is no sign
-    of overload: halving at each made a run with 5 % errors take 2.7 times as long as it had to. Calls
-    that were sent before a halving tell of the moment before it; `halvings` numbers these moments.
+    calls are allowed at once); with fewer than ten at once the first one does. A single one does not
+    mean overload: halving at each made a run with 5 % errors take 2.7 times as long as it had to. Calls
+    that were sent before a halving show the load before it; `halvings` numbers these moments.
     """
 
     most: int
@@ -81,8 +81,8 @@ class RateLimit:
 def wait_before(attempt: int, *, asked: float | None) -> float:
     """Seconds to wait after try number `attempt` (from 1): twice as long each time, with jitter.
 
-    `asked` is what the API asked for; never less than that, and a little more, so that those who were
-    told the same do not come back together.
+    `asked` is the API's minimum; the wait is a little longer, so that calls with the same minimum
+    do not come back together.
     """
     own = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** (attempt - 1)) * random.uniform(0.5, 1)
     if asked is None:

@@ -1,4 +1,4 @@
-"""What an HTTP 200 from a chat completions API says: a reply, or a failure in disguise. Pure."""
+"""Read an HTTP 200 from a chat completions API: it holds a reply, or an error. Pure."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 def read_answer(body: object, price: Price | None, *, now: float) -> Reply | Failure:
-    """The reply in an answer's body, or why there is none.
+    """The reply in an answer's body, or the reason why it is missing.
 
-    Cut at its length or by a filter it is a reply still, and `finish_reason` says so; a broken
-    generation (no choices, an error in the body, finish_reason `error`, nothing said) is not.
+    Cut at its length or by a filter it is still a reply, and `finish_reason` shows it; a broken
+    generation (no choices, an error in the body, finish_reason `error`, an empty reply) is not.
     """
     if not isinstance(body, Mapping):
-        # Whatever it was, it was worked on: there may be a bill.
+        # The provider has worked on it: it may be billed.
         return Failure(kind="retry", cause="HTTP 200 without a JSON object", cost=None)
     usage = _mapping(body.get("usage"))
     cost = cost_of(usage, price)
@@ -53,7 +53,7 @@ def read_answer(body: object, price: Price | None, *, now: float) -> Reply | Fai
 
 
 def cost_of(usage: Mapping[str, Any], price: Price | None) -> Decimal | None:
-    """USD: what the API says it charged, else by our price; None if neither is known.
+    """USD: what the API reports as charged, else by our price; None if neither is known.
 
     With the user's own key at a provider (`is_byok`) what that provider charges comes on top.
     """

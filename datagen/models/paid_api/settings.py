@@ -1,6 +1,6 @@
 """Which models answer, through which API, for how much: declared once, in `[datagen]` of launch.toml.
 
-`trainer.contract.command.settings` says which sources there are; in the environment it is SFT_DATAGEN_<NAME>.
+`trainer.contract.command.settings` lists the sources; in the environment it is SFT_DATAGEN_<NAME>.
 """
 
 import os

@@ -13,7 +13,7 @@ WINDOW = 60.0
 
 @dataclass(frozen=True, kw_only=True)
 class ModelStatus:
-    """Calls to one model: under way, allowed at once, answered so far, told to slow down."""
+    """Calls to one model: under way, allowed at once, answered so far, rate-limited."""
 
     in_flight: int
     allowed: int

@@ -17,7 +17,7 @@ ENGINES = ("auto", "transformers", "vllm")
 def takes_vllm(engine: str, place: Place) -> bool:
     """Whether vLLM answers: `auto` takes it where its command and a card are, and it can serve these.
 
-    Raises ModelUnavailable for weights that it was asked to serve and cannot.
+    Raises ModelUnavailable for weights that it should serve and cannot.
     """
     if engine == "transformers":
         return False

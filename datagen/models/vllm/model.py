@@ -174,5 +174,5 @@ class VllmModel:
 
 
 def _seed(session: str, length: int) -> int:
-    """Chance of its own for each attempt's turn, as `local.token_ids` has it."""
+    """A random seed for each attempt's turn, as `local.token_ids` has it."""
     return int.from_bytes(hashlib.sha256(f"{session} {length}".encode()).digest()[:7], "big")

@@ -36,7 +36,7 @@ INSTALL = "install vLLM in a separate environment (it needs other library versio
 
 @dataclass(frozen=True, kw_only=True)
 class Address:
-    """Where a server that is ready answers; `alive` says whether it still runs, `tail` its last words."""
+    """Where a server that is ready answers; `alive`: it still runs; `tail`: the end of its log."""
 
     url: str
     key: str
@@ -72,7 +72,7 @@ def arguments(place: Place, *, port: int, context: int, dtype: str) -> list[str]
     """The command line after `vllm`.
 
     `--generation-config vllm`: a base's own defaults, such as a repetition penalty, would change what
-    a likeliest token is. Its tokenizer is the base's, for a text that nobody reads: what goes in and
+    a likeliest token is. Its tokenizer is the base's, for a text that is not used: what goes in and
     comes out are token ids.
     """
     words = ["serve", place.base, "--host", "127.0.0.1", "--port", str(port)]
@@ -93,7 +93,7 @@ def serving(
 ) -> Iterator[Address]:
     """A server over the weights of `place`; it and all it started end with the block, or with us.
 
-    `ready` asks it whether it answers by now. What it prints goes to `log`. Raises NotInstalled, and
+    `ready` checks whether it answers already. What it prints goes to `log`. Raises NotInstalled, and
     ModelUnavailable with the end of its log where it does not come up.
     """
     found = shutil.which(COMMAND)

@@ -23,7 +23,7 @@ class Cells:
         self._output_chars = output_chars
         self._hooks: list[dict[str, Any]] = []
         self._answer: dict[str, Any] = {"submitted": False, "answer": None}
-        # A module of its own: what a cell defines must find its globals, as in a script.
+        # A separate module: what a cell defines must find its globals, as in a script.
         module = types.ModuleType("__main__")
         sys.modules["__main__"] = module
         self._namespace = vars(module)

@@ -21,7 +21,7 @@ def run_episode(
 ) -> NoReturn:
     """Answer cells that arrive on ``channel`` until it closes. Never returns.
 
-    The first frame says that the restrictions are in force; without them no code is run. The first
+    The first frame reports that the restrictions are in force; without them no code is run. The first
     to arrive carries the seed.
     """
     try:
@@ -66,7 +66,7 @@ def keep_only(channel: int) -> None:
 
 
 def silence() -> None:
-    """Make stdin, stdout and stderr the null device, opened anew: an open file has flags to write to."""
+    """Make stdin, stdout and stderr the null device, opened again: a shared open file has flags that can be changed."""
     null = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
         os.dup2(null, standard)

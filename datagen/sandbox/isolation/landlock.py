@@ -27,7 +27,7 @@ _LIBC.syscall.restype = ctypes.c_long
 class Ruleset:
     """Reading below ``readable``, the null device, nothing else: built once, entered by many processes.
 
-    Each process that enters is in a domain of its own: it cannot trace the others, nor signal them
+    Each process that enters is in a separate domain: it cannot trace the others, nor signal them
     or reach their abstract sockets where the kernel knows these scopes.
     """
 

@@ -57,7 +57,7 @@ class Confinement:
         self._layers: set[str] = set()
 
     def enter_server(self) -> None:
-        """Restrict this process, which goes on forking and needs no other file than Python's."""
+        """Restrict this process, which continues to fork and needs only Python's files."""
         self.measure()
         if self._plan.level == "none":
             return
@@ -100,7 +100,7 @@ class Confinement:
         if _LINUX:
             limits[resource.RLIMIT_AS] = self._address_space + self._plan.memory_bytes
         if "seccomp" not in self._layers:
-            # Also stops threads, and root is exempt: seccomp tells the two apart and is preferred.
+            # Also stops threads, and root is exempt: seccomp distinguishes the two and is preferred.
             limits[resource.RLIMIT_NPROC] = 0
         return limits
 

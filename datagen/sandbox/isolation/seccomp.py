@@ -3,7 +3,7 @@
 Two programs, because a filter is never taken back: the server enters the outer one, which leaves it
 able to fork, and each child adds the inner one. A child so pays for the short program only.
 Refused calls fail with EPERM, so a cell sees an ordinary PermissionError. A call made in another
-architecture's convention ends the process. README.md says why libseccomp is not used.
+architecture's convention ends the process. README.md explains why libseccomp is not used.
 """
 
 import ctypes

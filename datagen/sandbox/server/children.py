@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from datagen.sandbox import frames
 
-# Made in one go when there are none left: after each fork the server's own next steps copy the pages
+# All are made at once when none is left: after each fork the server's own next steps copy the pages
 # that they touch, and several forks in a row pay for that once.
 SPARES = 4
 
@@ -57,7 +57,7 @@ class ChildPool:
         self._ended -= dead
         if self._spares:
             return bool(dead)
-        with contextlib.suppress(OSError):  # said when an episode asks for one
+        with contextlib.suppress(OSError):  # reported when an episode needs a child
             while len(self._spares) < self._most_spares:
                 self._spares.append(_fork(self._start))
         return bool(dead or self._spares)

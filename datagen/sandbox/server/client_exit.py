@@ -13,7 +13,7 @@ from collections.abc import Iterator
 def ending_with(control: socket.socket) -> Iterator[None]:
     """End this process as soon as the other end of ``control`` is closed, until the block ends.
 
-    The kernel says so with SIGIO (``F_SETOWN`` in ``man 2 fcntl``): a thread that waits for it would
+    The kernel reports it with SIGIO (``F_SETOWN`` in ``man 2 fcntl``): a thread that waits for it would
     be there when the server forks, and a parent's death signal comes when the thread that started
     us ends, not when its process does.
     """
@@ -22,7 +22,7 @@ def ending_with(control: socket.socket) -> Iterator[None]:
     fcntl.fcntl(control, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(control, fcntl.F_SETFL, flags | os.O_ASYNC)
     try:
-        _end_if_left(control)  # before anything could be said
+        _end_if_left(control)  # closed before the handler was set
         yield
     finally:
         fcntl.fcntl(control, fcntl.F_SETFL, flags)

@@ -11,7 +11,7 @@ import pandas as pd
 from datagen.sandbox.cells.cell import Cells
 
 # Common work of cells. The interpreter specialises code that ran a few times and the dynamic linker
-# binds what is called; both would otherwise be done anew in each child, each write a page copied.
+# binds what is called; otherwise each child would do both again, and each write copies a page.
 _ROUNDS = 3
 _ROWS, _COLUMNS = 20, 40  # a merge by all of 5,000 columns alone takes minutes
 _WORK = """
@@ -72,7 +72,7 @@ def warm_cells(cells: Cells) -> Cells:
 
 def import_scipy() -> None:
     """Load the statistics: half a second and 60 MB, so not before a cell names them."""
-    with contextlib.suppress(ImportError):  # then the cell's own import says so
+    with contextlib.suppress(ImportError):  # then the cell's import fails and reports it
         import scipy.stats  # noqa: F401
     freeze()
 

@@ -1,7 +1,7 @@
-"""The sandbox as a service: a Unix socket at which each client gets a server of its own.
+"""The sandbox as a service: a Unix socket at which each client gets a separate server.
 
-Of what a client says, the names of tables below the service's folders are taken as they are; its
-limits are cut to the service's own, and the level is the service's alone. One process accepts and
+The service accepts a client's names of tables below its folders, lowers the client's limits to its
+maximum, and sets the level itself. One process accepts and
 forks and does nothing else, so that a client can spoil its own server only.
 """
 

@@ -1,7 +1,7 @@
 """The server of one set of tables: imports and reads once, then forks a child for each episode.
 
 Stays single-threaded, because only then is a fork a faithful copy. Each child talks to the client
-on a channel of its own, whose other end the server hands over unread: it never reads what a child
+on a separate channel, whose other end the server passes on unread: it never reads what a child
 wrote, and it takes no descriptor from anybody. When the client goes away the server ends, and the
 children with it.
 """
@@ -32,7 +32,7 @@ Vet = Callable[[Any], Any]
 def run(control: socket.socket, vet: Vet = lambda setup: setup) -> int:
     """Serve the client at the other end of ``control`` until it closes it; the exit code.
 
-    ``vet`` judges and changes what the client asks for; what it raises is told to the client.
+    ``vet`` checks and changes the client's setup; the client receives the errors that it raises.
     """
     try:
         with ending_with(control):
@@ -48,7 +48,7 @@ def run(control: socket.socket, vet: Vet = lambda setup: setup) -> int:
 
 
 def _start(control: socket.socket, vet: Vet) -> "_Server":
-    """On its own, so that no frame below a cell knows what the client asked for."""
+    """Read the setup in a separate function: no frame below a cell contains the client's setup."""
     deadline = time.monotonic() + _SETUP_SECONDS
     setup = vet(frames.read_frame(control.fileno(), deadline=deadline))
     tables = read_tables(setup["tables"])
