@@ -77,8 +77,7 @@ def test_one_class_of_question_and_other_prompts_are_said():
     adapter = [episode(n, right=True, table=n, family="f", prompt="q") for n in range(11)]
     notes = compared(base, adapter)["notes"]
     assert (
-        "all questions have the same template family (f): the result does not cover others"
-        in notes
+        "all questions have the same template family (f): the result does not cover others" in notes
     )
     assert any("1 answers are left out" in note for note in notes)
     assert any("different prompts" in note for note in notes)
