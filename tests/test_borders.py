@@ -150,8 +150,10 @@ ROOMS = {
         result           -> adapter attention checkpoints contract contract.command contract.sizing
                             data device library_log loop pretrained processes reporting signals
         pod              -> checkpoints contract contract.command gpu_use processes result
-        train            -> checkpoints contract contract.command data device library_log loop
-                            out_of_memory pretrained processes reporting result signals
+        training_run     -> checkpoints contract contract.command data device loop out_of_memory
+                            pretrained processes reporting result signals
+        train            -> checkpoints contract contract.command library_log out_of_memory processes
+                            reporting signals training_run
         __main__         -> contract contract.command data out_of_memory processes result train
     """,
 }

@@ -1,15 +1,12 @@
-"""The run, in order: read, tokenise, plan, load, train, save, prove, manifest."""
+"""``train``: refuse early, run the training here or in several processes, and turn every end into an event."""
 
 import os
-import shutil
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from trainer import checkpoints, device, library_log, out_of_memory
+from trainer import checkpoints, library_log, out_of_memory, training_run
 from trainer.contract import events, manifest, resuming, validation
 from trainer.contract.command import libraries
 from trainer.contract.command.errors import (
@@ -21,15 +18,11 @@ from trainer.contract.command.errors import (
     no_space,
 )
 from trainer.contract.job import Job
-from trainer.contract.rows import Rows, read_rows
-from trainer.processes import collective, fsdp, local
+from trainer.contract.rows import read_rows
+from trainer.processes import collective, local
 from trainer.processes.pipe import Emitter, has_parent, open_events
-from trainer.reporting import Reporter, clock
+from trainer.reporting import Reporter
 from trainer.signals import AskedByParent, StopRequest
-
-if TYPE_CHECKING:
-    from trainer.data.prepare import Prepared
-    from trainer.result.proof import Trained
 
 NEEDED = (
     "torch",
@@ -96,7 +89,7 @@ def _train_together(job: Job, *, resume: bool, overwrite: bool, say: Callable[[s
             libraries.prepare_environment()
             with library_log.chatter_to(output / LOG):
                 reporter = _reporter(writer, say, output / LOG)
-                _run(job, output, rows, reporter, stop, resume=resume)
+                training_run.run(job, output, rows, reporter, stop, resume=resume)
         except BaseException as error:
             known = _as_fault(error, job)
             failed = _failed(known or Fault(f"internal error: {error!r}", f"see {LOG}"))
@@ -167,221 +160,3 @@ def _already_done(job: Job, output: Path, say: Callable[[str], None]) -> None:
     for _, mark in checkpoints.whole(output)[-1:]:
         checkpoints.check_resume(mark, job, manifest.hash_file(Path(job.data)).sha256)
     say(f"{output} is complete: {found.metrics.get('steps')} steps; nothing is left to do")
-
-
-def _run(
-    job: Job,
-    output: Path,
-    rows: Rows,
-    reporter: Reporter,
-    stop: StopRequest,
-    *,
-    resume: bool,
-) -> None:
-    checkpoint, mark = None, None
-    if resume:
-        if found := checkpoints.newest(output, reporter.warn):
-            checkpoint, mark = found
-            checkpoints.check_resume(mark, job, rows.sha256)
-        else:
-            reporter.warn("there is no checkpoint to resume from: starting from the beginning")
-    leads = collective.rank() == 0
-    if leads and resume:
-        checkpoints.forget_newer(output, mark.step if mark else -1)
-    reporter.phase("data", f"{len(rows.rows)} rows in {job.data}")
-    from trainer.data.prepare import prepare
-    from trainer.result import proof, publish
-
-    collective.use_own_card()
-    prepared = prepare(job, rows, mark, reporter)
-    reporter.phase("model", f"loading {prepared.source.name} in {prepared.plan.precision}")
-    new = output / f".{manifest.ADAPTER}.new"
-    if leads:
-        shutil.rmtree(new, ignore_errors=True)
-    this_run = checkpoints.Mark(
-        step=mark.step if mark else 0,
-        job=job.model_dump(mode="json"),
-        job_hash=job.hash(),
-        data_sha256=rows.sha256,
-        template_sha256=prepared.template_sha256,
-        precision=prepared.plan.precision,
-        device=prepared.plan.device.name,
-        pass_tokens=prepared.plan.pass_tokens,
-        processes=collective.size(),
-        tokens=mark.tokens if mark else 0,
-        trained_tokens=mark.trained_tokens if mark else 0,
-    )
-    trained = _train(
-        job,
-        output,
-        prepared,
-        reporter,
-        stop,
-        checkpoint=checkpoint,
-        mark=mark,
-        this_run=this_run,
-        new=new,
-    )
-    if trained is None:
-        return
-    history, metrics, computed = trained
-    reporter.phase("proof", "loading the saved adapter on a clean base")
-    sharded = fsdp.wanted(job)
-    relief = out_of_memory.relief(precision=prepared.plan.precision, sharded=sharded)
-    with out_of_memory.explained("while the saved adapter is proved on a clean base", *relief):
-        proved = proof.prove(computed, prepared, new, note=reporter.note, sharded=sharded)
-    collective.leave()
-    if not leads:
-        return
-    publish.publish(
-        job,
-        output,
-        new,
-        history=history,
-        metrics=metrics,
-        source=prepared.source,
-        mark=this_run,
-        proof=proved,
-    )
-    reporter.emit(events.Saved(path=manifest.ADAPTER))
-    reporter.emit(events.Done(manifest=manifest.NAME))
-    reporter.line(
-        f"done: {output / manifest.ADAPTER}  loss {metrics['first_loss']:.4f} -> "
-        f"{metrics['final_loss']:.4f}  (reloaded: logits differ by {proved.max_abs_diff:.1e})"
-    )
-
-
-def _train(
-    job: Job,
-    output: Path,
-    prepared: "Prepared",
-    reporter: Reporter,
-    stop: StopRequest,
-    *,
-    checkpoint: Path | None,
-    mark: checkpoints.Mark | None,
-    this_run: checkpoints.Mark,
-    new: Path,
-) -> tuple[list[dict[str, float]], dict[str, float | int | None], "Trained"] | None:
-    """Train and save the adapter to ``new``; return history, metrics and what the proof compares.
-
-    ``None`` where that is another process's to do.
-    """
-    from trainer import pretrained
-    from trainer.loop import speed_bound, trial_step
-    from trainer.loop.callbacks import Counts, RunCallback
-    from trainer.loop.loop import Loop
-    from trainer.loop.samples import Samples
-    from trainer.result import proof, publish
-
-    plan, examples = prepared.plan, prepared.examples
-    sharded = fsdp.wanted(job)
-    counts = Counts(mark)
-    if mark and (before := mark.place()) != (now := this_run.place()):
-        reporter.warn(f"started on {before}, resumed on {now}: not bit-exact from here")
-    bound = speed_bound.bound(pretrained.architecture(prepared.source), plan, examples, job.lora.r)
-    callback = RunCallback(
-        job=job,
-        output=output,
-        mark=this_run,
-        counts=counts,
-        reporter=reporter,
-        stop=stop,
-        evaluates=prepared.eval_examples is not None,
-        bound=bound,
-    )
-    loop = Loop(
-        job,
-        prepared,
-        output,
-        counts=counts,
-        callbacks=[callback],
-        warn=reporter.warn,
-        note=reporter.note,
-    )
-    if (held := prepared.eval_examples) is not None:
-        stop_id = prepared.stop_id
-        loop.add_callback(
-            Samples(loop, held, job.samples, stop_id=stop_id, reporter=reporter, sharded=sharded)
-        )
-    if trial_step.wanted(plan):
-        loop.add_callback(trial_step.Probe(loop, plan, reporter, bound))
-    _announce(job, prepared, loop, reporter)
-    if mark:
-        reporter.phase("resume", f"after step {mark.step}")
-    started = time.monotonic()
-    stop.in_loop = True
-    loop.run(checkpoint)
-    stop.in_loop = False
-    if stop.asked and loop.state.global_step < plan.steps:
-        raise Interrupted("interrupted")
-    if sharded:
-        # The first has written all of the last checkpoint, which may be the best.
-        collective.wait_for_all()
-    else:
-        collective.leave()
-        if collective.rank() > 0:
-            return None
-    seconds = time.monotonic() - started
-    lowest = loop.take_best()
-    if lowest and lowest[0] < loop.state.global_step:
-        reporter.line(f"the adapter is that of step {lowest[0]}, whose evaluation loss is lowest")
-    metrics: dict[str, float | int | None] = {
-        **publish.losses_of(loop.state.log_history),
-        **({"best_step": lowest[0], "eval_loss": lowest[1]} if lowest else {}),
-        "steps": loop.state.global_step,
-        "epochs": round(plan.epochs * loop.state.global_step / plan.steps, 4),
-        "tokens": counts.tokens,
-        "trained_tokens": counts.trained_tokens,
-        "rows": len(examples.lengths),
-        "rows_too_long": len(examples.dropped),
-        "train_seconds": round(seconds, 2),
-        "memory_bytes": device.peak_bytes(plan.device.place),
-        "predicted_bytes": plan.predicted_bytes,
-    }
-    reporter.phase("save", f"the adapter, after {clock(seconds)}")
-    if collective.rank() == 0:
-        publish.save_adapter(loop.model, prepared.tokenizer, new)
-    if sharded:
-        collective.wait_for_all()
-    computed = proof.of_loop(loop, prepared.proof_rows, plan.own_attention)
-    return list(loop.state.log_history), metrics, computed
-
-
-def _announce(job: Job, prepared: "Prepared", loop: Any, reporter: Reporter) -> None:
-    plan, examples = prepared.plan, prepared.examples
-    ends = loop.model.generation_config.eos_token_id
-    if prepared.stop_id not in (ends if isinstance(ends, list) else [ends]):
-        reporter.warn(
-            f"the base model does not stop at {prepared.stop!r}, which ends a turn in its chat "
-            "template: give it as a stop token when generating"
-        )
-    cards = f"{plan.processes} x " if plan.processes > 1 else ""
-    trainable = sum(p.numel() for p in loop.model.parameters() if p.requires_grad)
-    reporter.emit(
-        events.Plan(
-            device=plan.device.name,
-            precision=plan.precision,
-            attention=plan.attention,
-            pass_tokens=plan.pass_tokens,
-            passes=plan.passes,
-            processes=plan.processes,
-            recompute_every=plan.recompute_every,
-            predicted_bytes=plan.predicted_bytes,
-            rows=len(examples.lengths),
-            dropped_rows=len(examples.dropped),
-            tokens=examples.tokens,
-            trained_tokens=examples.trained_tokens,
-            steps=plan.steps,
-            epochs=round(plan.epochs, 4),
-            trainable_parameters=trainable,
-        )
-    )
-    reporter.phase(
-        "train",
-        f"{plan.steps} steps of {job.batch_size} rows, {plan.precision} on {cards}{plan.device.name}",
-    )
-    reporter.line(
-        f"{examples.tokens:,} tokens an epoch, {examples.trained_tokens:,} of them trained; "
-        f"{trainable:,} parameters learn"
-    )

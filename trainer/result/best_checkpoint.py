@@ -196,15 +196,17 @@ def _publish(
     source, proof = _proved(job, run, one, new)
     _write(choice, run)
     publish.publish(
-        job,
-        run,
-        new,
-        history=[from_checkpoint.finite(entry) for entry in history],
-        metrics=metrics,
-        source=source,
-        mark=one.mark,
-        proof=proof,
-        beside=[validation.RESULT],
+        publish.Result(
+            job=job,
+            output=run,
+            adapter=new,
+            history=[from_checkpoint.finite(entry) for entry in history],
+            metrics=metrics,
+            source=source,
+            mark=one.mark,
+            proof=proof,
+            beside=[validation.RESULT],
+        )
     )
     reporter.emit(events.Saved(path=manifest.ADAPTER))
 

@@ -116,21 +116,23 @@ def _publish(job: Job, output: Path, folder: Path, mark: checkpoints.Mark, new: 
     if not (output / "job.json").exists():
         (output / "job.json").write_text(job.to_json(), encoding="utf-8")
     publish.publish(
-        job,
-        output,
-        new,
-        history=history,
-        metrics={
-            **publish.losses_of(history),
-            "steps": mark.step,
-            "steps_planned": state["max_steps"],
-            "epochs": round(state["epoch"] or 0.0, 4),
-            "tokens": mark.tokens,
-            "trained_tokens": mark.trained_tokens,
-        },
-        source=Source(job.model, config["base_model_name_or_path"], config.get("revision")),
-        mark=mark,
-        proof=None,
+        publish.Result(
+            job=job,
+            output=output,
+            adapter=new,
+            history=history,
+            metrics={
+                **publish.losses_of(history),
+                "steps": mark.step,
+                "steps_planned": state["max_steps"],
+                "epochs": round(state["epoch"] or 0.0, 4),
+                "tokens": mark.tokens,
+                "trained_tokens": mark.trained_tokens,
+            },
+            source=Source(job.model, config["base_model_name_or_path"], config.get("revision")),
+            mark=mark,
+            proof=None,
+        )
     )
 
 

@@ -4,6 +4,7 @@ import math
 import platform
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -63,48 +64,55 @@ def losses_of(history: list[dict[str, float]]) -> dict[str, float | int | None]:
     }
 
 
-def publish(
-    job: Job,
-    output: Path,
-    new: Path,
-    *,
-    history: list[dict[str, float]],
-    metrics: dict[str, float | int | None],
-    source: Source,
-    mark: Mark,
-    proof: ReloadProof | None,
-    beside: Sequence[str] = (),
-) -> None:
-    """Card, picture, the adapter from ``new`` into its place, and the manifest last.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What a training has made, before it is published.
 
-    ``beside`` are more files of the run folder that the manifest is to name. Without ``proof`` the result is not complete.
+    ``adapter`` is the folder that it was saved to. ``beside`` are more files of the run folder that the
+    manifest names. Without ``proof`` the result is not complete.
     """
-    text = card(job, source, mark, metrics)
-    # It may be a link to a checkpoint's, which is to stay as it was written.
-    (new / "README.md").unlink(missing_ok=True)
-    (new / "README.md").write_text(text, encoding="utf-8")
-    draw_loss(history, output / "loss.png")
-    # A salvaged result that was trained on, or a run that died below and was resumed.
+
+    job: Job
+    output: Path
+    adapter: Path
+    history: list[dict[str, float]]
+    metrics: dict[str, float | int | None]
+    source: Source
+    mark: Mark
+    proof: ReloadProof | None
+    beside: Sequence[str] = ()
+
+
+def publish(made: Result) -> None:
+    """Write card and picture, move the adapter into its place, and write the manifest last."""
+    output, mark = made.output, made.mark
+    text = card(made.job, made.source, mark, made.metrics)
+    # It may be a link to a checkpoint's, which must stay as it was written.
+    (made.adapter / "README.md").unlink(missing_ok=True)
+    (made.adapter / "README.md").write_text(text, encoding="utf-8")
+    draw_loss(made.history, output / "loss.png")
+    # Of a result from a checkpoint, or of a run that died below and was resumed.
     (output / manifest.NAME).unlink(missing_ok=True)
     place = output / manifest.ADAPTER
     if place.exists():
         shutil.rmtree(place)
-    new.rename(place)
+    made.adapter.rename(place)
+    files = ["job.json", "loss.png", *made.beside, manifest.ADAPTER]
     manifest.Manifest(
-        complete=proof is not None,
+        complete=made.proof is not None,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        files=manifest.hash_files(output, ["job.json", "loss.png", *beside, manifest.ADAPTER]),
+        files=manifest.hash_files(output, files),
         job_hash=mark.job_hash,
         data_sha256=mark.data_sha256,
-        base_model=source.name,
-        revision=source.revision,
+        base_model=made.source.name,
+        revision=made.source.revision,
         template_sha256=mark.template_sha256,
         versions={"python": platform.python_version(), **{n: version(n) for n in VERSIONS}},
         device=mark.device,
         precision=mark.precision,
-        seed=job.seed,
-        metrics=metrics,
-        reload_proof=proof,
+        seed=made.job.seed,
+        metrics=made.metrics,
+        reload_proof=made.proof,
     ).write(output / manifest.NAME)
 
 

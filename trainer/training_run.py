@@ -1,0 +1,310 @@
+"""One training in this process, step by step: resume point, data and plan, steps, save, proof, publish."""
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trainer import checkpoints, device, out_of_memory
+from trainer.contract import events, manifest
+from trainer.contract.command.errors import Interrupted
+from trainer.contract.job import Job
+from trainer.contract.rows import Rows
+from trainer.processes import collective, fsdp
+from trainer.reporting import Reporter, clock
+from trainer.signals import StopRequest
+
+if TYPE_CHECKING:
+    from trainer.data.prepare import Prepared
+    from trainer.loop.callbacks import Counts
+
+Metrics = dict[str, float | int | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What every step of a training needs.
+
+    ``checkpoint`` and its ``mark``: what the run resumes from, if anything. ``here``: the mark of what this
+    process trains, and on what.
+    """
+
+    job: Job
+    output: Path
+    prepared: "Prepared"
+    reporter: Reporter
+    stop: StopRequest
+    checkpoint: Path | None
+    mark: checkpoints.Mark | None
+    here: checkpoints.Mark
+
+    @property
+    def new_adapter(self) -> Path:
+        """The folder that the adapter is saved to until it is proved."""
+        return self.output / f".{manifest.ADAPTER}.new"
+
+    @property
+    def sharded(self) -> bool:
+        return fsdp.wanted(self.job)
+
+
+def run(
+    job: Job, output: Path, rows: Rows, reporter: Reporter, stop: StopRequest, *, resume: bool
+) -> None:
+    """Train ``job`` on ``rows`` and publish the adapter in ``output``; of several processes the first does."""
+    this = _prepare(job, output, rows, reporter, stop, resume=resume)
+    from trainer.loop.callbacks import Counts
+    from trainer.result import proof
+
+    counts = Counts(this.mark)
+    loop = _make_loop(this, counts)
+    seconds = _take_steps(this, loop)
+    if not _is_needed_to_the_end(this):
+        return
+    metrics = _save(this, loop, counts, seconds)
+    history = list(loop.state.log_history)
+    computed = proof.of_loop(loop, this.prepared.proof_rows, this.prepared.plan.own_attention)
+    # The proof loads a base of its own: this one must be gone by then.
+    del loop
+    proved = _prove(this, computed)
+    collective.leave()
+    if collective.rank() == 0:
+        _publish(this, history, metrics, proved)
+
+
+def _prepare(
+    job: Job, output: Path, rows: Rows, reporter: Reporter, stop: StopRequest, *, resume: bool
+) -> Run:
+    """Find the checkpoint to resume, tokenise the rows, plan, and make way for the new adapter."""
+    checkpoint, mark = _resume_point(job, output, rows, reporter) if resume else (None, None)
+    leads = collective.rank() == 0
+    if leads and resume:
+        checkpoints.forget_newer(output, mark.step if mark else -1)
+    reporter.phase("data", f"{len(rows.rows)} rows in {job.data}")
+    from trainer.data.prepare import prepare
+
+    collective.use_own_card()
+    prepared = prepare(job, rows, mark, reporter)
+    reporter.phase("model", f"loading {prepared.source.name} in {prepared.plan.precision}")
+    here = checkpoints.Mark(
+        step=mark.step if mark else 0,
+        job=job.model_dump(mode="json"),
+        job_hash=job.hash(),
+        data_sha256=rows.sha256,
+        template_sha256=prepared.template_sha256,
+        precision=prepared.plan.precision,
+        device=prepared.plan.device.name,
+        pass_tokens=prepared.plan.pass_tokens,
+        processes=collective.size(),
+        tokens=mark.tokens if mark else 0,
+        trained_tokens=mark.trained_tokens if mark else 0,
+    )
+    this = Run(
+        job=job,
+        output=output,
+        prepared=prepared,
+        reporter=reporter,
+        stop=stop,
+        checkpoint=checkpoint,
+        mark=mark,
+        here=here,
+    )
+    if leads:
+        shutil.rmtree(this.new_adapter, ignore_errors=True)
+    if mark and mark.place() != here.place():
+        reporter.warn(
+            f"started on {mark.place()}, resumed on {here.place()}: not bit-exact from here"
+        )
+    return this
+
+
+def _resume_point(
+    job: Job, output: Path, rows: Rows, reporter: Reporter
+) -> tuple[Path | None, checkpoints.Mark | None]:
+    found = checkpoints.newest(output, reporter.warn)
+    if found is None:
+        reporter.warn("there is no checkpoint to resume from: starting from the beginning")
+        return None, None
+    checkpoints.check_resume(found[1], job, rows.sha256)
+    return found
+
+
+def _make_loop(this: Run, counts: "Counts") -> Any:
+    """Load the base into a training loop, with all that watches its steps, and announce the plan."""
+    from trainer import pretrained
+    from trainer.loop import speed_bound, trial_step
+    from trainer.loop.callbacks import RunCallback
+    from trainer.loop.loop import Loop
+    from trainer.loop.samples import Samples
+
+    job, prepared, reporter = this.job, this.prepared, this.reporter
+    shape = pretrained.architecture(prepared.source)
+    bound = speed_bound.bound(shape, prepared.plan, prepared.examples, job.lora.r)
+    callback = RunCallback(
+        job=job,
+        output=this.output,
+        mark=this.here,
+        counts=counts,
+        reporter=reporter,
+        stop=this.stop,
+        evaluates=prepared.eval_examples is not None,
+        bound=bound,
+    )
+    loop = Loop(
+        job,
+        prepared,
+        this.output,
+        counts=counts,
+        callbacks=[callback],
+        warn=reporter.warn,
+        note=reporter.note,
+    )
+    if (held := prepared.eval_examples) is not None:
+        loop.add_callback(
+            Samples(
+                loop,
+                held,
+                job.samples,
+                stop_id=prepared.stop_id,
+                reporter=reporter,
+                sharded=this.sharded,
+            )
+        )
+    if trial_step.wanted(prepared.plan):
+        loop.add_callback(trial_step.Probe(loop, prepared.plan, reporter, bound))
+    _announce(this, loop)
+    return loop
+
+
+def _announce(this: Run, loop: Any) -> None:
+    job, prepared, reporter = this.job, this.prepared, this.reporter
+    plan, examples = prepared.plan, prepared.examples
+    ends = loop.model.generation_config.eos_token_id
+    if prepared.stop_id not in (ends if isinstance(ends, list) else [ends]):
+        reporter.warn(
+            f"the base model does not stop at {prepared.stop!r}, which ends a turn in its chat "
+            "template: give it as a stop token when generating"
+        )
+    cards = f"{plan.processes} x " if plan.processes > 1 else ""
+    trainable = sum(p.numel() for p in loop.model.parameters() if p.requires_grad)
+    reporter.emit(
+        events.Plan(
+            device=plan.device.name,
+            precision=plan.precision,
+            attention=plan.attention,
+            pass_tokens=plan.pass_tokens,
+            passes=plan.passes,
+            processes=plan.processes,
+            recompute_every=plan.recompute_every,
+            predicted_bytes=plan.predicted_bytes,
+            rows=len(examples.lengths),
+            dropped_rows=len(examples.dropped),
+            tokens=examples.tokens,
+            trained_tokens=examples.trained_tokens,
+            steps=plan.steps,
+            epochs=round(plan.epochs, 4),
+            trainable_parameters=trainable,
+        )
+    )
+    reporter.phase(
+        "train",
+        f"{plan.steps} steps of {job.batch_size} rows, {plan.precision} on {cards}{plan.device.name}",
+    )
+    reporter.line(
+        f"{examples.tokens:,} tokens an epoch, {examples.trained_tokens:,} of them trained; "
+        f"{trainable:,} parameters learn"
+    )
+    if this.mark:
+        reporter.phase("resume", f"after step {this.mark.step}")
+
+
+def _take_steps(this: Run, loop: Any) -> float:
+    """Train; return the seconds it took. Raises ``Interrupted`` when asked to stop before the last step."""
+    started = time.monotonic()
+    this.stop.in_loop = True
+    loop.run(this.checkpoint)
+    this.stop.in_loop = False
+    if this.stop.asked and loop.state.global_step < this.prepared.plan.steps:
+        raise Interrupted("interrupted")
+    return time.monotonic() - started
+
+
+def _is_needed_to_the_end(this: Run) -> bool:
+    """Say whether this process goes on after the last step: the first does, and all where the base is divided."""
+    if this.sharded:
+        # The first has written all of the last checkpoint, which may be the best.
+        collective.wait_for_all()
+        return True
+    collective.leave()
+    return collective.rank() == 0
+
+
+def _save(this: Run, loop: Any, counts: "Counts", seconds: float) -> Metrics:
+    """Save the adapter of the best step; return the run's figures."""
+    from trainer.result import publish
+
+    plan, examples, reporter = this.prepared.plan, this.prepared.examples, this.reporter
+    lowest = loop.take_best()
+    if lowest and lowest[0] < loop.state.global_step:
+        reporter.line(f"the adapter is that of step {lowest[0]}, whose evaluation loss is lowest")
+    metrics: Metrics = {
+        **publish.losses_of(loop.state.log_history),
+        **({"best_step": lowest[0], "eval_loss": lowest[1]} if lowest else {}),
+        "steps": loop.state.global_step,
+        "epochs": round(plan.epochs * loop.state.global_step / plan.steps, 4),
+        "tokens": counts.tokens,
+        "trained_tokens": counts.trained_tokens,
+        "rows": len(examples.lengths),
+        "rows_too_long": len(examples.dropped),
+        "train_seconds": round(seconds, 2),
+        "memory_bytes": device.peak_bytes(plan.device.place),
+        "predicted_bytes": plan.predicted_bytes,
+    }
+    reporter.phase("save", f"the adapter, after {clock(seconds)}")
+    if collective.rank() == 0:
+        publish.save_adapter(loop.model, this.prepared.tokenizer, this.new_adapter)
+    if this.sharded:
+        collective.wait_for_all()
+    return metrics
+
+
+def _prove(this: Run, computed: Any) -> manifest.ReloadProof:
+    """Load the saved adapter on a clean base and compare it with what the trained model ``computed``."""
+    from trainer.result import proof
+
+    note = this.reporter.note
+    this.reporter.phase("proof", "loading the saved adapter on a clean base")
+    relief = out_of_memory.relief(precision=this.prepared.plan.precision, sharded=this.sharded)
+    with out_of_memory.explained("while the saved adapter is proved on a clean base", *relief):
+        return proof.prove(
+            computed, this.prepared, this.new_adapter, note=note, sharded=this.sharded
+        )
+
+
+def _publish(
+    this: Run,
+    history: list[dict[str, float]],
+    metrics: Metrics,
+    proved: manifest.ReloadProof,
+) -> None:
+    from trainer.result import publish
+
+    publish.publish(
+        publish.Result(
+            job=this.job,
+            output=this.output,
+            adapter=this.new_adapter,
+            history=history,
+            metrics=metrics,
+            source=this.prepared.source,
+            mark=this.here,
+            proof=proved,
+        )
+    )
+    this.reporter.emit(events.Saved(path=manifest.ADAPTER))
+    this.reporter.emit(events.Done(manifest=manifest.NAME))
+    this.reporter.line(
+        f"done: {this.output / manifest.ADAPTER}  loss {metrics['first_loss']:.4f} -> "
+        f"{metrics['final_loss']:.4f}  (reloaded: logits differ by {proved.max_abs_diff:.1e})"
+    )
