@@ -44,12 +44,13 @@ RUN sh /ours/ours.sh
 
 FROM wheels AS code
 COPY --from=ours /ours/data /opt/sft/
-COPY --from=ours /ours/questions /opt/sft/
 COPY --from=ours /ours/datagen /opt/sft/
 COPY --from=ours /ours/trainer /
 WORKDIR /workspace
 
+# What makes questions is for a CPU alone: a pod evaluates questions that were made before.
 FROM code AS cpu
+COPY --from=ours /ours/questions /opt/sft/
 ENTRYPOINT ["tini", "--", "/opt/sft/entrypoint"]
 CMD ["datagen", "--help"]
 

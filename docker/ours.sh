@@ -5,7 +5,7 @@
 set -eu
 cd /ours
 makes="datagen/(questions|dataset|episodes/(make|proposed|scripted)|models/(paid_api|vllm))"
-also="datagen/(tables/synthetic|verbs/[^ae_])|trainer/(tiny/|result/(export|modelfile)|data/check[.])"
+also="datagen/(tables/synthetic|judge/judge_again|sandbox/server/service|verbs/([^ae_]|episodes|export))|trainer/(tiny/|result/(export|modelfile)|data/check[.])"
 python -m compileall -q --invalidation-mode unchecked-hash -x "$makes|$also" code
 mkdir -p data/trainer/tiny data/datagen/tables/bundled questions/datagen datagen trainer/opt/sft trainer/etc/ssh
 mv code/trainer/tiny/model data/trainer/tiny/

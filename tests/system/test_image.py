@@ -272,4 +272,4 @@ def test_a_change_of_one_line_pushes_little(image_settings, scene, engine):
         size = sum(layer.size for layer in set(pushed(changed)) - set(before))
         print(f"{size:>12,}  pushed after one line more in {name}")
         assert size < 1_000_000
-        assert size > 0 or name == "pyproject.toml"
+        assert (size > 0) is (name not in {"pyproject.toml", "datagen/questions/form.py"})
