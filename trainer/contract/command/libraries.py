@@ -6,6 +6,7 @@ Standard library only; nothing heavy is imported before ``import_bitsandbytes`` 
 import logging
 import os
 import sys
+import warnings
 from importlib import import_module
 
 SETTINGS = {
@@ -28,6 +29,8 @@ def prepare_environment(*, one_card: bool = True) -> None:
 
     Without ``one_card`` every card is left to be seen: by one who wants to count them.
     """
+    # PEFT 0.21 asks transformers 5.24 for a property by its old name, at each load of an adapter.
+    warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")
     for name, value in SETTINGS.items():
         if not any(older in os.environ for older in OLDER.get(name, ())):
             os.environ.setdefault(name, value)
