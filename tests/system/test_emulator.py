@@ -69,6 +69,61 @@ def test_what_no_host_has_is_a_capacity_400(engine, sshd_image, changes):
         assert "no longer any instances available" in answer.json()["detail"]
 
 
+def test_fields_that_the_api_gained_are_taken_and_told(runpod, client, sshd_image):
+    """Judge: what dstack 0.22.5 sends (dstack/_internal/core/backends/runpod/api_client.py)."""
+    start = {"entrypoint": ["/bin/sh"], "cmd": ["-c", "echo 'said by' cmd; sleep 60"]}
+    gpu = {"id": CARD, "count": 2, "minRamPerGpu": 62, "minVcpuCountPerGpu": 8}
+    made = client.create(sshd_image, gpu=gpu, **start).json()
+    assert made["gpu"] == {"id": CARD, "count": 2, "vcpuCount": 16, "memory": 124}
+    assert {key: made[key] for key in start} == start
+    assert made["args"] == """/bin/sh -c 'echo '"'"'said by'"'"' cmd; sleep 60'"""
+    assert client.line(made["id"], "said by", source="container") == "said by cmd"
+    for key in ("minRamPerGpu", "minVcpuCountPerGpu"):
+        refused = client.create(sshd_image, gpu={"id": CARD, "count": 1, key: 63})
+        assert (refused.status_code, "no longer any" in refused.json()["detail"]) == (400, True)
+
+
+@pytest.mark.parametrize("twenty", ["20", "20.0", "2e1", "200e-1"])
+def test_a_whole_number_may_be_written_in_any_form(client, sshd_image, twenty):
+    """Judge: JSON Schema 2020-12, to which 20.0 is an integer."""
+    gpu = f'{{"id": "{CARD}", "count": 1.0}}'
+    body = f'{{"name": "a", "image": "{sshd_image}", "gpu": {gpu}, "disk": DISK}}'
+    made = client.request("POST", "/v2/pods", content=body.replace("DISK", twenty)).json()
+    assert (made["disk"], made["gpu"]["count"]) == (20, 1)
+    half = client.request("POST", "/v2/pods", content=body.replace("DISK", "20.5"))
+    assert half.status_code == 422
+    assert client.get("/v2/billing/pods", lastN=twenty).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "window",
+    [
+        {"startTime": "1417-01-01T00:00:00Z"},
+        {"startTime": "0001-01-01T00:00:00Z", "endTime": "9999-12-31T23:59:59z"},
+        {"startTime": "9999-01-01T00:00:00Z", "endTime": "0001-01-01T00:00:00Z"},
+        {"lastN": "9" * 30},
+    ],
+)
+def test_a_bill_over_any_time_is_soon_told(runpod, client, sshd_image, window):
+    """One query from the year 1417 had every other request wait for five million hours of nothing."""
+    runpod.billing.lag = 0.0
+    key = client.create(sshd_image).json()["id"]
+    runpod.clock.advance(2 * 3600)
+    client.request("DELETE", f"/v2/pods/{key}")
+    cost = 0.0 if window.get("endTime", "").startswith("0001") else runpod.billing.dollars(key)
+    for size in ("hour", "day", "week", "month", "year"):
+        query = {**window, "bucketSize": size}
+        answer = client.request("GET", "/v2/billing/pods", params=query, timeout=2)
+        assert answer.json()["metadata"]["totals"]["totalAmount"] == pytest.approx(cost), size
+
+
+@pytest.mark.parametrize(
+    "sent", [b"", b'{"name": NaN}', b"[" * 100_000, b'{"name": "\\ud800"}', b"\xff"]
+)
+def test_a_body_that_is_not_json_is_refused(client, sent):
+    assert client.request("POST", "/v2/pods", content=sent).status_code == 400
+
+
 def test_cards_are_taken_given_back_and_told_by_the_catalog(engine, sshd_image):
     host = Host(CARD, "US-KS-2", cuda="12.8", free=1)
     with (
@@ -110,6 +165,10 @@ def test_catalog_queries_are_held_to_their_rules(client):
     assert {centre["id"] for card in european for centre in card["dataCenters"]} == {"EU-RO-1"}
     centres = client.get("/v2/catalog/datacenters", include="GPU_AVAILABILITY", regions="EUROPE")
     assert all(one["gpuAvailability"] for one in centres.json()["dataCenters"])
+    for filters in ({"globalNetwork": "true"}, {"networkVolumeTypes": "HIGH_PERFORMANCE"}):
+        assert client.get("/v2/catalog/datacenters", **filters).json() == {"dataCenters": []}
+    assert client.get("/v2/catalog/datacenters", globalNetwork="maybe").status_code == 422
+    assert client.get("/v2/pods", includeClusterPods="null").status_code == 422
 
 
 def test_keys_and_quota(engine):

@@ -142,6 +142,13 @@ async def _document(request: web.Request) -> Any:
     if request.method not in {"POST", "PUT", "PATCH"}:
         return None
     try:
-        return json.loads(await request.read())
-    except ValueError:
+        document = json.loads(await request.read(), parse_constant=_no_number)
+        # A lone half of a surrogate pair is no text that could be sent on.
+        json.dumps(document, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
         raise Problem(400, "request body is not valid JSON") from None
+    return document
+
+
+def _no_number(word: str) -> None:
+    raise ValueError(f"{word} is not JSON")

@@ -11,7 +11,10 @@ from tests.system.emulator.clock import Clock, parse, stamp
 from tests.system.emulator.problems import Problem
 
 HOURS_A_MONTH = 730.0
-SIZES = ("hour", "day", "week", "month", "year")
+LENGTHS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}
+MONTHS = {"month": 1, "year": 12}
+SIZES = (*LENGTHS, *MONTHS)
+EARLIEST, LATEST = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
 AMOUNTS = ("totalAmount", "gpuAmount", "cpuAmount", "diskAmount")
 
 
@@ -75,11 +78,14 @@ class Billing:
         seen = self._clock.now() - self.lag
         only = query.get("podId")
         with self._lock:
-            pods = sorted({span.pod for span in self._spans if only in {None, span.pod}})
+            spans = [span for span in self._spans if only in {None, span.pod}]
+        pods = sorted({span.pod for span in spans})
+        # Only buckets in which something was billed: a query may span every year there is.
+        billed = datetime.fromtimestamp(min((span.start for span in spans), default=seen), UTC)
         records = []
-        start = first
-        while start < last:
-            end = _next(start, size)
+        start = max(first, _floor(billed, size))
+        while start < last and start.timestamp() < seen:
+            end = _shift(start, size, 1)
             for pod in pods:
                 amounts = self._between(pod, start.timestamp(), min(end.timestamp(), seen))
                 if amounts["totalAmount"]:
@@ -111,11 +117,9 @@ class Billing:
         if "lastN" in query:
             if "startTime" in query or "endTime" in query:
                 raise Problem(400, "lastN is mutually exclusive with startTime and endTime")
-            count = validate.integer(query, "lastN", 1, least=1, most=10_000)
-            first = last = _floor(now, size)
-            for _ in range(count - 1):
-                first = _floor(first - timedelta(seconds=1), size)
-            return first, _next(last, size)
+            count = validate.integer(query, "lastN", 1, least=1)
+            last = _floor(now, size)
+            return _shift(last, size, 1 - count), _shift(last, size, 1)
         try:
             bounds = [
                 datetime.fromtimestamp(parse(query[key]), UTC) if key in query else default
@@ -124,7 +128,7 @@ class Billing:
         except ValueError as fault:
             raise validate.invalid("query", str(fault)) from None
         first, last = _floor(bounds[0], size), _floor(bounds[1], size)
-        return first, last if last == bounds[1] else _next(last, size)
+        return first, last if last == bounds[1] else _shift(last, size, 1)
 
 
 def disk_rate(*, container: int, volume: int, running: bool) -> float:
@@ -148,8 +152,12 @@ def _floor(at: datetime, size: str) -> datetime:
     return day.replace(month=1, day=1) if size == "year" else day
 
 
-def _next(start: datetime, size: str) -> datetime:
-    days = {"day": 1, "week": 7, "month": 32, "year": 367}
-    if size == "hour":
-        return start + timedelta(hours=1)
-    return _floor(start + timedelta(days=days[size]), size)
+def _shift(start: datetime, size: str, count: int) -> datetime:
+    """`start` of a bucket, moved by `count` buckets, no further than dates reach."""
+    try:
+        if size in LENGTHS:
+            return start + count * LENGTHS[size]
+        year, month = divmod(start.year * 12 + start.month - 1 + count * MONTHS[size], 12)
+        return start.replace(year=year, month=month + 1)
+    except (OverflowError, ValueError):
+        return EARLIEST if count < 0 else LATEST

@@ -32,6 +32,8 @@ class Catalog:
                     and host.cloud == wanted.cloud
                     and (not wanted.dataCenterIds or host.centre in wanted.dataCenterIds)
                     and _suits(host.cuda, gpu.allowedCudaVersions, gpu.minCudaVersion)
+                    and host.ram >= gpu.minRamPerGpu
+                    and host.vcpus >= gpu.minVcpuCountPerGpu
                     and self.take(host, gpu.count)
                 ):
                     return host
@@ -62,7 +64,7 @@ class Catalog:
                 hosts = [host for host in stock if host.gpu == gpu]
                 if not hosts and only is None and "countryCodes" in query:
                     continue
-                card |= _availability(hosts, validate.integer(query, "count", 1, least=1, most=99))
+                card |= _availability(hosts, validate.integer(query, "count", 1, least=1))
             cards.append(card)
         return cards
 
@@ -101,9 +103,12 @@ class Catalog:
         """
         included = validate.words(query, "include", ("GPU_AVAILABILITY", "CPU_AVAILABILITY"))
         regions = validate.words(query, "regions", tuple(REGIONS))
+        networked = validate.boolean(query, "globalNetwork")
+        volumes = validate.words(query, "networkVolumeTypes", ("STANDARD", "HIGH_PERFORMANCE"))
+        none_has = networked or "compliance" in query or "HIGH_PERFORMANCE" in volumes
         found = []
         for centre, (name, region, _) in CENTRES.items():
-            if regions and region not in regions:
+            if none_has or (regions and region not in regions):
                 continue
             told: dict[str, Any] = {
                 "id": centre,

@@ -36,7 +36,7 @@ def parse(text: str) -> float:
     Raises:
         ValueError: not an instant with a zone.
     """
-    instant = datetime.fromisoformat(text)
+    instant = datetime.fromisoformat(text.upper())
     if instant.tzinfo is None:
         raise ValueError(f"{text}: no time zone")
     return instant.timestamp()

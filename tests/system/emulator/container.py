@@ -124,7 +124,8 @@ class Container:
             binds[self._volume] = {"bind": path, "mode": "rw"}
         return self._site.engine.client.containers.create(
             settings.image,
-            shlex.split(settings.args) or None,
+            settings.cmd or shlex.split(settings.args) or None,
+            entrypoint=settings.entrypoint or None,
             name=name,
             hostname=self._pod.id,
             environment=self._pod.environment(),

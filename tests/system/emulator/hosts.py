@@ -30,13 +30,18 @@ DRIVERS = {"12.4": "550.54.14", "12.6": "560.35.03", "12.8": "570.124.06", "13.0
 
 @dataclass
 class Host:
-    """One machine with `free` cards of one kind. `cuda` is what its driver supports."""
+    """One machine with `free` cards of one kind. `cuda` is what its driver supports.
+
+    `vcpus` and `ram` (GB) are what each card of it brings.
+    """
 
     gpu: str
     centre: str
     cuda: str = "13.0"
     free: int = 8
     cloud: str = "SECURE"
+    vcpus: int = 8
+    ram: int = 62
 
 
 def usual_hosts() -> list[Host]:

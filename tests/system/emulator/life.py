@@ -63,7 +63,7 @@ class Life:
                     self._up()
                     self._watch()
                     self._container.remove(self._site.grace)
-        except (docker.errors.DockerException, requests.RequestException) as fault:
+        except (docker.errors.DockerException, requests.RequestException, ValueError) as fault:
             self._break(f"error starting container: {fault}")
         while not self._ending:
             self._wake.wait()

@@ -1,6 +1,7 @@
 """One pod as the API knows it: its settings, state, and the view that GET returns."""
 
 import secrets
+import shlex
 from threading import RLock
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -104,7 +105,7 @@ class Pod:
             "RUNPOD_DC_ID": self.host.centre,
             "RUNPOD_POD_HOSTNAME": f"{self.id}-64411eb2",
             "RUNPOD_GPU_COUNT": str(self.count),
-            "RUNPOD_CPU_COUNT": "8",
+            "RUNPOD_CPU_COUNT": str(self.count * self.host.vcpus),
             "RUNPOD_PUBLIC_IP": "127.0.0.1",
             **{f"RUNPOD_TCP_PORT_{port}": str(link.port) for port, link in self.links.items()},
         }
@@ -121,13 +122,20 @@ class Pod:
                 "status": self.status,
                 "actions": self.actions(),
                 "image": settings.image,
-                "args": settings.args,
+                "args": settings.args or shlex.join(settings.entrypoint + settings.cmd),
+                "entrypoint": settings.entrypoint,
+                "cmd": settings.cmd,
                 "disk": settings.disk,
                 "mounts": settings.mounts.model_dump(exclude_none=True),
                 "ports": settings.ports,
                 "env": settings.env,
                 "registry": settings.registry,
-                "gpu": {"id": self.gpu, "count": self.count},
+                "gpu": {
+                    "id": self.gpu,
+                    "count": self.count,
+                    "vcpuCount": self.count * self.host.vcpus,
+                    "memory": self.count * self.host.ram,
+                },
                 "cloud": self.cloud,
                 "dataCenterId": self.host.centre,
                 "cudaVersion": self.host.cuda,

@@ -10,7 +10,7 @@ from tests.system.emulator.pod import Pod
 from tests.system.emulator.problems import HOST_FULL, Problem
 from tests.system.emulator.site import Site
 
-RESETS = {"image", "args", "env", "ports", "disk", "registry", "mounts"}
+RESETS = {"image", "args", "entrypoint", "cmd", "env", "ports", "disk", "registry", "mounts"}
 
 
 class Pods:

@@ -31,6 +31,10 @@ class Route:
 def routes(site: Site, pods: Pods) -> list[Route]:
     account, catalog = site.account, site.catalog
 
+    def every_pod(call: Call) -> tuple[int, Any]:
+        validate.boolean(call.query, "includeClusterPods")
+        return 200, {"pods": [one.view() for one in pods]}
+
     def act(call: Call) -> tuple[int, Any]:
         told = pods.act(call.id, call.body)
         return (204, None) if told is None else (200, told)
@@ -73,7 +77,7 @@ def routes(site: Site, pods: Pods) -> list[Route]:
     pod, registry, volume = "/v2/pods/{id}", "/v2/registries/{id}", "/v2/network-volumes/{id}"
     return [
         Route("POST", "/v2/pods", "create", lambda c: (201, pods.create(c.body, c.facts))),
-        Route("GET", "/v2/pods", "list", lambda _: (200, {"pods": [one.view() for one in pods]})),
+        Route("GET", "/v2/pods", "list", every_pod),
         Route("GET", pod, "get", lambda c: (200, pods.get(c.id))),
         Route("PATCH", pod, "update", lambda c: (200, pods.update(c.id, c.body))),
         Route("DELETE", pod, "delete", delete),

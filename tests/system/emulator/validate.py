@@ -4,13 +4,28 @@ A field may be left out, which is not the same as ``null``: that is refused wher
 name it.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+)
 
 from tests.system.emulator.problems import Problem
 
+
+def _whole(value: Any) -> Any:
+    """A number as JSON Schema counts: 202.0 and 2.02e2 are integers."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
 Name = Annotated[str, StringConstraints(min_length=1)]
 Cuda = Annotated[str, StringConstraints(pattern=r"^\d+\.\d+$")]
 Key = Annotated[str, StringConstraints(pattern=r"^(ssh|ecdsa|sk)-[^\s]+ [^\s]+([ \t][^\n\r]*)?$")]
@@ -28,7 +43,7 @@ class Body(BaseModel):
 
 
 class Persistent(Body):
-    size: int = Field(ge=10)
+    size: Whole = Field(ge=10)
     path: str
 
 
@@ -44,20 +59,24 @@ class Mounts(Body):
 
 class Gpu(Body):
     id: str
-    count: int = Field(default=0, ge=1)
+    count: Whole = Field(default=0, ge=1)
     allowedCudaVersions: list[Cuda] = []
     minCudaVersion: Cuda = ""
+    minRamPerGpu: Whole = Field(default=0, ge=1)
+    minVcpuCountPerGpu: Whole = Field(default=0, ge=1)
 
 
 class Cpu(Body):
     id: Name
-    vcpuCount: int = Field(ge=2)
+    vcpuCount: Whole = Field(ge=2)
 
 
 class Container(Body):
     image: str = ""
     args: str = ""
-    disk: int = Field(default=20, ge=1)
+    entrypoint: list[str] = []
+    cmd: list[str] = []
+    disk: Whole = Field(default=20, ge=1)
     env: dict[str, str] = {}
     ports: list[str] = []
     registry: str | None = None
@@ -99,14 +118,14 @@ class CreateRegistry(Body):
 
 class CreateVolume(Body):
     name: Name
-    size: int = Field(ge=10, le=4096)
+    size: Whole = Field(ge=10, le=4096)
     dataCenter: Name
     type: Literal["STANDARD", "HIGH_PERFORMANCE"] = "STANDARD"
 
 
 class UpdateVolume(Body):
     name: Name = ""
-    size: int = Field(default=0, ge=10, le=4096)
+    size: Whole = Field(default=0, ge=10, le=4096)
 
 
 def body(model: type[Request], document: Any) -> Request:
@@ -149,16 +168,35 @@ def invalid(where: str, what: str) -> Problem:
     return Problem(422, "Request validation failed.", errors=[f"{where}: {what}"])
 
 
-def integer(query: Mapping[str, str], key: str, default: int, *, least: int, most: int) -> int:
+def integer(
+    query: Mapping[str, str], key: str, default: int, *, least: int, most: int | None = None
+) -> int:
     """A whole number from a query, within its bounds.
 
     Raises:
         Problem: 422.
     """
     text = query.get(key, str(default))
-    if not text.isdecimal() or not least <= int(text) <= most:
-        raise invalid(f"query.{key}", f"want an integer from {least} to {most}, got '{text}'")
-    return int(text)
+    try:
+        value = _whole(json.loads(text))
+    except ValueError:
+        value = None
+    if type(value) is not int or value < least or (most is not None and value > most):
+        bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
+        raise invalid(f"query.{key}", f"want an integer {bounds}, got '{text}'")
+    return value
+
+
+def boolean(query: Mapping[str, str], key: str) -> bool | None:
+    """``true`` or ``false`` from a query; None where it is absent.
+
+    Raises:
+        Problem: 422.
+    """
+    text = query.get(key)
+    if text not in {None, "true", "false"}:
+        raise invalid(f"query.{key}", f"want true or false, got '{text}'")
+    return None if text is None else text == "true"
 
 
 def words(query: Mapping[str, str], key: str, allowed: tuple[str, ...] | None = None) -> list[str]:
