@@ -6,18 +6,17 @@ It holds in memory where each episode lies and nothing of the episodes themselve
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from pydantic import ValidationError
 
 from datagen.episode import Episode
-from trainer.contract.command.errors import BadData, Locked
+from trainer.contract.command.crash_safe_files import append, open_locked
+from trainer.contract.command.errors import BadData
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable
@@ -32,15 +31,7 @@ class Journal:
 
     def __init__(self, path: Path, found: Callable[[Episode], None] = lambda _: None) -> None:
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("a+b", buffering=0)
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._file.close()
-            raise Locked(
-                f"{path}: another process is writing to it", "wait until that process ends"
-            ) from None
+        self._file = open_locked(path)
         self._at: dict[str, int] = {}
         try:
             self._end = self._read(found)
@@ -48,17 +39,11 @@ class Journal:
             self._file.close()
             raise
         self._file.truncate(self._end)
-        _sync_folder(path.parent)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._file.close()
 
     def __contains__(self, key: str) -> bool:
@@ -70,14 +55,7 @@ class Journal:
     def append(self, episodes: Sequence[Episode]) -> None:
         """Write whole episodes; on return they are on disk, after an error none of them is."""
         lines = [(episode.id, episode.model_dump_json().encode() + b"\n") for episode in episodes]
-        rest = memoryview(b"".join(line for _, line in lines))
-        try:
-            while rest:
-                rest = rest[self._file.write(rest) :]
-            os.fsync(self._file.fileno())
-        except OSError:
-            self._file.truncate(self._end)
-            raise
+        append(self._file, b"".join(line for _, line in lines))
         for key, line in lines:
             self._at[key] = self._end
             self._end += len(line)
@@ -178,12 +156,3 @@ async def keeping(
     finally:
         if writer is not None:
             await writer
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the file's name itself survive a power cut."""
-    found = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(found)
-    finally:
-        os.close(found)

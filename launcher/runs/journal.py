@@ -7,7 +7,6 @@ Every command refuses a journal with an invalid line: that line may be the one t
 """
 
 import json
-import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from typing import Any, Literal, get_args
 
 from launcher.errors import BrokenJournal
 from launcher.world import World
+from trainer.contract.command.crash_safe_files import append, cut_torn_line
 
 VERSION = 1
 Stage = Literal["intent", "done", "failed", "fact"]
@@ -74,7 +74,9 @@ class Journal:
     def __init__(self, path: Path, *, world: World) -> None:
         self._path = path
         self._world = world
-        _cut_torn_line(path)
+        if path.exists():
+            with path.open("rb+", buffering=0) as file:
+                cut_torn_line(file)
         self.entries = read(path)
 
     def fact(self, what: str, **facts: Any) -> None:
@@ -95,18 +97,8 @@ class Journal:
 
     def _append(self, what: str, stage: Stage, facts: dict[str, Any]) -> None:
         entry = Entry(what, stage, round(self._world.now(), 3), facts)
-        line = json.dumps(asdict(entry), ensure_ascii=False).encode() + b"\n"
-        size = self._path.stat().st_size if self._path.exists() else 0
-        try:
-            with self._path.open("ab") as file:
-                file.write(line)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError:
-            # A full disk takes a part of a line; the next one must not be written after it.
-            if self._path.exists():
-                os.truncate(self._path, size)
-            raise
+        with self._path.open("ab", buffering=0) as file:
+            append(file, json.dumps(asdict(entry), ensure_ascii=False).encode() + b"\n")
         self.entries.append(entry)
 
 
@@ -207,11 +199,3 @@ def _is(value: Any, kind: Kind) -> bool:
             return isinstance(value, str) and RUN_ID.fullmatch(value) is not None
         case "object":
             return isinstance(value, dict)
-
-
-def _cut_torn_line(path: Path) -> None:
-    if not path.exists():
-        return
-    with path.open("rb+") as file:
-        block = file.read()
-        file.truncate(block.rfind(b"\n") + 1)

@@ -5,19 +5,18 @@ lines, remembers a byte offset, and takes what it does not know as ``Unknown``.
 """
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
+from io import FileIO
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from trainer.contract.command.errors import BadData, Locked
+from trainer.contract.command.crash_safe_files import append, cut_torn_line, open_locked
+from trainer.contract.command.errors import BadData
 
 VERSION = 1
-TAIL_BLOCK = 64 * 1024
 
 
 class Event(BaseModel):
@@ -236,73 +235,30 @@ class Writer:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._fd = -1
+        self._file: FileIO | None = None
         self._seq = 0
 
     def __enter__(self) -> Self:
-        import fcntl
-
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._seq = _cut_torn_line(self._fd) + 1
-        except BlockingIOError:
-            self.close()
-            raise Locked(
-                f"{self._path} is being written by another process",
-                "wait for that run to end, or choose another output folder",
-            ) from None
-        except BaseException:
-            self.close()
-            raise
+        self._file = open_locked(self._path)
+        seq = _parse_object(cut_torn_line(self._file)).get("seq", -1)
+        self._seq = seq + 1 if isinstance(seq, int) else 0
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def emit(self, event: Event) -> Event:
         """Write ``event`` as one whole line or not at all; return it as it was written."""
         stamped = event.model_copy(update={"seq": self._seq, "time": round(time.time(), 3)})
-        line = stamped.model_dump_json().encode() + b"\n"
-        size = os.fstat(self._fd).st_size
-        written = 0
-        try:
-            while written < len(line):
-                written += os.write(self._fd, line[written:])
-        except OSError:
-            os.ftruncate(self._fd, size)
-            raise
+        assert self._file is not None, "an event before the file is open"
+        append(self._file, stamped.model_dump_json().encode() + b"\n", fsync=False)
         self._seq += 1
         return stamped
 
     def close(self) -> None:
         """Close the file and let the next writer in; safe to call twice."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-
-
-def _cut_torn_line(fd: int) -> int:
-    """Truncate after the last newline; return the last whole line's ``seq``, -1 when there is none."""
-    size = os.fstat(fd).st_size
-    tail = b""
-    start = size
-    while start and tail.count(b"\n") < 2:
-        length = min(TAIL_BLOCK, start)
-        start -= length
-        tail = os.pread(fd, length, start) + tail
-    whole = tail[: tail.rfind(b"\n") + 1]
-    os.ftruncate(fd, start + len(whole))
-    if not whole:
-        return -1
-    seq = _parse_object(whole[:-1].rsplit(b"\n", 1)[-1]).get("seq", -1)
-    return seq if isinstance(seq, int) else -1
+        if self._file is not None:
+            self._file.close()
 
 
 def _parse_object(line: bytes) -> dict[str, Any]:

@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import json
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from datagen.models.protocol import Reply
-from trainer.contract.command.errors import BadData, Fault, Locked, NotFound, is_no_space, no_space
+from trainer.contract.command.crash_safe_files import append, open_locked
+from trainer.contract.command.errors import BadData, Fault, NotFound, is_no_space, no_space
 
 if TYPE_CHECKING:
+    from io import FileIO
     from pathlib import Path
 
 VERSION = 1
@@ -137,18 +137,9 @@ def open_ledger(path: Path) -> Iterator[Ledger]:
     Raises Locked when another process has it, BadData naming an invalid line.
     """
     missing = [place for place in (path, *path.parents) if not place.exists()]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Locked(
-                f"{path}: another process is writing to it",
-                "wait until that process ends, or choose another --out",
-            ) from None
+    with open_locked(path) as file:
         ledger = _read(path)
         file.truncate(ledger.size)
-        _sync(file, path)
         for call in ledger.in_flight.values():
             ledger.spent += call.worst
             ledger.uncertain += call.worst
@@ -197,16 +188,6 @@ def _take_away(made: list[Path]) -> None:
             folder.rmdir()
 
 
-def _sync(file: BinaryIO, path: Path) -> None:
-    """Put the file's name and length on disk."""
-    os.fsync(file.fileno())
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
 @dataclass
 class _Writer:
     """Appends blocks; those that come while others are being written share the next fsync.
@@ -214,7 +195,7 @@ class _Writer:
     In a separate thread: the loop's other threads may all be waiting for sandboxes.
     """
 
-    file: BinaryIO
+    file: FileIO
     path: Path
     thread: ThreadPoolExecutor
     broken: Fault | None = None
@@ -254,13 +235,9 @@ class _Writer:
 
     def _put(self, blocks: bytes) -> None:
         """Write and fsync, or leave the file as it was."""
-        before = os.fstat(self.file.fileno()).st_size
         try:
-            self.file.write(blocks)
-            self.file.flush()
-            os.fsync(self.file.fileno())
+            append(self.file, blocks)
         except OSError as error:
-            os.ftruncate(self.file.fileno(), before)
             if is_no_space(error):
                 raise no_space(error) from error
             raise Fault(

@@ -1,6 +1,3 @@
-import errno
-import os
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -118,24 +115,6 @@ def test_one_writer_at_a_time(tmp_path):
         pass
     with Writer(path) as writer:
         writer.emit(Phase(name="a"))
-
-
-def test_a_full_disk_leaves_no_half_line(tmp_path, monkeypatch):
-    path = tmp_path / "events.jsonl"
-    real = os.write
-    with Writer(path) as writer:
-        writer.emit(Phase(name="a"))
-
-        def half(fd, data):
-            real(fd, data[: len(data) // 2])
-            raise OSError(errno.ENOSPC, "full")
-
-        monkeypatch.setattr(os, "write", half)
-        with pytest.raises(OSError, match="full"):
-            writer.emit(Phase(name="b"))
-        monkeypatch.undo()
-        assert writer.emit(Phase(name="c")).seq == 1
-    assert [e.name for e in read(path)[0] if isinstance(e, Phase)] == ["a", "c"]
 
 
 def test_following_ends_with_the_writer_and_misses_nothing(tmp_path):

@@ -4,7 +4,6 @@ import hashlib
 import io
 import itertools
 import json
-import os
 import signal
 import tarfile
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 
 from trainer import checkpoints
 from trainer.contract import events, manifest, pod
+from trainer.contract.command import crash_safe_files
 from trainer.contract.job import Job
 from trainer.pod import supervise as module
 from trainer.pod.paths import Places
@@ -635,14 +635,14 @@ def test_a_probe_without_an_answer_is_tried_again(places):
 
 
 def test_a_full_disk_is_told(places, monkeypatch):
-    real, full = os.write, [True]
+    real, full = crash_safe_files.append, [True]
 
-    def write(fd, block):
-        if full[0] and b'"phase"' in block:
+    def append(file, lines, **how):
+        if full[0] and b'"phase"' in lines:
             raise OSError(28, "No space left on device")
-        return real(fd, block)
+        return real(file, lines, **how)
 
-    monkeypatch.setattr(os, "write", write)
+    monkeypatch.setattr(events, "append", append)
     world = World(places)
     world.at(600, lambda: full.__setitem__(0, False))
     keep(world)

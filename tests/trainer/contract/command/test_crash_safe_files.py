@@ -1,0 +1,68 @@
+"""Append-only files; the kernel says what a full disk does: it takes a part of a write, then refuses."""
+
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from trainer.contract.command.crash_safe_files import TAIL_BLOCK, append, cut_torn_line, open_locked
+from trainer.contract.command.errors import Locked
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_line_that_the_disk_takes_in_part_is_removed(tmp_path):
+    path = tmp_path / "new" / "lines"
+    with open_locked(path) as file:
+        assert append(file, b"one\n") == 0
+        with largest_file(7), pytest.raises(OSError, match="too large"):
+            append(file, b"two words\n")
+        assert path.read_bytes() == b"one\n"
+        assert append(file, b"three\n") == 4
+    assert path.read_bytes() == b"one\nthree\n"
+
+
+@pytest.mark.parametrize("fsync", [True, False])
+def test_a_line_is_on_disk_when_the_call_returns(tmp_path, monkeypatch, fsync):
+    with open_locked(tmp_path / "lines") as file:
+        synced: list[int] = []
+        monkeypatch.setattr(os, "fsync", synced.append)
+        append(file, b"one\n", fsync=fsync)
+        assert synced == [file.fileno()] * fsync
+
+
+@pytest.mark.parametrize(
+    ("block", "kept", "last"),
+    [
+        (b"", b"", b""),
+        (b"torn", b"", b""),
+        (b"one\n", b"one\n", b"one"),
+        (b"one\ntwo\nto", b"one\ntwo\n", b"two"),
+        (b"one\n\n", b"one\n\n", b""),
+        (b"one\n" + b"x" * 3 * TAIL_BLOCK, b"one\n", b"one"),
+        (b"x" * 3 * TAIL_BLOCK + b"\ny", b"x" * 3 * TAIL_BLOCK + b"\n", b"x" * 3 * TAIL_BLOCK),
+    ],
+)
+def test_a_torn_last_line_is_cut(tmp_path, block, kept, last):
+    path = tmp_path / "lines"
+    path.write_bytes(block)
+    with open_locked(path) as file:
+        assert cut_torn_line(file) == last
+    assert path.read_bytes() == kept
+
+
+def test_one_writer_at_a_time(tmp_path):
+    path = tmp_path / "lines"
+    with open_locked(path), pytest.raises(Locked, match="another process is writing"):
+        open_locked(path)
+    open_locked(path).close()
