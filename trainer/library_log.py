@@ -20,7 +20,7 @@ def use_all_threads() -> None:
 
 
 @contextmanager
-def chatter_to(log: Path) -> Iterator[None]:
+def library_output_to(log: Path) -> Iterator[None]:
     """Send file descriptor 2, logging and warnings to ``log`` for a while."""
     log.parent.mkdir(parents=True, exist_ok=True)
     sys.stderr.flush()

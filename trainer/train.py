@@ -87,7 +87,7 @@ def _train_together(job: Job, *, resume: bool, overwrite: bool, say: Callable[[s
                 )
                 return
             libraries.prepare_environment()
-            with library_log.chatter_to(output / LOG):
+            with library_log.library_output_to(output / LOG):
                 reporter = _reporter(writer, say, output / LOG)
                 training_run.run(job, output, rows, reporter, stop, resume=resume)
         except BaseException as error:

@@ -272,7 +272,7 @@ def installed(laptop: Laptop) -> Any:
             (world, "World", the_world),
             (transfer, "ThreadPoolExecutor", Lazily),
             (events, "time", mock.Mock(time=lambda: laptop.clock.time)),
-            (event_log, "BALLAST_BYTES", 4096),
+            (event_log, "RESERVE_BYTES", 4096),
             (sys, "stdout", Router(laptop)),
             (sys, "stderr", Router(laptop)),
         ):

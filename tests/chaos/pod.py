@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from launcher.errors import ConnectionLost, PodRefused
 from launcher.ssh import Ran
@@ -18,10 +18,11 @@ from trainer import checkpoints
 from trainer.contract import pod as border
 from trainer.contract.command.errors import NotFound, ResultRejected
 from trainer.contract.job import Job
-from trainer.pod.paths import Places
-from trainer.pod.release import Answer, deadline_action, let_go
-from trainer.pod.sshd import Door
-from trainer.pod.supervise import keep
+from trainer.pod.paths import Paths
+from trainer.pod.release import Answer, deadline_action, stop_or_delete
+from trainer.pod.sshd import Sshd
+from trainer.pod.supervise import supervise
+from trainer.pod.system import System
 
 if TYPE_CHECKING:
     from tests.chaos.cloud import Cloud
@@ -59,7 +60,7 @@ class Child:
         said, self.said = self.said, []
         return said
 
-    def ask(self):
+    def terminate(self):
         self._catch_up()
         if self.on_ask is not None and self.code is None:
             self.script, self.on_ask = self.on_ask(), None
@@ -86,7 +87,9 @@ class GuardChild(Child):
         root = self.pod.root
         action = deadline_action(root / "run", self.on_deadline)
         mark = root / "released"
-        let_go(action, act=self.pod.act, mark=mark, say=self.pod.say, sleep=self.clock.sleep)
+        stop_or_delete(
+            action, act=self.pod.act, mark=mark, say=self.pod.say, sleep=self.clock.sleep
+        )
 
     def kill(self):
         super().kill()
@@ -122,9 +125,9 @@ class Pod:
         root = self.folder / str(border.root(self.settings.run_id)).lstrip("/")
         secrets = self.path(str(border.SECRETS))
         secrets.parent.mkdir(parents=True)
-        door = Door(root / "ssh", self.folder / "run", ("sshd",))
+        door = Sshd(root / "ssh", self.folder / "run", ("sshd",))
         hf = self.folder / "hf"
-        self.places = Places(root, hf, secrets, door, ("trainer",), ("datagen",))
+        self.places = Paths(root, hf, secrets, door, ("trainer",), ("datagen",))
         self.clock.at(self.clock.time + plan.pull, self._pulled)
 
     @property
@@ -166,7 +169,7 @@ class Pod:
         env = {**self.body["env"], "RUNPOD_API_KEY": "pod-key", "RUNPOD_POD_ID": self.id}
         self.actor = self.clock.spawn(
             f"supervisor of {self.id}",
-            lambda: keep(self.settings, env, self.places, Inside(self)),
+            lambda: supervise(self.settings, env, self.places, cast(System, Inside(self))),
             laptop=False,
         )
 
@@ -232,7 +235,7 @@ class Pod:
         self.status = "TERMINATED"
         self.end_container()
 
-    # ``trainer.pod.system.Outside``
+    # ``trainer.pod.system.System``
 
     def now(self) -> float:
         return self.clock.time
@@ -370,7 +373,7 @@ class Pod:
 
 
 class Inside:
-    """The pod as its supervisor's ``Outside``: its ``start`` is that of processes, not of the pod."""
+    """The pod as its supervisor's ``System``: its ``start`` is that of processes, not of the pod."""
 
     def __init__(self, pod: Pod) -> None:
         self.pod = pod
@@ -412,7 +415,7 @@ class Session:
         if found := re.search(r"kill -(TERM|KILL)", command):
             child = self.pod.trainer
             if child is not None and child.poll() is None:
-                child.ask() if found[1] == "TERM" else child.kill()
+                child.terminate() if found[1] == "TERM" else child.kill()
             return Ran(0, b"", b"")
         if command == "nvidia-smi":
             return Ran(0, f"CUDA Version: {self.pod.plan.cuda}".encode(), b"")

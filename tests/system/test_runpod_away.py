@@ -59,7 +59,7 @@ def test_results_wait_on_stopped_pods_for_a_laptop_that_is_gone(story, runpod, l
     story.ledger(
         laptop.launch("fetch", "late"),
         code=TrainingFailed.exit_code,
-        says=["finish_by has passed", "the adapter trained so far is in"],
+        says=["save-by deadline has passed", "the adapter trained so far is in"],
         run="late",
         hours=HOURS + FETCHING / 3600,
     )

@@ -7,7 +7,7 @@ from trainer import library_log
 
 def test_chatter_goes_to_the_log_and_comes_back(tmp_path, capfd):
     log = tmp_path / "train.log"
-    with library_log.chatter_to(log):
+    with library_log.library_output_to(log):
         os.write(2, b"from C\n")
         logging.getLogger("library").warning("from logging")
         warnings.warn("from warnings", stacklevel=1)

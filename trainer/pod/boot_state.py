@@ -1,8 +1,7 @@
-"""What outlives a container: when the pod was first booted, how often, and which instants hold now."""
+"""What the disk keeps between two boots of a pod: the first boot's time, counts, and the deadlines."""
 
 import os
 from pathlib import Path
-from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -12,13 +11,16 @@ from trainer.pod.release import MARK
 NAME = "state.json"
 ALIVE = "alive"
 HEARTBEAT = 30.0
-# A container that is restarted is back within this; after more, somebody has started a stopped pod.
+# A container that restarts is back within this time; after a longer one, a user has started a stopped pod.
 ABSENCE = 300.0
 
 
 class State(BaseModel):
-    """Instants in unix seconds. ``starts`` counts the trainer's since its last checkpoint,
-    ``evaluations`` the evaluation's, ``choices`` those of the checkpoint to keep.
+    """Times in unix seconds.
+
+    ``hard_by``: the deadline to stop or delete. ``starts``: starts of the trainer since its last checkpoint;
+    ``evaluations`` and ``choices``: starts of the evaluation, and of the choice of a checkpoint.
+    ``over``: how the training ended.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -35,9 +37,6 @@ class State(BaseModel):
     loaded: bool = False
     over: str | None = None
 
-    def but(self, **changes: object) -> Self:
-        return self.model_copy(update=changes)
-
     def write(self, folder: Path) -> None:
         """Write atomically. Raises ``OSError``."""
         new = folder / f".{NAME}.new"
@@ -49,7 +48,7 @@ class State(BaseModel):
 
 
 def load(folder: Path) -> State | None:
-    """Return the state that an earlier boot left, if any can be read."""
+    """Return the state that an earlier boot wrote; None if it is missing or invalid."""
     try:
         return State.model_validate_json((folder / NAME).read_bytes())
     except (OSError, ValidationError):
@@ -57,7 +56,7 @@ def load(folder: Path) -> State | None:
 
 
 def started_again(folder: Path, now: float) -> bool:
-    """Say whether the pod was stopped and somebody started it, rather than its container restarted."""
+    """Say whether a user started a stopped pod, as opposed to a container that restarted."""
     if (folder / MARK).exists():
         return True
     try:
@@ -66,29 +65,25 @@ def started_again(folder: Path, now: float) -> bool:
         return False
 
 
-def boot(
+def next_state(
     before: State | None, settings: PodSettings, *, pod: str, again: bool, now: float
 ) -> State:
     """Return the state of this boot.
 
-    A restarted container has the instants of the first. A pod that somebody started ``again`` may be
-    used for a grace, past the deadline too, once its training is over. Another pod on the same volume begins anew, numbers aside.
+    A restarted container keeps the deadlines. A pod that a user started ``again`` after its training waits
+    one more grace, also after its deadline. Another pod on the same volume starts over, counts aside.
     """
     if before is None:
         return State(pod=pod, first_boot=now, hard_by=settings.gone_by)
-    state = before.but(boots=before.boots + 1)
+    boots = before.boots + 1
     if before.pod != pod:
-        return State(
-            pod=pod,
-            first_boot=now,
-            hard_by=settings.gone_by,
-            boots=state.boots,
-            loaded=before.loaded,
-        )
-    if not again:
-        return state
-    if state.over is None and now < settings.finish_by:
-        return state.but(ready_by=None, starts=0)
-    # Time to make a result of what there is, and to fetch it.
-    most = now + settings.limits.load + settings.grace_seconds
-    return state.but(hard_by=max(settings.gone_by, most), ready_by=None)
+        new = State(pod=pod, first_boot=now, hard_by=settings.gone_by)
+        return new.model_copy(update={"boots": boots, "loaded": before.loaded})
+    changes: dict[str, object] = {}
+    if again and before.over is None and now < settings.finish_by:
+        changes = {"ready_by": None, "starts": 0}
+    elif again:
+        # Time to make a result from the checkpoint, and to download it.
+        most = now + settings.limits.load + settings.grace_seconds
+        changes = {"ready_by": None, "hard_by": max(settings.gone_by, most)}
+    return before.model_copy(update={"boots": boots, **changes})

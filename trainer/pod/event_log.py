@@ -1,4 +1,4 @@
-"""The supervisor's pen: events to the file while there is room, and never a crash for want of it."""
+"""The supervisor's event log: keeps events in memory while the disk is full, and never raises."""
 
 import shutil
 from collections import deque
@@ -9,38 +9,38 @@ from pathlib import Path
 from trainer.contract.command.errors import Locked, is_no_space
 from trainer.contract.events import Event, Writer
 
-BALLAST = "ballast"
-BALLAST_BYTES = 4 << 20
+RESERVE = "reserve"
+RESERVE_BYTES = 4 << 20
 ROOMY = 10
 WAITING = 1000
 
 
 class EventLog:
-    """Writes to ``path``; what cannot be written now waits, the newest of it, and is tried again.
+    """Writes to ``path``; events that cannot be written wait in memory, the newest ``WAITING`` of them.
 
-    Beside ``path``'s folder lies some ballast, thrown off when the disk is full, so that the events
-    that say so, and a small manifest, still find room.
+    A reserve file beside the run folder is deleted when the disk is full, so that the events that report
+    it, and a small manifest, can still be written.
     """
 
     def __init__(self, path: Path, say: Callable[[str], None]) -> None:
         self._path = path
         self._say = say
-        self._ballast = path.parent.parent / BALLAST
+        self._reserve = path.parent.parent / RESERVE
         self._pending: deque[Event] = deque(maxlen=WAITING)
         self._writer: Writer | None = None
         self._troubled = False
         with suppress(OSError):
             free = shutil.disk_usage(path.parent).free
-            if free > ROOMY * BALLAST_BYTES and not self._ballast.exists():
-                self._ballast.write_bytes(b"\0" * BALLAST_BYTES)
+            if free > ROOMY * RESERVE_BYTES and not self._reserve.exists():
+                self._reserve.write_bytes(b"\0" * RESERVE_BYTES)
 
     def emit(self, event: Event) -> None:
-        """Write ``event``, now or when there is room."""
+        """Write ``event`` now, or when the disk has space."""
         self._pending.append(event)
         self.flush()
 
     def flush(self) -> None:
-        """Try to write what waits."""
+        """Try to write the events that wait."""
         while self._pending:
             try:
                 self._open().emit(self._pending[0])
@@ -55,16 +55,16 @@ class EventLog:
             self._pending.popleft()
 
     def make_room_when_short(self) -> None:
-        """Throw off the ballast if something else is about to need it."""
+        """Delete the reserve file if little space is left."""
         with suppress(OSError):
-            if shutil.disk_usage(self._path.parent).free < BALLAST_BYTES:
+            if shutil.disk_usage(self._path.parent).free < RESERVE_BYTES:
                 self.make_room()
 
     def make_room(self) -> bool:
-        """Throw off the ballast; ``False`` when it is gone already."""
+        """Delete the reserve file; False if it was deleted before."""
         with suppress(OSError):
-            self._ballast.unlink()
-            self._say("the disk is full: the ballast is thrown off")
+            self._reserve.unlink()
+            self._say("the disk is full: the reserve file is deleted")
             return True
         return False
 

@@ -1,4 +1,4 @@
-"""The pod's one job: picked up, trained, watched, started again or cut short, and its result saved."""
+"""The pod's training: accept the job, start the trainer, watch it, restart or end it, and save the result."""
 
 import signal
 from collections.abc import Sequence
@@ -8,9 +8,9 @@ from trainer import checkpoints
 from trainer.contract import events, pod
 from trainer.contract.command.errors import BadJob, Fault, Interrupted, NoSpace, TrainingFailed
 from trainer.contract.job import Job
-from trainer.pod.boot import Keeper
-from trainer.pod.inbox import pick_up, restore
-from trainer.pod.stall import Watch
+from trainer.pod.boot import Boot
+from trainer.pod.inbox import link_model, take_job
+from trainer.pod.stall import StallDetector
 from trainer.processes.child import Child
 from trainer.result import best_checkpoint, evaluation
 
@@ -19,343 +19,303 @@ GPU_EVERY = 30.0
 EVALUATIONS = 2
 EPISODES = "EPISODES"
 AFTER_TROUBLE = 10.0
-# For the trainer to reach the end of a step and save, at most, and less when time is short.
-PATIENCE = 300.0
-# A container that is stopped from outside has about ten seconds.
-STOP_PATIENCE = 25.0
+# The trainer may take this long to end its step and save; less when the deadline is near.
+SAVE_SECONDS = 300.0
+# A container that is stopped has about ten seconds.
+STOP_SECONDS = 25.0
 DEATHS = 2
 STARTS = 4
 
 
 class Training:
-    """What is done with a job, once the pod is kept."""
+    """What one boot does with the job: training, choice of a checkpoint, evaluation."""
 
-    def __init__(self, keeper: Keeper) -> None:
-        self._keeper = keeper
-        self._settings = keeper.settings
-        self._places = keeper.places
-        self._outside = keeper.outside
-        self._trainer: Child | None = None
+    def __init__(self, boot: Boot) -> None:
+        self._boot, self._system = boot, boot.system
+        self._settings, self._paths = boot.settings, boot.paths
+        self._child: Child | None = None
 
     def kill(self) -> None:
-        """End the trainer at once."""
-        if self._trainer is not None:
-            self._trainer.kill()
+        """Kill the child that runs, if any."""
+        if self._child is not None:
+            self._child.kill()
+            self._child = None
 
-    def see_through(self) -> bool:
-        """See the training through, to a result or to what can be saved; ``False`` without a job."""
-        if self._keeper.state.over is not None:
+    def run_to_end(self) -> bool:
+        """Train until there is a result, or what can be saved of it; False if no job came."""
+        if self._boot.state.over is not None:
             return True
         if self._complete():
             self._choose()
             self._evaluate()
             return True
-        if not (self._places.root / pod.JOB).exists() and not self._wait_for_job():
+        if not (self._paths.root / pod.JOB).exists() and not self._wait_for_job():
             return False
         while (outcome := self._train_once()) is None:
             pass
         if outcome == "done":
             self._choose()
             self._evaluate()
-        self._conclude(outcome)
+        if isinstance(outcome, Fault):
+            self._boot.fail(outcome)
+        if outcome != "done" and checkpoints.whole(self._paths.run):
+            self._save_newest_checkpoint()
+        self._boot.update_state(over=outcome if isinstance(outcome, str) else outcome.cause)
         return True
 
     def _wait_for_job(self) -> bool:
-        upload_by = self._keeper.state.first_boot + self._settings.upload_seconds
+        upload_by = self._boot.state.first_boot + self._settings.upload_seconds
         until = min(upload_by, self._settings.finish_by)
-        self._keeper.phase(
-            "waiting", f"for {pod.INBOX}/{pod.JOB}, {until - self._outside.now():.0f} s"
-        )
-        while self._outside.now() < until:
+        left = f"{until - self._system.now():.0f} s"
+        self._boot.phase("waiting", f"for {pod.INBOX}/{pod.JOB}, {left}")
+        while self._system.now() < until:
             try:
-                if (job := pick_up(self._places.root)) is not None:
-                    self._keeper.phase("accepted", f"job {job.hash()[:12]}")
+                if (job := take_job(self._paths.root)) is not None:
+                    self._boot.phase("accepted", f"job {job.hash()[:12]}")
                     return True
             except BadJob as error:
-                self._keeper.warn(f"the job was not accepted: {error}")
+                self._boot.warn(f"the job was not accepted: {error}")
             except OSError as error:
-                self._keeper.warn(f"the job cannot be read: {error}")
-                self._keeper.tick(AFTER_TROUBLE)
-            self._keeper.tick(POLL)
-        self._keeper.warn("no job came in time")
+                self._boot.warn(f"the job cannot be read: {error}")
+                self._boot.tick(AFTER_TROUBLE)
+            self._boot.tick(POLL)
+        self._boot.warn("no job came in time")
         return False
 
     def _train_once(self) -> Fault | str | None:
         """Start the trainer and follow it.
 
-        Return ``None`` when it is to be started again, the ``Fault`` for which we ended it, or how it
-        ended itself: ``"done"``, ``"failed"``.
+        Return None if it must start again, the ``Fault`` for which the supervisor ended it, or how it ended
+        by itself: ``"done"``, ``"failed"``.
         """
-        now = self._outside.now()
+        now = self._system.now()
         if now >= self._settings.finish_by:
             return _late(None)
-        if self._asked_to_stop():
+        if self._stop_requested():
             return _stopped()
-        if self._keeper.state.starts >= STARTS:
+        if self._boot.state.starts >= STARTS:
             return TrainingFailed(
                 f"restart loop: started {STARTS} times without a new checkpoint", "see train.log"
             )
-        self._keeper.remember(starts=self._keeper.state.starts + 1)
-        found = checkpoints.whole(self._places.run)
+        self._boot.update_state(starts=self._boot.state.starts + 1)
+        found = checkpoints.whole(self._paths.run)
         child = self._start_trainer(*(["--resume"] if found else []))
-        self._keeper.phase(
+        self._boot.phase(
             "running", f"from step {found[-1][1].step}" if found else "from the beginning"
         )
-        watch = Watch(self._settings.limits, loaded=self._keeper.state.loaded, now=now)
+        stall = StallDetector(self._settings.limits, loaded=self._boot.state.loaded, now=now)
         failed = False
         gpu_at = now
         while True:
-            # Before the last look at its pipe, or what it says as it ends is lost.
+            # The exit code first: events that the trainer wrote before it ended are read after it.
             code = child.poll()
-            failed |= self._relay(child, watch)
+            failed |= self._forward_events(child, stall)
             if code is not None:
                 break
-            now = self._keeper.tick(POLL, child)
+            now = self._boot.tick(POLL, child)
             if now - gpu_at >= GPU_EVERY:
                 gpu_at = now
-                watch.note_gpu(self._outside.gpu_use(), now)
-            if (fault := self._judge(watch, now)) is not None:
-                self._cut(child, fault.cause, watch)
+                stall.note_gpu(self._system.gpu_use(), now)
+            if (fault := self._reason_to_end(stall, now)) is not None:
+                self._boot.phase("saving", fault.cause)
+                self._end(child)
                 return "done" if self._complete() else fault
-        self._trainer = None
-        child.kill()
+        self.kill()
         if code == 0 and self._complete():
             return "done"
-        if failed:
-            return "failed"
-        return self._died(code)
+        return "failed" if failed else self._died(code)
 
-    def _judge(self, watch: Watch, now: float) -> Fault | None:
+    def _reason_to_end(self, stall: StallDetector, now: float) -> Fault | None:
         finish_by = self._settings.finish_by
-        if watch.closing:
-            # Better whole a little later than cut: half of the reserve is for this.
-            finish_by += (self._keeper.state.hard_by - finish_by) / 2
+        if stall.closing:
+            # A whole result a little later is better: saving may use half of the reserve.
+            finish_by += (self._boot.state.hard_by - finish_by) / 2
         if now >= finish_by:
-            return _late(watch.step)
-        if self._asked_to_stop():
+            return _late(stall.step)
+        if self._stop_requested():
             return _stopped()
-        reason = watch.verdict(now)
+        reason = stall.reason(now)
         return TrainingFailed(f"stalled: {reason}", "see train.log") if reason else None
 
-    def _asked_to_stop(self) -> bool:
-        return (self._places.root / pod.INBOX / pod.STOP).exists()
+    def _stop_requested(self) -> bool:
+        return (self._paths.root / pod.INBOX / pod.STOP).exists()
 
     def _died(self, code: int) -> Fault | None:
         how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
-        hint = ", perhaps for want of memory" if code == -signal.SIGKILL else ""
-        cause = f"the trainer ended {how} without a word{hint}"
-        self._keeper.remember(deaths=self._keeper.state.deaths + 1)
-        if self._keeper.state.deaths > DEATHS:
-            return TrainingFailed(f"{cause}, {self._keeper.state.deaths} times", "see train.log")
-        self._keeper.warn(f"{cause}: starting it again")
+        hint = ", possibly out of memory" if code == -signal.SIGKILL else ""
+        cause = f"the trainer ended {how} without an error message{hint}"
+        self._boot.update_state(deaths=self._boot.state.deaths + 1)
+        if self._boot.state.deaths > DEATHS:
+            return TrainingFailed(f"{cause}, {self._boot.state.deaths} times", "see train.log")
+        self._boot.warn(f"{cause}: starting it again")
         return None
 
     def _start_trainer(self, *arguments: str) -> Child:
-        return self._start([*self._places.trainer, str(self._places.root / pod.JOB), *arguments])
+        return self._start([*self._paths.trainer, str(self._paths.root / pod.JOB), *arguments])
 
     def _start(self, argv: Sequence[str]) -> Child:
         try:
-            restore(self._places.root)
+            link_model(self._paths.root)
         except OSError as error:
-            self._keeper.warn(f"the model cannot be put where it was: {error}")
-        env = self._keeper.environment | {"HF_HOME": str(self._places.hf)}
+            self._boot.warn(f"the model cannot be linked to its path: {error}")
+        env = self._boot.environment | {"HF_HOME": str(self._paths.hf)}
         for name in pod.SECRET_NAMES:
             # A path, so that the secret itself is in no process's environment.
-            if (self._places.secrets / name).exists():
-                env[f"{name}_PATH"] = str(self._places.secrets / name)
-        if self._keeper.state.loaded:
-            # The weights are on the mount; a gated model's token may not be here any more.
+            if (self._paths.secrets / name).exists():
+                env[f"{name}_PATH"] = str(self._paths.secrets / name)
+        if self._boot.state.loaded:
+            # The weights are on the mount; the token for a gated model may be gone.
             env["HF_HUB_OFFLINE"] = "1"
-        self._trainer = self._outside.start(
-            argv,
-            env=env,
-            cwd=self._places.root,
-            log=self._places.run / evaluation.LOG,
-            events=True,
-        )
-        return self._trainer
+        log = self._paths.run / evaluation.LOG
+        self._child = self._system.start(argv, env=env, cwd=self._paths.root, log=log, events=True)
+        return self._child
 
-    def _relay(self, child: Child, watch: Watch, *, ending: bool = False) -> bool:
-        """Write down what the trainer says; return whether it said that it failed."""
+    def _forward_events(
+        self, child: Child, stall: StallDetector | None = None, *, ending: bool = False
+    ) -> bool:
+        """Write the child's new events to the log; say whether it reported a failure.
+
+        While the supervisor is ``ending`` the child, its report of the interruption is left out.
+        """
         failed = False
-        for line in child.lines():
-            if (event := events.parse(line)) is None:
-                continue
-            watch.note(event, self._outside.now())
+        for event in filter(None, map(events.parse, child.lines())):
+            if stall is not None:
+                stall.note(event, self._system.now())
             if isinstance(event, events.Failed):
                 failed = True
                 if ending:
-                    # It reports being interrupted, by us: the reason has been told.
                     continue
-                self._outside.say(f"failed: {event.cause}")
+                self._system.say(f"failed: {event.cause}")
                 if event.exit_code == NoSpace.exit_code:
-                    self._keeper.log.make_room()
-            self._keeper.log.emit(event)
+                    self._boot.log.make_room()
+            self._boot.log.emit(event)
             if isinstance(event, events.Phase) and event.name == "train":
-                self._keeper.remember(loaded=True)
+                self._boot.update_state(loaded=True)
             if isinstance(event, events.Checkpoint):
-                self._keeper.remember(starts=0)
+                self._boot.update_state(starts=0)
         return failed
 
-    def _cut(self, child: Child, why: str, watch: Watch) -> None:
-        """End the trainer, with time to save a checkpoint."""
-        self._keeper.phase("saving", why)
-        child.ask()
-        patience = min(PATIENCE, max((self._keeper.state.hard_by - self._outside.now()) / 3, 0.0))
-        until = self._outside.now() + patience
-        while child.poll() is None and self._outside.now() < until:
-            self._relay(child, watch, ending=True)
-            self._keeper.tick(POLL, child)
-        self._relay(child, watch, ending=True)
-        child.kill()
-        self._trainer = None
-
-    def _conclude(self, outcome: Fault | str) -> None:
-        """Say what went wrong, and save what can be saved."""
-        if isinstance(outcome, Fault):
-            self._keeper.fail(outcome)
-        if outcome != "done" and checkpoints.whole(self._places.run):
-            self._salvage()
-        self._keeper.remember(over=outcome if isinstance(outcome, str) else outcome.cause)
-
-    def _choose(self) -> None:
-        """Let the trainer choose among the checkpoints, if the job asks for it; at worst a warning.
-
-        When the time is up while it is at that, the adapter that was there stays.
-        """
-        try:
-            job = Job.from_json(self._places.root / pod.JOB)
-            if not best_checkpoint.due(job, self._places.run):
-                return
-            if why := self._no_more(self._outside.now(), self._keeper.state.choices):
-                self._keeper.warn(best_checkpoint.warning(why))
-                return
-            self._keeper.remember(choices=self._keeper.state.choices + 1)
-            child = self._start_trainer("--choose")
-            code, why = self._follow(child)
-            if code is None:
-                code = self._asked_to_end(child)
-            child.kill()
-            self._trainer = None
-            if why or code:
-                self._keeper.warn(
-                    best_checkpoint.warning(why or f"exit code {code}, see {evaluation.LOG}")
-                )
-            if not self._complete():
-                self._salvage()
-        except (OSError, Fault) as error:
-            self._keeper.warn(f"no checkpoint can be chosen: {error}")
-
-    def _asked_to_end(self, child: Child) -> int | None:
-        """Its exit code: it may be putting an adapter into its place, and is given the time for it."""
-        child.ask()
-        left = self._keeper.state.hard_by - self._outside.now()
-        until = self._outside.now() + min(PATIENCE, max(left / 3, 0.0))
-        while (code := child.poll()) is None and self._outside.now() < until:
-            self._pass_on(child)
-            self._keeper.tick(POLL, child)
-        self._pass_on(child)
+    def _follow(self, child: Child, seconds: float, *, ending: bool = False) -> int | None:
+        """Forward the child's events for ``seconds`` at most; return its exit code, None if it still runs."""
+        until = self._system.now() + seconds
+        while (code := child.poll()) is None and self._system.now() < until:
+            self._forward_events(child, ending=ending)
+            self._boot.tick(POLL, child)
+        self._forward_events(child, ending=ending)
         return code
 
-    def _evaluate(self) -> None:
-        """Compare base and adapter, if the job asks for it and there is time; at worst a warning."""
+    def _end(self, child: Child) -> int | None:
+        """Ask the child to end, give it time to save, then kill it; return its exit code."""
+        child.terminate()
+        left = self._boot.state.hard_by - self._system.now()
+        code = self._follow(child, min(SAVE_SECONDS, max(left / 3, 0.0)), ending=True)
+        self.kill()
+        return code
+
+    def _choose(self) -> None:
+        """Let the trainer choose among the checkpoints, if the job wants it.
+
+        A failure is a warning, and the deadline leaves the adapter that was there.
+        """
         try:
-            job = Job.from_json(self._places.root / pod.JOB)
-            due = evaluation.due(job, self._places.run) and self._complete()
+            job = Job.from_json(self._paths.root / pod.JOB)
+            if not best_checkpoint.due(job, self._paths.run):
+                return
+            if why := self._why_not(self._boot.state.choices):
+                self._boot.warn(best_checkpoint.warning(why))
+                return
+            self._boot.update_state(choices=self._boot.state.choices + 1)
+            child = self._start_trainer("--choose")
+            code, why = self._follow_within_limit(child)
+            if code is None:
+                code = self._end(child)
+            self.kill()
+            if why or code:
+                why = why or f"exit code {code}, see {evaluation.LOG}"
+                self._boot.warn(best_checkpoint.warning(why))
+            if not self._complete():
+                self._save_newest_checkpoint()
+        except (OSError, Fault) as error:
+            self._boot.warn(f"no checkpoint can be chosen: {error}")
+
+    def _evaluate(self) -> None:
+        """Compare base and adapter, if the job wants it and there is time; a failure is a warning."""
+        run = self._paths.run
+        try:
+            job = Job.from_json(self._paths.root / pod.JOB)
+            due = evaluation.due(job, run) and self._complete()
             if job.evaluate is None or not due:
                 return
-            if why := self._no_more(self._outside.now(), self._keeper.state.evaluations):
-                self._keeper.tell(evaluation.warning(why, EPISODES))
+            if why := self._why_not(self._boot.state.evaluations):
+                self._boot.log_event(evaluation.warning(why, EPISODES))
                 return
-            self._keeper.remember(evaluations=self._keeper.state.evaluations + 1)
-            self._keeper.phase(evaluation.PHASE, "base against adapter")
-            self._follow_evaluation(job.evaluate)
+            self._boot.update_state(evaluations=self._boot.state.evaluations + 1)
+            self._boot.phase(evaluation.PHASE, "base against adapter")
+            before = evaluation.size(run / evaluation.LOG)
+            arguments = evaluation.arguments(Path(pod.RUN), job.evaluate)
+            code, why = self._follow_within_limit(self._start([*self._paths.evaluator, *arguments]))
+            self.kill()
+            if code is None:
+                self._boot.log_event(evaluation.warning(why, EPISODES))
+            else:
+                self._boot.log_event(evaluation.outcome(run, code, EPISODES, log_from=before))
         except (OSError, Fault) as error:
-            self._keeper.warn(f"the evaluation cannot be run: {error}")
+            self._boot.warn(f"the evaluation cannot be run: {error}")
 
-    def _no_more(self, now: float, begun: int) -> str:
-        """Why what was ``begun`` so often is not to be, or not to go on."""
-        if now >= self._settings.finish_by:
-            return "the time is up: finish_by has passed"
-        if self._asked_to_stop():
-            return "stopped by hand"
-        if begun >= EVALUATIONS:
-            return f"begun {EVALUATIONS} times and never done"
-        return ""
+    def _why_not(self, started: int = 0) -> str:
+        """Return why a step that was ``started`` so many times must not start or continue; else empty."""
+        if self._system.now() >= self._settings.finish_by:
+            return "the time is up: the save-by deadline has passed"
+        if self._stop_requested():
+            return "stopped by the user"
+        return f"started {started} times without finishing" if started >= EVALUATIONS else ""
 
-    def _follow_evaluation(self, episodes: str) -> None:
-        run = self._places.run
-        before = evaluation.size(run / evaluation.LOG)
-        command = [*self._places.evaluator, *evaluation.arguments(Path(pod.RUN), episodes)]
-        child = self._start(command)
-        code, why = self._follow(child)
-        child.kill()
-        self._trainer = None
-        if code is None:
-            self._keeper.tell(evaluation.warning(why, EPISODES))
-        else:
-            self._keeper.tell(evaluation.told(run, code, EPISODES, log_from=before))
-
-    def _follow(self, child: Child) -> tuple[int | None, str]:
-        """Its exit code, or the reason for which it is to be ended."""
-        begun, why = self._outside.now(), ""
+    def _follow_within_limit(self, child: Child) -> tuple[int | None, str]:
+        """Return the child's exit code, or None and the reason to end it."""
+        started, why = self._system.now(), ""
         while True:
             code = child.poll()
-            self._pass_on(child)
+            self._forward_events(child)
             if code is not None or why:
                 return code, why
-            now = self._keeper.tick(POLL, child)
-            spent = now - begun
+            spent = self._boot.tick(POLL, child) - started
             late = f"not done after {spent:.0f} s" * (spent > self._settings.limits.evaluate)
-            why = late or self._no_more(now, 0)
+            why = late or self._why_not()
 
-    def _pass_on(self, child: Child) -> None:
-        for line in child.lines():
-            if (event := events.parse(line)) is not None:
-                self._keeper.log.emit(event)
-
-    def _salvage(self) -> None:
-        self._keeper.phase("saving", "the newest checkpoint")
-        self._keeper.log.make_room_when_short()
+    def _save_newest_checkpoint(self) -> None:
+        self._boot.phase("saving", "the newest checkpoint")
+        self._boot.log.make_room_when_short()
         child = self._start_trainer("--salvage")
-        watch = Watch(self._settings.limits, loaded=True, now=self._outside.now())
-        until = self._outside.now() + self._settings.limits.load
-        while (code := child.poll()) is None and self._outside.now() < until:
-            self._relay(child, watch)
-            self._keeper.tick(POLL, child)
-        self._relay(child, watch)
-        child.kill()
-        self._trainer = None
+        code = self._follow(child, self._settings.limits.load)
+        self.kill()
         if code != 0:
-            self._keeper.warn("the checkpoint could not be made a result: see train.log")
+            self._boot.warn("the checkpoint could not be made a result: see train.log")
 
     def _complete(self) -> bool:
         try:
-            return checkpoints.complete(self._places.run)
+            return checkpoints.complete(self._paths.run)
         except Fault:
             return False
 
-    def end_politely(self) -> None:
-        """Let the trainer save; the container is going, in seconds."""
-        child = self._trainer
-        if child is None:
+    def save_and_end(self) -> None:
+        """Let the trainer save, in the few seconds before the container ends."""
+        if (child := self._child) is None:
             return
-        child.ask()
-        watch = Watch(self._settings.limits, loaded=True, now=self._outside.now())
-        until = self._outside.now() + STOP_PATIENCE
-        while child.poll() is None and self._outside.now() < until:
-            self._relay(child, watch, ending=True)
-            self._outside.wait(POLL, child)
-        self._relay(child, watch, ending=True)
+        child.terminate()
+        until = self._system.now() + STOP_SECONDS
+        while child.poll() is None and self._system.now() < until:
+            self._forward_events(child, ending=True)
+            self._system.wait(POLL, child)
+        self._forward_events(child, ending=True)
 
 
 def _stopped() -> Interrupted:
-    return Interrupted("stopped by hand", "go on with --resume")
+    return Interrupted("stopped by the user", "continue with --resume")
 
 
 def _late(step: int | None) -> TrainingFailed:
     where = "" if step is None else f" at step {step}"
     return TrainingFailed(
-        f"the time is up{where}: finish_by has passed",
-        "what was trained is saved; give it more with --max-cost or --max-hours",
+        f"the time is up{where}: the save-by deadline has passed",
+        "what was trained is saved; give more time or money with --max-hours or --max-cost",
     )

@@ -1,4 +1,4 @@
-"""The job's arrival: what was uploaded is what its names say, or the job is turned down."""
+"""How the job arrives: checks that each upload has the content that its name promises, or rejects the job."""
 
 import shutil
 import tarfile
@@ -23,13 +23,13 @@ VALIDATION = "validation"
 MODEL = "model"
 
 
-def pick_up(root: Path) -> Job | None:
-    """Take the job from the inbox: ``None`` when there is none yet.
+def take_job(root: Path) -> Job | None:
+    """Accept the job in the inbox; None if no job is there yet.
 
-    Every file there must have the content that its name says; one that has not is deleted, so that it
-    is uploaded anew. The job accepted is written to ``root / job.json``, with ``run`` as its output, its
-    episodes laid out with their tables, and a model that was uploaded at its path at home.
-    Raises ``BadJob`` after renaming the job file.
+    Each upload must have the content that its name promises; one with another content is deleted, so that
+    it can be uploaded again. The accepted job is written to ``root / job.json``: its output is ``run``, its
+    episodes are laid out with their tables, and an uploaded model is at the path that it had on the user's
+    machine. Raises ``BadJob`` after renaming the job file.
     """
     inbox = root / INBOX
     path = inbox / JOB
@@ -49,14 +49,14 @@ def pick_up(root: Path) -> Job | None:
 
 
 def _accept(job: Job, root: Path) -> Job:
-    """Put everything where the trainer is to find it, and the job last."""
-    places = {
+    """Put each file where the trainer looks for it, and write the job last."""
+    changes = {
         "output": RUN,
         "evaluate": _lay_out(job.evaluate, root, EPISODES),
         "validation": _lay_out(job.validation, root, VALIDATION),
         "model": _unpack(job, root),
     }
-    job = job.model_copy(update=places)
+    job = job.model_copy(update=changes)
     new = root / f".{JOB}.new"
     new.write_text(job.to_json(), encoding="utf-8")
     new.replace(root / JOB)
@@ -65,9 +65,8 @@ def _accept(job: Job, root: Path) -> Job:
 
 def _faults(job: Job, root: Path) -> list[str]:
     faults = []
-    asked = (("evaluate", job.evaluate), ("validation", job.validation))
-    named = (("data", job.data), ("eval_data", job.eval_data), *asked)
-    for field, name in named:
+    episodes = (("evaluate", job.evaluate), ("validation", job.validation))
+    for field, name in (("data", job.data), ("eval_data", job.eval_data), *episodes):
         if name is None:
             continue
         if uploaded_sha256(name) is None:
@@ -87,22 +86,20 @@ def _faults(job: Job, root: Path) -> list[str]:
         if not (root / upload_name(sha256)).is_file():
             faults.append(f"model: {upload_name(sha256)} was not uploaded")
         elif place.exists() and place.resolve() != (root / MODEL).resolve():
-            faults.append(f"model: the pod has a {place} of its own: give the folder another name")
-    if not faults:
-        faults = [
-            f"{field}: table {name} ({sha256[:12]}...) was not uploaded"
-            for field, asks in asked
-            if asks is not None
-            for name, sha256 in tables_of(root / asks).items()
-            if not (root / upload_name(sha256)).is_file()
-        ]
-    return faults
+            faults.append(f"model: {place} exists in the pod already: rename the folder")
+    return faults or [
+        f"{field}: table {name} ({sha256[:12]}...) was not uploaded"
+        for field, path in episodes
+        if path is not None
+        for name, sha256 in tables_of(root / path).items()
+        if not (root / upload_name(sha256)).is_file()
+    ]
 
 
-def restore(root: Path) -> None:
-    """Let an uploaded model be where the job says, also on the new disk of a container that restarted.
+def link_model(root: Path) -> None:
+    """Link an uploaded model to the path that the job names, as a restarted container has a new disk.
 
-    Raises ``OSError`` where it cannot be there.
+    Raises ``OSError`` if the link cannot be made.
     """
     if not (root / MODEL).is_dir():
         return
@@ -114,7 +111,7 @@ def restore(root: Path) -> None:
 
 
 def _unpack(job: Job, root: Path) -> str:
-    """The model as the trainer is to name it."""
+    """Unpack an uploaded model; return the model's name for the trainer."""
     uploaded = uploaded_model(job.model)
     if uploaded is None:
         return job.model
@@ -127,7 +124,7 @@ def _unpack(job: Job, root: Path) -> str:
             place = folder / entry.name
             content = archive.extractfile(entry) if entry.isreg() else None
             if content is None or ".." in place.parts or not place.is_relative_to(folder):
-                raise BadJob(f"model: {entry.name} in its archive is no file of a folder", "")
+                raise BadJob(f"model: {entry.name} in its archive is not a file of a folder", "")
             place.parent.mkdir(parents=True, exist_ok=True)
             with place.open("wb") as file:
                 shutil.copyfileobj(content, file)
@@ -135,7 +132,7 @@ def _unpack(job: Job, root: Path) -> str:
 
 
 def _lay_out(episodes: str | None, root: Path, folder: str) -> str | None:
-    """Where the episodes lie with their tables, as seen from ``root``."""
+    """Lay out episodes with their tables; return their path relative to ``root``."""
     if episodes is None:
         return None
     there = lay_out(root / episodes, root / folder, lambda sha256: root / upload_name(sha256))

@@ -1,7 +1,7 @@
-"""Stop or delete the pod we are in, with the key that RunPod gives to it. Standard library only.
+"""Stop or delete this pod, with the key that RunPod gives to it. Standard library only.
 
-``python -m trainer.pod.release --at INSTANT`` is the guard that needs nobody: a process of its own that
-sleeps until a unix time and then lets the pod go, whatever became of the supervisor.
+``python -m trainer.pod.release --at TIME`` is the guard inside the pod: a separate process that sleeps until
+a unix time and then stops or deletes the pod, even if the supervisor has failed.
 """
 
 import argparse
@@ -27,9 +27,10 @@ REFUSED = frozenset({401, 403})
 PROBE = "start"
 GONE = 404
 NOT_NOW = 409
+JSON = {"Content-Type": "application/json"}
 PAUSES = (5.0, 15.0, 60.0)
 LONG_PAUSE = 300.0
-# For what was accepted to happen to us.
+# After an accepted request, the pod should have ended within this time.
 UNTIL_STOPPED = 120.0
 MARK = "released"
 MANIFEST = "manifest.json"
@@ -37,7 +38,7 @@ MANIFEST = "manifest.json"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the API said. ``status`` is ``None`` when nothing came back, or nothing could be asked."""
+    """The API's answer. ``status`` is None if no answer came, or no request could be sent."""
 
     status: int | None
     text: str
@@ -48,7 +49,7 @@ class Answer:
 
     @property
     def may(self) -> bool:
-        """To a probe: the key may act on this pod."""
+        """After a probe: the key may stop and delete this pod."""
         return self.status is not None and (self.status == NOT_NOW or self.status // 100 == 2)
 
     @property
@@ -57,14 +58,14 @@ class Answer:
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A redirect would carry the key to another host."""
+    """A redirect would send the key to another host."""
 
     def redirect_request(self, *_args: Any, **_kwargs: Any) -> None:
         return None
 
 
 class Api:
-    """The one call that a pod makes. Never raises: what went wrong is in the answer, without the key."""
+    """The one API call that a pod makes. Never raises: the answer holds the error, without the key."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
         self._key = env.get("RUNPOD_API_KEY", "")
@@ -73,29 +74,22 @@ class Api:
         self._open = urllib.request.build_opener(_NoRedirect).open
 
     def probe(self) -> Answer:
-        """Ask for something that cannot be done now: 409 says that the key may act on this pod."""
+        """Request what is impossible now: status 409 means that the key may stop and delete this pod."""
         return self._post(PROBE)
 
     def act(self, action: Action) -> Answer:
-        """Ask for ``action``. An answer that is ``done`` means that the pod is going, or gone."""
+        """Request ``action``. The answer is ``done`` if the pod is being stopped or deleted, or is deleted."""
         return self._post(action)
 
     def _post(self, action: str) -> Answer:
-        missing = [
-            name
-            for name, value in (("RUNPOD_API_KEY", self._key), ("RUNPOD_POD_ID", self._pod))
-            if not value
-        ]
-        if missing:
+        needed = {"RUNPOD_API_KEY": self._key, "RUNPOD_POD_ID": self._pod}
+        if missing := [name for name, value in needed.items() if not value]:
             return Answer(401, f"{' and '.join(missing)} not set")
         try:
             request = urllib.request.Request(  # noqa: S310 - the address is the operator's
                 f"{self._base}/v2/pods/{self._pod}/action",
                 data=json.dumps({"action": action}).encode(),
-                headers={
-                    "Authorization": f"Bearer {self._key}",
-                    "Content-Type": "application/json",
-                },
+                headers={"Authorization": f"Bearer {self._key}"} | JSON,
                 method="POST",
             )
             with self._open(request, timeout=TIMEOUT) as response:
@@ -109,14 +103,14 @@ class Api:
 
 
 def deadline_action(run: Path, on_deadline: str) -> Action:
-    """Return what to do at a deadline: a complete result is stopped with, never deleted."""
+    """Return what to do at a deadline: a pod with a complete result is stopped, never deleted."""
     complete = False
     with suppress(OSError, ValueError, AttributeError):
         complete = json.loads((run / MANIFEST).read_bytes()).get("complete") is True
     return "terminate" if on_deadline == "delete" and not complete else "stop"
 
 
-def let_go(
+def stop_or_delete(
     action: Action,
     *,
     act: Callable[[Action], Answer],
@@ -125,10 +119,10 @@ def let_go(
     sleep: Callable[[float], None],
     accepted: Callable[[], None] = lambda: None,
 ) -> None:
-    """Ask until we are gone; return only when ``sleep`` does not come back or raises.
+    """Request ``action`` until the pod ends; returns only by an exception of ``sleep``.
 
-    ``mark`` is left behind, so that the next boot knows that someone started the pod again. A refused
-    ``terminate`` becomes ``stop``; refused altogether, it is said and asked again every few minutes.
+    The file ``mark`` tells the next boot that a user started the pod again. A refused ``terminate`` becomes
+    ``stop``; a refused ``stop`` is reported, and requested again every few minutes.
     """
     tries = 0
     while True:
@@ -157,7 +151,7 @@ def let_go(
                 "Delete it with `launch reap`, or in RunPod's console"
             )
         else:
-            say(f"{answer.text}: asking again in {pause:.0f} s")
+            say(f"{answer.text}: trying again in {pause:.0f} s")
         sleep(pause)
 
 
@@ -167,24 +161,19 @@ def _say(text: str) -> None:
 
 
 def main() -> None:
-    """Wait for ``--at``, then let the pod go."""
+    """Wait until ``--at``, then stop or delete this pod."""
     parser = argparse.ArgumentParser(prog="python -m trainer.pod.release", description=main.__doc__)
     parser.add_argument("--at", type=float, required=True, help="unix seconds")
-    parser.add_argument("--root", type=Path, required=True, help="the run's folder on the mount")
+    parser.add_argument("--root", type=Path, required=True, help="folder of the run on the mount")
     parser.add_argument("--on-deadline", choices=["stop", "delete"], default="stop")
     options = parser.parse_args()
-    # Short naps, for the clock may be set while we sleep.
+    # Short sleeps: the clock may be set meanwhile.
     while (left := options.at - time.time()) > 0:
         time.sleep(min(left, 10.0))
     action = deadline_action(options.root / "run", options.on_deadline)
     _say(f"the time is up: {action}")
-    let_go(
-        action,
-        act=Api(os.environ).act,
-        mark=options.root / MARK,
-        say=_say,
-        sleep=time.sleep,
-    )
+    api, mark = Api(os.environ), options.root / MARK
+    stop_or_delete(action, act=api.act, mark=mark, say=_say, sleep=time.sleep)
 
 
 if __name__ == "__main__":

@@ -1,22 +1,20 @@
-"""Is the trainer getting on? Judged from its events and the GPU, in the time that it is given."""
+"""Whether the trainer makes progress, judged by its events, the GPU's use and the time limits."""
 
 from trainer.contract import events
 from trainer.contract.pod import Limits
 
-# A card that waits for nothing but the next batch shows more than this in percent.
+# A card that only waits for the next batch shows more than this in percent.
 IDLE_PERCENT = 5
 LOADING, TRAINING = "model", "train"
 CLOSING = frozenset({"save", "proof"})
 
 
-class Watch:
-    """Feed it what is seen; ``verdict`` says what has gone on for too long, if anything has."""
+class StallDetector:
+    """Takes events and GPU readings; ``reason`` returns what has taken too long."""
 
     def __init__(self, limits: Limits, *, loaded: bool, now: float) -> None:
-        self._limits = limits
-        self._loaded = loaded
-        self._moved = now
-        self._busy = now
+        self._limits, self._loaded = limits, loaded
+        self._moved = self._busy = now
         self.phase = "start"
         self.step = 0
 
@@ -34,11 +32,11 @@ class Watch:
             self.step = event.step
 
     def note_gpu(self, percent: int | None, now: float) -> None:
-        """``None``: there is no card, or it cannot be asked; then nothing is concluded."""
+        """None: the card's use is unknown; the card then counts as busy."""
         if percent is None or percent > IDLE_PERCENT:
             self._busy = now
 
-    def verdict(self, now: float) -> str | None:
+    def reason(self, now: float) -> str | None:
         still, limits = now - self._moved, self._limits
         if self.phase == TRAINING:
             if still > limits.no_step:
@@ -46,10 +44,7 @@ class Watch:
             if (idle := now - self._busy) > limits.idle_gpu:
                 return f"the GPU has been idle for {idle:.0f} s (after step {self.step})"
             return None
+        most = limits.load if self.closing else limits.download
         if self.phase == LOADING:
             most = limits.load if self._loaded else limits.load + limits.download
-        elif self.closing:
-            most = limits.load
-        else:
-            most = limits.download
         return f"phase {self.phase!r} has taken {still:.0f} s" if still > most else None

@@ -1,7 +1,7 @@
-"""The pod's keeper: ``python -m trainer.pod.supervise``. Starts before anything else and ends with the pod.
+"""The pod's supervisor, ``python -m trainer.pod.supervise``: starts before anything else, ends with the pod.
 
-One boot, in order: guard, door, probe, job, training, result, grace, release. Whatever happens, the pod
-is let go when its time is up; a container that is restarted goes on where the last one was.
+One boot, in order: guard, SSH, probe, job, training, result, grace, stop or delete. At its deadline the pod
+stops or deletes itself in every case; a container that restarts continues where the last one ended.
 """
 
 import os
@@ -12,116 +12,110 @@ from contextlib import suppress
 from trainer.contract import events, pod
 from trainer.contract.command.errors import BadJob, report
 from trainer.contract.pod import PodSettings
-from trainer.pod.boot import IDLE_POLL, Keeper, StoppedFromOutside, TimeIsUp
+from trainer.pod.boot import IDLE_POLL, Boot, ContainerStopped, DeadlineReached
 from trainer.pod.follow_training import Training
-from trainer.pod.paths import Places
-from trainer.pod.release import MANIFEST, MARK, Action, deadline_action, let_go
-from trainer.pod.system import Outside, World
+from trainer.pod.paths import Paths
+from trainer.pod.release import MANIFEST, MARK, Action, deadline_action, stop_or_delete
+from trainer.pod.system import System
 
 AFTER_CRASH = 30.0
 
 
-def supervise(
-    settings: PodSettings, env: Mapping[str, str], places: Places, outside: Outside
-) -> None:
-    """Keep the pod until it goes; return only when the container is told to stop."""
-    keeper = Keeper(settings, env, places, outside)
-    training = Training(keeper)
+def run_boot(settings: PodSettings, env: Mapping[str, str], paths: Paths, system: System) -> None:
+    """Run one boot until the pod stops; return only if the container is told to stop."""
+    boot = Boot(settings, env, paths, system)
+    training = Training(boot)
     try:
-        keeper.open()
-        action, reason = _live(keeper, training)
-        _release(keeper, action, reason)
-    except StoppedFromOutside:
-        # The next boot is somebody's wish: it may have its grace.
+        boot.open()
+        action, reason = _train_and_wait(boot, training)
+        boot.phase("released", f"{action}: {reason}")
+        stop_or_delete(
+            action,
+            act=system.act,
+            mark=paths.root / MARK,
+            say=boot.warn,
+            sleep=boot.sleep,
+            accepted=lambda: boot.log.emit(events.Released(reason=reason)),
+        )
+    except ContainerStopped:
+        # A user starts the next boot, so that it gets a new grace.
         with suppress(OSError):
-            (places.root / MARK).write_text("stopped", encoding="utf-8")
-        training.end_politely()
+            (paths.root / MARK).write_text("stopped", encoding="utf-8")
+        training.save_and_end()
     finally:
         training.kill()
-        keeper.close()
+        boot.close()
 
 
-def _live(keeper: Keeper, training: Training) -> tuple[Action, str]:
-    """Return what to ask the API for in the end, and why."""
+def _train_and_wait(boot: Boot, training: Training) -> tuple[Action, str]:
+    """Return what the pod then asks of the API, and why."""
     try:
-        keeper.open_door()
-        keeper.phase("booted", f"boot {keeper.state.boots}")
-        keeper.probe()
-        if not training.see_through():
+        boot.open_ssh()
+        boot.phase("booted", f"boot {boot.state.boots}")
+        boot.probe()
+        if not training.run_to_end():
             return "terminate", pod.NO_JOB
-        _wait_to_be_fetched(keeper)
-    except TimeIsUp:
+        _wait_for_download(boot)
+    except DeadlineReached:
         training.kill()
-        return deadline_action(keeper.places.run, keeper.settings.on_deadline), "deadline"
-    return "stop", "not fetched within the grace"
+        return deadline_action(boot.paths.run, boot.settings.on_deadline), "deadline"
+    return "stop", "not downloaded within the grace"
 
 
-def _wait_to_be_fetched(keeper: Keeper) -> None:
-    now = keeper.outside.now()
-    if keeper.state.ready_by is None:
-        keeper.remember(ready_by=now + keeper.settings.grace_seconds)
-    until = keeper.state.ready_by or now
-    here = (keeper.places.run / MANIFEST).exists()
-    what = "the result is here" if here else "there is no result"
-    keeper.phase("ready", f"{what}; waiting {max(until - now, 0.0):.0f} s to be fetched")
-    while keeper.outside.now() < until:
-        keeper.tick(IDLE_POLL)
+def _wait_for_download(boot: Boot) -> None:
+    now = boot.system.now()
+    if boot.state.ready_by is None:
+        boot.update_state(ready_by=now + boot.settings.grace_seconds)
+    until = boot.state.ready_by or now
+    exists = (boot.paths.run / MANIFEST).exists()
+    what = "the result is ready" if exists else "the run has no result"
+    boot.phase("ready", f"{what}; waiting {max(until - now, 0.0):.0f} s for the download")
+    while boot.system.now() < until:
+        boot.tick(IDLE_POLL)
 
 
-def _release(keeper: Keeper, action: Action, reason: str) -> None:
-    keeper.phase("released", f"{action}: {reason}")
-    let_go(
-        action,
-        act=keeper.outside.act,
-        mark=keeper.places.root / MARK,
-        say=keeper.warn,
-        sleep=keeper.sleep,
-        accepted=lambda: keeper.log.emit(events.Released(reason=reason)),
-    )
-
-
-def keep(settings: PodSettings, env: Mapping[str, str], places: Places, outside: Outside) -> None:
-    """Supervise; survive faults of our own, and hold the last instant even then.
+def supervise(settings: PodSettings, env: Mapping[str, str], paths: Paths, system: System) -> None:
+    """Run boots, also after an internal error, and stop the pod at its deadline in every case.
 
     Returns when the container is told to stop.
     """
-    while not outside.stop_asked:
+    while not system.stop_asked:
         try:
-            supervise(settings, env, places, outside)
+            run_boot(settings, env, paths, system)
         except Exception:  # noqa: BLE001 - PID 1's child must not end
-            outside.say(traceback.format_exc())
-            left = settings.gone_by - outside.now()
+            system.say(traceback.format_exc())
+            left = settings.gone_by - system.now()
             if left <= 0:
-                _let_go_blindly(outside)
-            outside.wait(min(left, AFTER_CRASH))
+                _stop_pod(system)
+            system.wait(min(left, AFTER_CRASH))
 
 
-def _let_go_blindly(outside: Outside) -> None:
-    """Stop the pod without a run to speak of."""
+def _stop_pod(system: System) -> None:
+    """Stop the pod without a run folder, an event log or a mark."""
 
     def sleep(seconds: float) -> None:
-        until = outside.now() + seconds
-        while (left := until - outside.now()) > 0:
-            outside.wait(left)
-            if outside.stop_asked:
-                raise StoppedFromOutside
+        until = system.now() + seconds
+        while (left := until - system.now()) > 0:
+            system.wait(left)
+            if system.stop_asked:
+                raise ContainerStopped
 
-    with suppress(StoppedFromOutside):
-        let_go("stop", act=outside.act, mark=None, say=outside.say, sleep=sleep)
+    with suppress(ContainerStopped):
+        stop_or_delete("stop", act=system.act, mark=None, say=system.say, sleep=sleep)
 
 
 def main() -> None:
-    """Keep the pod that the environment describes."""
+    """Supervise the pod that the environment describes."""
     env = dict(os.environ)
-    outside = World(env)
+    system = System(env)
     try:
         settings = PodSettings.from_env(env)
     except BadJob as fault:
-        # Without instants there is nothing to wait for, and nothing here to lose.
-        outside.say(report(fault))
-        _let_go_blindly(outside)
+        # Without deadlines nothing can be waited for, and the pod holds nothing to lose.
+        system.say(report(fault))
+        _stop_pod(system)
         return
-    keep(settings, env, Places.of_pod(settings.run_id), outside)
+    supervise(settings, env, Paths.of_pod(settings.run_id), system)
 
 
 if __name__ == "__main__":

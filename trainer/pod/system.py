@@ -1,6 +1,6 @@
-"""What the supervisor touches of the world: time, processes, the GPU, the container's log, the API.
+"""What the supervisor uses besides files: time, processes, the GPU, the container's log, RunPod's API.
 
-Tests give it another of the same shape and run it in virtual time.
+Tests pass an object with the same methods, and run it in virtual time.
 """
 
 import contextlib
@@ -13,46 +13,16 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from trainer.contract.pod import EVENTS_FD
 from trainer.gpu_use import gpu_use
 from trainer.pod.release import Action, Answer, Api
-from trainer.processes.child import PIPE_BYTES, Child, Process
+from trainer.processes.child import PIPE_BYTES, Child
 
 
-class Outside(Protocol):
-    """The one object through which the supervisor touches anything but files."""
-
-    stop_asked: bool
-
-    def now(self) -> float: ...
-
-    def wait(self, seconds: float, child: Child | None = None) -> None:
-        """Sleep; wake early when ``child`` says something, or when we are asked to stop."""
-
-    def say(self, text: str) -> None: ...
-
-    def start(
-        self,
-        argv: Sequence[str],
-        *,
-        env: Mapping[str, str],
-        cwd: Path,
-        log: Path | None = None,
-        events: bool = False,
-    ) -> Child: ...
-
-    def gpu_use(self) -> int | None:
-        """Return the busiest card's use in percent; ``None`` when it cannot be known."""
-
-    def probe(self) -> Answer: ...
-
-    def act(self, action: Action) -> Answer: ...
-
-
-class World:
-    """``Outside``, as it is."""
+class System:
+    """The pod's clock, processes, GPU, log and API; ``stop_asked``: a signal to stop has come."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
         self._api = Api(env)
@@ -70,8 +40,9 @@ class World:
         return time.time()
 
     def wait(self, seconds: float, child: Child | None = None) -> None:
+        """Sleep; wake early when ``child`` writes an event, or at a signal to stop."""
         watched = [self._wake]
-        if isinstance(child, Process) and child.pipe is not None:
+        if child is not None and child.pipe is not None:
             watched.append(child.pipe)
         ready, _, _ = select.select(watched, [], [], max(seconds, 0.0))
         if self._wake in ready:
@@ -90,32 +61,32 @@ class World:
         cwd: Path,
         log: Path | None = None,
         events: bool = False,
-    ) -> Process:
-        """Start ``argv``; its errors go to ``log`` (else to ours), its events into a pipe."""
-        theirs, ours = [], None
+    ) -> Child:
+        """Start ``argv``; its stderr goes to ``log`` (else to this one's), its events into a pipe."""
+        ends, pipe = [], None
         environment = dict(env)
         with contextlib.ExitStack() as stack:
             if events:
-                ours, end = os.pipe()
+                pipe, end = os.pipe()
                 stack.callback(os.close, end)
-                os.set_blocking(ours, False)
+                os.set_blocking(pipe, False)
                 with contextlib.suppress(OSError):
                     fcntl.fcntl(end, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-                theirs.append(end)
+                ends.append(end)
                 environment[EVENTS_FD] = str(end)
-            errors = stack.enter_context(log.open("ab")) if log else None
             process = subprocess.Popen(
                 argv,
                 env=environment,
                 cwd=cwd,
                 stdin=subprocess.DEVNULL,
-                stderr=errors,
-                pass_fds=theirs,
+                stderr=stack.enter_context(log.open("ab")) if log else None,
+                pass_fds=ends,
                 start_new_session=True,
             )
-        return Process(process, ours)
+        return Child(process, pipe)
 
     def gpu_use(self) -> int | None:
+        """Return the busiest card's use in percent; None if it is unknown."""
         return gpu_use()
 
     def probe(self) -> Answer:

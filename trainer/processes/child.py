@@ -1,33 +1,16 @@
-"""A process that was started: what its starter asks of it, and reads from its pipe of events."""
+"""A process that this one started: how to end it, and how to read the events that it writes to a pipe."""
 
 import contextlib
 import os
 import signal
 import subprocess
-from typing import Protocol
 
 PIPE_BYTES = 1 << 20
-TO_END = 10.0  # seconds that a killed process may take
+END_SECONDS = 10.0  # that a killed process may take
 
 
-class Child(Protocol):
-    """A process that was started."""
-
-    def poll(self) -> int | None:
-        """Return the exit code, negative for a signal; ``None`` while it runs."""
-
-    def ask(self) -> None:
-        """Ask it to end (SIGTERM)."""
-
-    def kill(self) -> None:
-        """End it, and all it has started."""
-
-    def lines(self) -> list[bytes]:
-        """Return what came over the events' pipe since the last call, whole lines, without waiting."""
-
-
-class Process:
-    """A ``Child`` of the real world, in a session of its own."""
+class Child:
+    """A started process in its own session; ``pipe`` is the reading end of its events, not blocking."""
 
     def __init__(self, process: "subprocess.Popen[bytes]", pipe: int | None) -> None:
         self._process = process
@@ -35,19 +18,23 @@ class Process:
         self._rest = b""
 
     def poll(self) -> int | None:
+        """Return the exit code, negative for a signal; None while it runs."""
         return self._process.poll()
 
-    def ask(self) -> None:
+    def terminate(self) -> None:
+        """Send SIGTERM."""
         if self._process.poll() is None:
             self._process.terminate()
 
     def kill(self) -> None:
+        """Kill the process and every process of its session."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(TO_END)
+            self._process.wait(END_SECONDS)
 
     def lines(self) -> list[bytes]:
+        """Return the whole lines that came over the pipe since the last call, without waiting."""
         while self.pipe is not None:
             try:
                 block = os.read(self.pipe, PIPE_BYTES)

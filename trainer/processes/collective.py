@@ -76,7 +76,7 @@ def meet(say: Callable[[str], None]) -> None:
         os._exit(lost.exit_code)
 
     use_own_card()
-    with library_log.chatter_to(Path(os.devnull)):
+    with library_log.library_output_to(Path(os.devnull)):
         store = meeting.store(hosted=os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True")
         links = meeting.links(store)
         hosts.update(meeting.hosts)

@@ -20,7 +20,7 @@ from trainer.contract.command.errors import BadJob, Fault, ProcessLost
 from trainer.contract.job import Job
 from trainer.contract.pod import EVENTS_FD
 from trainer.processes import pipe
-from trainer.processes.child import Process
+from trainer.processes.child import Child
 from trainer.signals import STOP, StopRequest
 
 COMMAND = (sys.executable, "-P", "-m", "trainer")
@@ -31,10 +31,10 @@ LEAST_TOLD = {ProcessLost.exit_code: 1, Fault.exit_code: 2}
 LOOP, CLOSING = frozenset({"train", "resume"}), frozenset({"save", "proof"})
 
 
-class Rank(Process):
+class Rank(Child):
     """One of the processes; what is written to its stdin asks it to stop, and the end of it to die."""
 
-    def ask(self) -> None:
+    def terminate(self) -> None:
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(STOP)
@@ -169,7 +169,7 @@ def _follow(
                 raise KeyboardInterrupt
             told = True
             for rank in ranks:
-                rank.ask()
+                rank.terminate()
 
 
 def _cause(codes: Sequence[int | None], failed: dict[int, events.Failed], count: int) -> Fault:

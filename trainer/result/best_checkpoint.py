@@ -51,7 +51,7 @@ def due(job: Job, run: Path) -> bool:
 def choose(job: Job, *, say: Callable[[str], None]) -> None:
     """Ask every candidate, and make the best the adapter. Raises ``Interrupted``."""
     run = Path(job.output)
-    evaluation.free_the_card()
+    evaluation.free_gpu_memory()
     with open_events(run / "events.jsonl") as writer, StopRequest() as stop:
         reporter = Reporter(writer, say, run / evaluation.LOG)
         try:
@@ -124,7 +124,7 @@ def _asked(job: Job, run: Path, one: Candidate, reporter: Reporter) -> Score:
     if found is None:
         before = evaluation.size(log)
         what = ["--model", str(one.folder), "--episodes", str(asked), "--out", str(out), "--alone"]
-        code = evaluation.ask(what, hear, log=log)
+        code = evaluation.run_command(what, hear, log=log)
         found = _result(out)
         if found is None:
             why = evaluation.last_error(log, before) or f"exit code {code}, see {evaluation.LOG}"
@@ -221,7 +221,7 @@ def _proved(job: Job, run: Path, one: Candidate, new: Path) -> tuple[Any, manife
     from trainer.result import proof
 
     silent = Reporter(_Silent(), lambda _: None, run / evaluation.LOG)
-    with library_log.chatter_to(run / evaluation.LOG):
+    with library_log.library_output_to(run / evaluation.LOG):
         prepared = prepare(job, read_rows(Path(job.data)), one.mark, silent)
         plan = prepared.plan
         base = pretrained.load_base(prepared.source, plan.numerics, attention=plan.own_attention)

@@ -43,7 +43,9 @@ def due(job: Job, run: Path) -> bool:
     return job.evaluate is not None and not (run / COMPARISON).exists()
 
 
-def told(run: Path, code: int, again: str, *, log_from: int = 0) -> events.Phase | events.Warning:
+def outcome(
+    run: Path, code: int, again: str, *, log_from: int = 0
+) -> events.Phase | events.Warning:
     """What to say of an evaluation that has ended: its outcome, or a warning with the reason.
 
     ``again`` are the episodes as the user names them; what it printed begins at ``log_from`` of the log.
@@ -83,12 +85,12 @@ def evaluate(job: Job) -> None:
     """Evaluate in a process of its own, outside of a pod. Raises ``Interrupted``."""
     run = Path(job.output)
     assert job.evaluate is not None
-    free_the_card()
+    free_gpu_memory()
     before = size(run / LOG)
     with open_events(run / "events.jsonl") as writer, StopRequest():
         writer.emit(events.Phase(name=PHASE, detail=job.evaluate))
         try:
-            code = ask(arguments(run, job.evaluate), writer.emit)
+            code = run_command(arguments(run, job.evaluate), writer.emit)
         except TrainingFailed as fault:
             writer.emit(warning(fault.cause, job.evaluate))
             return
@@ -99,13 +101,13 @@ def evaluate(job: Job) -> None:
                 f"go on with: datagen evaluate --model {shlex.quote(job.output)} "
                 f"--episodes {shlex.quote(job.evaluate)}",
             ) from None
-        writer.emit(told(run, code, job.evaluate, log_from=before))
+        writer.emit(outcome(run, code, job.evaluate, log_from=before))
 
 
-def ask(
-    what: Sequence[str], hear: Callable[[events.Event], object], *, log: Path | None = None
+def run_command(
+    what: Sequence[str], on_event: Callable[[events.Event], object], *, log: Path | None = None
 ) -> int:
-    """Run ``COMMAND`` on ``what``, ``hear`` its events, return its exit code.
+    """Run ``COMMAND`` on ``what``, ``on_event`` its events, return its exit code.
 
     What it prints goes to the end of ``log``, where given. Ended before a KeyboardInterrupt is passed on.
     Raises ``TrainingFailed`` when it has told nothing for too long, after ending it.
@@ -129,7 +131,7 @@ def ask(
             while select.select([ours], [], [], SILENT)[0] and (block := os.read(ours, TAIL)):
                 *lines, rest = (rest + block).split(b"\n")
                 for event in filter(None, map(events.parse, lines)):
-                    hear(event)
+                    on_event(event)
             return child.wait(SILENT)
         except subprocess.TimeoutExpired:
             _end(child)
@@ -148,7 +150,7 @@ def _end(child: "subprocess.Popen[bytes]") -> None:
         child.wait()
 
 
-def free_the_card() -> None:
+def free_gpu_memory() -> None:
     """Give back what the trained model took: the next process loads its own."""
     gc.collect()
     if "torch" in sys.modules:

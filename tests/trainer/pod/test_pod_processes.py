@@ -30,19 +30,19 @@ import sys
 from pathlib import Path
 import os
 from trainer.contract.pod import PodSettings
-from trainer.pod.system import World
-from trainer.pod.paths import Places
-from trainer.pod.sshd import Door
+from trainer.pod.system import System
+from trainer.pod.paths import Paths
+from trainer.pod.sshd import Sshd
 from trainer.pod.supervise import supervise
 
 base = Path(os.environ["BASE"])
 root = base / "sft" / os.environ["SFT_RUN_ID"]
 command = os.environ["SSHD"].split() or ["sleep", "1000"]
 trainer = os.environ["TRAINER"].split()
-places = Places(root, base / "hf", base / "secrets", Door(root / "ssh", base / "door", command))
+paths = Paths(root, base / "hf", base / "secrets", Sshd(root / "ssh", base / "sshd", command))
 if trainer:
-    places = Places(places.root, places.hf, places.secrets, places.door, tuple(trainer))
-supervise(PodSettings.from_env(os.environ), dict(os.environ), places, World(os.environ))
+    paths = Paths(paths.root, paths.hf, paths.secrets, paths.sshd, tuple(trainer))
+supervise(PodSettings.from_env(os.environ), dict(os.environ), paths, System(os.environ))
 """
 
 # Trains ten quick steps, or is killed by its first life; an adapter is one file here.
@@ -286,7 +286,7 @@ def test_the_laptop_comes_in_with_the_key_that_was_pinned(machine, tmp_path):
     config = tmp_path / "sshd_config"
     text = (REPOSITORY / "docker" / "sshd_config").read_text()
     text = text.replace("Port 22\n", f"Port {port}\nListenAddress 127.0.0.1\nStrictModes no\n")
-    config.write_text(text.replace("/run/sft", str(tmp_path / "door")))
+    config.write_text(text.replace("/run/sft", str(tmp_path / "sshd")))
     here = machine(
         sshd=f"{SSHD} -D -e -f {config}", public_key=keys.with_suffix(".pub").read_text()
     )
@@ -333,5 +333,7 @@ def test_a_real_training_cut_by_a_stop_and_saved_after_the_deadline(machine, bas
     found = manifest.verify(here.root / "run")
     assert not found.complete
     assert found.metrics["steps"] == saved[0].step
-    assert "finish_by" in next(e for e in here.events() if isinstance(e, events.Failed)).cause
+    assert (
+        "save-by deadline" in next(e for e in here.events() if isinstance(e, events.Failed)).cause
+    )
     assert here.phases()[-2:] == ["ready", "released"]

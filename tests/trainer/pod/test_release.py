@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from trainer.pod.release import PAUSES, Answer, Api, deadline_action, let_go, main
+from trainer.pod.release import PAUSES, Answer, Api, deadline_action, main, stop_or_delete
 
 KEY = "pod-scoped-key-9f3"
 
@@ -149,7 +149,7 @@ def go(answers, action="stop", tmp_path=None):
             raise Gone
 
     with pytest.raises(Gone):
-        let_go(
+        stop_or_delete(
             action,
             act=act,
             mark=tmp_path / "released",
@@ -205,8 +205,8 @@ def test_without_a_mark_nothing_is_left_behind(tmp_path):
 
     said: list[str] = []
     with pytest.raises(Gone):
-        let_go("stop", act=act, mark=None, say=said.append, sleep=sleep)
-    assert said == ["HTTP 500: asking again in 5 s"]
+        stop_or_delete("stop", act=act, mark=None, say=said.append, sleep=sleep)
+    assert said == ["HTTP 500: trying again in 5 s"]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -236,7 +236,7 @@ def test_the_mark_is_there_before_the_pod_can_be_gone(tmp_path):
         raise Gone
 
     with pytest.raises(Gone):
-        let_go("stop", act=act, mark=tmp_path / "released", say=print, sleep=print)
+        stop_or_delete("stop", act=act, mark=tmp_path / "released", say=print, sleep=print)
     assert seen == [True]
 
 

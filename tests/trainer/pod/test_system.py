@@ -12,7 +12,7 @@ from trainer.pod import system
 @pytest.fixture
 def world():
     kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    yield system.World({})
+    yield system.System({})
     signal.set_wakeup_fd(-1)
     for number, handler in kept.items():
         signal.signal(number, handler)

@@ -67,7 +67,7 @@ def test_the_newest_checkpoint_becomes_a_result_that_is_not_complete(cut, capsys
 
 
 def test_a_salvaged_adapter_loads_with_its_tokenizer(whole, cut):
-    from trainer.library_log import chatter_to
+    from trainer.library_log import library_output_to
 
     assert call(cut, "--salvage") == 0
     from peft import PeftModel
@@ -76,7 +76,7 @@ def test_a_salvaged_adapter_loads_with_its_tokenizer(whole, cut):
     adapter = cut.parent / "run" / "adapter"
     names = {path.name for path in adapter.iterdir()}
     assert {"optimizer.pt", "trainer_state.json", "checkpoint.json"}.isdisjoint(names)
-    with chatter_to(cut.parent / "log"):
+    with library_output_to(cut.parent / "log"):
         base = AutoModelForCausalLM.from_pretrained(whole.model)
         PeftModel.from_pretrained(base, adapter)
     assert AutoTokenizer.from_pretrained(adapter).chat_template
