@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datagen.episodes.attempts import How, Task, episode_id
+from datagen.episodes.attempts import AttemptRules, Solver, Task, episode_id
 from datagen.episodes.journal import Journal
 from datagen.episodes.run_questions import fill, table_ref
 from datagen.models.protocol import NoReply, Reply
@@ -43,10 +43,9 @@ class Replay:
 
 @dataclass(kw_only=True)
 class Plan:
-    """What can be run again: tasks, and their attempts by episode. `left_out` counts by reason."""
+    """What can be run again: tasks, and what answers them. `left_out` counts by reason."""
 
-    how: How
-    model: Replay
+    solver: Solver
     tasks: list[Task] = field(default_factory=list)
     left_out: dict[str, int] = field(default_factory=dict)
 
@@ -56,9 +55,10 @@ def plan(found: Iterable[Imported], tables: Path, output: Path, *, model: str) -
 
     Episodes in `output` refer to the tables from there.
     """
-    how = How(seed=0, attempts=1_000, traces=1_000)
     recorded: dict[str, list[Attempt]] = {}
-    planned = Plan(how=how, model=Replay(name=model, recorded=recorded))
+    replay = Replay(name=model, recorded=recorded)
+    solver = Solver(model=replay, rules=AttemptRules(seed=0, attempts=1_000, traces=1_000))
+    planned = Plan(solver=solver)
     refs = {path.name: path for path in sorted(tables.rglob("*.csv"))}
     profiles = {}
     for episode in found:
@@ -77,7 +77,7 @@ def plan(found: Iterable[Imported], tables: Path, output: Path, *, model: str) -
         task = Task(
             question=episode.question, tables=[profiles[path]], paths=[path.resolve()], style=STYLE
         )
-        key = episode_id(task, model, how)
+        key = episode_id(task, solver)
         if key not in recorded:
             planned.tasks.append(task)
             recorded[key] = attempts
@@ -87,6 +87,6 @@ def plan(found: Iterable[Imported], tables: Path, output: Path, *, model: str) -
 def run(planned: Plan, journal: Path, *, kept: Callable[[Episode], None]) -> list[Episode]:
     """Return the episodes in the order of the tasks; episodes in the journal are not run again."""
     with Journal(journal, kept) as book:
-        asyncio.run(fill(book, planned.tasks, planned.model, planned.how, kept=kept))
+        asyncio.run(fill(book, planned.tasks, planned.solver, kept=kept))
         found = {episode.id: episode for episode in book.episodes()}
-    return [found[episode_id(t, planned.model.name, planned.how)] for t in planned.tasks]
+    return [found[episode_id(task, planned.solver)] for task in planned.tasks]

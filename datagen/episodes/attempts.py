@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import platform
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 
 BROKEN = "broken"
+CONCURRENCY = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +55,7 @@ class Task:
 
 
 @dataclass(frozen=True, kw_only=True)
-class How:
+class AttemptRules:
     """How attempts are made and judged.
 
     Where the truth is known, attempts go on until `traces` different ones are right, `attempts` at
@@ -72,46 +74,53 @@ class How:
     licence: str | None = None
 
 
-def episode_id(task: Task, model: str, how: How) -> str:
+@dataclass(frozen=True, kw_only=True)
+class Solver:
+    """The model that answers questions, by which rules, how many at once, and the model that audits.
+
+    `model` can be called inside of `connected`.
+    """
+
+    model: Model
+    rules: AttemptRules
+    auditor: Model | None = None
+    concurrency: int = CONCURRENCY
+    connected: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
+
+
+def episode_id(task: Task, solver: Solver) -> str:
     """The same question, tables, model, texts and rules always make the same id."""
+    rules = solver.rules
     contents = [table.sha256 for table in task.tables]
-    rules = [how.attempts, how.traces] if task.question.known else [how.rule]
-    turns = [f"turns {how.turns}"] if how.turns else []
-    parts = [how.seed, *rules, *turns, *sorted(how.sampling.items())]
+    needed = [rules.attempts, rules.traces] if task.question.known else [rules.rule]
+    turns = [f"turns {rules.turns}"] if rules.turns else []
+    parts = [rules.seed, *needed, *turns, *sorted(rules.sampling.items())]
     texts = [task.style, prompt_hash(task.style)]
-    return stable_id(task.question.id, *contents, model, *texts, *map(str, parts))
+    return stable_id(task.question.id, *contents, solver.model.name, *texts, *map(str, parts))
 
 
-async def make_episode(
-    task: Task, model: Model, sandbox: Sandbox, how: How, auditor: Model | None = None
-) -> Episode:
+async def make_episode(task: Task, solver: Solver, sandbox: Sandbox) -> Episode:
     """Attempt, judge and, where it falls to the question, audit.
 
     Raises NoReply where a model cannot be reached for now, and the Faults of the models.
     """
-    key = episode_id(task, model.name, how)
+    key, rules, auditor = episode_id(task, solver), solver.rules, solver.auditor
 
-    async def ask(name: object, *, hinted: bool = False, by: Model = model) -> Trace:
+    async def ask(name: object, *, hinted: bool = False, by: Model = solver.model) -> Trace:
+        session = f"{key}/{name}"
         return await solve(
-            by,
-            task.question,
-            task.tables,
-            sandbox,
-            session=f"{key}/{name}",
-            style=task.style,
-            hinted=hinted,
-            turn_limit=how.turns,
+            task, by, sandbox, session=session, hinted=hinted, turn_limit=rules.turns
         )
 
-    question, limit = task.question, how.turns or TURN_LIMIT[task.style]
+    question, limit = task.question, rules.turns or TURN_LIMIT[task.style]
     if question.known:
-        made = await _against_truth(ask, question, how)
+        made = await _against_truth(ask, question, rules)
         traces, verdict = against_truth(question, made, limit=limit)
     else:
-        made = await _against_gold(ask, question, how, limit)
-        question, traces, verdict = against_gold(question, made, how.rule, limit=limit)
+        made = await _against_gold(ask, question, rules.rule, limit)
+        question, traces, verdict = against_gold(question, made, rules.rule, limit=limit)
     audit = None
-    if auditor is not None and verdict.verified and _drawn(key, how.audit):
+    if auditor is not None and verdict.verified and _drawn(key, rules.audit):
         trace = judged(await ask("audit", by=auditor), question)
         audit = Audit(model=auditor.name, trace=trace, agrees=bool(trace.agrees))
     return Episode(
@@ -120,32 +129,32 @@ async def make_episode(
         tables=task.tables,
         traces=traces,
         verdict=verdict,
-        provenance=_provenance(task, model.name, how, traces, sandbox.level),
+        provenance=_provenance(task, solver, traces, sandbox.level),
         audit=audit,
     )
 
 
-def broken_episode(task: Task, model: str, how: How, error: Exception) -> Episode:
+def broken_episode(task: Task, solver: Solver, error: Exception) -> Episode:
     """Return a failed episode for a question that an unexpected error ended."""
     what = " ".join(f"{type(error).__name__}: {error}".split())[:300]
     trace = Trace(opening=[], turns=[], agrees=False, failure=what)
     return Episode(
-        id=episode_id(task, model, how),
+        id=episode_id(task, solver),
         question=task.question,
         tables=task.tables,
         traces=[trace],
         verdict=Verdict(verified=False, rule=BROKEN, detail=what, attempts=1, category="crash"),
-        provenance=_provenance(task, model, how, [trace], "not known"),
+        provenance=_provenance(task, solver, [trace], "not known"),
     )
 
 
 async def _against_truth(
-    ask: Callable[[object], Awaitable[Trace]], question: Question, how: How
+    ask: Callable[[object], Awaitable[Trace]], question: Question, rules: AttemptRules
 ) -> list[Trace]:
     """Make attempts until enough different ones are right."""
     traces: list[Trace] = []
     right: set[str] = set()
-    while len(traces) < how.attempts and len(right) < how.traces:
+    while len(traces) < rules.attempts and len(right) < rules.traces:
         traces.append(judged(await ask(len(traces)), question))
         if traces[-1].agrees:
             right.add(trace_shape(traces[-1]))
@@ -153,7 +162,7 @@ async def _against_truth(
 
 
 async def _against_gold(
-    ask: Callable[..., Coroutine[Any, Any, Trace]], question: Question, how: How, limit: int
+    ask: Callable[..., Coroutine[Any, Any, Trace]], question: Question, rule: Rule, limit: int
 ) -> list[Trace]:
     """The gold attempt, then the others in waves, until they decide; none where gold has no answer."""
     gold = await ask(0, hinted=True)
@@ -162,7 +171,7 @@ async def _against_gold(
     except ValueError:
         return [gold]
     runs: list[Trace] = []
-    while more := least_more([bool(run.agrees) for run in runs], how.rule):
+    while more := least_more([bool(run.agrees) for run in runs], rule):
         names = range(len(runs) + 1, len(runs) + 1 + more)
         found = await _together([ask(name) for name in names])
         runs += [judged(trace, answered) for trace in found]
@@ -191,17 +200,17 @@ def _drawn(key: str, share: float) -> bool:
     return int.from_bytes(digest[:8], "big") < share * 2**64
 
 
-def _provenance(task: Task, model: str, how: How, traces: list[Trace], level: str) -> Provenance:
+def _provenance(task: Task, solver: Solver, traces: list[Trace], level: str) -> Provenance:
     quantizations = sorted({name for trace in traces for name in trace.quantizations})
     return Provenance(
-        model=model,
+        model=solver.model.name,
         prompt=task.style,
         prompt_sha256=prompt_hash(task.style),
         sandbox_level=level,
-        seed=how.seed,
+        seed=solver.rules.seed,
         versions=_versions(),
-        licence=how.licence,
-        sampling=how.sampling,
+        licence=solver.rules.licence,
+        sampling=solver.rules.sampling,
         quantization=", ".join(quantizations) or None,
     )
 

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from datagen.episode import PromptStyle, Question, TableRef
-from datagen.episodes.attempts import How, Task, episode_id
+from datagen.episodes.attempts import AttemptRules, Solver, Task, episode_id
 from datagen.episodes.counts import Tally
 from datagen.episodes.proposed_questions import propose
-from datagen.episodes.run_questions import CONCURRENCY, fill, table_ref
-from datagen.models.protocol import Model, NoReply
+from datagen.episodes.run_questions import fill, table_ref
+from datagen.models.protocol import NoReply
 from datagen.progress import Progress
 from datagen.sandbox.server_pool import ServerPool
 from trainer.contract.command.errors import BadData, NotFound
@@ -143,7 +143,7 @@ class Making:
             for question in questions
         ]
 
-    async def make(self, journal: Journal, how: How) -> None:
+    async def make(self, journal: Journal, rules: AttemptRules) -> None:
         """Fill the journal. Raises the first Fault; what had ended by then is on disk."""
         async with self.account.connected() if self.account else nullcontext():
             warm = ServerPool()
@@ -152,8 +152,8 @@ class Making:
                 await self._reword()
             finally:
                 await warm.close()
-            teacher, auditor = self._models()
-            self.order = [episode_id(task, teacher.name, how) for task in self.tasks]
+            solver = self._solver(rules)
+            self.order = [episode_id(task, solver) for task in self.tasks]
             with self._progress("episodes", len(self.order), journal) as progress:
 
                 def kept(episode: Episode) -> None:
@@ -162,15 +162,7 @@ class Making:
 
                 ticker = asyncio.create_task(_tick(progress))
                 try:
-                    self.unanswered += await fill(
-                        journal,
-                        self.tasks,
-                        teacher,
-                        how,
-                        kept=kept,
-                        concurrency=self._concurrency(),
-                        auditor=auditor,
-                    )
+                    self.unanswered += await fill(journal, self.tasks, solver, kept=kept)
                 finally:
                     ticker.cancel()
 
@@ -184,15 +176,17 @@ class Making:
             "uncertain": float(status.uncertain) if status else 0.0,
         }
 
-    def _models(self) -> tuple[Model, Model | None]:
-        if self.account is not None:
-            return self.account.teacher, self.account.audit
+    def _solver(self, rules: AttemptRules) -> Solver:
+        if (account := self.account) is not None:
+            return Solver(
+                model=account.teacher,
+                rules=rules,
+                auditor=account.audit,
+                concurrency=account.settings.concurrency,
+            )
         from datagen.episodes.scripted_teacher import scripted_teacher
 
-        return scripted_teacher(self.tasks, seed=self.seed), None
-
-    def _concurrency(self) -> int:
-        return self.account.settings.concurrency if self.account else CONCURRENCY
+        return Solver(model=scripted_teacher(self.tasks, seed=self.seed), rules=rules)
 
     def _progress(self, label: str, total: int, journal: Journal) -> Progress:
         account = self.account

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from datagen.episode import Difficulty, Message, Question, stable_id
-from datagen.episodes.agent import work
+from datagen.episodes.agent import Attempt
 from datagen.episodes.counts import DIFFICULTIES
 from datagen.judge.answer_types import ANSWER_TYPES
 from datagen.prompts.render import FULL_OUTPUT_LIMIT, TURN_LIMIT
@@ -48,15 +48,9 @@ async def propose(
     for round_number in range(-(-count // AT_ONCE)):
         wanted = min(AT_ONCE, count - len(questions))
         start = _opening(tables, wanted, [question.text for question in questions])
-        trace = await work(
-            model,
-            start,
-            sandbox,
-            session=f"propose/{stable_id(*contents)}/{round_number}",
-            style="full",
-            turn_limit=TURN_LIMIT["full"],
-            ended=lambda reply: BLOCK.search(reply) is not None,
-        )
+        session = f"propose/{stable_id(*contents)}/{round_number}"
+        attempt = Attempt(model, sandbox, session, "full", TURN_LIMIT["full"])
+        trace = await attempt.run(start, ended=lambda reply: BLOCK.search(reply) is not None)
         last = trace.turns[-1].reply if trace.turns else ""
         found, faults = parse(last, contents, {plain(q.text) for q in questions})
         dropped.update(faults)

@@ -8,17 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from datagen.episode import Column, Episode, TableRef
-from datagen.episodes.attempts import How, Task, broken_episode, episode_id, first_of, make_episode
+from datagen.episodes.attempts import (
+    Solver,
+    Task,
+    broken_episode,
+    episode_id,
+    first_of,
+    make_episode,
+)
 from datagen.episodes.journal import Journal, keeping
 from datagen.models.protocol import NoReply
 from datagen.sandbox.server_pool import ServerPool, tables_of
@@ -26,11 +32,9 @@ from datagen.tables.table import read_table
 from trainer.contract.command.errors import Fault, TeacherUnavailable
 
 if TYPE_CHECKING:
-    from datagen.models.protocol import Model
     from datagen.tables.table import TableProfile
 
 
-CONCURRENCY = 64
 FIRST_ROWS = 4
 BROKEN = 5  # up to this many are blamed on the questions; more are a bug and stop the run
 # Cells wait for their children in threads; one that reaches its time limit holds its thread.
@@ -71,25 +75,31 @@ def table_ref(profile: TableProfile, relative_to: Path) -> TableRef:
     )
 
 
+class AnswerProgress(Protocol):
+    """Is called with each new answer; `found` with each answer of an earlier run."""
+
+    def __call__(self, episode: Episode) -> None: ...
+
+    def found(self, episode: Episode) -> None: ...
+
+
 async def fill(
     journal: Journal,
     tasks: Iterable[Task],
-    model: Model,
-    how: How,
+    solver: Solver,
     *,
     kept: Callable[[Episode], None] = lambda _: None,
-    concurrency: int = CONCURRENCY,
-    auditor: Model | None = None,
-    warm: ServerPool | None = None,
     broken: Callable[[Task, Exception], Episode] | None = None,
+    servers: ServerPool | None = None,
 ) -> int:
     """Make the episodes of `tasks` that the journal lacks; return how many got no reply for now.
 
     `kept` hears of each episode once it is on disk. Where something unforeseen ends an episode,
-    `broken` gives what is kept in its place; without it, it ends the run. Tasks about the same tables should follow one
-    another. Raises the first Fault of the models or the sandbox; what had ended by then is on disk.
+    `broken` gives what is kept in its place; without it, it ends the run. Tasks about the same tables
+    should follow one another. Raises the first Fault of the models or the sandbox; what had ended by
+    then is on disk.
     """
-    warm = warm or ServerPool()
+    servers = servers or ServerPool()
     unanswered = 0
     waiting = iter(tasks)
     begun: set[str] = set()
@@ -97,13 +107,13 @@ async def fill(
     async def work(keep: Callable[[Episode], Awaitable[None]]) -> None:
         nonlocal unanswered
         for task in waiting:
-            key = episode_id(task, model.name, how)
+            key = episode_id(task, solver)
             if key in journal or key in begun:
                 continue
             begun.add(key)
             try:
-                async with warm.over(task) as sandbox:
-                    episode = await make_episode(task, model, sandbox, how, auditor)
+                async with servers.over(task) as sandbox:
+                    episode = await make_episode(task, solver, sandbox)
             except NoReply:
                 unanswered += 1
             except Exception as error:
@@ -118,73 +128,61 @@ async def fill(
     asyncio.get_running_loop().set_default_executor(threads)
     try:
         async with keeping(journal, kept) as keep, asyncio.TaskGroup() as group:
-            for _ in range(concurrency):
+            for _ in range(solver.concurrency):
                 group.create_task(work(keep))
     except BaseExceptionGroup as failures:
         raise first_of(failures) from None
     finally:
-        await warm.close()
+        await servers.close()
     return unanswered
 
 
 def attempt_all(
     tasks: Sequence[Task],
-    model: Model,
+    solver: Solver,
     *,
-    seed: int,
     journal: Path,
-    done: Callable[[Episode], None] = lambda _: None,
-    found: Callable[[Episode], None] | None = None,
-    concurrency: int = CONCURRENCY,
-    how: How | None = None,
     seeds: int = 1,
+    progress: AnswerProgress | None = None,
     may_begin: Callable[[], bool] = lambda: True,
-    connected: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
 ) -> list[Episode]:
     """One judged attempt for each task and each of `seeds` seeds, in that order.
 
-    `done` hears of each episode as it ends; `found`, else `done` too, of those in the journal, first.
     Once `may_begin` returns False, none is begun any more, and those not begun are missing in
     what is returned. An episode that breaks is a failure on record; many that do raise what broke them.
-    `connected` holds what the model needs. Raises TeacherUnavailable where a task got no reply.
+    Raises TeacherUnavailable where a task got no reply.
     """
-    hows = [replace(how or How(seed=seed), seed=seed + n) for n in range(seeds)]
-    ids = [episode_id(task, model.name, one) for one in hows for task in tasks]
+    first = solver.rules.seed
+    solvers = [
+        replace(solver, rules=replace(solver.rules, seed=seed))
+        for seed in range(first, first + seeds)
+    ]
+    ids = [episode_id(task, one) for one in solvers for task in tasks]
     wanted = {*ids}
+    kept = progress or (lambda _: None)
     failures = _Failures(most=max(BROKEN, len(ids) // 20))
 
-    def tell(episode: Episode) -> None:
-        if episode.id in wanted:
-            (found or done)(episode)
+    def found(episode: Episode) -> None:
+        if progress is not None and episode.id in wanted:
+            progress.found(episode)
 
     by_tables = {key: at for at, key in enumerate(dict.fromkeys(map(tables_of, tasks)))}
     ordered = sorted(tasks, key=lambda task: by_tables[tables_of(task)])
 
-    def in_time() -> Iterator[Task]:
-        return takewhile(lambda _: may_begin(), ordered)
-
     async def ask() -> int:
-        async with connected():
-            return sum(
-                [
-                    await fill(
-                        book,
-                        in_time(),
-                        model,
-                        one,
-                        kept=done,
-                        concurrency=concurrency,
-                        broken=partial(failures.record, model.name, one),
-                    )
-                    for one in hows
-                ]
-            )
+        unanswered = 0
+        async with solver.connected():
+            for one in solvers:
+                in_time = takewhile(lambda _: may_begin(), ordered)
+                broken = partial(failures.record, one)
+                unanswered += await fill(book, in_time, one, kept=kept, broken=broken)
+        return unanswered
 
-    with Journal(journal, tell) as book:
+    with Journal(journal, found) as book:
         missing = asyncio.run(ask())
         if missing:
             raise TeacherUnavailable(
-                f"{model.name} did not answer {missing} of {len(ids)} questions",
+                f"{solver.model.name} did not answer {missing} of {len(ids)} questions",
                 "run the same command again: it continues with these",
             )
         episodes = {e.id: e for e in book.episodes() if e.id in wanted}
@@ -198,9 +196,9 @@ class _Failures:
     most: int
     count: int = 0
 
-    def record(self, model: str, how: How, task: Task, error: Exception) -> Episode:
+    def record(self, solver: Solver, task: Task, error: Exception) -> Episode:
         """A failed episode in its place. Raises the error once there were more than `most`."""
         self.count += 1
         if self.count > self.most:
             raise error
-        return broken_episode(task, model, how, error)
+        return broken_episode(task, solver, error)

@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from datagen.episode import Episode
-from datagen.episodes.attempts import How, Task
-from datagen.episodes.run_questions import CONCURRENCY, attempt_all
+from datagen.episodes.attempts import CONCURRENCY, AttemptRules, Solver, Task
+from datagen.episodes.run_questions import AnswerProgress, attempt_all
 from datagen.evaluation.result import MODEL, PROBES, outcome
 from datagen.evaluation.saved_results import FOLDER, write_whole
 from datagen.evaluation.token_limit import TokenMeter
@@ -24,14 +24,6 @@ from trainer.contract.command.errors import BadData
 
 if TYPE_CHECKING:
     from datagen.models.protocol import Model
-
-
-class AnswerProgress(Protocol):
-    """Is called with each new answer; `found` with each answer of an earlier run."""
-
-    def __call__(self, episode: Episode) -> None: ...
-
-    def found(self, episode: Episode) -> None: ...
 
 
 Watch = Callable[[str, int], AbstractContextManager[AnswerProgress]]
@@ -115,16 +107,16 @@ def sample(tasks: Sequence[Task], limit: int, *, seed: int) -> list[Task]:
 
 def evaluate(
     tasks: Sequence[Task],
-    contenders: Sequence[EvaluatedModel],
+    models: Sequence[EvaluatedModel],
     *,
     output: Path,
     watch: Watch,
     limits: Limits = Limits(),
     probes: Mapping[str, Sequence[Task]] | None = None,
 ) -> dict[str, Any]:
-    """Ask every contender every question; write and return the outcome (see `outcome.outcome`).
+    """Ask every model every question; write and return the outcome (see `outcome.outcome`).
 
-    Beside it `evaluation/` holds the transcript of each contender, `LABEL.jsonl`, that of each probe
+    Beside it `evaluation/` holds the transcript of each model, `LABEL.jsonl`, that of each probe
     (`floor-LABEL.jsonl`), and questions.jsonl; an interrupted evaluation takes those up again.
     `probes` are the same questions made harder, by the names of `outcome.PROBES`; the ceiling does
     not answer them. `watch` is entered with a label and the number of answers, and yields what receives
@@ -132,20 +124,20 @@ def evaluate(
     were too few for all of them, and what models raise.
     """
     folder = (output / FOLDER).resolve()
-    columns = [(one.label, one, tasks) for one in contenders]
+    columns = [(one.label, one, tasks) for one in models]
     for name in PROBES:
         asked = (probes or {}).get(name, ())
-        columns += [(f"{name}-{c.label}", c, asked) for c in contenders if c.label != "ceiling"]
+        columns += [(f"{name}-{m.label}", m, asked) for m in models if m.label != "ceiling"]
     columns = [column for column in columns if column[2]]
     end = None if limits.minutes is None else time.monotonic() + 60 * limits.minutes
     answers: dict[str, list[Episode]] = {}
-    meter = TokenMeter(limits.tokens)
-    for left, (label, contender, asked) in zip(range(len(columns), 0, -1), columns, strict=True):
+    evaluation = _Evaluation(folder, limits, TokenMeter(limits.tokens), watch)
+    for left, (label, model, asked) in zip(range(len(columns), 0, -1), columns, strict=True):
         now = time.monotonic()
         until = None if end is None else now + (end - now) / left
-        answers[label] = _ask(label, contender, asked, folder, limits, until, watch, meter)
-        meter.refuse(label, missing=len(asked) * limits.seeds - len(answers[label]))
-    if not all(answers[one.label] for one in contenders):
+        answers[label] = evaluation.ask(label, model, asked, until)
+        evaluation.meter.refuse(label, missing=len(asked) * limits.seeds - len(answers[label]))
+    if not all(answers[one.label] for one in models):
         raise BadData(
             f"time limit of {limits.minutes:g} minutes reached before every model answered a question",
             "run the same command with a higher --max-minutes: answers so far are kept",
@@ -159,42 +151,53 @@ def evaluate(
     return found
 
 
-def _ask(
-    label: str,
-    contender: EvaluatedModel,
-    tasks: Sequence[Task],
-    folder: Path,
-    limits: Limits,
-    until: float | None,
-    watch: Watch,
-    meter: TokenMeter,
-) -> list[Episode]:
-    def may_begin() -> bool:
-        return not meter.empty and (until is None or time.monotonic() < until)
+@dataclass(frozen=True)
+class _Evaluation:
+    """What all models share: the folder of the transcripts, the limits, the display."""
 
-    with watch(label, len(tasks) * limits.seeds) as told:
+    folder: Path
+    limits: Limits
+    meter: TokenMeter
+    watch: Watch
 
-        def done(episode: Episode) -> None:
-            meter.add(episode)
-            told(episode)
+    def ask(
+        self, label: str, evaluated: EvaluatedModel, tasks: Sequence[Task], until: float | None
+    ) -> list[Episode]:
+        """The answers of one model; none is begun after `until`, or once the tokens are used up."""
+        limits = self.limits
+        rules = AttemptRules(seed=limits.seed, turns=limits.turns, sampling=evaluated.sampling)
+        with self.watch(label, len(tasks) * limits.seeds) as shown:
+            return attempt_all(
+                [_seen_from(self.folder, task) for task in tasks],
+                Solver(
+                    model=evaluated.model,
+                    rules=rules,
+                    concurrency=evaluated.concurrency,
+                    connected=evaluated.connected,
+                ),
+                journal=self.folder / f"{label}.jsonl",
+                seeds=limits.seeds,
+                progress=_Metered(shown, self.meter),
+                may_begin=lambda: (
+                    not self.meter.empty and (until is None or time.monotonic() < until)
+                ),
+            )
 
-        def found(episode: Episode) -> None:
-            meter.add(episode)
-            told.found(episode)
 
-        return attempt_all(
-            [_seen_from(folder, task) for task in tasks],
-            contender.model,
-            seed=limits.seed,
-            seeds=limits.seeds,
-            how=How(seed=limits.seed, turns=limits.turns, sampling=contender.sampling),
-            journal=folder / f"{label}.jsonl",
-            done=done,
-            found=found,
-            concurrency=contender.concurrency,
-            may_begin=may_begin,
-            connected=contender.connected,
-        )
+@dataclass(frozen=True)
+class _Metered:
+    """Counts the tokens of each answer before the display gets it."""
+
+    shown: AnswerProgress
+    meter: TokenMeter
+
+    def __call__(self, episode: Episode) -> None:
+        self.meter.add(episode)
+        self.shown(episode)
+
+    def found(self, episode: Episode) -> None:
+        self.meter.add(episode)
+        self.shown.found(episode)
 
 
 def _seen_from(folder: Path, task: Task) -> Task:

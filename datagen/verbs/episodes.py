@@ -20,7 +20,7 @@ from trainer.contract.command.errors import (
 )
 
 if TYPE_CHECKING:
-    from datagen.episodes.attempts import How
+    from datagen.episodes.attempts import AttemptRules
     from datagen.episodes.make_episodes import Making
     from datagen.verbs.arguments import Verbs
 
@@ -115,7 +115,7 @@ def run(args: argparse.Namespace) -> int:
         _gather(args, making)
         with Journal(journal, making.tally.add) as book:
             try:
-                asyncio.run(making.make(book, _how(args, making)))
+                asyncio.run(making.make(book, _rules(args, making)))
             except KeyboardInterrupt:
                 raise Interrupted(
                     "interrupted", "run the same command to continue; answers so far are kept"
@@ -146,11 +146,11 @@ def _gather(args: argparse.Namespace, making: Making) -> None:
         )
 
 
-def _how(args: argparse.Namespace, making: Making) -> How:
-    from datagen.episodes.attempts import How
+def _rules(args: argparse.Namespace, making: Making) -> AttemptRules:
+    from datagen.episodes.attempts import AttemptRules
 
     account = making.account
-    return How(
+    return AttemptRules(
         seed=args.seed,
         attempts=args.attempts,
         traces=args.traces,

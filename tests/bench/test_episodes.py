@@ -14,7 +14,7 @@ pytestmark = pytest.mark.bench
 MEMORY = """
 import asyncio, re, sys
 from pathlib import Path
-from datagen.episodes.attempts import How, Task
+from datagen.episodes.attempts import AttemptRules, Solver, Task
 from datagen.episode import Column, Question, TableRef
 from datagen.episodes.run_questions import fill
 from datagen.episodes.journal import Journal
@@ -48,9 +48,9 @@ def tasks(count):
 count, path = int(sys.argv[1]), Path(sys.argv[2])
 tally = Tally()
 with Journal(path) as journal:
-    warm = ServerPool(1, lambda task: Cells())
-    asyncio.run(fill(journal, tasks(count), Model(), How(seed=0), kept=tally.add, warm=warm,
-                     concurrency=100))
+    servers = ServerPool(1, lambda task: Cells())
+    solver = Solver(model=Model(), rules=AttemptRules(seed=0), concurrency=100)
+    asyncio.run(fill(journal, tasks(count), solver, kept=tally.add, servers=servers))
 assert tally.right == count
 # Not ru_maxrss: that starts with what the parent had.
 peak = re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]

@@ -1,4 +1,6 @@
-"""Made-up answered episodes, as an evaluation saves them."""
+"""A model with default rules; made-up answered episodes, as an evaluation saves them."""
+
+from typing import Any
 
 from datagen.episode import (
     Episode,
@@ -10,6 +12,12 @@ from datagen.episode import (
     Turn,
     Verdict,
 )
+from datagen.episodes.attempts import AttemptRules, Solver
+from datagen.models.protocol import Model
+
+
+def solver(model: Model, **rules: Any) -> Solver:
+    return Solver(model=model, rules=AttemptRules(**{"seed": 0, **rules}))
 
 
 def episode(

@@ -13,6 +13,7 @@ from datagen.episodes.run_questions import attempt_all, table_ref
 from datagen.episodes.scripted_teacher import scripted_teacher
 from datagen.questions.basic import ask
 from datagen.tables.table import profile_table
+from tests.datagen.answered import solver
 
 TINY = Path(__file__).parents[2] / "trainer" / "tiny" / "model"
 SHOP = """\
@@ -45,7 +46,7 @@ def tasks(shop: Path) -> list[Task]:
 @pytest.fixture
 def episodes(tasks: list[Task], tmp_path: Path) -> Path:
     made = attempt_all(
-        tasks, scripted_teacher(tasks, seed=0), seed=0, journal=tmp_path / "made.jsonl"
+        tasks, solver(scripted_teacher(tasks, seed=0)), journal=tmp_path / "made.jsonl"
     )
     write_episodes(tmp_path / "test.jsonl", made)
     return tmp_path / "test.jsonl"

@@ -10,6 +10,7 @@ from datagen.episodes.run_questions import attempt_all
 from datagen.models.protocol import ScriptedTeacher
 from datagen.prompts.render import as_reply, opening
 from datagen.questions.basic import script
+from tests.datagen.answered import solver
 from trainer.contract.command.errors import BadData, Usage
 from trainer.contract.rows import read_rows
 
@@ -27,7 +28,7 @@ def test_rows_are_the_messages_of_the_trace_and_slips_are_not_trained(
         opening(second.question, second.tables)[-1].content: [as_reply("submit('wrong')")],
     }
     episodes = attempt_all(
-        [first, second], ScriptedTeacher(scripts), seed=0, journal=tmp_path / "j"
+        [first, second], solver(ScriptedTeacher(scripts)), journal=tmp_path / "j"
     )
     path = tmp_path / "rows.jsonl"
     assert export(episodes, path).rows == 1

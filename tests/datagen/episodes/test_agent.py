@@ -1,4 +1,5 @@
 import asyncio
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -14,7 +15,7 @@ from datagen.sandbox import Sandbox
 def run(task: Task, replies: list[str]):
     teacher = ScriptedTeacher({opening(task.question, task.tables)[-1].content: replies})
     with Sandbox({"shop": task.paths[0]}) as sandbox:
-        return asyncio.run(solve(teacher, task.question, task.tables, sandbox, session="s"))
+        return asyncio.run(solve(task, teacher, sandbox, session="s"))
 
 
 def test_variables_live_across_turns_and_the_answer_ends_the_trace(tasks: list[Task]):
@@ -62,11 +63,10 @@ class Said:
         return reply
 
 
-def attempt(task: Task, *replies: Reply | NoReply, **options):
+def attempt(task: Task, *replies: Reply | NoReply, style="brief", **options):
+    task = replace(task, style=style)
     with Sandbox({"shop": task.paths[0]}) as sandbox:
-        return asyncio.run(
-            solve(Said(*replies), task.question, task.tables, sandbox, session="s", **options)
-        )
+        return asyncio.run(solve(task, Said(*replies), sandbox, session="s", **options))
 
 
 def test_the_full_style_has_eight_turns_and_says_how_many_are_left(tasks: list[Task]):
@@ -116,17 +116,8 @@ def test_what_was_sent_is_what_is_stored(tasks: list[Task]):
 
     model = Listening(Reply(text="hm"), Reply(text=as_reply("df.x")), Reply(text=as_reply("1")))
     with Sandbox({"shop": tasks[0].paths[0]}) as sandbox:
-        trace = asyncio.run(
-            solve(
-                model,
-                tasks[0].question,
-                tasks[0].tables,
-                sandbox,
-                session="s",
-                style="full",
-                turn_limit=3,
-            )
-        )
+        task = replace(tasks[0], style="full")
+        trace = asyncio.run(solve(task, model, sandbox, session="s", turn_limit=3))
     assert trace.messages()[:-1] == model.heard[-1]
 
 
@@ -139,12 +130,6 @@ def test_no_process_is_forked_before_there_is_code(tasks: list[Task]):
             return super().open(*args, **options)
 
     with Watching({"shop": tasks[0].paths[0]}) as sandbox:
-        solving = solve(
-            Said(Reply(text="hm"), Reply(text="hm"), Reply(text="hm")),
-            tasks[0].question,
-            tasks[0].tables,
-            sandbox,
-            session="s",
-        )
-        asyncio.run(solving)
+        model = Said(Reply(text="hm"), Reply(text="hm"), Reply(text="hm"))
+        asyncio.run(solve(tasks[0], model, sandbox, session="s"))
         assert opened == []

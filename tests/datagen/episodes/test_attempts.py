@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from datagen.episodes.attempts import How, Task, _drawn, episode_id, make_episode
+from datagen.episodes.attempts import Task, _drawn, episode_id, make_episode
 from datagen.models.protocol import NoReply, Reply
 from datagen.prompts.render import as_reply
 from datagen.sandbox import CellResult
+from tests.datagen.answered import solver
 from trainer.contract.command.errors import BudgetSpent
 
 
@@ -68,14 +69,14 @@ def unknown(known: Task) -> Task:
     return replace(known, question=question)
 
 
-def make(task, answers, how=None, auditor=None):
+def make(task, answers, auditor=None, **rules):
     model = Sessions(answers)
-    episode = asyncio.run(make_episode(task, model, Cells(), how or How(seed=0), auditor))  # type: ignore[arg-type]
-    return episode, model
+    one = replace(solver(model, **rules), auditor=auditor)
+    return asyncio.run(make_episode(task, one, Cells())), model  # type: ignore[arg-type]
 
 
 def test_attempts_end_with_the_first_right_one(known: Task):
-    episode, model = make(known, {"0": 4, "1": 3, "rest": 5}, How(seed=0, attempts=3))
+    episode, model = make(known, {"0": 4, "1": 3, "rest": 5}, attempts=3)
     assert model.asked == ["0", "1"]
     assert [t.agrees for t in episode.traces] == [False, True]
     assert episode.verdict.verified
@@ -89,7 +90,7 @@ def test_attempts_end_with_the_first_right_one(known: Task):
 
 def test_different_right_attempts_are_collected(known: Task):
     answers = {"0": 3, "1": 3, "2": 3.0, "rest": 3}
-    episode, model = make(known, answers, How(seed=0, attempts=9, traces=2))
+    episode, model = make(known, answers, attempts=9, traces=2)
     assert model.asked == ["0", "1", "2"]  # the second wrote the same code
     assert episode.verdict.agreed == 3
 
@@ -103,7 +104,7 @@ def test_different_right_attempts_are_collected(known: Task):
     ],
 )
 def test_why_an_answer_is_not_right(known: Task, answer, category, rule):
-    episode, _ = make(known, {"rest": answer}, How(seed=0, attempts=2))
+    episode, _ = make(known, {"rest": answer}, attempts=2)
     assert len(episode.traces) == 2
     assert (episode.verdict.verified, episode.verdict.category) == (False, category)
     assert episode.verdict.rule == rule
@@ -151,7 +152,7 @@ def test_without_a_gold_answer_no_other_attempt_is_paid(unknown: Task, gold, cat
 
 
 def test_the_strict_rule_takes_four_in_a_row(unknown: Task):
-    episode, _ = make(unknown, {"rest": 3}, How(seed=0, rule="strict"))
+    episode, _ = make(unknown, {"rest": 3}, rule="strict")
     assert episode.verdict.attempts == 4
     assert episode.verdict.rule == "strict"
 
@@ -167,18 +168,17 @@ def test_no_reply_fails_the_attempt_or_leaves_the_question_open(unknown: Task):
 
 
 def test_a_second_model_solves_a_share_of_the_verified_again(unknown: Task):
-    everything = How(seed=0, audit=1.0)
     second = Sessions({"rest": 4}, name="second")
-    episode, _ = make(unknown, {"rest": 3}, everything, second)
+    episode, _ = make(unknown, {"rest": 3}, second, audit=1.0)
     assert episode.audit is not None
     assert (episode.audit.model, episode.audit.agrees) == ("second", False)
     assert second.asked == ["audit"]
     assert not episode.audit.trace.hinted
     assert len(episode.traces) == 4
-    agreeing, _ = make(unknown, {"rest": 3}, everything, Sessions({"rest": 3}, name="second"))
+    agreeing, _ = make(unknown, {"rest": 3}, Sessions({"rest": 3}, name="second"), audit=1.0)
     assert agreeing.audit is not None
     assert agreeing.audit.agrees
-    rejected, _ = make(unknown, {"0": 3, "rest": 4}, everything, second)
+    rejected, _ = make(unknown, {"0": 3, "rest": 4}, second, audit=1.0)
     assert rejected.audit is None
 
 
@@ -193,18 +193,19 @@ def test_about_the_share_asked_for_is_audited_and_always_the_same():
 
 
 def test_all_that_changes_an_episode_changes_its_id(known: Task, unknown: Task, tmp_path: Path):
-    how = How(seed=0)
+    model = Sessions({})
+    one = solver(model)
     other_table = known.tables[0].model_copy(update={"sha256": "x"})
     ids = [
-        episode_id(known, "m", how),
-        episode_id(known, "n", how),
-        episode_id(known, "m", How(seed=1)),
-        episode_id(known, "m", How(seed=0, attempts=3)),
-        episode_id(known, "m", How(seed=0, sampling={"temperature": 1})),
-        episode_id(replace(known, style="brief"), "m", how),
-        episode_id(replace(known, tables=[other_table]), "m", how),
-        episode_id(unknown, "m", how),
-        episode_id(unknown, "m", How(seed=0, rule="strict")),
+        episode_id(known, one),
+        episode_id(known, solver(Sessions({}, name="n"))),
+        episode_id(known, solver(model, seed=1)),
+        episode_id(known, solver(model, attempts=3)),
+        episode_id(known, solver(model, sampling={"temperature": 1})),
+        episode_id(replace(known, style="brief"), one),
+        episode_id(replace(known, tables=[other_table]), one),
+        episode_id(unknown, one),
+        episode_id(unknown, solver(model, rule="strict")),
     ]
     assert len({*ids}) == len(ids)
-    assert episode_id(replace(known, paths=[tmp_path]), "m", how) == ids[0]
+    assert episode_id(replace(known, paths=[tmp_path]), one) == ids[0]

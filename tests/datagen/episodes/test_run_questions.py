@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 
 from datagen.episode import Episode
-from datagen.episodes.attempts import How, Task
+from datagen.episodes.attempts import Task
 from datagen.episodes.journal import Journal
 from datagen.episodes.run_questions import attempt_all, fill, table_ref
 from datagen.episodes.scripted_teacher import scripted_teacher
 from datagen.models.protocol import NoReply, Reply, ScriptedTeacher
 from datagen.prompts.render import as_reply, opening
 from datagen.tables.table import profile_table
+from tests.datagen.answered import solver
 from trainer.contract.command.errors import BudgetSpent, TeacherUnavailable
 
 
@@ -22,7 +23,7 @@ def asked(episodes: list[Episode]) -> list[str]:
 
 def test_the_scripted_teacher_is_right_about_every_question(tasks: list[Task], tmp_path: Path):
     journal = tmp_path / "journal.jsonl"
-    episodes = attempt_all(tasks, scripted_teacher(tasks, seed=0), seed=0, journal=journal)
+    episodes = attempt_all(tasks, solver(scripted_teacher(tasks, seed=0)), journal=journal)
     assert asked(episodes) == [task.question.id for task in tasks]
     assert all(episode.verdict.verified for episode in episodes), [e.verdict for e in episodes]
     assert {e.provenance.model for e in episodes} == {"scripted"}
@@ -34,16 +35,16 @@ def test_wrong_and_missing_answers_are_not_verified(tasks: list[Task], tmp_path:
             reply = await super().reply(messages, session=session)
             return type(reply)(text=as_reply("submit('no')"))
 
-    episodes = attempt_all(tasks[:3], Stubborn({}), seed=0, journal=tmp_path / "a")
+    episodes = attempt_all(tasks[:3], solver(Stubborn({})), journal=tmp_path / "a")
     assert not any(e.verdict.verified for e in episodes)
-    silent = attempt_all(tasks[:3], ScriptedTeacher({}), seed=0, journal=tmp_path / "b")
+    silent = attempt_all(tasks[:3], solver(ScriptedTeacher({})), journal=tmp_path / "b")
     assert {e.verdict.rule for e in silent} == {"not submitted"}
 
 
 def test_a_torn_journal_is_taken_up_without_asking_again(tasks: list[Task], tmp_path: Path):
     journal = tmp_path / "journal.jsonl"
     teacher = scripted_teacher(tasks, seed=0)
-    whole = attempt_all(tasks, teacher, seed=0, journal=journal)
+    whole = attempt_all(tasks, solver(teacher), journal=journal)
     lines = journal.read_bytes().splitlines(keepends=True)
     journal.write_bytes(b"".join(lines[:5]) + lines[5][:40])
     kept = {json.loads(line)["id"] for line in lines[:5]}
@@ -57,7 +58,7 @@ def test_a_torn_journal_is_taken_up_without_asking_again(tasks: list[Task], tmp_
             return await super().reply(messages, session=session)
 
     counting = Counting(teacher.scripts)
-    again = attempt_all(tasks, counting, seed=0, journal=journal)
+    again = attempt_all(tasks, solver(counting), journal=journal)
     assert asked(again) == asked(whole)
     assert len(set(counting.calls)) == len(questions)
     assert {json.loads(line)["id"] for line in journal.read_bytes().splitlines()} == {
@@ -74,7 +75,7 @@ def test_a_question_about_two_tables_has_the_first_as_df_and_both_by_name(
     task = replace(tasks[0], tables=[*tasks[0].tables, ref], paths=[*tasks[0].paths, other])
     code = 'submit([len(df), *(len(tables[name]) for name in ("shop", "regions"))])'
     teacher = ScriptedTeacher({opening(task.question, task.tables)[-1].content: [as_reply(code)]})
-    (episode,) = attempt_all([task], teacher, seed=0, journal=tmp_path / "j")
+    (episode,) = attempt_all([task], solver(teacher), journal=tmp_path / "j")
     assert episode.traces[0].answer == [8, 8, 2]
     assert [table.name for table in episode.tables] == ["shop", "regions"]
 
@@ -96,16 +97,16 @@ def test_a_question_that_got_no_reply_is_asked_again_and_no_other(
 
     patchy = Patchy(teacher.scripts)
     with Journal(tmp_path / "j") as journal:
-        assert asyncio.run(fill(journal, tasks, patchy, How(seed=0))) == 1
+        assert asyncio.run(fill(journal, tasks, solver(patchy))) == 1
         assert len(journal) == len(tasks) - 1
         patchy.up = True
         asked.clear()
-        assert asyncio.run(fill(journal, tasks, patchy, How(seed=0))) == 0
+        assert asyncio.run(fill(journal, tasks, solver(patchy))) == 0
         assert len({session.partition("/")[0] for session in asked}) == 1
         assert len(journal) == len(tasks)
     patchy.up = False
     with pytest.raises(TeacherUnavailable, match=f"1 of {len(tasks)} questions"):
-        attempt_all(tasks, patchy, seed=0, journal=tmp_path / "k")
+        attempt_all(tasks, solver(patchy), journal=tmp_path / "k")
 
 
 def test_a_fault_ends_the_run_as_itself_and_what_had_ended_is_kept(
@@ -121,9 +122,8 @@ def test_a_fault_ends_the_run_as_itself_and_what_had_ended_is_kept(
 
     kept: list[Episode] = []
     with Journal(tmp_path / "j") as journal:
-        run = fill(
-            journal, tasks, Dear(teacher.scripts), How(seed=0), kept=kept.append, concurrency=1
-        )
+        one = replace(solver(Dear(teacher.scripts)), concurrency=1)
+        run = fill(journal, tasks, one, kept=kept.append)
         with pytest.raises(BudgetSpent):
             asyncio.run(run)
         assert asked(kept) == [task.question.id for task in tasks[:6]]
@@ -144,6 +144,7 @@ def test_tasks_are_taken_from_a_stream_as_there_is_room(tasks: list[Task], tmp_p
             return Reply(text=as_reply("submit(1)"))
 
     ahead: list[int] = []
+    three = replace(solver(Held({})), concurrency=3)
     with Journal(tmp_path / "j") as journal:
         done: list[Episode] = []
 
@@ -151,6 +152,6 @@ def test_tasks_are_taken_from_a_stream_as_there_is_room(tasks: list[Task], tmp_p
             done.append(episode)
             ahead.append(len(taken) - len(done))
 
-        asyncio.run(fill(journal, stream(), Held({}), How(seed=0), kept=kept, concurrency=3))
+        asyncio.run(fill(journal, stream(), three, kept=kept))
     assert len(done) == len(tasks)
     assert max(ahead) <= 3

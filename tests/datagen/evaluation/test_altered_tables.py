@@ -111,5 +111,5 @@ def test_nothing_is_known_of_an_emptied_table_in_the_sandbox(tasks, tmp_path: Pa
 
     (task,) = emptied(tasks[:1], tmp_path / "floor")
     with start(task) as sandbox:
-        trace = asyncio.run(solve(Counting(), task.question, task.tables, sandbox, session="s"))
+        trace = asyncio.run(solve(task, Counting(), sandbox, session="s"))
     assert trace.answer == 0

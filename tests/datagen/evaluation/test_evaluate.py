@@ -15,6 +15,7 @@ from datagen.evaluation.evaluate import EvaluatedModel, Limits, evaluate, sample
 from datagen.evaluation.result import outcome
 from datagen.evaluation.saved_results import is_finished, read_all
 from datagen.models.protocol import ScriptedTeacher
+from tests.datagen.answered import solver
 from trainer.contract.command.errors import BadData, BudgetSpent
 
 
@@ -60,7 +61,7 @@ def test_comparison_counts_are_those_of_the_rows(tasks: list[Task], tmp_path: Pa
 @pytest.fixture
 def saved(tasks: list[Task], tmp_path: Path) -> Path:
     """An episode file in the folder of its table."""
-    episodes = attempt_all(tasks[:2], ScriptedTeacher({}), seed=0, journal=tmp_path / "j")
+    episodes = attempt_all(tasks[:2], solver(ScriptedTeacher({})), journal=tmp_path / "j")
     write_episodes(tmp_path / "test.jsonl", episodes)
     return tmp_path / "test.jsonl"
 
@@ -240,7 +241,7 @@ def test_each_question_is_asked_as_its_episode_was_and_an_accepted_answer_is_its
     tasks: list[Task], tmp_path: Path
 ):
     teacher = scripted_teacher(tasks, seed=0)
-    made = attempt_all(tasks[:3], teacher, seed=0, journal=tmp_path / "j")
+    made = attempt_all(tasks[:3], solver(teacher), journal=tmp_path / "j")
     full = made[0].provenance.model_copy(update={"prompt": "full"})
     open_question = made[1].question.model_copy(update={"known": False})
     second = made[2].tables[0].model_copy(update={"name": "again"})

@@ -15,6 +15,7 @@ import pytest
 
 from datagen.cli import main
 from datagen.episode import Episode, read_episodes
+from datagen.episodes.attempts import Solver
 from datagen.episodes.proposed_questions import parse
 from datagen.models.paid_api import rate_limit
 from datagen.prompts.render import as_reply
@@ -257,7 +258,7 @@ def test_cut_off_at_every_write_of_the_journal(
     total = brain.sources.total()
     scripted = ["--questions", str(questions), "--teacher", "scripted"]
     arguments = ["episodes", "--out", str(out), *scripted]
-    monkeypatch.setattr("datagen.episodes.make_episodes.CONCURRENCY", 1)
+    monkeypatch.setitem(Solver.__init__.__kwdefaults__, "concurrency", 1)
     monkeypatch.setattr(Journal, "append", cut_off)
     for cuts in range(1, total + 1 if torn == 1.0 else 3):
         assert main(arguments) == 1
@@ -343,7 +344,7 @@ def test_ctrl_c_leaves_what_there_is_and_says_how_to_go_on(
                 os.kill(os.getpid(), signal.SIGINT)
             return await self.teacher.reply(messages, session=session)
 
-    monkeypatch.setattr("datagen.episodes.make_episodes.CONCURRENCY", 1)
+    monkeypatch.setitem(Solver.__init__.__kwdefaults__, "concurrency", 1)
     arguments = ["episodes", "--questions", str(questions), "--out", str(tmp_path / "out")]
     # A shell that starts the tests in the background has them ignore Ctrl-C.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)

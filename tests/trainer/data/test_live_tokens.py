@@ -10,6 +10,7 @@ import pytest
 from datagen.dataset.export import row
 from datagen.episode import Column, Episode, Provenance, Question, TableRef, Verdict
 from datagen.episodes.agent import solve
+from datagen.episodes.attempts import Task
 from datagen.models.protocol import Reply
 from datagen.prompts.render import as_reply, prompt_hash
 from datagen.sandbox import CellResult
@@ -84,9 +85,8 @@ def tokenizer_named(name, tokenizer_of):
 @pytest.mark.parametrize("name", ["tiny", "qwen2_5", "llama3_2"])
 def test_an_exported_row_has_the_token_ids_of_the_live_loop(name, style, tokenizer_of, tmp_path):
     model = Listening()
-    trace = asyncio.run(
-        solve(model, QUESTION, [TABLE], Cells(), session="s", style=style, turn_limit=4)  # type: ignore[arg-type]
-    )
+    task = Task(question=QUESTION, tables=[TABLE], paths=[], style=style)
+    trace = asyncio.run(solve(task, model, Cells(), session="s", turn_limit=4))  # type: ignore[arg-type]
     episode = Episode(
         id="e",
         question=QUESTION,
