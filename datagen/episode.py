@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from datagen.judge.answer_types import AnswerType
+from trainer.contract.command.crash_safe_files import replacing
 from trainer.contract.command.errors import BadData, NotFound
 
 if TYPE_CHECKING:
@@ -299,7 +300,5 @@ def read_episodes(path: Path) -> list[Episode]:
 
 def write_episodes(path: Path, episodes: Iterable[Episode]) -> None:
     """Write a JSONL file whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    with part.open("w", encoding="utf-8") as file:
-        file.writelines(episode.model_dump_json() + "\n" for episode in episodes)
-    part.replace(path)
+    with replacing(path) as file:
+        file.writelines(episode.model_dump_json().encode() + b"\n" for episode in episodes)

@@ -20,6 +20,7 @@ from launcher.settings import Settings
 from launcher.train import Request, check_data, resolve
 from launcher.view.protocol import View
 from launcher.world import World
+from trainer.contract.command.crash_safe_files import write_whole
 from trainer.contract.command.errors import OutputExists
 from trainer.contract.job import Job
 
@@ -210,7 +211,5 @@ def write(
             f"the task uses {image}: if the registry does not have it, push it with: launch image"
         )
     made = task(plan.run, plan.job, plan.settings, image=image, nodes=nodes, file=file)
-    new = file.with_name(f".{file.name}.new")
-    new.write_text(made.text, encoding="utf-8")
-    new.replace(file)
+    write_whole(file, made.text)
     return plan.run, made

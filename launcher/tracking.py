@@ -19,6 +19,7 @@ from launcher.scene import Scene
 from launcher.view.protocol import View
 from launcher.view.tracked import TrackedView
 from trainer.contract import events
+from trainer.contract.command.crash_safe_files import write_whole
 from trainer.contract.command.errors import NotInstalled, Usage
 from trainer.contract.episodes import COMPARISON
 
@@ -158,7 +159,7 @@ class Sending:
             with self._guarded():
                 self._tracker.finish()
                 marks = _marks(self._run.folder / MARK) | {self._name: self._sent}
-                (self._run.folder / MARK).write_text(json.dumps(marks) + "\n", "utf-8")
+                write_whole(self._run.folder / MARK, json.dumps(marks) + "\n")
         self._tracker = None
 
     def _log(self, values: Mapping[str, float], step: int) -> None:

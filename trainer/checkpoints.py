@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from trainer.contract.command.crash_safe_files import write_whole
 from trainer.contract.command.errors import OutputExists, ResumeRefused
 from trainer.contract.episodes import RESULTS
 from trainer.contract.job import NOT_HASHED, Job
@@ -54,9 +55,7 @@ def write_mark(folder: Path, mark: Mark) -> None:
     """Declare the checkpoint in ``folder`` whole, as it is now."""
     paths = sorted(p for p in folder.iterdir() if p.is_file() and p.name != MARK)
     mark = mark.model_copy(update={"files": {p.name: hash_file(p).sha256 for p in paths}})
-    new = folder / f".{MARK}.new"
-    new.write_text(mark.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    new.replace(folder / MARK)
+    write_whole(folder / MARK, mark.model_dump_json(indent=2) + "\n")
 
 
 def whole(output: Path) -> list[tuple[Path, Mark]]:

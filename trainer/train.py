@@ -9,6 +9,7 @@ from pathlib import Path
 from trainer import checkpoints, library_log, out_of_memory, training_run
 from trainer.contract import events, manifest, resuming, validation
 from trainer.contract.command import libraries
+from trainer.contract.command.crash_safe_files import write_whole
 from trainer.contract.command.errors import (
     Fault,
     Interrupted,
@@ -79,7 +80,7 @@ def _train_together(job: Job, *, resume: bool, overwrite: bool, say: Callable[[s
             if collective.rank() == 0:
                 for _, mark in checkpoints.whole(output)[-1:] if resume else ():
                     checkpoints.check_resume(mark, job, rows.sha256)
-                (output / JOB).write_text(job.to_json(), encoding="utf-8")
+                write_whole(output / JOB, job.to_json())
             if (count := local.wanted(job)) > 1:
                 log = output / LOG
                 local.train(

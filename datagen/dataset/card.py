@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from datagen.dataset.facts import Quality, Yield
+from trainer.contract.command.crash_safe_files import write_whole
 
 PAGES = Path(__file__).parent / "pages"
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
@@ -17,8 +18,8 @@ def write_card(quality: Quality, folder: Path, *, name: str, licence: str | None
     """Write README.md and quality.html into `folder`; the page is one file that works offline."""
     folder.mkdir(parents=True, exist_ok=True)
     return [
-        _write(folder / "README.md", card(quality, name=name, licence=licence)),
-        _write(folder / "quality.html", page(quality, name=name)),
+        write_whole(folder / "README.md", card(quality, name=name, licence=licence)),
+        write_whole(folder / "quality.html", page(quality, name=name)),
     ]
 
 
@@ -129,9 +130,3 @@ def _render(template: str, **values: Any) -> str:
         keep_trailing_newline=True,
     )
     return pages.get_template(template).render(**values)
-
-
-def _write(path: Path, text: str) -> Path:
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, "utf-8")
-    return part.replace(path)

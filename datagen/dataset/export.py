@@ -16,6 +16,7 @@ from typing import Any
 
 from datagen.episode import Episode, Trace, Turn
 from datagen.judge.solution_shape import trace_shape
+from trainer.contract.command.crash_safe_files import replacing
 from trainer.contract.command.errors import BadData, Usage
 
 
@@ -153,8 +154,5 @@ def _pairs(episode: Episode, good: Sequence[Trace]) -> list[dict[str, Any]]:
 
 
 def _write(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    with part.open("w", encoding="utf-8") as file:
-        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    part.replace(path)
+    with replacing(path) as file:
+        file.writelines(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows)

@@ -6,7 +6,6 @@ It holds in memory where each episode lies and nothing of the episodes themselve
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 from pydantic import ValidationError
 
 from datagen.episode import Episode
-from trainer.contract.command.crash_safe_files import append, open_locked
+from trainer.contract.command.crash_safe_files import append, open_locked, replacing
 from trainer.contract.command.errors import BadData
 
 if TYPE_CHECKING:
@@ -66,14 +65,10 @@ class Journal:
 
     def copy_to(self, path: Path, order: Iterable[str] = ()) -> None:
         """Write the episodes to a file, whole or not at all, in the order that `episodes` gives."""
-        part = path.with_name(path.name + ".part")
-        with self.path.open("rb") as lines, part.open("wb") as file:
+        with self.path.open("rb") as lines, replacing(path) as file:
             for key in self._in(order):
                 lines.seek(self._at[key])
                 file.write(lines.readline())
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
 
     def _in(self, order: Iterable[str]) -> Iterator[str]:
         rest = dict.fromkeys(self._at)

@@ -16,10 +16,11 @@ from datagen.episode import Episode
 from datagen.episodes.attempts import CONCURRENCY, AttemptRules, Solver, Task
 from datagen.episodes.run_questions import AnswerProgress, attempt_all
 from datagen.evaluation.result import MODEL, PROBES, outcome
-from datagen.evaluation.saved_results import FOLDER, write_whole
+from datagen.evaluation.saved_results import FOLDER
 from datagen.evaluation.token_limit import TokenMeter
 from datagen.judge.answer_types import as_truth
 from trainer.contract import episodes as border
+from trainer.contract.command.crash_safe_files import write_whole
 from trainer.contract.command.errors import BadData
 
 if TYPE_CHECKING:

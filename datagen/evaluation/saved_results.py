@@ -71,14 +71,6 @@ def is_finished(path: Path) -> bool:
         return False
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a file whole or not at all; its folder is made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, "utf-8")
-    part.replace(path)
-
-
 def _ends_whole(file: Path) -> bool:
     with file.open("rb") as lines:
         end = lines.seek(0, 2)

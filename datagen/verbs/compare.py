@@ -31,7 +31,7 @@ def add(verbs: Verbs) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from datagen.evaluation.saved_results import write_whole
+    from trainer.contract.command.crash_safe_files import write_whole
 
     if args.out is not None and args.out.exists():
         raise OutputExists(f"{args.out} already exists", "choose another --out, or remove it")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from datagen.verbs.arguments import add_question_flags, check_source
 from datagen.verbs.reading_flags import add_reading_flags, profiles_of
+from trainer.contract.command.crash_safe_files import write_whole
 from trainer.contract.command.errors import BadData, OutputExists
 from trainer.contract.command.slow_work import telling
 
@@ -73,10 +74,7 @@ def run(args: argparse.Namespace) -> int:
         raise BadData(
             "no questions can be made from these tables", "look at the tables with: datagen profile"
         )
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    part = args.out.with_name(args.out.name + ".part")
-    part.write_text("".join(line + "\n" for line in lines), "utf-8")
-    part.replace(args.out)
+    write_whole(args.out, "".join(line + "\n" for line in lines))
     if args.json:
         print(json.dumps({"questions": len(lines), "file": str(args.out), **counts}))
         return 0

@@ -8,6 +8,7 @@ from launcher.errors import ApiUnavailable, KeyRejected
 from launcher.runpod_api.answers import Catalog, Gpu, Stock
 from launcher.secrets import runpod
 from launcher.world import World
+from trainer.contract.command.crash_safe_files import write_whole
 
 
 def read(world: World, *, count: int = 1) -> tuple[Catalog, str]:
@@ -28,11 +29,7 @@ def read(world: World, *, count: int = 1) -> tuple[Catalog, str]:
 
 def keep(catalog: Catalog, world: World) -> None:
     """Remember it for a time without network or key."""
-    path = _path(world)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(asdict(catalog)), "utf-8")
-    part.replace(path)
+    write_whole(_path(world), json.dumps(asdict(catalog)))
 
 
 def _path(world: World) -> Path:

@@ -6,6 +6,7 @@ from launcher.report.facts import collect
 from launcher.report.figures import Report, figures
 from launcher.report.render import render
 from launcher.runs.run_folder import Run
+from trainer.contract.command.crash_safe_files import write_whole
 
 NAME = "report.html"
 FIGURES = "report.json"
@@ -17,16 +18,10 @@ def write(run: Run) -> Path:
     Raises ``NotFound`` for a folder without a run, ``BadData`` for damaged events.
     """
     facts = collect(run)
-    _replace(run.folder / FIGURES, figures(facts).model_dump_json(indent=2) + "\n")
-    return _replace(run.folder / NAME, render(facts))
+    write_whole(run.folder / FIGURES, figures(facts).model_dump_json(indent=2) + "\n")
+    return write_whole(run.folder / NAME, render(facts))
 
 
 def read(run: Run) -> Report:
     """The figures as they were written last."""
     return Report.model_validate_json((run.folder / FIGURES).read_bytes())
-
-
-def _replace(path: Path, text: str) -> Path:
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text, "utf-8")
-    return part.replace(path)

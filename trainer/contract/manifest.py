@@ -5,7 +5,6 @@ Written last: a run folder without a manifest is not done. Checked anywhere, wit
 
 import hashlib
 import json
-import os
 import struct
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from trainer.contract.adapter_tensors import adapter_faults
+from trainer.contract.command.crash_safe_files import write_whole
 from trainer.contract.command.errors import NotFound, ResultRejected
 
 NAME = "manifest.json"
@@ -69,12 +69,7 @@ class Manifest(BaseModel):
 
     def write(self, path: Path) -> None:
         """Write to ``path`` in one step: a reader sees the old file or the whole new one."""
-        new = path.with_name(f".{path.name}.new")
-        with new.open("w", encoding="utf-8") as file:
-            file.write(self.model_dump_json(indent=2) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(path)
+        write_whole(path, self.model_dump_json(indent=2) + "\n")
 
 
 def hash_file(path: Path) -> File:

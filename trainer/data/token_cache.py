@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from trainer.contract import rows as contract_rows
+from trainer.contract.command.crash_safe_files import replacing
 from trainer.contract.rows import Rows
 from trainer.data import encode, lint, masks, templates
 from trainer.data.encode import Examples
@@ -75,19 +76,14 @@ def _write(place: Path, examples: Examples) -> None:
 
     counts = json.dumps({name: getattr(examples, name) for name in COUNTS})
     place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    new = place.with_suffix(".new")
-    try:
-        with new.open("wb") as file:
-            np.savez(
-                file,
-                input_ids=np.frombuffer(examples.input_ids, dtype=np.int32),
-                trained=np.frombuffer(examples.labels, dtype=np.int32) != IGNORED,
-                lengths=np.asarray(examples.lengths, dtype=np.int64),
-                counts=np.frombuffer(counts.encode(), dtype=np.uint8),
-            )
-        new.replace(place)
-    finally:
-        new.unlink(missing_ok=True)
+    with replacing(place, fsync=False) as file:
+        np.savez(
+            file,
+            input_ids=np.frombuffer(examples.input_ids, dtype=np.int32),
+            trained=np.frombuffer(examples.labels, dtype=np.int32) != IGNORED,
+            lengths=np.asarray(examples.lengths, dtype=np.int64),
+            counts=np.frombuffer(counts.encode(), dtype=np.uint8),
+        )
     newest = sorted(place.parent.glob("*.npz"), key=lambda path: -path.stat().st_mtime)
     for old in newest[KEPT:]:
         old.unlink(missing_ok=True)

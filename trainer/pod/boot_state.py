@@ -1,10 +1,10 @@
 """What the disk keeps between two boots of a pod: the first boot's time, counts, and the deadlines."""
 
-import os
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from trainer.contract.command.crash_safe_files import write_whole
 from trainer.contract.pod import PodSettings
 from trainer.pod.release import MARK
 
@@ -39,12 +39,7 @@ class State(BaseModel):
 
     def write(self, folder: Path) -> None:
         """Write atomically. Raises ``OSError``."""
-        new = folder / f".{NAME}.new"
-        with new.open("w", encoding="utf-8") as file:
-            file.write(self.model_dump_json() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(folder / NAME)
+        write_whole(folder / NAME, self.model_dump_json() + "\n")
 
 
 def load(folder: Path) -> State | None:

@@ -4,6 +4,7 @@ import shutil
 import tarfile
 from pathlib import Path
 
+from trainer.contract.command.crash_safe_files import write_whole
 from trainer.contract.command.errors import BadJob, Fault
 from trainer.contract.episodes import lay_out, tables_of
 from trainer.contract.job import Job
@@ -57,9 +58,7 @@ def _accept(job: Job, root: Path) -> Job:
         "model": _unpack(job, root),
     }
     job = job.model_copy(update=changes)
-    new = root / f".{JOB}.new"
-    new.write_text(job.to_json(), encoding="utf-8")
-    new.replace(root / JOB)
+    write_whole(root / JOB, job.to_json())
     return job
 
 

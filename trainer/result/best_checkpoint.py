@@ -17,6 +17,7 @@ from typing import Any
 from trainer import checkpoints
 from trainer.contract import episodes, events, manifest, resuming, validation
 from trainer.contract.command import libraries
+from trainer.contract.command.crash_safe_files import write_whole
 from trainer.contract.command.errors import Fault, Interrupted, TrainingFailed
 from trainer.contract.job import Job
 from trainer.contract.sizing import evaluations
@@ -240,6 +241,4 @@ class _Silent:
 
 
 def _write(choice: Choice, run: Path) -> None:
-    new = run / f".{validation.RESULT}.new"
-    new.write_text(choice.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    new.replace(run / validation.RESULT)
+    write_whole(run / validation.RESULT, choice.model_dump_json(indent=2) + "\n")

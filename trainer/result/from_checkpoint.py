@@ -12,6 +12,7 @@ from typing import Any
 from trainer import checkpoints
 from trainer.contract import events, manifest
 from trainer.contract.command import libraries
+from trainer.contract.command.crash_safe_files import write_whole
 from trainer.contract.command.errors import NotFound, ResultRejected, is_no_space
 from trainer.contract.job import Job
 from trainer.processes.pipe import Emitter, open_events
@@ -114,7 +115,7 @@ def _publish(job: Job, output: Path, folder: Path, mark: checkpoints.Mark, new: 
     history = [finite(entry) for entry in state["log_history"]]
     config = json.loads((new / "adapter_config.json").read_bytes())
     if not (output / "job.json").exists():
-        (output / "job.json").write_text(job.to_json(), encoding="utf-8")
+        write_whole(output / "job.json", job.to_json())
     publish.publish(
         publish.Result(
             job=job,

@@ -1,8 +1,12 @@
-"""Files that survive a crash and a full disk: append-only files of lines with one writer."""
+"""Files that survive a crash and a full disk.
+
+Append-only files of lines with one writer, and files that are replaced whole or not at all.
+"""
 
 import os
-from contextlib import suppress
-from io import FileIO
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from io import BufferedWriter, FileIO
 from pathlib import Path
 
 from trainer.contract.command.errors import Locked
@@ -60,9 +64,39 @@ def cut_torn_line(file: FileIO) -> bytes:
     return whole[:-1].rsplit(b"\n", 1)[-1]
 
 
+@contextmanager
+def replacing(path: Path, *, fsync: bool = True) -> Iterator[BufferedWriter]:
+    """Open a new file, which takes the place of ``path`` if the block ends without an error.
+
+    A reader finds the old file or the whole new one. ``fsync``: so it does after a power cut.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f".{path.name}.new")
+    try:
+        with new.open("wb") as file:
+            yield file
+            file.flush()
+            if fsync:
+                os.fsync(file.fileno())
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)
+    if fsync:
+        sync_folder(path.parent)
+
+
+def write_whole(path: Path, content: str | bytes, *, fsync: bool = True) -> Path:
+    """Write a file whole or not at all (see ``replacing``); return ``path``."""
+    with replacing(path, fsync=fsync) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+    return path
+
+
 def sync_folder(folder: Path) -> None:
     """Put the names of a folder's files on disk, so that a new file's name survives a power cut."""
-    fd = os.open(folder, os.O_RDONLY)
     with suppress(OSError):  # some network file systems refuse this for a folder
-        os.fsync(fd)
-    os.close(fd)
+        fd = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)

@@ -1,4 +1,4 @@
-"""Append-only files; the kernel says what a full disk does: it takes a part of a write, then refuses."""
+"""The kernel is the judge of a full disk: it takes a part of a write (RLIMIT_FSIZE), then refuses."""
 
 import os
 import resource
@@ -7,7 +7,14 @@ from contextlib import contextmanager
 
 import pytest
 
-from trainer.contract.command.crash_safe_files import TAIL_BLOCK, append, cut_torn_line, open_locked
+from trainer.contract.command.crash_safe_files import (
+    TAIL_BLOCK,
+    append,
+    cut_torn_line,
+    open_locked,
+    replacing,
+    write_whole,
+)
 from trainer.contract.command.errors import Locked
 
 
@@ -66,3 +73,27 @@ def test_one_writer_at_a_time(tmp_path):
     with open_locked(path), pytest.raises(Locked, match="another process is writing"):
         open_locked(path)
     open_locked(path).close()
+
+
+@pytest.mark.parametrize("before", [None, b"old\n"])
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, before):
+    path = tmp_path / "new" / "file"
+    if before is not None:
+        write_whole(path, before)
+    with largest_file(7), pytest.raises(OSError, match="too large"):
+        write_whole(path, "two words\n")
+    with pytest.raises(TypeError), replacing(path) as file:
+        file.writelines([b"half", None])  # type: ignore[list-item]
+    assert [each.read_bytes() for each in path.parent.iterdir()] == [before] * (before is not None)
+    assert write_whole(path, "café\n") == path
+    assert path.read_bytes() == b"caf\xc3\xa9\n"
+
+
+def test_the_content_is_on_disk_before_its_name(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append((os.fstat(fd).st_ino, path.exists())))
+    write_whole(path, "a", fsync=False)
+    path.unlink()
+    write_whole(path, "a")
+    assert synced == [(path.stat().st_ino, False), (tmp_path.stat().st_ino, True)]
