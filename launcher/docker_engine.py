@@ -1,16 +1,17 @@
-"""The local Docker engine: reached as the ``docker`` command reaches it, its answers put into faults.
-
-Registry passwords are the business of Docker's own configuration and credential helpers.
-"""
+"""The local Docker engine: reached as the ``docker`` command reaches it, its errors as faults."""
 
 import re
 import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from launcher.errors import NoEngine, PushRefused
 
+if TYPE_CHECKING:
+    from launcher.docker_config import Logins
+
+SOCKET = "/var/run/docker.sock"
 REMEDY = "install Docker (https://docs.docker.com/engine/install) and start it, or see: docker info"
 TIMEOUT = 600  # seconds without a byte: a layer of gigabytes is packed in silence
 DENIED = re.compile(
@@ -18,10 +19,12 @@ DENIED = re.compile(
 )
 
 
-def connect() -> Any:
+PERMIT = "allow this user to use Docker: sudo usermod -aG docker $USER, then log in again"
+
+
+def connect(logins: "Logins") -> Any:
     """A ``docker.DockerClient`` that answers; the package has no types. Raises ``NoEngine``."""
     import docker
-    import docker.errors
     from docker.context import ContextAPI
     from docker.utils import kwargs_from_env
 
@@ -29,15 +32,28 @@ def connect() -> Any:
     try:
         how = kwargs_from_env()  # DOCKER_HOST and its kin
         if "base_url" not in how:
-            context = ContextAPI.get_current_context()
+            context = ContextAPI.get_context(logins.context or "default")
+            if context is None:
+                raise LookupError(f"context {logins.context} is missing, see: docker context ls")
             how = {"base_url": context.Host, "tls": context.TLSConfig}
         address = str(how["base_url"])
         _listening(address)
         client = docker.DockerClient(**how, version="auto", timeout=TIMEOUT)
-    except (docker.errors.DockerException, OSError) as error:
-        reason = "nothing listens" if isinstance(error, OSError) else str(error).splitlines()[0]
-        raise NoEngine(f"no Docker engine answers at {address} ({reason})", REMEDY) from None
+    except Exception as error:  # noqa: BLE001 - the package raises any kind over what a user's files contain
+        denied = isinstance(error, PermissionError)
+        raise NoEngine(
+            f"no Docker engine answers at {address} ({_reason(error)})",
+            PERMIT if denied else REMEDY,
+        ) from None
+    client.api._auth_configs = logins  # noqa: SLF001
     return client
+
+
+def _reason(error: Exception) -> str:
+    """The innermost cause: the package wraps an OSError in up to four others."""
+    said = str(getattr(error, "strerror", None) or error)
+    inner = re.findall(r"\[Errno -?\d+\] ([^'\")]+)", said)
+    return inner[-1] if inner else (said.splitlines() or [type(error).__name__])[0]
 
 
 def _listening(address: str) -> None:
@@ -45,7 +61,7 @@ def _listening(address: str) -> None:
     scheme, _, path = address.partition("://")
     if scheme.endswith("unix"):
         with socket.socket(socket.AF_UNIX) as probe:
-            probe.connect(path if path.startswith("/") else f"/{path}")
+            probe.connect(f"/{path.lstrip('/')}" if path else SOCKET)
 
 
 @contextmanager
@@ -84,29 +100,33 @@ def is_rootless(client: Any) -> bool:
         return any("rootless" in one for one in client.info().get("SecurityOptions") or [])
 
 
+def version(client: Any) -> str:
+    """Of the engine."""
+    with explained("the Docker engine does not answer docker version"):
+        return str(client.version()["Version"])
+
+
 def architecture(client: Any) -> str:
     """Of the machine that the engine runs on: ``amd64``, ``arm64``."""
     with explained("the Docker engine does not answer docker info"):
         return str(client.version().get("Arch", ""))
 
 
-def logged_in(client: Any, registry: str) -> bool:
-    """Whether Docker's configuration has a password for ``registry``; its value is never looked at."""
-    from docker import auth
-
-    try:
-        return bool(client.api._auth_configs.resolve_authconfig(registry))  # noqa: SLF001
-    except (auth.errors.DockerException, OSError):
-        return False
+def logins(client: Any) -> "Logins":
+    """Those that ``client`` uses."""
+    found: Logins = client.api._auth_configs  # noqa: SLF001
+    return found
 
 
-def refused(repository: str, said: str) -> PushRefused:
+def refused(repository: str, said: str, *, client: Any) -> PushRefused:
     """The fault for the error text ``said`` with which a registry refused a push."""
     host = registry_of(repository)
     if DENIED.search(said):
+        _, failed = logins(client).login(host)
+        why = f"{said}; {failed}" if failed else said
         return PushRefused(
-            f"{host} does not let you push to {repository} ({said})",
-            f"log in with: docker login {host} (a token that may write packages), "
+            f"{host} does not let you push to {repository} ({why})",
+            f"{logins(client).remedy(host)} (a token that may write packages), "
             "or name another repository with --image-repo",
         )
     return PushRefused(f"push to {repository} failed: {said}", "run the same command again")

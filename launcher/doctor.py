@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from launcher import secrets
+from launcher import docker_engine, secrets
 from launcher.rental.offer import DRIFT
 from launcher.settings import Resolved
 from launcher.world import World
@@ -39,6 +39,13 @@ def examine(found: Resolved, *, world: World) -> list[Finding]:
             findings.extend(check(found, world))
         except Fault as fault:
             findings.append(Finding(name, ok=False, detail=fault.cause, remedy=fault.hint))
+        except Exception as error:
+            # One check must not keep the rest from being shown.
+            if world.variable("SFT_TRACEBACK") == "1":
+                raise
+            what = f"internal error: {type(error).__name__}: {error}".splitlines()[0]
+            remedy = "to see where: SFT_TRACEBACK=1 launch doctor"
+            findings.append(Finding(name, ok=False, detail=what, remedy=remedy))
     return findings
 
 
@@ -86,19 +93,22 @@ def _image(found: Resolved, world: World) -> Iterator[Finding]:
         remedy="set image_repo in launch.toml, or give --image",
     )
     if settings.image is None and settings.image_repo is not None:
-        host = settings.image_repo.partition("/")[0]
-        login = secrets.registry_login(host, world)
+        from launcher.docker_config import Logins
+
+        host = docker_engine.registry_of(settings.image_repo)
+        logins = Logins.read(world.variable, world.home())
+        source, failed = logins.login(host)
         yield Finding(
             "registry login",
-            ok=None if login is None else True,
-            detail=f"{host}: {login or 'no login in Docker'}",
-            remedy=f"docker login {host}",
+            ok=True if source else False if failed else None,
+            detail=f"{host}: {source or failed or 'no login in Docker'}",
+            remedy=logins.remedy(host),
         )
 
 
 def _engine(found: Resolved, world: World) -> Iterator[Finding]:
     try:
-        version = world.docker().version()["Version"]
+        version = docker_engine.version(world.docker())
         yield Finding("engine", ok=True, detail=f"Docker {version}")
     except Fault as fault:
         needed = found.settings.image is None

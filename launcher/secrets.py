@@ -1,6 +1,5 @@
 """Secrets, found by name. The source of a secret may be shown, its value never."""
 
-import json
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,20 +53,6 @@ def _vendor_key(path: Path) -> str:
     default = data.get("default")
     found = data.get("apikey") or (default.get("api_key") if isinstance(default, dict) else "")
     return found if isinstance(found, str) else ""
-
-
-def registry_login(host: str, world: World) -> str | None:
-    """Where Docker keeps a login for the registry ``host``; None when it has none."""
-    folder = Path(world.variable("DOCKER_CONFIG") or world.home() / ".docker")
-    try:
-        config = json.loads(_text(folder / "config.json") or "{}")
-    except ValueError:
-        return None
-    if helper := config.get("credHelpers", {}).get(host):
-        return f"docker-credential-{helper}"
-    if host in config.get("auths", {}):
-        return str(folder / "config.json")
-    return f"docker-credential-{config['credsStore']}" if config.get("credsStore") else None
 
 
 def _text(path: Path) -> str:

@@ -117,9 +117,10 @@ class World:
 
     def docker(self) -> Any:
         """The local Docker engine; see ``launcher.docker_engine.connect``."""
+        from launcher.docker_config import Logins
         from launcher.docker_engine import connect
 
-        return connect()
+        return connect(Logins.read(self.variable, self.home()))
 
     def api(self, key: str) -> "Api":
         """RunPod with ``key``, or what stands in its place."""

@@ -79,9 +79,10 @@ ROOMS = {
     "launcher": """
         errors         ->
         ssh            -> errors
-        docker_engine  -> errors
+        docker_config  -> errors
+        docker_engine  -> docker_config errors
         runpod_api     -> errors
-        world          -> docker_engine runpod_api ssh
+        world          -> docker_config docker_engine runpod_api ssh
         settings       -> world
         secrets        -> errors world
         view           -> world
@@ -98,7 +99,7 @@ ROOMS = {
         stop           -> follow machines runs scene train view world
         skypilot       -> image quote rental runs settings train view world
         demo           -> report runs train view world
-        doctor         -> rental secrets settings ssh world
+        doctor         -> docker_config docker_engine rental secrets settings ssh world
         verbs          -> demo doctor errors follow image machines quote rental report runpod_api runs
                           scene settings skypilot stop tracking train view world
         cli            ->

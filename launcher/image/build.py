@@ -291,15 +291,19 @@ def _digest(repository: str, tag: str, client: Any) -> str | None:
     """The pinned reference, ``None`` when the registry has no such tag or does not tell."""
     import docker.errors
 
-    try:
-        told = client.api.inspect_distribution(f"{repository}:{tag}")
-    except docker.errors.NotFound:
-        return None
-    except docker.errors.APIError as error:
-        said = str(error.explanation or error)
-        host = docker_engine.registry_of(repository)
-        if docker_engine.DENIED.search(said) and not docker_engine.logged_in(client, host):
-            raise docker_engine.refused(repository, said) from None
-        # Some registries deny what does not exist yet; the push will say.
-        return None
+    with docker_engine.explained(f"{repository} cannot be looked up in its registry"):
+        try:
+            told = client.api.inspect_distribution(f"{repository}:{tag}")
+        except docker.errors.NotFound:
+            return None
+        except docker.errors.APIError as error:
+            said = str(error.explanation or error)
+            host = docker_engine.registry_of(repository)
+            if (
+                docker_engine.DENIED.search(said)
+                and not docker_engine.logins(client).login(host)[0]
+            ):
+                raise docker_engine.refused(repository, said, client=client) from None
+            # Some registries deny what does not exist yet; the push will say.
+            return None
     return f"{repository}@{told['Descriptor']['digest']}"

@@ -13,9 +13,6 @@ if TYPE_CHECKING:
     from launcher.scene import Scene
 
 
-PULL_REMEDY = "check its name and, for a private one, log in with: docker login"
-
-
 @dataclass
 class _Push:
     """The state of a push so far, by layer."""
@@ -37,7 +34,7 @@ def push(repository: str, tag: str, *, client: Any, scene: "Scene") -> str:
         heed(scene)
         _note(line, state, scene)
     if state.error is not None:
-        raise docker_engine.refused(repository, state.error)
+        raise docker_engine.refused(repository, state.error, client=client)
     if state.digest is None:
         raise PushRefused(f"push to {repository} returned no digest", "run the same command again")
     sent = sum(state.sent.values())
@@ -72,13 +69,15 @@ def pull(reference: str, *, client: Any, scene: "Scene") -> None:
 
     repository, tag = parse_repository_tag(reference)
     what_fails = f"image {reference} cannot be pulled"
-    with docker_engine.explained(what_fails, PULL_REMEDY):
+    login = docker_engine.logins(client).remedy(docker_engine.registry_of(repository))
+    remedy = f"check its name; for a private one, {login}"
+    with docker_engine.explained(what_fails, remedy):
         answer = client.api.pull(repository, tag=tag or "latest", stream=True, decode=True)
     there: dict[str, tuple[int, int]] = {}  # bytes that came and all, by layer
     for line in docker_engine.stream(what_fails, answer):
         heed(scene)
         if "error" in line:
-            raise NoEngine(f"{what_fails}: {str(line['error']).strip()}", PULL_REMEDY)
+            raise NoEngine(f"{what_fails}: {str(line['error']).strip()}", remedy)
         detail = line.get("progressDetail") or {}
         if line.get("status") == "Downloading" and "total" in detail:
             there[line["id"]] = int(detail["current"]), int(detail["total"])

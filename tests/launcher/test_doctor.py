@@ -14,6 +14,12 @@ class Engine:
         return {"Version": "29.0"}
 
 
+def write_docker(world, text):
+    path = world.home() / ".docker/config.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
 @pytest.fixture
 def world(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -31,7 +37,7 @@ def test_all_is_well(world):
     found = examined(world, image_repo="ghcr.io/me/sft", registry="mine")
     assert {item.ok for item in found.values()} <= {True, None}
     assert found["key"].detail == "from environment variable RUNPOD_API_KEY"
-    assert found["registry login"].remedy == "docker login ghcr.io"
+    assert found["registry login"].remedy == "log in with: docker login ghcr.io"
     text = "\n".join(lines(list(found.values())))
     assert KEY not in text
     assert TOKEN not in text
@@ -48,6 +54,34 @@ def test_each_gap_has_its_remedy(world):
         assert found[what].ok is False
         assert found[what].remedy, what
     assert examined(world, image="x@sha256:0")["engine"].ok is None
+
+
+def test_a_login_is_looked_for_where_docker_keeps_it(world):
+    """Judge of the names: `docker logout`, in tests/system/test_docker_config.py."""
+    assert examined(world, image_repo="me/sft")["registry login"].remedy.endswith("login docker.io")
+    write_docker(world, '{"auths": {"https://index.docker.io/v1/": {"auth": "dTpw"}}}')
+    assert examined(world, image_repo="me/sft")["registry login"].ok
+    write_docker(world, '{"credsStore": "nowhere"}')
+    login = examined(world, image_repo="me/sft")["registry login"]
+    assert (login.ok, login.detail) == (
+        False,
+        "docker.io: docker-credential-nowhere is not installed",
+    )
+
+
+def test_whatever_one_check_does_the_rest_are_shown(world, monkeypatch):
+    def docker():
+        raise RuntimeError("odd")
+
+    world.docker = docker
+    write_docker(world, "[]")
+    found = examined(world, image_repo="me/sft")
+    assert found["engine"].detail == "internal error: RuntimeError: odd"
+    assert "config.json is invalid" in found["image"].detail
+    assert found["disk"].ok
+    world.variables["SFT_TRACEBACK"] = "1"
+    with pytest.raises(RuntimeError, match="odd"):
+        examined(world)
 
 
 def test_a_clock_that_is_off_is_told(world, monkeypatch):

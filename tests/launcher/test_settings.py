@@ -99,11 +99,3 @@ def test_the_hub_token_comes_from_the_hubs_own_file(home):
     found = secrets.find(secrets.HUGGING_FACE, World())
     assert found is not None
     assert found.value == "hf_x"
-
-
-def test_a_registry_login_is_located(home):
-    assert secrets.registry_login("ghcr.io", World()) is None
-    write(home / ".docker/config.json", '{"auths": {"ghcr.io": {}}, "credHelpers": {"q.io": "h"}}')
-    assert str(secrets.registry_login("ghcr.io", World())).endswith("config.json")
-    assert secrets.registry_login("q.io", World()) == "docker-credential-h"
-    assert secrets.registry_login("other.io", World()) is None

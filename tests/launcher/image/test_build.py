@@ -10,6 +10,7 @@ from typing import Any
 import docker.errors
 import pytest
 
+from launcher.docker_config import Logins
 from launcher.docker_engine import registry_of
 from launcher.errors import BuildFailed, PushRefused
 from launcher.image import build
@@ -58,10 +59,7 @@ class Engine:
         self.lines = {"build": build or [], "push": push or [{"aux": {"Digest": "sha256:new"}}]}
         self.denies, self.cuda = denies, cuda
         self.asked: list[str] = []
-        self._auth_configs = self
-
-    def resolve_authconfig(self, registry: str) -> None:
-        return None
+        self._auth_configs = Logins({}, Path("config.json"), "")
 
     def version(self) -> dict[str, str]:
         return {"Arch": "arm64"}

@@ -1,10 +1,12 @@
 """What a person sees of layers that travel, from the words that the engine uses."""
 
+from pathlib import Path
 from typing import Any
 
 import docker.errors
 import pytest
 
+from launcher.docker_config import Logins
 from launcher.errors import NoEngine
 from launcher.image import layers
 from launcher.scene import Scene
@@ -29,6 +31,7 @@ class Engine:
     def __init__(self, *lines: dict[str, Any], denies: str = "") -> None:
         self.api, self.lines, self.denies = self, lines, denies
         self.asked: list[tuple[str, str]] = []
+        self._auth_configs = Logins({}, Path("config.json"), "")
 
     def push(self, repository: str, *, tag: str, **how: Any) -> Any:
         self.asked.append((repository, tag))
