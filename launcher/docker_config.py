@@ -1,6 +1,6 @@
 """Docker's own configuration of this user, checked, and the logins to registries that it names.
 
-Where a credential helper is missing or fails, the ``docker`` command asks the registry without a login;
+Where a credential helper is missing or fails, the ``docker`` command goes on without a login;
 the docker package raises. ``Logins`` does what the command does, and keeps the helper's reason.
 """
 
@@ -82,7 +82,7 @@ class _Helper(Store):  # type: ignore[misc]
 
 
 class Logins(AuthConfig):  # type: ignore[misc]
-    """What the docker package asks for a login. ``context`` names the engine; empty for the default one."""
+    """The logins that the docker package uses. ``context`` names the engine; empty for the default one."""
 
     is_empty = False  # where it is, the package reads the file once more, by its own rules
 
@@ -145,5 +145,5 @@ class Logins(AuthConfig):  # type: ignore[misc]
 
 def _invalid(path: Path, reason: str) -> NoEngine:
     return NoEngine(
-        f"Docker's configuration {path} is invalid ({reason})", "correct the file, or delete it"
+        f"the Docker configuration {path} is invalid ({reason})", "correct the file, or delete it"
     )

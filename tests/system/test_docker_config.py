@@ -10,7 +10,7 @@ import pytest
 
 from launcher.docker_config import Logins
 from launcher.errors import NoEngine, PushRefused
-from launcher.image.build import standing
+from launcher.image.build import Recipe, standing
 from launcher.world import World
 from tests.system.registry import private_registry
 
@@ -113,8 +113,6 @@ def test_logins_are_where_the_command_keeps_them(configured, tmp_path):
 
 
 def test_a_private_registry_with_each_kind_of_login(configured, engine, tmp_path):
-    from launcher.image.build import Recipe
-
     (tmp_path / "registry").mkdir()
     with private_registry(tmp_path / "registry", user="me", password=PASSWORD) as registry:
         repository, what = f"{registry}/me/sft", Recipe({}, {})
@@ -139,8 +137,8 @@ def test_a_private_registry_with_each_kind_of_login(configured, engine, tmp_path
             assert done.returncode == 0, done.stderr
             assert Logins.read(world.variable, world.home()).login(registry)[0].endswith(source)
             assert look(world) == f"{repository}:{what.tag}"
-        (tmp_path / "docker-credential-it").unlink()
+        world = configured('{"credsStore": "gone"}')
         assert docker("pull", f"{repository}:x").returncode
-        assert "docker-credential-it is not installed" in look(world)
-        assert "install or repair docker-credential-it" in look(world)
+        assert "docker-credential-gone is not installed" in look(world)
+        assert "install or repair docker-credential-gone" in look(world)
         assert "leaked" not in look(world)
