@@ -1,6 +1,6 @@
 """Docker's own configuration of this user, checked, and the logins to registries that it names.
 
-Where a credential helper is missing or fails, the ``docker`` command goes on without a login;
+Where a credential helper is missing or fails, the ``docker`` command continues without a login;
 the docker package raises. ``Logins`` does what the command does, and keeps the helper's reason.
 """
 
