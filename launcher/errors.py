@@ -109,26 +109,3 @@ class BrokenJournal(Fault):
     """A run's journal has an invalid line; the message names the line."""
 
     exit_code = 35
-
-
-EXIT_CODES: dict[str, int] = {
-    kind.__name__: kind.exit_code
-    for kind in (
-        NoCapacity,
-        PaymentRequired,
-        KeyRejected,
-        KeyForbidden,
-        BadRequest,
-        ApiUnavailable,
-        HostKeyChanged,
-        ConnectionLost,
-        OverBudget,
-        WrongState,
-        PodRefused,
-        PodFailed,
-        NoEngine,
-        BuildFailed,
-        PushRefused,
-        BrokenJournal,
-    )
-}

@@ -8,11 +8,11 @@ from typing import Any
 
 from datagen.cli import _parser as datagen_parser
 from datagen.models.paid_api.settings import DECLARED as TEACHER
-from launcher import errors as launcher_errors
 from launcher.cli import VERBS
+from launcher.errors import NoCapacity
 from launcher.settings import DECLARED as LAUNCHER
-from trainer.contract.command import errors
 from trainer.contract.command.arguments import allowed
+from trainer.contract.command.errors import Fault
 from trainer.contract.command.settings import Declared, written
 from trainer.contract.job import RECIPES, flag_names, options_table
 
@@ -75,18 +75,13 @@ def reference() -> str:
 
 
 def exit_table() -> str:
-    codes = errors.EXIT_CODES | launcher_errors.EXIT_CODES
     kinds = {
-        kind.__name__: (kind.__doc__ or "").split("\n")[0].split("; ``")[0]
-        for module in (errors, launcher_errors)
-        for kind in vars(module).values()
-        if isinstance(kind, type) and kind.__name__ in codes
+        kind.exit_code: (kind.__doc__ or "").split("\n")[0].split("; ``")[0]
+        for kind in Fault.__subclasses__()
+        if kind.__module__ in {Fault.__module__, NoCapacity.__module__}
     }
-    lines = ["| code | when |", "| --- | --- |"]
-    lines += [
-        f"| {code} | {kinds[name]} |" for name, code in sorted(codes.items(), key=lambda c: c[1])
-    ]
-    return "\n".join(lines) + "\n"
+    lines = [f"| {code} | {kinds[code]} |" for code in sorted(kinds)]
+    return "\n".join(["| code | when |", "| --- | --- |", *lines]) + "\n"
 
 
 def _settings(declared: Declared[Any]) -> str:

@@ -6,7 +6,6 @@ import re
 from collections import Counter
 from math import inf
 
-from launcher.errors import EXIT_CODES
 from launcher.runs import run_folder
 from launcher.runs.journal import Entry, read
 from launcher.runs.rented_pods import Name, rented
@@ -15,7 +14,7 @@ from tests.chaos.laptop import Laptop, Process
 from tests.chaos.pod import Pod
 from tests.chaos.schedule import Schedule
 from trainer.contract import manifest
-from trainer.contract.command import errors
+from trainer.contract.command.errors import Fault
 
 STOP = 60.0
 """Seconds before what was asked for that a pod is told to be gone: a stop takes its time."""
@@ -24,7 +23,7 @@ WOKEN = 3600.0
 GUARD = 120.0
 AGAIN = 400.0
 """Seconds until a pod that was refused its stop has asked again."""
-KNOWN = {0, *EXIT_CODES.values(), *errors.EXIT_CODES.values()}
+KNOWN = {0, *(kind.exit_code for kind in Fault.__subclasses__())}
 
 
 def broken(cloud: Cloud, laptop: Laptop, run: run_folder.Run, schedule: Schedule) -> list[str]:
@@ -151,7 +150,7 @@ def outcome(laptop: Laptop, run: run_folder.Run) -> list[str]:
     """The last ``launch fetch`` says 0 exactly where a whole result is at home."""
     try:
         whole = manifest.verify(run.folder).complete
-    except errors.Fault:
+    except Fault:
         whole = False
     code = laptop.processes[-2].code
     if whole == (code == 0):

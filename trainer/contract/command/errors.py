@@ -159,30 +159,6 @@ class Interrupted(Fault):
     exit_code = 130
 
 
-EXIT_CODES: dict[str, int] = {
-    kind.__name__: kind.exit_code
-    for kind in (
-        Usage,
-        BadData,
-        BadJob,
-        OutputExists,
-        NotInstalled,
-        ModelUnavailable,
-        NoSpace,
-        TrainingFailed,
-        Locked,
-        NotFound,
-        SandboxUnsafe,
-        ResultRejected,
-        ResumeRefused,
-        BudgetSpent,
-        TeacherRefused,
-        TeacherUnavailable,
-        NotRecorded,
-        ProcessLost,
-        Interrupted,
-    )
-}
 INTERNAL_ERROR = 1
 BROKEN_PIPE = 141
 # What a path that someone named can be, and a program cannot help.
