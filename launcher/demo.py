@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from launcher import report, train
+from launcher import report
+from launcher.request import Request
 from launcher.runs import run_folder
+from launcher.train import train
 from launcher.view.event_text import clock
 from launcher.view.protocol import View
 from launcher.world import World
@@ -62,8 +64,8 @@ def run(*, out: Path | None, seed: int, world: World, view: View) -> int:
 
     view.say("3/5 training: LoRA on the bundled tiny base model, on the CPU")
     job = from_sources("tiny", flags=options(rows, folder, seed))
-    request = train.Request(job=job, run_id=folder.name if out is None else None)
-    outcome = train.train(request, world=world, view=view)
+    request = Request(job=job, run_id=folder.name if out is None else None)
+    outcome = train(request, world=world, view=view)
 
     view.say("4/5 evaluation: base against adapter, on tables that training has not seen")
     test = data / "test.jsonl"

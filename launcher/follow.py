@@ -5,7 +5,6 @@ from contextlib import suppress
 from launcher.errors import PodFailed, PodRefused
 from launcher.machines import Work
 from launcher.runs import status
-from launcher.runs.rented_pods import spent
 from launcher.runs.run_folder import Log, Run
 from launcher.scene import Scene
 from trainer.contract import events
@@ -49,12 +48,12 @@ def watch(run: Run, work: Work, log: Log, scene: Scene) -> Fault | None:
         attend()
         world.sleep(POLL)
 
-    quoted = next((e.facts for e in reversed(log.entries) if e.what == "quote"), {})
-    if "most" in quoted:
-        view.bill(lambda: spent(log.entries, world.now()), float(quoted["most"]))
-    offset = status.attempt_offset(log.entries)
+    if "most" in log.state.quote:
+        view.bill(lambda: log.state.spent(world.now()), float(log.state.quote["most"]))
     try:
-        for event in events.follow(run.events, offset=offset, alive=work.alive, wait=wait):
+        for event in events.follow(
+            run.events, offset=log.state.offset or 0, alive=work.alive, wait=wait
+        ):
             if not isinstance(event, events.Step):  # of those there are more than memory is for
                 seen.append(event)
             view.event(event)
@@ -81,9 +80,3 @@ def stop(work: Work, log: Log, *, again: bool, scene: Scene) -> None:
         )
         with log.effect("stop"):
             work.stop()
-
-
-def note_end(log: Log, fault: Fault, *, exit_code: int | None = None) -> None:
-    """Journal how an attempt ended."""
-    state = "interrupted" if isinstance(fault, Interrupted) else "failed"
-    log.fact("ended", state=state, exit_code=exit_code, cause=fault.cause, hint=fault.hint)

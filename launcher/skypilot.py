@@ -15,9 +15,10 @@ from pathlib import Path, PurePosixPath
 from launcher.image.build import recipe, repository
 from launcher.quote import gpu_names
 from launcher.rental.upload import files_of
+from launcher.request import Request, resolve
+from launcher.runs.new_run import check_data
 from launcher.runs.run_folder import Run
 from launcher.settings import Settings
-from launcher.train import Request, check_data, resolve
 from launcher.view.protocol import View
 from launcher.world import World
 from trainer.contract.command.crash_safe_files import write_whole
@@ -109,7 +110,7 @@ def accelerators(gpu: str) -> dict[str, int]:
 
 
 def task(run: Run, job: Job, settings: Settings, *, image: str, nodes: int, file: Path) -> Task:
-    """``job`` has absolute paths, as ``launcher.train.resolve`` makes them; ``image`` is its reference.
+    """``job`` has absolute paths, as ``launcher.request.resolve`` makes them; ``image`` is its reference.
 
     Raises ``BadData`` for a table of the episodes that has changed, ``Usage`` for an unknown card.
     """

@@ -5,14 +5,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from launcher.follow import note_end
 from launcher.follow import stop as ask
 from launcher.machines import MACHINES
+from launcher.request import Request, resolve
 from launcher.runs import run_folder, status
-from launcher.runs.rented_pods import rented
+from launcher.runs.result import Outcome, is_done, verify
 from launcher.runs.run_folder import Log, Run
 from launcher.scene import Scene
-from launcher.train import Outcome, Request, conclude, is_done, resolve, verify
+from launcher.train import conclude
 from launcher.view.protocol import View
 from launcher.world import World
 from trainer.contract.command.errors import Interrupted, Locked, NotFound
@@ -39,17 +39,17 @@ def stop(name: str, *, at_once: bool, world: World, view: View) -> Outcome:
             if taken.asked:
                 return ended(run, log, view=view)
             raise NotFound(f"run {run.id} is not running", "see its state with: launch ps")
-        pod = rented(log.entries)
-        if at_once or (pod is not None and not pod.handed_over):
+        pod = log.state.living
+        if at_once or (pod is not None and not pod.has_job):
             view.say("stopping the run now; steps after the last checkpoint are lost")
             with log.effect("kill"):
-                if pod is None or pod.released:
+                if pod is None:
                     work.kill()
             work.release()
             fault = Interrupted(
                 "stopped; nothing keeps running", f"resume with: {status.resume_hint(run)}"
             )
-            note_end(log, fault)
+            log.note_end(fault)
             raise fault
         work.prepare(plan.job, resume=True)
         ask(work, log, again=False, scene=scene)
@@ -112,8 +112,8 @@ def ended(run: Run, log: Log, *, view: View) -> Outcome:
     """
     if is_done(run):
         return verify(run, log, view=view)
-    last = next((entry for entry in reversed(log.entries) if entry.what == "ended"), None)
-    why = f": {last.facts['cause']}" if last is not None and last.facts.get("cause") else ""
+    cause = log.state.summary.get("cause")
+    why = f": {cause}" if cause else ""
     raise Interrupted(
         f"stopped{why}; nothing keeps running", f"resume with: {status.resume_hint(run)}"
     )

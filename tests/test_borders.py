@@ -87,7 +87,7 @@ ROOMS = {
         secrets        -> errors world
         view           -> world
         scene          -> settings view world
-        runs           -> errors view world
+        runs           -> errors settings view world
         tracking       -> runs scene view
         report         -> runs view
         image          -> docker_engine errors scene settings view
@@ -95,13 +95,14 @@ ROOMS = {
         rental         -> errors image quote runpod_api runs scene secrets settings ssh view world
         machines       -> docker_engine image quote rental runpod_api runs scene secrets ssh world
         follow         -> errors machines runs scene
-        train          -> errors follow machines runs scene settings tracking view world
-        stop           -> follow machines runs scene train view world
-        skypilot       -> image quote rental runs settings train view world
-        demo           -> report runs train view world
+        request        -> errors machines runs settings world
+        train          -> follow machines request runs scene tracking view world
+        stop           -> follow machines request runs scene train view world
+        skypilot       -> image quote rental request runs settings view world
+        demo           -> report request runs train view world
         doctor         -> docker_config docker_engine rental secrets settings ssh world
-        verbs          -> demo doctor errors follow image machines quote rental report runpod_api runs
-                          scene settings skypilot stop tracking train view world
+        verbs          -> demo doctor errors follow image machines quote rental report request
+                          runpod_api runs scene settings skypilot stop tracking train view world
         cli            ->
         __main__       -> cli
     """,

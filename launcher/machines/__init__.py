@@ -1,13 +1,12 @@
 """The machines a run can train on. Each starts a trainer for a run and reports whether it is running."""
 
-from collections.abc import Sequence
 from typing import Any, Protocol
 
 from launcher.machines.docker import Docker
 from launcher.machines.here import Here
 from launcher.machines.runpod import RunPod
-from launcher.runs.journal import Entry
 from launcher.runs.run_folder import Log, Run
+from launcher.runs.run_state import RunState
 from launcher.scene import Scene
 from trainer.contract.job import Job
 from trainer.contract.rows import Rows
@@ -54,10 +53,10 @@ class Machine(Protocol):
     def check(self, job: Job) -> None:
         """Raise the fault for which no trainer can run there, before anything is done."""
 
-    def offer(self, run: Run, job: Job, data: Rows, past: Sequence[Entry]) -> dict[str, Any]:
+    def offer(self, run: Run, job: Job, data: Rows, past: RunState) -> dict[str, Any]:
         """Show what it will cost and return it as facts. Raises ``OverBudget``; empty when free.
 
-        ``past`` is the journal of the run's earlier attempts, empty for a new run.
+        ``past`` is the state of the run before this attempt, empty for a new run.
         """
 
     def preview(self, run: Run, job: Job) -> list[dict[str, Any]]:

@@ -7,7 +7,6 @@ holds the lock of ``.trainer.lock`` by itself, so any launcher can find and foll
 
 import hashlib
 import os
-from collections.abc import Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,8 +14,8 @@ from typing import Any
 
 from launcher import docker_engine
 from launcher.image import build
-from launcher.runs.journal import Entry
 from launcher.runs.run_folder import Log, Run, is_locked
+from launcher.runs.run_state import RunState
 from launcher.scene import Scene
 from launcher.secrets import HUGGING_FACE, find
 from trainer.contract import episodes, events
@@ -115,7 +114,7 @@ class Docker:
         )
         self.scene.view.say(f"training in a container of the local Docker engine, {gpus}")
 
-    def offer(self, run: Run, job: Job, data: Rows, past: Sequence[Entry]) -> dict[str, Any]:
+    def offer(self, run: Run, job: Job, data: Rows, past: RunState) -> dict[str, Any]:
         return {}
 
     def preview(self, run: Run, job: Job) -> list[dict[str, Any]]:

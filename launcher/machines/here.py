@@ -8,13 +8,12 @@ trainer can start in the same run folder.
 import importlib.util
 import shlex
 import signal
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from launcher.runs.journal import Entry
 from launcher.runs.run_folder import Log, Run, is_locked, lock
+from launcher.runs.run_state import RunState
 from launcher.scene import Scene
 from launcher.world import Child, World
 from trainer.contract import events
@@ -82,7 +81,7 @@ class Here:
                 f"pip install -c constraints.txt '.[{extras}]' (in the project's folder)",
             )
 
-    def offer(self, run: Run, job: Job, data: Rows, past: Sequence[Entry]) -> dict[str, Any]:
+    def offer(self, run: Run, job: Job, data: Rows, past: RunState) -> dict[str, Any]:
         return {}
 
     def preview(self, run: Run, job: Job) -> list[dict[str, Any]]:
@@ -109,8 +108,7 @@ class Here:
     def find(self, run: Run, log: Log) -> Process | None:
         if not is_locked(run.trainer_lock):
             return None
-        starts = [entry for entry in log.entries if entry.what == "start"]
-        pid = starts[-1].facts.get("pid") if starts else None
+        pid = log.state.summary.get("pid")
         if pid is None:
             self.view.say(
                 "the trainer's process id is unknown: it cannot be stopped from here and runs to its end"

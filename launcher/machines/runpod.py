@@ -1,6 +1,6 @@
 """A pod at RunPod: rented for one run, then deleted when the result is downloaded."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,11 @@ from launcher.rental.boot import LOOK
 from launcher.rental.delete import release
 from launcher.rental.offer import Offer, check_clock, look, quotes
 from launcher.rental.pod import PodWork
+from launcher.rental.rental import Rental
 from launcher.runpod_api import UNSEEN, Api, Pod
 from launcher.runs import model_folder
-from launcher.runs.journal import Entry, of_this_run
-from launcher.runs.rented_pods import Rented, key_file, rented, spent
-from launcher.runs.run_folder import Log, Run
+from launcher.runs.run_folder import Log, Run, key_file
+from launcher.runs.run_state import RunState
 from launcher.scene import Scene
 from launcher.secrets import runpod
 from launcher.ssh import make_key
@@ -66,11 +66,11 @@ class RunPod:
             )
         self._secret = runpod(self.scene.world)
 
-    def offer(self, run: Run, job: Job, data: Rows, past: Sequence[Entry]) -> dict[str, Any]:
+    def offer(self, run: Run, job: Job, data: Rows, past: RunState) -> dict[str, Any]:
         if Path(job.model).is_absolute():
             model_folder.check(Path(job.model))
         self._offer = look(self.api, self.scene, work(job, data, world=self.scene.world))
-        before = spent(past, self.scene.world.now())
+        before = past.spent(self.scene.world.now())
         deals = quotes(self._offer, self.scene, spent=before)
         for text in run_cost.lines(deals[0], self.scene.settings):
             self.scene.view.say(text)
@@ -82,10 +82,10 @@ class RunPod:
         upload = self._offer_image(past)
         return {**deals[0].facts(), "reach": dict(reach), "upload_bytes": upload}
 
-    def _offer_image(self, past: Sequence[Entry]) -> int:
+    def _offer_image(self, past: RunState) -> int:
         """Say what is still to be done for the image; the bytes to be pushed, roughly."""
         settings = self.scene.settings
-        if self._had_image(past) is not None:
+        if settings.image or past.image:
             return 0
         from launcher.image.build import recipe, repository, standing, upload_line
 
@@ -93,13 +93,6 @@ class RunPod:
         found = standing(recipe(settings), where, client=self.scene.world.docker())
         self.scene.view.say(upload_line(found))
         return found.upload
-
-    def _had_image(self, entries: Sequence[Entry]) -> str | None:
-        """The image named, or the one that this run has."""
-        if self.scene.settings.image is not None:
-            return self.scene.settings.image
-        made = (e for e in reversed(entries) if e.what == "image" and e.stage == "done")
-        return next((str(entry.facts["image"]) for entry in made), None)
 
     def preview(self, run: Run, job: Job) -> list[dict[str, Any]]:
         assert self._offer is not None
@@ -118,21 +111,23 @@ class RunPod:
         return shown
 
     def start(self, run: Run, job: Job, log: Log, *, resume: bool) -> PodWork:
+        rental = Rental(run, self.scene, self.api, log)
         image = self._image(log)
         tried: set[str] = set()
 
-        def another() -> Rented:
-            found = self._rent(run, log, image=image, without=tried)
-            tried.add(str(found.facts["gpu"]))
-            return found
+        def rent_one() -> None:
+            self._rent(rental, image=image, without=tried)
+            tried.add(rental.pod.gpu)
 
-        return PodWork(run, another(), self.scene, self.api, log, another=another)
+        rent_one()
+        return PodWork(rental, another=rent_one)
 
-    def _rent(self, run: Run, log: Log, *, image: str, without: Collection[str]) -> Rented:
+    def _rent(self, rental: Rental, *, image: str, without: Collection[str]) -> None:
         """Rent a card, none of ``without``, with a new key, under a guard."""
         assert self._offer is not None
+        run, world = rental.run, self.scene.world
         self._set_aside(run)
-        key = key_file(run, self.scene.world)
+        key = key_file(run, world)
         key.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         key.unlink(missing_ok=True)
         public = make_key(key)
@@ -140,40 +135,29 @@ class RunPod:
             raise Interrupted("interrupted before anything was rented")
         self.api.pods()
         check_clock(self.api)  # it may have been set since the offer
-        search = rent.Renting(run, self.scene, self.api, log, self._offer, image, public)
         try:
-            search.rent(without=without)
+            rent.Renting(rental, self._offer, image, public).rent(without=without)
         except (Fault, OSError):
-            self._settle(run, log)
+            release(rental, reason="the rental failed")
             raise
-        what = rented(log.entries)
-        assert what is not None
-        self._guard(run, log)
-        return what
+        self._guard(run, rental.log)
 
     def find(self, run: Run, log: Log) -> PodWork | None:
-        what = rented(log.entries)
-        if what is None or what.released:
+        living = log.state.living
+        if living is None:
             return None
-        if what.pod is None:
-            if rent.find_cut_short(what, self.scene, self.api, log) is None:
-                return None
-            what = rented(log.entries)
-            assert what is not None
-        assert what.pod is not None
-        pod = self._seen(what.pod, until=what.since + UNSEEN)
-        if pod is None and self.api.absent(what.pod):
-            self.scene.view.say(f"pod {what.pod} is gone")
-            log.fact("gone", pod=what.pod)
+        rental = Rental(run, self.scene, self.api, log)
+        if living.id is None and not rent.find_cut_short(rental):
+            return None
+        pod = self._seen(rental.pod_id, until=living.since + UNSEEN)
+        if pod is None and self.api.absent(rental.pod_id):
+            rental.say(f"pod {rental.pod_id} is gone")
+            log.fact("gone", pod=rental.pod_id)
             return None
         stopped = pod is not None and pod.status == "EXITED"
-
-        def guarded() -> None:
-            self._guard(run, log)
-
         if not stopped:
-            guarded()
-        return PodWork(run, what, self.scene, self.api, log, stopped=stopped, guard=guarded)
+            self._guard(run, log)
+        return PodWork(rental, stopped=stopped, guard=lambda: self._guard(run, log))
 
     def _seen(self, pod_id: str, *, until: float) -> Pod | None:
         """The pod; that a fresh one is unknown counts from the instant ``until`` on."""
@@ -183,7 +167,7 @@ class RunPod:
 
     def _image(self, log: Log) -> str:
         """The image to rent with: the one named, the one this run has, or a new one, built and pushed."""
-        if (had := self._had_image(of_this_run(log.entries))) is not None:
+        if had := self.scene.settings.image or log.state.image:
             return had
         from launcher.image.build import ensure_image, recipe, repository
 
@@ -208,12 +192,6 @@ class RunPod:
         folder.mkdir()
         for name in left:
             (run.folder / name).rename(folder / name)
-
-    def _settle(self, run: Run, log: Log) -> None:
-        """Delete the pods that a failed rental may have created."""
-        what = rented(log.entries)
-        if what is not None and not what.released:
-            release(run, self.scene, self.api, log, reason="the rental failed")
 
     def _guard(self, run: Run, log: Log) -> None:
         pid = guard.begin(run, self.scene.world, self.secret.value)

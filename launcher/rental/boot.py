@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from launcher.errors import PodFailed
+from launcher.rental.rental import Rental
 from launcher.runpod_api import UNSEEN, Api, Endpoint, LogLine, Pod
 from launcher.scene import Scene
 from trainer.contract import pod as border
@@ -35,7 +36,7 @@ class BadHost(PodFailed):
 
 
 @dataclass(frozen=True)
-class Door:
+class SshAccess:
     """SSH access to a pod: address, host key, and the boot of the container that made the key."""
 
     endpoint: Endpoint
@@ -43,26 +44,22 @@ class Door:
     boot: int
 
 
-def wait(
-    api: Api, pod_id: str, run_id: str, scene: Scene, *, most_boots: float = MOST_BOOTS
-) -> Door:
+def wait(rental: Rental, *, most_boots: float = MOST_BOOTS) -> SshAccess:
     """Follow the pod's log until it has printed its host key and its SSH port is open.
 
     Boots are counted over the pod's whole life: for a pod that was stopped, pass an infinite ``most_boots``.
     Raises ``PodFailed`` with the line of the log, ``BadHost`` where another host may succeed,
     ``Interrupted`` after Ctrl-C.
     """
-    world = scene.world
+    api, pod_id, scene, world = rental.api, rental.pod_id, rental.scene, rental.scene.world
     begun = heard = world.now()
     looked = float("-inf")
-    key: tuple[int, str] | None = None
+    key: Key | None = None
     pod: Pod | None = None
     try:
         for line in _log(api, pod_id, scene, until=begun + UNSEEN):
             if line is not None:
-                key = max(
-                    filter(None, (key, border.parse_host_key(line.line, run_id))), default=None
-                )
+                key = newer(key, border.parse_host_key(line.line, rental.run.id))
                 heard = world.now()
                 show(line, scene)
             if scene.interrupted:
@@ -73,7 +70,7 @@ def wait(
                 pod = api.pod(pod_id)
                 _must_live(pod, pod_id, young=now - begun < UNSEEN)
             if key is not None and pod is not None and pod.ssh is not None:
-                return Door(pod.ssh, key[1], key[0])
+                return SshAccess(pod.ssh, key[1], key[0])
             if key is not None and key[0] > most_boots:
                 raise BadHost(f"pod {pod_id} keeps restarting", "see its log in RunPod's console")
             if key is None and now - heard > HUNG:
@@ -139,15 +136,24 @@ def _version(text: str) -> tuple[int, ...]:
     return tuple(map(int, text.split(".")))
 
 
-def newest_key(api: Api, pod_id: str, run_id: str, scene: Scene) -> tuple[int, str] | None:
+Key = tuple[int, str]
+"""The boot of a container, counted from 1, and the SSH host key that it made."""
+
+
+def newer(one: Key | None, other: Key | None) -> Key | None:
+    """The key of the later boot."""
+    return max(filter(None, (one, other)), default=None)
+
+
+def newest_key(rental: Rental) -> Key | None:
     """The host key of the newest boot that the container log names now."""
-    key: tuple[int, str] | None = None
-    begun = scene.world.now()
+    key: Key | None = None
+    begun = rental.now()
     try:
-        for line in api.logs(pod_id, source="container", quiet=RECENT):
-            if line is None or scene.world.now() - begun > READING:
+        for line in rental.api.logs(rental.pod_id, source="container", quiet=RECENT):
+            if line is None or rental.now() - begun > READING:
                 break
-            key = max(filter(None, (key, border.parse_host_key(line.line, run_id))), default=None)
+            key = newer(key, border.parse_host_key(line.line, rental.run.id))
     except NotFound:
         return None
     return key

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from launcher.errors import PodRefused
 from launcher.rental import transfer
-from launcher.rental.connection import Reach
+from launcher.rental.connection import PodConnection
 from launcher.runs.run_folder import Run
 from trainer.contract import pod as border
 
@@ -28,10 +28,10 @@ def _numbered(mark: Path) -> bool:
     return mark.parent.name.rsplit("-", 1)[-1].isdigit()
 
 
-def bring_home(run: Run, reach: Reach) -> str | None:
+def download_newest(run: Run, connection: PodConnection) -> str | None:
     """Download and verify the pod's newest checkpoint, its mark last; return its name, None without one."""
     root = f"{border.run_folder(run.id)}/{FOLDER}"
-    listed = reach.link.ask(
+    listed = connection.link.ask(
         lambda session: session.run(
             f"cd {shlex.quote(root)} 2>/dev/null && ls -d checkpoint-*/{MARK} 2>/dev/null; true"
         )
@@ -40,18 +40,18 @@ def bring_home(run: Run, reach: Reach) -> str | None:
     if newest is None:
         return None
     there = f"{root}/{newest.name}"
-    files = transfer.hashes(reach.link, there, ["."])
+    files = transfer.hashes(connection.link, there, ["."])
     if MARK not in files:
         raise PodRefused(f"the pod's checkpoint {newest.name} cannot be read")
     here = run.folder / FOLDER / newest.name
     here.mkdir(parents=True, exist_ok=True)
     mark = files.pop(MARK)
-    transfer.download(reach.link, there, here, files)
-    transfer.download(reach.link, there, here, {MARK: mark})
+    transfer.download(connection.link, there, here, files)
+    transfer.download(connection.link, there, here, {MARK: mark})
     return newest.name
 
 
-def send(run: Run, folder: Path, reach: Reach) -> None:
+def send(run: Run, folder: Path, connection: PodConnection) -> None:
     """Put a checkpoint into the pod's run folder, its mark last; what is there is not sent again."""
     there = f"{border.run_folder(run.id)}/{FOLDER}/{folder.name}"
     names = sorted(p.relative_to(folder) for p in folder.rglob("*") if p.is_file())
@@ -59,11 +59,11 @@ def send(run: Run, folder: Path, reach: Reach) -> None:
     for name in names:
         source, target = folder / name, f"{there}/{name.as_posix()}"
         size = source.stat().st_size
-        if reach.link.ask(lambda session, at=target: session.size(at)) == size:  # type: ignore[misc]
+        if connection.link.ask(lambda session, at=target: session.size(at)) == size:  # type: ignore[misc]
             continue
-        landed = transfer.upload(reach.link, source, str(border.inbox(run.id)))
+        landed = transfer.upload(connection.link, source, str(border.inbox(run.id)))
         command = f"mkdir -p {shlex.quote(target.rsplit('/', 1)[0])} && cp {landed} {shlex.quote(target)}.new"
         command += f" && mv -f {shlex.quote(target)}.new {shlex.quote(target)} && rm -f {landed}"
-        done = reach.link.ask(lambda session, what=command: session.run(what))  # type: ignore[misc]
+        done = connection.link.ask(lambda session, what=command: session.run(what))  # type: ignore[misc]
         if done.code != 0:
             raise PodRefused(f"the pod cannot store {name}: {done.stderr.decode(errors='replace')}")

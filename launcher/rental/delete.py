@@ -5,86 +5,84 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from launcher.rental.rental import Rental
 from launcher.runpod_api import UNSEEN, Api
-from launcher.runs.rented_pods import Rented, Span, key_file, rented, spans, spent
-from launcher.runs.run_folder import Log, Run
-from launcher.scene import Scene
+from launcher.runs.run_folder import Run, key_file
+from launcher.runs.run_state import RunState
 from trainer.contract.command.errors import Fault, NotFound
 
 ASK = 2.0  # seconds between two looks at the bill
 SETTLED = 0.8  # share of the reckoned cost from which a bill counts as whole
 
 
-def release(run: Run, scene: Scene, api: Api, log: Log, *, reason: str) -> None:
+def release(rental: Rental, *, reason: str) -> None:
     """Delete every pod of the run and confirm that none is left; may be called again.
 
     Raises ``ApiUnavailable`` when that cannot be confirmed: in the journal a pod may then still exist;
     ``OSError`` when the pods are gone but the journal cannot be written.
     """
-    what = rented(log.entries)
-    if what is None or what.released:
+    pod, api = rental.state.living, rental.api
+    if pod is None:
         return
     try:
-        with log.effect("release", pod=what.pod, reason=reason):
-            for pod_id in pods_of(what, api):
-                scene.view.say(f"deleting pod {pod_id}")
-                api.release(pod_id, unseen=what.since + UNSEEN - scene.world.now())
+        with rental.log.effect("release", pod=pod.id, reason=reason):
+            for pod_id in pods_of(rental.state, api):
+                rental.say(f"deleting pod {pod_id}")
+                api.release(pod_id, unseen=pod.since + UNSEEN - rental.now())
     except OSError:
-        for pod_id in pods_of(what, api):
+        for pod_id in pods_of(rental.state, api):
             api.release(pod_id)
         raise
-    key_file(run, scene.world).unlink(missing_ok=True)
+    key_file(rental.run, rental.scene.world).unlink(missing_ok=True)
 
 
-def pods_of(what: Rented, api: Api) -> list[str]:
-    """Every pod that stands under one of the run's names, and the one that was journalled."""
-    found = [pod.id for pod in api.pods() if pod.name in what.names]
-    return list(dict.fromkeys([*([what.pod] if what.pod else []), *found]))
+def pods_of(state: RunState, api: Api) -> list[str]:
+    """Every pod that has one of the run's names, and the one in the journal."""
+    known = [state.living.id] if state.living and state.living.id else []
+    return list(dict.fromkeys([*known, *(pod.id for pod in api.pods() if pod.name in state.names)]))
 
 
-def billed(run: Run, log: Log) -> tuple[Rented, list[Span]]:
-    """The pods that can be on a run's bill. Raises ``NotFound`` if the run rented none."""
-    what, pods = rented(log.entries), spans(log.entries)
-    if what is None or not pods:
+def must_have_rented(run: Run, state: RunState) -> None:
+    """Raise ``NotFound`` if the run has rented nothing."""
+    if not state.pods:
         raise NotFound(f"run {run.id} has rented no pod", "its cost is zero")
-    return what, pods
 
 
-def receipt(run: Run, scene: Scene, api: Api, log: Log, *, patience: float) -> dict[str, Any]:
+def receipt(rental: Rental, *, patience: float) -> dict[str, Any]:
     """Read the bill of every pod of the run until it is complete or ``patience`` seconds are over.
 
     Writes receipt.json. ``settled`` is false while the bill lags: ``launch receipt`` reads it again.
     """
-    world = scene.world
-    what, pods = billed(run, log)
+    must_have_rented(rental.run, rental.state)
+    pods, last = rental.state.pods, rental.pod
     since = datetime.fromtimestamp(pods[0].since - 3600, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    slept = any(e.what == "wake" for e in log.entries)  # no GPU was billed meanwhile
-    reckoned = spent(log.entries, world.now())
-    earlier = sum(span.cost(world.now()) for span in pods[:-1])
-    give_up = world.now() + patience
+    now = rental.now()
+    reckoned = rental.state.spent(now)
+    earlier = sum(pod.cost(now) for pod in pods[:-1])
+    stopped = any(len(pod.times) > 1 for pod in pods)  # since when, is not known
     while True:
         records = [
-            record for span in pods if span.pod for record in api.bill(span.pod, since=since)
+            record for pod in pods if pod.id for record in rental.api.bill(pod.id, since=since)
         ]
         charged = sum(record.total for record in records)
-        settled = charged > 0 and (slept or charged >= reckoned * SETTLED)
-        if settled or world.now() >= give_up:
+        settled = charged > 0 and (stopped or charged >= reckoned * SETTLED)
+        if settled or rental.now() >= now + patience:
             break
-        world.sleep(ASK)
+        rental.scene.world.sleep(ASK)
     facts = {
-        "pod": what.pod,
-        "pods": [span.pod for span in pods],
-        "gpu": what.facts.get("gpu"),
-        "seconds": round(sum(span.seconds(world.now()) for span in pods)),
-        "quoted_rate": what.rate,
-        "quoted_most": round(float(what.facts.get("most", 0.0)) + earlier, 4),
+        "pod": last.id,
+        "pods": [pod.id for pod in pods],
+        "gpu": last.gpu,
+        "seconds": round(sum(pod.seconds(now) for pod in pods)),
+        "quoted_rate": last.rate,
+        "quoted_most": round(last.most + earlier, 4),
         "reckoned": round(reckoned, 4),
         "charged": round(charged, 4),
         "charged_gpu": round(sum(record.gpu for record in records), 4),
         "charged_disk": round(sum(record.disk for record in records), 4),
         "settled": settled,
     }
-    write(run.folder / "receipt.json", facts)
+    write(rental.run.folder / "receipt.json", facts)
     return facts
 
 
@@ -109,14 +107,14 @@ def receipt_lines(run: Run, facts: dict[str, Any]) -> list[str]:
     return [f"receipt  {paid} (quoted at most ${most:.2f}), {used}"]
 
 
-def show_receipt(run: Run, scene: Scene, api: Api, log: Log, *, patience: float) -> None:
+def show_receipt(rental: Rental, *, patience: float) -> None:
     """Show what the run cost; a bill that cannot be read now does not fail the run."""
     try:
-        facts = receipt(run, scene, api, log, patience=patience)
+        facts = receipt(rental, patience=patience)
     except Fault as fault:
-        scene.view.say(
-            f"no receipt yet: {fault.cause}; read it later with: launch receipt {run.id}"
+        rental.say(
+            f"no receipt yet: {fault.cause}; read it later with: launch receipt {rental.run.id}"
         )
         return
-    for text in receipt_lines(run, facts):
-        scene.view.say(text)
+    for text in receipt_lines(rental.run, facts):
+        rental.say(text)

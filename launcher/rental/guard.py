@@ -10,10 +10,11 @@ from pathlib import Path
 from launcher.errors import ApiUnavailable, BrokenJournal
 from launcher.quote.run_cost import at_day
 from launcher.rental.delete import pods_of, release
+from launcher.rental.rental import Rental
 from launcher.runpod_api import BASE_URL_VARIABLE, Api
-from launcher.runs import journal, run_folder
-from launcher.runs.rented_pods import Rented, rented
+from launcher.runs import run_folder, run_state
 from launcher.runs.run_folder import Run
+from launcher.runs.run_state import RunState
 from launcher.scene import Scene
 from launcher.secrets import RUNPOD
 from launcher.settings import Settings
@@ -54,55 +55,57 @@ def watch(folder: Path, *, world: World, view: View) -> None:
     """Wait until the run has no pod, or until its deadline; then stop or delete the pod."""
     run = run_folder.at(folder)
     with world.api(world.variable(RUNPOD)) as api:
-        what: Rented | None = None
-        while (what := _rented(run, what)) is not None and not what.released:
+        state = RunState()
+        while (pod := (state := _read(run, state)).living) is not None:
             # The pod gets a job only after it has proved that it can stop itself.
-            due = what.gone_by + (LATE if what.handed_over else 0.0)
+            due = pod.gone_by + (LATE if pod.has_job else 0.0)
             if world.now() >= due:
                 # A full disk, where nothing can be noted, must not keep a pod alive.
                 with suppress(Fault, OSError):
-                    act(run, what, api, world=world, view=view)
+                    act(run, state, api, world=world, view=view)
                     return
                 world.sleep(AGAIN)
             else:
                 world.sleep(min(LOOK, max(1.0, due - world.now())))
 
 
-def _rented(run: Run, before: Rented | None) -> Rented | None:
-    """The pod in the journal; of a broken journal the readable rest, else the result from ``before``."""
+def _read(run: Run, before: RunState) -> RunState:
+    """The run's state; of a broken journal the readable rest, or ``before`` if that names no pod."""
     try:
-        return rented(journal.read(run.journal))
+        return run_state.read(run.journal)
     except BrokenJournal:
-        return rented(journal.salvage(run.journal)) or before
+        left = run_state.read_leniently(run.journal)
+        return left if left.pods else before
 
 
-def act(run: Run, what: Rented, api: Api, *, world: World, view: View) -> None:
+def act(run: Run, state: RunState, api: Api, *, world: World, view: View) -> None:
     """Delete a pod without a result or with a downloaded one; stop a pod that may hold a result.
 
     Never waits for the lock. With ``on_deadline`` delete, a pod that has stopped by itself is still kept:
     it stops itself only with a complete result.
     """
-    kept = run_folder.summary(run, journal.salvage(run.journal)).get("settings", {})
+    pod = state.living
+    if pod is None:
+        return
     try:
-        settings = Settings.model_validate(kept)
+        settings = Settings.model_validate(state.summary.get("settings", {}))
     except ValueError:
         settings = Settings()
-    unwanted = settings.on_deadline == "delete" and not _stopped(what, api)
-    if what.fetched or what.up is None or unwanted:
+    unwanted = settings.on_deadline == "delete" and not _stopped(state, api)
+    if pod.fetched or pod.up is None or unwanted:
         try:
             with run_folder.hold(run, world=world) as log:
-                release(
-                    run, Scene(world, view, settings), api, log, reason="deadline, by the guard"
-                )
+                rental = Rental(run, Scene(world, view, settings), api, log)
+                release(rental, reason="deadline, by the guard")
             return
         except (Locked, BrokenJournal) as fault:
-            for pod_id in pods_of(what, api):
+            for pod_id in pods_of(state, api):
                 api.release(pod_id)
             view.say(f"deleted the pod without writing the journal: {fault.cause}")
             return
-    for pod_id in pods_of(what, api):
-        pod = api.pod(pod_id)
-        if pod is not None and pod.status not in {"EXITED", "TERMINATED"}:
+    for pod_id in pods_of(state, api):
+        found = api.pod(pod_id)
+        if found is not None and found.status not in {"EXITED", "TERMINATED"}:
             if api.stop(pod_id).status not in {"EXITED", "TERMINATED"}:
                 world.sleep(1.0)
                 if (now := api.pod(pod_id)) is not None and now.status == "RUNNING":
@@ -113,6 +116,6 @@ def act(run: Run, what: Rented, api: Api, *, world: World, view: View) -> None:
             view.say(f"{at_day(world.now())}: stopped pod {pod_id}, past its deadline")
 
 
-def _stopped(what: Rented, api: Api) -> bool:
-    found = [api.pod(pod_id) for pod_id in pods_of(what, api)]
+def _stopped(state: RunState, api: Api) -> bool:
+    found = [api.pod(pod_id) for pod_id in pods_of(state, api)]
     return any(pod is not None and pod.status == "EXITED" for pod in found)

@@ -8,8 +8,8 @@ from typing import Any
 from launcher.errors import BrokenJournal
 from launcher.runpod_api import Api, Pod
 from launcher.runs import run_folder
-from launcher.runs.journal import read
-from launcher.runs.rented_pods import Name, machine_id, rented
+from launcher.runs.rented_pods import Name, machine_id
+from launcher.runs.run_state import read
 from launcher.runs.status import look
 from launcher.view.protocol import View
 from launcher.world import World
@@ -55,9 +55,9 @@ def judge(pods: Sequence[Pod], *, world: World) -> list[Judged]:
         if here:
             run = known[name.run]
             try:
-                what = rented(read(run.journal))
-                fetched = what is not None and what.fetched and what.name == pod.name
-                over = what is None or what.released or what.name != pod.name
+                newest = read(run.journal).pod
+                fetched = newest is not None and newest.fetched and newest.name == pod.name
+                over = newest is None or newest.released or newest.name != pod.name
                 over = over or look(run, now=world.now()).state in OVER
             except BrokenJournal as fault:
                 unknown = fault.cause
@@ -98,8 +98,7 @@ def _note(item: Judged, *, world: World) -> None:
     if not item.here or run is None:
         return
     with suppress(Locked, BrokenJournal), run_folder.hold(run, world=world) as log:
-        what = rented(log.entries)
-        if what is not None and what.pod == item.pod and not what.released:
+        if log.state.living and log.state.living.id == item.pod:
             log.fact("gone", pod=item.pod, reason="deleted by launch reap")
 
 

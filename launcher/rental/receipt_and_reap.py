@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from launcher.rental.delete import billed, receipt, receipt_lines
+from launcher.rental.delete import must_have_rented, receipt, receipt_lines
 from launcher.rental.reap import reap as let_go
+from launcher.rental.rental import Rental
 from launcher.runs import run_folder
 from launcher.scene import Scene
 from launcher.secrets import runpod
@@ -19,9 +20,9 @@ def ask_receipt(name: str, *, world: World, view: View) -> tuple[dict[str, Any],
     """The bill of a run's newest pod as facts and as lines. Raises ``NotFound`` without a pod."""
     run = run_folder.find(name, world=world)
     with run_folder.hold(run, world=world) as log:
-        billed(run, log)  # raises before a key is needed
+        must_have_rented(run, log.state)  # before a key is needed
         with world.api(runpod(world).value) as api:
-            facts = receipt(run, Scene(world, view), api, log, patience=PATIENCE)
+            facts = receipt(Rental(run, Scene(world, view), api, log), patience=PATIENCE)
     return {"id": run.id, **facts}, receipt_lines(run, facts)
 
 

@@ -14,9 +14,10 @@ from launcher.errors import (
 )
 from launcher.quote import gpu_names, run_cost
 from launcher.rental.offer import Fixed, Offer, quote
-from launcher.runpod_api import UNSEEN, Api, OutcomeUnknown, Pod, PodRequest
-from launcher.runs.rented_pods import Name, Rented, machine_id, rented, spent
-from launcher.runs.run_folder import Log, Run
+from launcher.rental.rental import Rental
+from launcher.runpod_api import UNSEEN, OutcomeUnknown, Pod, PodRequest
+from launcher.runs.rented_pods import Name, machine_id
+from launcher.runs.run_folder import Run
 from launcher.scene import Scene
 from trainer.contract import pod as border
 from trainer.contract.command.errors import Fault, Interrupted
@@ -68,10 +69,7 @@ def request(
 class Renting:
     """One search for a pod. ``told`` has a line for each failed attempt."""
 
-    run: Run
-    scene: Scene
-    api: Api
-    log: Log
+    rental: Rental
     offer: Offer
     image: str
     public_key: str
@@ -110,11 +108,11 @@ class Renting:
 
     def _attempt(self, candidate: gpu_names.Candidate, centre: str) -> str | Fault:
         """The pod's id, or the reason why the attempt failed."""
-        scene, view = self.scene, self.scene.view
+        scene, view = self.rental.scene, self.rental.scene.view
         label = candidate.gpu.id + f" in {centre}" * bool(centre)
         if scene.interrupted:
             raise Interrupted("interrupted before anything was rented")
-        before = spent(self.log.entries, scene.world.now())
+        before = self.rental.state.spent(scene.world.now())
         try:
             deal = quote(self.offer, candidate, scene, spent=before)
         except OverBudget as fault:
@@ -132,24 +130,23 @@ class Renting:
 
     def _tell(self, label: str, fault: Fault) -> Fault:
         self.told.append(f"{label}: {fault.cause}")
-        self.scene.view.say(self.told[-1])
+        self.rental.say(self.told[-1])
         return fault
 
     def _create(self, deal: run_cost.Quote, centre: str) -> Pod | Fault:
-        before = rented(self.log.entries)
         fixed = self.offer.fixed
         if centre:
             fixed = Fixed(fixed.registry_id, fixed.volume_id, (centre,))
         asked = request(
-            self.run,
-            self.scene,
+            self.rental.run,
+            self.rental.scene,
             deal,
-            attempt=len(before.names) + 1 if before else 1,
+            attempt=len(self.rental.state.names) + 1,
             image=self.image,
             public_key=self.public_key,
             fixed=fixed,
         )
-        with self.log.effect(
+        with self.rental.log.effect(
             "rent",
             name=asked.name,
             gpu=deal.gpu,
@@ -161,7 +158,7 @@ class Renting:
             image=self.image,
         ) as outcome:
             try:
-                made = self.api.create_pod(asked)
+                made = self.rental.api.create_pod(asked)
             except OutcomeUnknown:
                 raise  # a pod may exist: the journal's last word stays "begun"
             except (
@@ -179,8 +176,8 @@ class Renting:
         return made
 
     def _too_dear(self, made: Pod, deal: run_cost.Quote) -> OverBudget:
-        with self.log.effect("release", pod=made.id, reason="more expensive than quoted"):
-            self.api.release(made.id, unseen=UNSEEN)
+        with self.rental.log.effect("release", pod=made.id, reason="more expensive than quoted"):
+            self.rental.api.release(made.id, unseen=UNSEEN)
         return OverBudget(
             f"rented at ${made.rate:.2f}/h, but the catalog has ${deal.rate:.2f}/h: deleted",
             "allow more with --max-cost",
@@ -194,14 +191,13 @@ def goes_on(refused: Fault) -> bool:
     return isinstance(refused, NoCapacity | KeyForbidden | OverBudget)
 
 
-def find_cut_short(what: Rented, scene: Scene, api: Api, log: Log) -> str | None:
-    """Find out whether a create with unknown outcome made a pod: its id, or None."""
-    name, seen_by = what.name, what.since + UNSEEN
-    for wait in (*SETTLE, max(0.0, seen_by - scene.world.now() - sum(SETTLE))):
-        scene.world.sleep(wait)
-        pods = api.pods(name)
-        if pods:
-            log.fact("found", pod=pods[0].id)
-            return pods[0].id
-    log.fact("gone", name=name, reason="no pod of this name was created")
-    return None
+def find_cut_short(rental: Rental) -> bool:
+    """Find out, and journal, whether a create with unknown outcome made a pod."""
+    name, seen_by = rental.pod.name, rental.pod.since + UNSEEN
+    for wait in (*SETTLE, max(0.0, seen_by - rental.now() - sum(SETTLE))):
+        rental.scene.world.sleep(wait)
+        if pods := rental.api.pods(name):
+            rental.log.fact("found", pod=pods[0].id)
+            return True
+    rental.log.fact("gone", name=name, reason="no pod of this name was created")
+    return False

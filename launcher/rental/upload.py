@@ -5,11 +5,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from launcher.rental import checkpoint
-from launcher.rental.connection import Reach
+from launcher.rental.connection import PodConnection
+from launcher.rental.rental import Rental
 from launcher.rental.transfer import upload
 from launcher.runs import model_folder, resume_check
-from launcher.runs.run_folder import Log, Run
-from launcher.scene import Scene
+from launcher.runs.run_folder import Run
 from launcher.secrets import find
 from trainer.contract import episodes, events
 from trainer.contract import pod as border
@@ -19,24 +19,25 @@ from trainer.contract.job import Job
 ARCHIVE = ".model.tar"
 
 
-def hand_over(
-    run: Run, job: Job, reach: Reach, log: Log, scene: Scene, *, offset: int, resume: bool
+def upload_job(
+    rental: Rental, connection: PodConnection, job: Job, *, offset: int, resume: bool
 ) -> None:
     """Upload files, secrets, then the job, whose arrival starts the training.
 
     Each step may be repeated: what the pod has is not sent again. Raises ``ResumeRefused`` for
     data or a model folder that is not what the run was begun with.
     """
-    resume_check.check(log.entries, job)
+    run, log = rental.run, rental.log
+    resume_check.check(rental.state, job)
     with packed(run, job) as archive:
-        names = send_files(run, [*files_of(job), *archive], reach, log, scene)
-    _stay(scene)
-    send_secrets(reach, log, scene)
-    _stay(scene)
+        names = send_files(rental, connection, [*files_of(job), *archive])
+    _must_go_on(rental)
+    send_secrets(rental, connection)
+    _must_go_on(rental)
     if resume and (newest := checkpoint.newest_here(run)) is not None:
         with log.effect("checkpoint", sent=newest.name):
-            checkpoint.send(run, newest, reach)
-        scene.view.say(f"uploaded {newest.name}: training continues from it")
+            checkpoint.send(run, newest, connection)
+        rental.say(f"uploaded {newest.name}: training continues from it")
     told = job.model_copy(
         update={
             "data": names[job.data],
@@ -50,7 +51,7 @@ def hand_over(
     with log.effect("start", offset=offset, resume=resume):
         if not accepted(run, offset):
             target = f"{border.inbox(run.id)}/{border.JOB}"
-            reach.link.ask(lambda session: session.put(target, told.to_json().encode()))
+            connection.link.ask(lambda session: session.put(target, told.to_json().encode()))
 
 
 @contextmanager
@@ -81,8 +82,8 @@ def files_of(job: Job) -> list[str]:
     return [*dict.fromkeys([*named, *tables])]
 
 
-def _stay(scene: Scene) -> None:
-    if scene.interrupted:
+def _must_go_on(rental: Rental) -> None:
+    if rental.scene.interrupted:
         raise Interrupted("interrupted before training began")
 
 
@@ -92,9 +93,7 @@ def accepted(run: Run, offset: int) -> bool:
     return any(isinstance(e, events.Phase) and e.name == "accepted" for e in seen)
 
 
-def send_files(
-    run: Run, paths: Iterable[str], reach: Reach, log: Log, scene: Scene
-) -> dict[str, str]:
+def send_files(rental: Rental, connection: PodConnection, paths: Iterable[str]) -> dict[str, str]:
     """Upload each file; return how the job in the pod names it."""
     wanted = [Path(path) for path in paths]
     total = sum(path.stat().st_size for path in wanted)
@@ -103,25 +102,25 @@ def send_files(
     def sent(count: int) -> None:
         nonlocal done
         done += count
-        scene.view.progress("upload (bytes)", min(done, total), total)
-        _stay(scene)
+        rental.scene.view.progress("upload (bytes)", min(done, total), total)
+        _must_go_on(rental)
 
     names: dict[str, str] = {}
-    with log.effect("upload", files=len(wanted), bytes=total) as outcome:
+    with rental.log.effect("upload", files=len(wanted), bytes=total) as outcome:
         for path in wanted:
-            there = upload(reach.link, path, str(border.inbox(run.id)), sent=sent)
+            there = upload(connection.link, path, str(border.inbox(rental.run.id)), sent=sent)
             names[str(path)] = border.upload_name(there.rsplit("/", 1)[-1])
         outcome["names"] = sorted(names.values())
     return names
 
 
-def send_secrets(reach: Reach, log: Log, scene: Scene) -> None:
+def send_secrets(rental: Rental, connection: PodConnection) -> None:
     """Write the secrets that exist here into the pod's memory-backed folder; only names are noted."""
-    found = [secret for name in border.SECRET_NAMES if (secret := find(name, scene.world))]
+    found = [secret for name in border.SECRET_NAMES if (secret := find(name, rental.scene.world))]
     if not found:
         return
-    with log.effect("secrets", names=[secret.name for secret in found]):
+    with rental.log.effect("secrets", names=[secret.name for secret in found]):
         for secret in found:
             target = f"{border.SECRETS}/{secret.name}"
             value = secret.value.encode()
-            reach.link.ask(lambda session, to=target, what=value: session.put(to, what))  # type: ignore[misc]
+            connection.link.ask(lambda session, to=target, what=value: session.put(to, what))  # type: ignore[misc]

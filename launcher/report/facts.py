@@ -1,7 +1,6 @@
 """The facts of a report, read from the files of a run folder."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from launcher.report.expected import Expected, expectations
 from launcher.report.transcripts import Pair, read_pairs
-from launcher.runs import journal
+from launcher.runs import run_state
 from launcher.runs.run_folder import Run
 from launcher.view.event_text import clock
 from trainer.contract import events, validation
@@ -37,7 +36,7 @@ class Facts:
 
     run: Run
     seen: list[events.Event]
-    entries: Sequence[journal.Entry]
+    quote: dict[str, Any]
     manifest: Manifest | None = None
     comparison: dict[str, Any] = field(default_factory=dict)
     choice: validation.Choice | None = None
@@ -73,10 +72,6 @@ class Facts:
         if self.manifest is not None and self.manifest.complete:
             return None
         return next((e for e in reversed(self.seen) if isinstance(e, events.Failed)), None)
-
-    @property
-    def quote(self) -> dict[str, Any]:
-        return next((e.facts for e in reversed(self.entries) if e.what == "quote"), {})
 
     def outcome(self) -> list[str]:
         """The first lines of the report: better or not, by how much, what it cost."""
@@ -209,8 +204,8 @@ def collect(run: Run) -> Facts:
     """Read the run folder. Raises ``NotFound`` when there is no run in it."""
     paths = [*sorted(run.folder.glob("attempt-*/events.jsonl")), run.events]
     seen = [event for path in paths for event in events.read(path)[0]]
-    entries = journal.read(run.journal)
-    if not seen and not entries:
+    state = run_state.read(run.journal)
+    if not seen and not state.time:
         raise NotFound(f"{run.folder}: no run in it", "launch ps lists the runs")
     try:
         whole = load(run.manifest) if run.manifest.exists() else None
@@ -219,7 +214,7 @@ def collect(run: Run) -> Facts:
     return Facts(
         run=run,
         seen=seen,
-        entries=entries,
+        quote=state.quote,
         manifest=whole,
         comparison=_object(run.folder / "comparison.json"),
         choice=validation.read(run.folder / validation.RESULT),

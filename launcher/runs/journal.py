@@ -8,7 +8,7 @@ Every command refuses a journal with an invalid line: that line may be the one t
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -100,12 +100,6 @@ class Journal:
         with self._path.open("ab", buffering=0) as file:
             append(file, json.dumps(asdict(entry), ensure_ascii=False).encode() + b"\n")
         self.entries.append(entry)
-
-
-def of_this_run(entries: Sequence[Entry]) -> Sequence[Entry]:
-    """Those from the newest ``created`` on: what came before it was overwritten."""
-    created = [at for at, entry in enumerate(entries) if entry.what == "created"]
-    return entries[created[-1] :] if created else entries
 
 
 def read(path: Path) -> list[Entry]:

@@ -4,11 +4,10 @@ Checked before a pod is rented for another attempt, and again before the upload.
 """
 
 import hashlib
-from collections.abc import Sequence
 from pathlib import Path
 
 from launcher.runs import model_folder
-from launcher.runs.journal import Entry, of_this_run
+from launcher.runs.run_state import RunState
 from trainer.contract.command.errors import ResumeRefused
 from trainer.contract.job import Job
 from trainer.contract.manifest import hash_file
@@ -30,15 +29,12 @@ def model_sha256(job: Job) -> str | None:
     return digest.hexdigest()
 
 
-def check(entries: Sequence[Entry], job: Job) -> None:
+def check(state: RunState, job: Job) -> None:
     """Raise ``ResumeRefused`` naming the data or model that differs from the one in the journal."""
-    created = [entry.facts for entry in of_this_run(entries) if entry.what == "created"]
-    if not created:
-        return
-    data = hash_file(Path(job.data)).sha256
+    created = state.summary
     for what, path, before, now in (
-        ("data", job.data, created[-1].get("data_sha256"), data),
-        ("model", job.model, created[-1].get("model_sha256"), model_sha256(job)),
+        ("data", job.data, created.get("data_sha256"), hash_file(Path(job.data)).sha256),
+        ("model", job.model, created.get("model_sha256"), model_sha256(job)),
     ):
         if before is not None and now is not None and before != now:
             raise ResumeRefused(

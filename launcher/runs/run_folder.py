@@ -14,9 +14,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from launcher.runs.journal import RUN_ID, Entry, Journal, read, salvage
+from launcher.runs.journal import RUN_ID, Journal, Stage, read, salvage
+from launcher.runs.run_state import RunState
 from launcher.world import World
-from trainer.contract.command.errors import Locked, NotFound, Usage
+from trainer.contract.command.errors import Fault, Interrupted, Locked, NotFound, Usage
 
 INDEX = "index.jsonl"
 LOCK_TRIES = 5
@@ -91,6 +92,11 @@ class Run:
         return [line for line in text.splitlines() if line.strip()][-8:]
 
 
+def key_file(run: Run, world: World) -> Path:
+    """Where the run's SSH key lies: in the user's state folder, until the pod is released."""
+    return world.state_folder() / "keys" / run.id
+
+
 def new_id(world: World) -> str:
     """Return an id such as 20261122-1304-ab3f: local time, then something random."""
     return f"{datetime.fromtimestamp(world.now()).astimezone():%Y%m%d-%H%M}-{world.token()}"
@@ -142,51 +148,25 @@ def is_locked(path: Path) -> bool:
         os.close(fd)
 
 
-class Log:
-    """The journal of a run that is held, with ``run.json`` kept up to date beside it."""
+class Log(Journal):
+    """The journal of a run that is held; ``state`` is what follows from it, run.json a copy of that."""
 
     def __init__(self, run: Run, *, world: World) -> None:
-        self._run = run
-        self._journal = Journal(run.journal, world=world)
+        super().__init__(run.journal, world=world)
+        self.state = RunState(self.entries)
+        self._summary = run.summary
 
-    @property
-    def entries(self) -> list[Entry]:
-        return self._journal.entries
+    def note_end(self, fault: Fault, *, exit_code: int | None = None) -> None:
+        """Journal how an attempt ended."""
+        state = "interrupted" if isinstance(fault, Interrupted) else "failed"
+        self.fact("ended", state=state, exit_code=exit_code, cause=fault.cause, hint=fault.hint)
 
-    def fact(self, what: str, **facts: Any) -> None:
-        """See ``Journal.fact``."""
-        self._journal.fact(what, **facts)
-        self._derive()
-
-    @contextmanager
-    def effect(self, what: str, **facts: Any) -> Iterator[dict[str, Any]]:
-        """See ``Journal.effect``."""
-        with self._journal.effect(what, **facts) as outcome:
-            yield outcome
-        self._derive()
-
-    def _derive(self) -> None:
-        new = self._run.summary.with_name(".run.json.new")
-        new.write_text(json.dumps(summary(self._run, self.entries), indent=2) + "\n", "utf-8")
-        new.replace(self._run.summary)
-
-
-def summary(run: Run, entries: list[Entry]) -> dict[str, Any]:
-    """A run's id, job, machine, start and last outcome, from its journal."""
-    facts: dict[str, Any] = {"v": 1, "id": run.id, "state": "new"}
-    for entry in entries:
-        if entry.what == "created":
-            facts |= {**entry.facts, "created": entry.time}
-        elif entry.what == "settings":
-            facts |= entry.facts
-        elif entry.what == "start" and entry.stage == "intent":
-            facts = {k: v for k, v in facts.items() if k not in {"pid", "cause", "hint"}}
-            facts |= {"state": "started", "started": entry.time, **entry.facts}
-        elif entry.what == "start" and entry.stage == "done":
-            facts |= entry.facts
-        elif entry.what == "ended":
-            facts |= {"ended": entry.time, **entry.facts}
-    return facts
+    def _append(self, what: str, stage: Stage, facts: dict[str, Any]) -> None:
+        super()._append(what, stage, facts)
+        self.state.add(self.entries[-1])
+        new = self._summary.with_name(".run.json.new")
+        new.write_text(json.dumps(self.state.summary, indent=2) + "\n", "utf-8")
+        new.replace(self._summary)
 
 
 @contextmanager

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from launcher.errors import BrokenJournal
-from launcher.runs.journal import Entry, read
-from launcher.runs.rented_pods import Rented, rented, spent
-from launcher.runs.run_folder import Run, is_locked, summary
+from launcher.runs.rented_pods import RentedPod
+from launcher.runs.run_folder import Run, is_locked
+from launcher.runs.run_state import RunState, read
 from launcher.world import fault_kind
 from trainer.contract import events, resuming
 from trainer.contract.command.errors import (
@@ -73,9 +73,10 @@ def _told(run: Run, event: events.Failed, seen: Sequence[events.Event]) -> Fault
         return _interrupted(run, seen)
     kind = fault_kind(event.exit_code)
     hint = event.hint
-    if kind is NoSpace and rented(read(run.journal)) is not None:
+    state = read(run.journal)
+    if kind is NoSpace and state.pod is not None:
         # The pod is gone: freeing space in it is impossible.
-        mount = summary(run, read(run.journal))["settings"]["mount"]
+        mount = state.summary["settings"]["mount"]
         hint = f"rent a larger disk: {resume_hint(run)} --mount {2 * mount}"
     elif event.settings is not None or kind in RESUMABLE:
         settings = event.settings or []
@@ -84,9 +85,9 @@ def _told(run: Run, event: events.Failed, seen: Sequence[events.Event]) -> Fault
     return kind(event.cause, hint)
 
 
-def failure(run: Run, entries: Sequence[Entry]) -> Fault | None:
+def failure(run: Run, state: RunState) -> Fault | None:
     """The fault that the newest attempt reported, even if a result was saved after it."""
-    seen, _ = events.read(run.events, attempt_offset(entries))
+    seen, _ = events.read(run.events, state.offset or 0)
     failed = [event for event in seen if isinstance(event, events.Failed)]
     return _told(run, failed[-1], seen) if failed else None
 
@@ -125,12 +126,6 @@ class Status:
 
     def facts(self) -> dict[str, Any]:
         return asdict(self)
-
-
-def attempt_offset(entries: Sequence[Entry]) -> int:
-    """The size of events.jsonl when the newest trainer was started."""
-    starts = [e for e in entries if e.what == "start" and e.stage == "intent"]
-    return int(starts[-1].facts.get("offset", 0)) if starts else 0
 
 
 def newest_first(path: Path, start: int = 0) -> Iterator[events.Event]:
@@ -184,19 +179,17 @@ def look(run: Run, *, now: float | None = None) -> Status:
 
     ``now`` is for what a rented pod has cost; without it the time of the last entry counts.
     """
-    entries = read(run.journal)
-    facts = summary(run, entries)
-    now = now or (entries[-1].time if entries else 0.0)
+    said = read(run.journal)
+    facts, pod, kept = said.summary, said.pod, said.living
+    now = now or said.time
     step = last_step(run.events)
     state, reason = str(facts["state"]), str(facts.get("cause", ""))
-    pod = rented(entries)
-    kept = pod is not None and not pod.released
     if is_locked(run.trainer_lock):
         state, reason = "running", ""
-    elif pod is not None and kept:
-        state, reason = _on_pod(run, pod, now)
+    elif kept is not None:
+        state, reason = _on_pod(run, kept, now)
     elif state == "started":
-        state, reason = _unnoted(run, entries)
+        state, reason = _unnoted(run, said)
     return Status(
         id=run.id,
         state=state,
@@ -208,26 +201,26 @@ def look(run: Run, *, now: float | None = None) -> Status:
         created=facts.get("created"),
         reason=reason,
         folder=str(run.folder),
-        pod=pod.pod if pod is not None and kept else None,
-        gpu=str(pod.facts.get("gpu")) if pod is not None else None,
-        cost=round(spent(entries, now), 4) if pod is not None else None,
-        gone_by=pod.gone_by if pod is not None and kept else None,
+        pod=kept.id if kept else None,
+        gpu=pod.gpu if pod else None,
+        cost=round(said.spent(now), 4) if pod else None,
+        gone_by=kept.gone_by if kept else None,
     )
 
 
-def _on_pod(run: Run, pod: Rented, now: float) -> tuple[str, str]:
+def _on_pod(run: Run, pod: RentedPod, now: float) -> tuple[str, str]:
     """State and reason of a run whose pod was not released."""
     if now > pod.gone_by:
         return PAST, f"past its deadline; download its result with: launch fetch {run.id}"
-    if not pod.handed_over:
+    if not pod.has_job:
         return "starting", "" if is_locked(run.lock) else f"continue with: launch attach {run.id}"
     return "running", "" if is_locked(run.lock) else f"follow it with: launch attach {run.id}"
 
 
-def _unnoted(run: Run, entries: Sequence[Entry]) -> tuple[str, str]:
+def _unnoted(run: Run, state: RunState) -> tuple[str, str]:
     """State and reason of an attempt whose end no launcher saw."""
     attempt: list[events.Event] = []
-    for event in newest_first(run.events, attempt_offset(entries)):
+    for event in newest_first(run.events, state.offset or 0):
         attempt.append(event)
         if isinstance(event, events.Done | events.Checkpoint):
             break

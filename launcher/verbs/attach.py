@@ -9,6 +9,6 @@ __all__ = ["add_flags", "run"]
 
 
 def run(options: argparse.Namespace) -> int:
-    from launcher.train import Request
+    from launcher.request import Request
 
     return story(Request(resume=options.run, attach=True), as_json=options.json)

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from launcher.request import Request
     from launcher.runs.run_folder import Run
-    from launcher.train import Request
 
 
 def story(request: "Request", *, as_json: bool) -> int:

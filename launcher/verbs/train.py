@@ -11,7 +11,7 @@ from launcher.verbs.story import story
 from trainer.contract.command.errors import Usage
 
 if TYPE_CHECKING:
-    from launcher.train import Request
+    from launcher.request import Request
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +55,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from launcher import settings
-    from launcher.train import Request, begun_again, preview
+    from launcher.request import Request, begun_again
+    from launcher.train import preview
     from launcher.world import World
     from trainer.contract import resuming
     from trainer.contract.job import from_sources, given_flags

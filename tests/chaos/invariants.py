@@ -8,7 +8,8 @@ from math import inf
 
 from launcher.runs import run_folder
 from launcher.runs.journal import Entry, read
-from launcher.runs.rented_pods import Name, rented
+from launcher.runs.rented_pods import Name
+from launcher.runs.run_state import RunState
 from tests.chaos.cloud import Cloud
 from tests.chaos.laptop import Laptop, Process
 from tests.chaos.pod import Pod
@@ -167,8 +168,8 @@ def thrown_away(laptop: Laptop) -> bool:
 
 def released(cloud: Cloud, run: run_folder.Run) -> list[str]:
     """What the journal calls released is not there; to be asked before anybody reaps."""
-    what = rented(read(run.journal))
-    if what is None or not what.released:
+    state = RunState(read(run.journal))
+    if not state.names or state.living:
         return []
     left = [pod for pod in cloud.pods.values() if pod.status != "TERMINATED"]
     return [f"released, says the journal, and {pod.id} is {pod.status}" for pod in left]
@@ -195,15 +196,15 @@ def journal(cloud: Cloud, laptop: Laptop, run: run_folder.Run, *, cut_short: boo
         except ValueError:
             faults.append(f"journal.jsonl:{number} cannot be read: {text[:60]!r}")
     entries = read(run.journal)
-    derived = json.loads(json.dumps(run_folder.summary(run, entries)))
+    state = RunState(entries)
+    derived = json.loads(json.dumps(state.summary))
     if not cut_short:
         faults += [f"the {what} that was begun has no outcome" for what in unsettled(entries)]
         if json.loads(run.summary.read_bytes()) != derived:
             faults.append("run.json is not what the journal says")
-    what = rented(entries)
     for pod in cloud.pods.values():
         name = Name.parse(pod.name)
-        if name is None or what is None or pod.name not in what.names:
+        if name is None or pod.name not in state.names:
             faults.append(f"{pod.id} ({pod.name}) is not in the journal")
         elif pod.status in {"PROVISIONING", "STARTING", "RUNNING"}:
             faults.append(f"{pod.id} is {pod.status} long after everything")

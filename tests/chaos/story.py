@@ -10,8 +10,7 @@ from pathlib import Path
 from random import Random
 
 from launcher.runs import run_folder
-from launcher.runs.journal import read
-from launcher.runs.rented_pods import rented
+from launcher.runs.run_state import read
 from tests.chaos import invariants
 from tests.chaos.clock import Clock, Hung
 from tests.chaos.cloud import Cloud
@@ -150,8 +149,7 @@ def _play(schedule: Schedule, folder: Path, told: Told) -> None:
 
 def outcome(cloud: Cloud, run: run_folder.Run) -> str:
     """How it ended, in words that can be counted."""
-    what = rented(read(run.journal))
-    if what is None or not cloud.pods:
+    if not read(run.journal).names or not cloud.pods:
         return "nothing was rented"
     home = run.manifest.exists()
     complete = home and json.loads(run.manifest.read_text())["complete"]

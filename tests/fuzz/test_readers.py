@@ -13,7 +13,7 @@ from datagen.episode import read_episodes
 from datagen.evaluation.saved_results import is_finished, read_result
 from datagen.models.paid_api.ledger import read_ledger
 from launcher.runs import journal, run_folder, status
-from launcher.runs.rented_pods import rented, spans, spent
+from launcher.runs.run_state import RunState
 from trainer import checkpoints
 from trainer.contract import episodes, events, manifest
 from trainer.contract.command.errors import Fault
@@ -82,12 +82,7 @@ blocks = st.lists(lines, max_size=3).map(lambda found: b"".join(line + b"\n" for
 
 
 def journals(path: Path) -> None:
-    entries = journal.read(path)
-    run = run_folder.Run("a", path.parent)
-    run_folder.summary(run, entries)
-    rented(entries)
-    spent(entries, 2.0)
-    spans(entries)
+    RunState(journal.read(path)).spent(2.0)
 
 
 def ps(path: Path) -> None:

@@ -3,6 +3,7 @@ from typing import Any
 
 from launcher.follow import watch
 from launcher.runs import run_folder, status
+from launcher.runs.run_state import RunState
 from launcher.scene import Scene
 from tests.launcher.fake_trainer import one_step
 from trainer.contract import events
@@ -28,7 +29,7 @@ def test_steps_are_shown_and_not_kept(tmp_path, monkeypatch, world, heard):
     shown: list[events.Event] = []
     monkeypatch.setattr(heard, "event", shown.append)
     work = SimpleNamespace(alive=lambda: False, exit_code=lambda: 130)
-    log: Any = SimpleNamespace(entries=[])
+    log: Any = SimpleNamespace(state=RunState())
     fault = watch(run, work, log, Scene(world=world(), view=heard))
 
     assert isinstance(fault, Interrupted)

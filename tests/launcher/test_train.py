@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from launcher.machines import here
+from launcher.request import Request, resolve
 from launcher.runs import journal, run_folder, status
-from launcher.train import Request, resolve, train
+from launcher.train import train
 from trainer.contract import events
 from trainer.contract.command.errors import (
     BadData,

@@ -13,8 +13,9 @@ import pytest
 from launcher.image.build import ensure_built, recipe
 from launcher.machines import MACHINES
 from launcher.machines.docker import FOLDER, Docker, name_of
+from launcher.request import Request
 from launcher.runs.run_folder import Run, hold, is_locked
-from launcher.train import Request, train
+from launcher.train import train
 from tests.system.client import until
 from trainer.contract import events
 from trainer.contract.command.errors import Interrupted, Locked

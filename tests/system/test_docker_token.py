@@ -7,8 +7,9 @@ import pytest
 
 from launcher.image.build import ensure_built, recipe
 from launcher.machines.docker import FOLDER, TOKEN, Docker
+from launcher.request import Request
 from launcher.runs.run_folder import Run, hold
-from launcher.train import Request, train
+from launcher.train import train
 from tests.system.client import until
 from trainer.contract import events
 from trainer.contract.job import Job

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from launcher.train import Request, train
+from launcher.request import Request
+from launcher.train import train
 from tests.system.laptop import CODE
 from trainer.contract import events
 from trainer.contract.episodes import COMPARISON

@@ -5,8 +5,9 @@ import json
 
 import pytest
 
+from launcher.request import Request
 from launcher.settings import Settings
-from launcher.train import Request, train
+from launcher.train import train
 from launcher.view.plain import PlainView
 from tests.launcher.rental.account import Account, VirtualWorld
 from trainer.contract.job import Job

@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,11 +12,11 @@ from launcher import report
 from launcher.errors import BrokenJournal
 from launcher.rental import guard, receipt_and_reap
 from launcher.report import facts
-from launcher.runs import logs, run_folder, status
-from launcher.runs.journal import Journal, of_this_run, read, salvage
-from launcher.runs.rented_pods import rented, spans, spent
+from launcher.request import Request, resolve
+from launcher.runs import logs, run_folder, run_state, status
+from launcher.runs.journal import Journal
 from launcher.stop import stop
-from launcher.train import Request, refuse_ended, resolve, train
+from launcher.train import refuse_ended, train
 from launcher.verbs import ps
 from tests.launcher.rental.account import KEY
 from trainer.contract.command.errors import Fault, Interrupted
@@ -102,9 +103,7 @@ def everything_read(run: run_folder.Run, *, world: Any) -> None:
     json.dumps(shown.facts()).encode()
     run_folder.at(run.folder)
     resolve(Request(resume=str(run.folder)), world=world)
-    entries = read(run.journal)
-    rented(entries), spans(entries), spent(of_this_run(entries), now)
-    status.attempt_offset(entries)
+    run_state.read(run.journal).spent(now)
     "\n".join(status.ps_lines([status.look(run, now=now)])).encode()
     told = facts.collect(run)
     told.outcome(), told.money(), told.overview()
@@ -213,20 +212,20 @@ def test_the_guard_stops_it_at_its_deadline_all_the_same(left, run, account, wor
 
 
 def test_the_guard_deletes_what_is_fetched_without_the_journal(left, run, account, world, view):
-    what = rented(read(run.journal))
-    assert what is not None
+    state = run_state.read(run.journal)
+    state.pods[-1] = replace(state.pods[-1], up=None)
     run.journal.write_text("{\n" + run.journal.read_text())
     with world.api(KEY) as api:
-        guard.act(run, what.__class__(**{**vars(what), "up": None}), api, world=world, view=view)
+        guard.act(run, state, api, world=world, view=view)
     assert left.status == "TERMINATED"
     assert "deleted the pod without writing the journal" in view.text
 
 
 def test_of_a_broken_journal_the_rest_is_salvaged(broken, left, run):
-    what = rented(salvage(run.journal))
-    assert what is not None
-    assert (what.pod, what.released) == (None, False), "its name is known: it stands for the pod"
-    assert what.names
+    state = run_state.read_leniently(run.journal)
+    assert state.living is not None
+    assert state.living.id is None, "its name is known: it stands for the pod"
+    assert state.names
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,10 @@ import pytest
 
 from launcher.errors import ApiUnavailable
 from launcher.rental.delete import pods_of, receipt, receipt_lines, release, show_receipt, write
+from launcher.rental.rental import Rental
 from launcher.runpod_api import UNSEEN, BillingRecord, Pod
-from launcher.runs.rented_pods import key_file, rented
-from launcher.runs.run_folder import Log, Run
+from launcher.runs.run_folder import Log, Run, key_file
+from launcher.runs.run_state import RunState
 from launcher.scene import Scene
 from tests.launcher.rental.account import BEGIN
 from trainer.contract.command.errors import NotFound
@@ -92,32 +93,31 @@ def test_every_pod_under_a_name_of_the_run_goes_and_the_key_with_them(
     key.parent.mkdir(parents=True)
     key.write_text("secret")
     api = cloud(p1=f"{NAME}1", twin=f"{NAME}1", foreign="sft-b-0123abcd-1800000000-1")
-    release(run, scene, api, log, reason="finished")
+    release(Rental(run, scene, api, log), reason="finished")
     assert api.asked == [("p1", UNSEEN - 10.0), ("twin", UNSEEN - 10.0)]
     assert list(api.names) == ["foreign"]
     assert stages(log) == ["intent", "done"]
     assert log.entries[-2].facts == {"pod": "p1", "reason": "finished"}
     assert scene.view.lines == ["deleting pod p1", "deleting pod twin"]
     assert not key.exists()
-    release(run, scene, api, log, reason="finished")
+    release(Rental(run, scene, api, log), reason="finished")
     assert len(api.asked) == 2, "released is released"
 
 
 def test_a_run_that_rented_nothing_has_nothing_to_let_go(run, scene, log, world, cloud):
-    release(run, scene, cloud(x="y"), log, reason="finished")
+    release(Rental(run, scene, cloud(x="y"), log), reason="finished")
     assert log.entries == []
     with pytest.raises(NotFound, match="run a has rented no pod"):
-        receipt(run, scene, cloud(), log, patience=0)
+        receipt(Rental(run, scene, cloud(), log), patience=0)
 
 
 def test_a_pod_that_nobody_saw_is_looked_for_by_its_name(run, scene, log, world, cloud):
     rent(log)
     world.sleep(1.0)
     rent(log, 2, pod=None)
-    what = rented(log.entries[:3])
-    assert what is not None
-    assert pods_of(what, cloud(late=f"{NAME}2", p1=f"{NAME}1")) == ["late", "p1"]
-    assert pods_of(what, cloud()) == []
+    state = RunState(log.entries[:3])
+    assert pods_of(state, cloud(late=f"{NAME}2", p1=f"{NAME}1")) == ["late", "p1"]
+    assert pods_of(state, cloud()) == []
 
 
 def test_what_the_api_cannot_confirm_is_written_down_as_failed_and_the_key_stays(
@@ -134,7 +134,7 @@ def test_what_the_api_cannot_confirm_is_written_down_as_failed_and_the_key_stays
 
     api.release = away
     with pytest.raises(ApiUnavailable):
-        release(run, scene, api, log, reason="finished")
+        release(Rental(run, scene, api, log), reason="finished")
     assert stages(log) == ["intent", "failed"]
     assert key.exists()
 
@@ -148,7 +148,7 @@ def test_a_full_disk_keeps_no_pod_alive(run, scene, log, world, monkeypatch, clo
 
     monkeypatch.setattr(log, "effect", full)
     with pytest.raises(OSError, match="No space"):
-        release(run, scene, api, log, reason="finished")
+        release(Rental(run, scene, api, log), reason="finished")
     assert [pod for pod, _ in api.asked] == ["p1", "twin"]
     assert api.names == {}
 
@@ -166,7 +166,7 @@ def test_the_receipt_has_every_pod_beside_the_quote(run, scene, log, world, clou
         "p1": [charge("p1", 0.0601, 0.0302), charge("p1", 0.0101, 0.0)],
         "p2": [charge("p2", 0.1703, 0.0204)],
     }
-    facts = receipt(run, scene, api, log, patience=60.0)
+    facts = receipt(Rental(run, scene, api, log), patience=60.0)
     assert facts == {
         "pod": "p2",
         "pods": ["p1", "p2"],
@@ -203,7 +203,7 @@ def test_a_bill_is_whole_from_four_fifths_of_the_clock_on(
     world.sleep(1000.0)
     api = cloud()
     api.bills = {"p1": [charge("p1", charged, 0.0)]}
-    facts = receipt(run, scene, api, log, patience=0.0)
+    facts = receipt(Rental(run, scene, api, log), patience=0.0)
     assert facts["reckoned"] == 1.0
     assert facts["settled"] is settled
     assert len(api.asked) == 1
@@ -218,10 +218,10 @@ def test_a_bill_that_lags_is_asked_for_until_patience_ends(run, scene, log, worl
     api = cloud()
     api.bills = {"p1": [charge("p1", 0.1, 0.0)]}
     api.settled_after = 3
-    assert receipt(run, scene, api, log, patience=60.0)["settled"]
+    assert receipt(Rental(run, scene, api, log), patience=60.0)["settled"]
     assert world.now() == BEGIN + 104.0, "two pauses"
     api.bills = {}
-    facts = receipt(run, scene, api, log, patience=60.0)
+    facts = receipt(Rental(run, scene, api, log), patience=60.0)
     assert world.now() == BEGIN + 164.0
     assert (facts["settled"], facts["charged"]) == (False, 0)
     (line,) = receipt_lines(run, facts)
@@ -246,7 +246,7 @@ def test_a_pod_that_may_not_exist_has_no_bill_to_ask_for(run, scene, log, world,
         raise ApiUnavailable("nobody answers", "try again")
     world.sleep(10.0)
     api = cloud()
-    facts = receipt(run, scene, api, log, patience=0.0)
+    facts = receipt(Rental(run, scene, api, log), patience=0.0)
     assert api.asked == []
     assert (facts["pods"], facts["reckoned"], facts["quoted_most"]) == ([None], 0.01, 0.0)
     assert "quoted at most $0.00" in receipt_lines(run, {**facts, "quoted_most": None})[0]
@@ -260,14 +260,14 @@ def test_a_bill_that_cannot_be_had_is_no_failure(run, scene, log, world, cloud):
         raise ApiUnavailable("nobody answers", "try again")
 
     api.bill = away
-    show_receipt(run, scene, api, log, patience=0.0)
+    show_receipt(Rental(run, scene, api, log), patience=0.0)
     assert scene.view.lines == [
         "no receipt yet: nobody answers; read it later with: launch receipt a"
     ]
     scene.view.lines.clear()
     api = cloud()
     api.bills = {"p1": [charge("p1", 0.1, 0.0)]}
-    show_receipt(run, scene, api, log, patience=0.0)
+    show_receipt(Rental(run, scene, api, log), patience=0.0)
     assert scene.view.lines == ["receipt  charged $0.1000 (quoted at most $2.00), 0 s of RTX"]
 
 

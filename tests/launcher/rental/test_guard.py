@@ -6,11 +6,12 @@ import pytest
 
 from launcher.errors import ApiUnavailable, KeyRejected, PodFailed
 from launcher.rental import guard, receipt_and_reap
+from launcher.request import Request
 from launcher.runs import run_folder, status
-from launcher.runs.journal import read
-from launcher.runs.rented_pods import Name, machine_id, rented
+from launcher.runs.rented_pods import Name, machine_id
+from launcher.runs.run_state import read
 from launcher.stop import stop
-from launcher.train import Request, preview, train
+from launcher.train import preview, train
 from tests.launcher.rental.account import BEGIN, KEY
 from trainer.contract import manifest
 from trainer.contract import pod as border
@@ -57,9 +58,7 @@ def test_the_guard_deletes_where_that_was_chosen(project, account, world, view, 
     guard.watch(run.folder, world=world, view=view)
     (machine,) = account.machines.values()
     assert machine.status == "TERMINATED"
-    what = rented(read(run.journal))
-    assert what is not None
-    assert what.released
+    assert [pod.released for pod in read(run.journal).pods] == [True]
 
 
 def test_the_guard_keeps_a_pod_that_stopped_by_itself(project, account, world, view, begin, run):

@@ -2,10 +2,11 @@
 
 import pytest
 
+from launcher.request import Request
 from launcher.runs import run_folder, status
 from launcher.runs.journal import Journal, read
 from launcher.settings import Settings
-from launcher.train import Request, train
+from launcher.train import train
 from tests.launcher.rental.account import Account, VirtualWorld
 from tests.launcher.rental.conftest import IMAGE, ROW, Heard
 from trainer.contract import manifest

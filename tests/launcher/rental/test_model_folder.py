@@ -6,9 +6,10 @@ import tarfile
 import pytest
 
 from launcher.quote.estimate import work
+from launcher.request import Request
 from launcher.runs import model_folder
 from launcher.runs.resume_check import model_sha256
-from launcher.train import Request, train
+from launcher.train import train
 from launcher.world import World
 from tests.launcher.rental.conftest import JOB
 from trainer.contract import pod as border

@@ -8,12 +8,12 @@ import pytest
 from launcher.doctor import add_volume
 from launcher.errors import NoCapacity, OverBudget, PodFailed
 from launcher.rental.boot import BadHost, driver_too_old
+from launcher.request import Request
 from launcher.runpod_api import Stock
 from launcher.runpod_api.answers import DataCenter, Volume
 from launcher.runs import run_folder
-from launcher.runs.journal import Entry, read
-from launcher.runs.rented_pods import spent
-from launcher.train import Request, train
+from launcher.runs.run_state import read
+from launcher.train import train
 from trainer.contract import pod as border
 from trainer.contract.command.errors import TrainingFailed, Usage
 
@@ -135,31 +135,12 @@ def test_max_cost_counts_what_earlier_attempts_have_cost(account, begin, project
     account.behaviour = "hang"
     with pytest.raises(TrainingFailed):
         begin(max_cost=0.1)
-    entries = read(run_folder.Run("a", project / "runs" / "a").journal)
-    before = spent(entries, world.now())
+    before = read(run_folder.Run("a", project / "runs" / "a").journal).spent(world.now())
     assert 0.05 < before < 0.1
     with pytest.raises(OverBudget, match="already spent by earlier attempts") as caught:
         train(Request(resume="a"), world=world, view=view)
     assert float(caught.value.hint.split("--max-cost ")[1].split()[0]) > before
     assert len(account.created) == 1
-
-
-def test_pods_cost_until_their_release_or_deadline():
-    def rent(at, rate, gone_by):
-        return Entry("rent", "intent", at, {"name": "n", "rate": rate, "gone_by": gone_by})
-
-    begun = [Entry("created", "fact", 0.0, {}), rent(0.0, 1.0, 7200.0)]
-    made = Entry("rent", "done", 1.0, {"pod": "p", "rate": 2.0})
-    refused = Entry("rent", "done", 1.0, {"refused": "none"})
-    gone = Entry("release", "done", 3600.0, {})
-    assert spent([], 9.0) == 0.0
-    assert spent([*begun, made], 1800.0) == 1.0
-    assert spent([*begun, made], 1e9) == 4.0, "the deadline"
-    assert spent([*begun, made, gone], 1e9) == 2.0
-    assert spent([*begun, refused], 1e9) == 0.0
-    assert spent([*begun], 3600.0) == 1.0, "nobody knows: it may exist"
-    assert spent([*begun, made, gone, rent(4000.0, 1.0, 1e9), made], 7600.0) == 4.0
-    assert spent([*begun, made, gone, Entry("created", "fact", 5e3, {})], 1e9) == 0.0
 
 
 def test_a_volume_that_is_not_there_is_told_with_the_line_that_makes_it(account, begin):

@@ -15,12 +15,14 @@ from launcher.errors import (
     PodRefused,
 )
 from launcher.follow import LeftAtWork
+from launcher.request import Request
 from launcher.runs import run_folder, status
 from launcher.runs.journal import read
 from launcher.runs.rented_pods import Name
+from launcher.runs.run_state import RunState
 from launcher.runs.status import ps_lines
 from launcher.ssh import Ran
-from launcher.train import Request, train
+from launcher.train import train
 from tests.launcher.rental.account import COMPARISON, KEY, TOKEN
 from trainer.contract import events, manifest
 from trainer.contract import pod as border
@@ -528,7 +530,7 @@ def test_a_resumed_run_may_have_more_money_and_more_disk(project, account, begin
     changes = {"max_cost": "5", "mount": "80"}
     assert train(Request(resume="a", changes=changes), world=world, view=view).manifest.complete
     assert [request.volume_gb for request in account.created] == [40, 80]
-    kept = run_folder.summary(run_of(project), read(run_of(project).journal))["settings"]
+    kept = RunState(read(run_of(project).journal)).summary["settings"]
     assert (kept["max_cost"], kept["mount"]) == (5.0, 80)
 
 

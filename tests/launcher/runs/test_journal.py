@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from launcher.errors import BrokenJournal
-from launcher.runs.journal import Journal, of_this_run, read, salvage
+from launcher.runs.journal import Journal, read, salvage
 from launcher.world import World
 
 
@@ -142,14 +142,6 @@ def test_of_a_line_that_the_disk_took_in_part_nothing_stays(tmp_path, monkeypatc
     journal.fact("c")
     assert [entry.what for entry in journal.entries] == ["a", "c"]
     assert [entry.what for entry in read(path)] == ["a", "c"]
-
-
-def test_what_was_overwritten_is_not_of_this_run(tmp_path):
-    journal = journal_in(tmp_path)
-    for what in ("a", "created", "image", "created", "b"):
-        journal.fact(what)
-    assert [e.what for e in of_this_run(journal.entries)] == ["created", "b"]
-    assert [e.what for e in of_this_run(journal.entries[:1])] == ["a"]
 
 
 def test_no_journal_has_no_entries(tmp_path):

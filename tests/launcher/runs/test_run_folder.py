@@ -11,7 +11,7 @@ import tracemalloc
 import pytest
 
 from launcher.runs import run_folder
-from launcher.runs.run_folder import Run
+from launcher.runs.run_folder import Run, key_file
 from launcher.world import World
 from trainer.contract.command.errors import Locked, NotFound, Usage
 
@@ -136,3 +136,8 @@ def test_the_end_of_a_log_of_gigabytes_is_read_alone(tmp_path):
         assert tracemalloc.get_traced_memory()[1] < 1 << 20
     finally:
         tracemalloc.stop()
+
+
+def test_a_runs_key_lies_in_the_users_state_folder(tmp_path):
+    world = World()
+    assert key_file(Run("a", tmp_path), world) == world.state_folder() / "keys" / "a"

@@ -1,0 +1,73 @@
+"""The events and the log of a pod, copied into the run folder as they grow."""
+
+from launcher.errors import ConnectionLost, PodRefused
+from launcher.rental import transfer
+from launcher.rental.connection import PodConnection
+from launcher.rental.rental import Rental
+from trainer.contract import events
+from trainer.contract import pod as border
+
+PAUSE = 0.5  # seconds between two updates
+AFTER_LOSS = 5.0
+
+
+class Mirror:
+    """``over``: the pod has reported that its work is done. Its events are read from the start."""
+
+    def __init__(self, rental: Rental, connection: PodConnection) -> None:
+        self.over = False
+        self._rental = rental
+        self._connection = connection
+        self._offset = 0
+        self._next = float("-inf")
+        self._accepted = False
+        self._lost = False
+        self._refused = ""
+
+    def update(self) -> bool:
+        """Copy what is new, unless it is too early for that; say whether the pod has refused the job."""
+        if self.over or self._rental.now() < self._next:
+            return False
+        self._next = self._rental.now() + PAUSE
+        self._connection.patient = False
+        try:
+            self._copy()
+            if self._lost:
+                self._rental.say("the pod is reachable again")
+            self._lost = False
+        except ConnectionLost as fault:
+            if not self._lost:
+                self._rental.say(f"{fault.cause}; the pod keeps training, connecting again")
+            self._lost = True
+            self._next = self._rental.now() + AFTER_LOSS
+        finally:
+            self._connection.patient = True
+        return bool(self._refused)
+
+    def refusal(self) -> PodRefused:
+        return PodRefused(
+            f"the pod rejected the job and was deleted: {self._refused}",
+            f"correct that, then resume with: launch train --resume {self._rental.run.id}",
+        )
+
+    def _copy(self) -> None:
+        run, link = self._rental.run, self._connection.link
+        there = border.run_folder(run.id)
+        transfer.mirror(link, f"{there}/events.jsonl", run.events)
+        transfer.mirror(link, f"{there}/train.log", run.log)
+        seen, offset = events.read(run.events, self._offset)
+        for event in seen:
+            match event:
+                case events.Phase(name="accepted"):
+                    self._accepted = True
+                case events.Warning() if not self._accepted and self._is_rejected():
+                    self._refused = event.message
+                case events.Phase(name="ready" | "released") | events.Released():
+                    self.over = True
+                case _:
+                    pass
+        self._offset = offset  # a lost connection reads these again
+
+    def _is_rejected(self) -> bool:
+        refused = f"{border.inbox(self._rental.run.id)}/{border.JOB_REJECTED}"
+        return self._connection.link.ask(lambda session: session.size(refused)) is not None

@@ -1,0 +1,41 @@
+"""What every step of a rental needs: the run, its journal, the API and the surroundings of the command."""
+
+from dataclasses import dataclass
+
+from launcher.runpod_api import Api
+from launcher.runs.rented_pods import RentedPod
+from launcher.runs.run_folder import Log, Run
+from launcher.runs.run_state import RunState
+from launcher.scene import Scene
+
+
+@dataclass(frozen=True)
+class Rental:
+    """A run that trains on rented pods, its journal held by this process."""
+
+    run: Run
+    scene: Scene
+    api: Api
+    log: Log
+
+    @property
+    def state(self) -> RunState:
+        return self.log.state
+
+    @property
+    def pod(self) -> RentedPod:
+        """The newest pod, where one was rented."""
+        assert self.state.pod is not None
+        return self.state.pod
+
+    @property
+    def pod_id(self) -> str:
+        """The newest pod's id, where it is known."""
+        assert self.pod.id is not None
+        return self.pod.id
+
+    def now(self) -> float:
+        return self.scene.world.now()
+
+    def say(self, text: str) -> None:
+        self.scene.view.say(text)
