@@ -93,7 +93,7 @@ def _image(found: Resolved, world: World) -> Iterator[Finding]:
         remedy="set image_repo in launch.toml, or give --image",
     )
     if settings.image is None and settings.image_repo is not None:
-        from launcher.docker_config import Logins
+        from launcher.docker_engine.config import Logins
 
         host = docker_engine.registry_of(settings.image_repo)
         logins = Logins.read(world.variable, world.home())

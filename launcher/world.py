@@ -117,8 +117,8 @@ class World:
 
     def docker(self) -> Any:
         """The local Docker engine; see ``launcher.docker_engine.connect``."""
-        from launcher.docker_config import Logins
         from launcher.docker_engine import connect
+        from launcher.docker_engine.config import Logins
 
         return connect(Logins.read(self.variable, self.home()))
 

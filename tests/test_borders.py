@@ -79,10 +79,9 @@ ROOMS = {
     "launcher": """
         errors         ->
         ssh            -> errors
-        docker_config  -> errors
-        docker_engine  -> docker_config errors
+        docker_engine  -> errors
         runpod_api     -> errors
-        world          -> docker_config docker_engine runpod_api ssh
+        world          -> docker_engine runpod_api ssh
         settings       -> world
         secrets        -> errors world
         view           -> world
@@ -100,7 +99,7 @@ ROOMS = {
         stop           -> follow machines request runs scene train view world
         skypilot       -> image quote rental request runs settings view world
         demo           -> report request runs train view world
-        doctor         -> docker_config docker_engine rental secrets settings ssh world
+        doctor         -> docker_engine rental secrets settings ssh world
         verbs          -> demo doctor errors follow image machines quote rental report request
                           runpod_api runs scene settings skypilot stop tracking train view world
         cli            ->

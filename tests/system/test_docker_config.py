@@ -8,7 +8,7 @@ from contextlib import closing
 
 import pytest
 
-from launcher.docker_config import Logins
+from launcher.docker_engine.config import Logins
 from launcher.errors import NoEngine, PushRefused
 from launcher.image.build import Recipe, standing
 from launcher.world import World

@@ -10,8 +10,8 @@ from typing import Any
 import docker.errors
 import pytest
 
-from launcher.docker_config import Logins
 from launcher.docker_engine import registry_of
+from launcher.docker_engine.config import Logins
 from launcher.errors import BuildFailed, PushRefused
 from launcher.image import build
 from launcher.scene import Scene

@@ -6,7 +6,7 @@ from typing import Any
 import docker.errors
 import pytest
 
-from launcher.docker_config import Logins
+from launcher.docker_engine.config import Logins
 from launcher.errors import NoEngine
 from launcher.image import layers
 from launcher.scene import Scene

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from launcher.docker_config import Logins
+from launcher.docker_engine.config import Logins
 from launcher.errors import NoEngine
 
 SECRET = "CANARY0123456789"

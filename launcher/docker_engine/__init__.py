@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from launcher.errors import NoEngine, PushRefused
 
 if TYPE_CHECKING:
-    from launcher.docker_config import Logins
+    from launcher.docker_engine.config import Logins
 
 SOCKET = "/var/run/docker.sock"
 REMEDY = "install Docker (https://docs.docker.com/engine/install) and start it, or see: docker info"
