@@ -8,7 +8,7 @@ from typing import Any
 
 from launcher import docker_engine, secrets
 from launcher.rental.offer import DRIFT
-from launcher.settings import Resolved
+from launcher.settings import FoundSettings
 from launcher.world import World
 from trainer.contract.command.errors import Fault, Usage
 
@@ -28,10 +28,10 @@ class Finding:
         return asdict(self)
 
 
-Check = Callable[[Resolved, World], Iterator[Finding]]
+Check = Callable[[FoundSettings, World], Iterator[Finding]]
 
 
-def examine(found: Resolved, *, world: World) -> list[Finding]:
+def examine(found: FoundSettings, *, world: World) -> list[Finding]:
     """Every check; one that fails does not keep the others from being made."""
     findings: list[Finding] = []
     for name, check in CHECKS.items():
@@ -49,7 +49,7 @@ def examine(found: Resolved, *, world: World) -> list[Finding]:
     return findings
 
 
-def _key(found: Resolved, world: World) -> Iterator[Finding]:
+def _key(found: FoundSettings, world: World) -> Iterator[Finding]:
     secret = secrets.runpod(world)
     yield Finding("key", ok=True, detail=f"from {secret.source}")
     with world.api(secret.value) as api:
@@ -73,7 +73,7 @@ def _key(found: Resolved, world: World) -> Iterator[Finding]:
         )
 
 
-def _hub(_: Resolved, world: World) -> Iterator[Finding]:
+def _hub(_: FoundSettings, world: World) -> Iterator[Finding]:
     secret = secrets.find(secrets.HUGGING_FACE, world)
     yield Finding(
         "hugging face",
@@ -83,7 +83,7 @@ def _hub(_: Resolved, world: World) -> Iterator[Finding]:
     )
 
 
-def _image(found: Resolved, world: World) -> Iterator[Finding]:
+def _image(found: FoundSettings, world: World) -> Iterator[Finding]:
     settings = found.settings
     where = settings.image or settings.image_repo
     yield Finding(
@@ -106,7 +106,7 @@ def _image(found: Resolved, world: World) -> Iterator[Finding]:
         )
 
 
-def _engine(found: Resolved, world: World) -> Iterator[Finding]:
+def _engine(found: FoundSettings, world: World) -> Iterator[Finding]:
     try:
         version = docker_engine.version(world.docker())
         yield Finding("engine", ok=True, detail=f"Docker {version}")
@@ -115,7 +115,7 @@ def _engine(found: Resolved, world: World) -> Iterator[Finding]:
         yield Finding("engine", ok=False if needed else None, detail=fault.cause, remedy=fault.hint)
 
 
-def _ssh(_: Resolved, world: World) -> Iterator[Finding]:
+def _ssh(_: FoundSettings, world: World) -> Iterator[Finding]:
     from launcher.ssh import make_key
 
     path = world.state_folder() / "keys" / ".doctor"
@@ -134,7 +134,7 @@ def _ssh(_: Resolved, world: World) -> Iterator[Finding]:
         )
 
 
-def _disk(_: Resolved, __: World) -> Iterator[Finding]:
+def _disk(_: FoundSettings, __: World) -> Iterator[Finding]:
     free = shutil.disk_usage(Path.cwd()).free
     yield Finding(
         "disk",

@@ -2,47 +2,47 @@
 
 from contextlib import suppress
 
+from launcher.context import Context
 from launcher.errors import PodFailed, PodRefused
 from launcher.machines import Work
 from launcher.runs import status
 from launcher.runs.run_folder import Log, Run
-from launcher.scene import Scene
 from trainer.contract import events
 from trainer.contract.command.errors import Fault, Interrupted
 
 POLL = 0.2  # seconds between two looks at the events
 
 
-class LeftAtWork(Interrupted):
+class Detached(Interrupted):
     """This process no longer follows the run; the run continues."""
 
 
-def watch(run: Run, work: Work, log: Log, scene: Scene) -> Fault | None:
+def watch(run: Run, work: Work, log: Log, context: Context) -> Fault | None:
     """Show the trainer's events until it ends; return the fault when there is no result.
 
     On the first Ctrl-C the trainer saves and ends, the second kills it. Where the trainer can run
-    without this process, Ctrl-C detaches instead and ``LeftAtWork`` is raised; the same happens when
+    without this process, Ctrl-C detaches instead and ``Detached`` is raised; the same happens when
     another process wants to stop the run. If this process fails, the trainer keeps running and a line
     for the user reports that.
     """
-    world, view = scene.world, scene.view
+    world, view = context.world, context.view
     seen: list[events.Event] = []
     handled = 0
 
     def attend() -> None:
         nonlocal handled
         view.tick()
-        if scene.asked_to_let_go:
+        if context.stop_requested:
             ended = f"run {run.id} is being stopped from another terminal"
             log.fact("left", cause=ended)
-            raise LeftAtWork(ended, "that terminal downloads the result and prints the outcome")
-        while handled < scene.interrupts.count:
+            raise Detached(ended, "that terminal downloads the result and prints the outcome")
+        while handled < context.interrupts.count:
             handled += 1
             left = work.leave()
             if left is not None:
                 log.fact("left", cause=left)
-                raise LeftAtWork(left, f"follow it again with: launch attach {run.id}")
-            stop(work, log, again=handled > 1, scene=scene)
+                raise Detached(left, f"follow it again with: launch attach {run.id}")
+            stop(work, log, again=handled > 1, context=context)
 
     def wait() -> None:
         attend()
@@ -67,9 +67,9 @@ def watch(run: Run, work: Work, log: Log, scene: Scene) -> Fault | None:
     return status.fault_of(run, seen, exit_code=work.exit_code(), stopped=handled > 0)
 
 
-def stop(work: Work, log: Log, *, again: bool, scene: Scene) -> None:
+def stop(work: Work, log: Log, *, again: bool, context: Context) -> None:
     """Ask the trainer to save and end; the second time, end it."""
-    view = scene.view
+    view = context.view
     if again:
         view.say("killing the trainer; steps after the last checkpoint are lost")
         with log.effect("kill"):

@@ -23,7 +23,7 @@ class Request:
     """A request for a new run of ``job``, or to ``resume`` one (its id or folder).
 
     A new run lies in the job's output folder where one was set, else in ``runs/<id>``. ``attach``
-    continues a run, but does not restart one that has ended; ``wake`` starts a pod that
+    continues a run, but does not restart one that has ended; ``start_stopped`` starts a pod that
     has stopped, to fetch from it. A run that is resumed keeps its settings but for the ``changes``,
     which are valid ones, and its job but for ``job_sets`` (each ``name=value``) and ``job_changes``.
     """
@@ -34,7 +34,7 @@ class Request:
     where: str = "here"
     overwrite: bool = False
     attach: bool = False
-    wake: bool = False
+    start_stopped: bool = False
     settings: Settings = field(default_factory=Settings)
     changes: Mapping[str, Any] = field(default_factory=dict)
     job_sets: Sequence[str] = ()
@@ -89,7 +89,7 @@ def _new(request: Request, world: World) -> Plan:
     return Plan(run, job, request.where, request.settings)
 
 
-def begun_again(request: Request, *, world: World) -> Request:
+def started_again(request: Request, *, world: World) -> Request:
     """The run that ``request`` would resume as a new one: the same id, folder and machine."""
     plan = resolve(request, world=world)
     run = plan.run

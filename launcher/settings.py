@@ -74,7 +74,7 @@ add_flags = DECLARED.add_flags
 given = DECLARED.given
 
 
-class Resolved(BaseModel):
+class FoundSettings(BaseModel):
     """The settings, and where each that is not the default came from."""
 
     model_config = ConfigDict(frozen=True)
@@ -92,5 +92,5 @@ class Resolved(BaseModel):
 
 
 def load(flags: Mapping[str, Any], *, world: World) -> Settings:
-    """The settings alone; see ``Resolved.read``."""
-    return Resolved.read(flags, world=world).settings
+    """The settings alone; see ``FoundSettings.read``."""
+    return FoundSettings.read(flags, world=world).settings

@@ -59,8 +59,10 @@ NAMES: Mapping[str, tuple[str, ...]] = {
 HOME, FILES, RUN = "~/sft", "files", "run"
 PYTHON = "/opt/sft/venv/bin/python"
 PORT = 29500
-MEETING = 300  # seconds that a machine's torchrun waits for the others to start; its default is 600
-SAVING = 300  # seconds from the wish to save to the end of a run that does not
+RENDEZVOUS = (
+    300  # seconds that a machine's torchrun waits for the others to start; its default is 600
+)
+SAVING = 300  # seconds from the request to save to the end of a run that does not
 HEAD = """\
 # Written by: launch train --emit skypilot. Start, watch, download and end it with:
 #   sky launch -c {name} {file}          (a gated model: --secret HF_TOKEN)
@@ -84,7 +86,7 @@ SEVERAL = f"""\
 {PYTHON} -P -m torch.distributed.run \\
   --nnodes="$SKYPILOT_NUM_NODES" --nproc-per-node="$SKYPILOT_NUM_GPUS_PER_NODE" \\
   --node-rank="$SKYPILOT_NODE_RANK" --master-addr="$(echo "$SKYPILOT_NODE_IPS" | head -n1)" \\
-  --master-port={PORT} --rdzv-conf=timeout={MEETING} -m trainer job.json"""
+  --master-port={PORT} --rdzv-conf=timeout={RENDEZVOUS} -m trainer job.json"""
 APART = """\
 # The machines share no folder, so only the first has checkpoints: an interrupted run starts again at step 1
 # (--overwrite after job.json, below).

@@ -131,7 +131,7 @@ def _changed(where: str) -> HostKeyChanged:
 
 
 @dataclass(frozen=True)
-class Ran:
+class CommandResult:
     """How a command in the pod ended."""
 
     code: int
@@ -158,7 +158,9 @@ class Session:
     def close(self) -> None:
         self._transport.close()
 
-    def run(self, command: str, *, stdin: Iterable[bytes] = (), timeout: float = TIMEOUT) -> Ran:
+    def run(
+        self, command: str, *, stdin: Iterable[bytes] = (), timeout: float = TIMEOUT
+    ) -> CommandResult:
         """Run a shell command to its end. Nothing heard for ``timeout`` seconds counts as a lost link,
         and so does an end without an exit status (a command that was killed).
         """
@@ -177,7 +179,7 @@ class Session:
             channel.shutdown_write()
             output = b"".join(iter(lambda: channel.recv(CHUNK), b""))
             reader.join(timeout)
-            return Ran(_exit_code(channel, timeout), output, b"".join(errors))
+            return CommandResult(_exit_code(channel, timeout), output, b"".join(errors))
 
     def stream(self, path: str, offset: int = 0) -> Iterator[bytes]:
         """The bytes of a file from ``offset`` to its present end, as they come; complete if it ends.
@@ -230,7 +232,7 @@ class Session:
 
     def _do(
         self, command: str, what: str, stdin: Iterable[bytes] = (), *, timeout: float = TIMEOUT
-    ) -> Ran:
+    ) -> CommandResult:
         done = self.run(command, stdin=stdin, timeout=timeout)
         if done.code != 0:
             said = _text(done.stderr)

@@ -5,13 +5,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from launcher.context import Context
 from launcher.follow import stop as ask
 from launcher.machines import MACHINES
 from launcher.request import Request, resolve
 from launcher.runs import run_folder, status
 from launcher.runs.result import Outcome, is_done, verify
 from launcher.runs.run_folder import Log, Run
-from launcher.scene import Scene
 from launcher.train import conclude
 from launcher.view.protocol import View
 from launcher.world import World
@@ -30,9 +30,11 @@ def stop(name: str, *, at_once: bool, world: World, view: View) -> Outcome:
     """
     plan = resolve(Request(resume=name), world=world)
     run = plan.run
-    scene = Scene(world, view, plan.settings, wish=None if at_once else run.wish_to_stop_now)
-    machine = MACHINES[plan.where](scene)
-    with world.interrupts(scene.interrupts), take_over(run, scene, at_once=at_once) as taken:
+    context = Context(
+        world, view, plan.settings, stop_file=None if at_once else run.stop_now_request
+    )
+    machine = MACHINES[plan.where](context)
+    with world.interrupts(context.interrupts), take_over(run, context, at_once=at_once) as taken:
         log = taken.log
         work = machine.find(run, log)
         if work is None:
@@ -52,8 +54,8 @@ def stop(name: str, *, at_once: bool, world: World, view: View) -> Outcome:
             log.note_end(fault)
             raise fault
         work.prepare(plan.job, resume=True)
-        ask(work, log, again=False, scene=scene)
-        return conclude(run, work, log, scene)
+        ask(work, log, again=False, context=context)
+        return conclude(run, work, log, context)
 
 
 @dataclass(frozen=True)
@@ -65,33 +67,35 @@ class Taken:
 
 
 @contextmanager
-def take_over(run: Run, scene: Scene, *, at_once: bool) -> Iterator[Taken]:
+def take_over(run: Run, context: Context, *, at_once: bool) -> Iterator[Taken]:
     """Hold the run's lock, inside; ask the process that holds it to exit, and wait for that.
 
     Raises ``Locked`` when it does not, ``Interrupted`` after Ctrl-C.
     """
-    wishes = [run.wish_to_stop, *[run.wish_to_stop_now] * at_once]
+    stop_files = [run.stop_request, *[run.stop_now_request] * at_once]
     asked: float | None = None
     with ExitStack() as stack:
         log: Log | None = None
         while log is None:
             try:
-                log = stack.enter_context(run_folder.hold(run, world=scene.world))
+                log = stack.enter_context(run_folder.hold(run, world=context.world))
             except Locked as fault:
                 if asked is None:
-                    asked = scene.world.now()
-                    scene.view.say(f"{fault.cause}: asking it to exit")
-                _wait(run, scene, fault, wishes, until=asked + ANSWER)
+                    asked = context.world.now()
+                    context.view.say(f"{fault.cause}: asking it to exit")
+                _wait(run, context, fault, stop_files, until=asked + ANSWER)
         yield Taken(log, asked is not None)
 
 
-def _wait(run: Run, scene: Scene, fault: Locked, wishes: Sequence[Path], *, until: float) -> None:
-    """Repeat the wish, which a launcher that has begun meanwhile has cleared, and wait a moment."""
-    late = scene.world.now() >= until
-    if late or scene.interrupts.count:
-        for wish in wishes:
-            wish.unlink(missing_ok=True)
-    if scene.interrupts.count:
+def _wait(
+    run: Run, context: Context, fault: Locked, stop_files: Sequence[Path], *, until: float
+) -> None:
+    """Repeat the request, which a launcher that has begun meanwhile has cleared, and wait a moment."""
+    late = context.world.now() >= until
+    if late or context.interrupts.count:
+        for stop_file in stop_files:
+            stop_file.unlink(missing_ok=True)
+    if context.interrupts.count:
         raise Interrupted("interrupted: the run continues", fault.hint)
     if late:
         raise Locked(
@@ -99,10 +103,10 @@ def _wait(run: Run, scene: Scene, fault: Locked, wishes: Sequence[Path], *, unti
             "it may be downloading the result, after which it deletes the pod: see launch ps; "
             f"if it hangs, kill that process, then run again: launch stop {run.id}",
         )
-    for wish in wishes:
-        wish.touch()
-    scene.view.tick()
-    scene.world.sleep(LOOK)
+    for stop_file in stop_files:
+        stop_file.touch()
+    context.view.tick()
+    context.world.sleep(LOOK)
 
 
 def ended(run: Run, log: Log, *, view: View) -> Outcome:

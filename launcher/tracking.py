@@ -14,8 +14,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
+from launcher.context import Context
 from launcher.runs.run_folder import Run
-from launcher.scene import Scene
 from launcher.view.protocol import View
 from launcher.view.tracked import TrackedView
 from trainer.contract import events
@@ -185,16 +185,16 @@ class Sending:
 
 
 @contextmanager
-def tracked(scene: Scene, run: Run) -> Iterator[Scene]:
-    """The scene, with a view that sends the run's metrics too where the settings ask for it."""
-    settings = scene.settings
+def tracked(context: Context, run: Run) -> Iterator[Context]:
+    """The context, with a view that sends the run's metrics too where the settings ask for it."""
+    settings = context.settings
     if settings.track == "none":
-        yield scene
+        yield context
         return
-    sending = Sending(run, settings.track, settings.track_project, scene.view)
+    sending = Sending(run, settings.track, settings.track_project, context.view)
     sending.catch_up()
     try:
-        yield replace(scene, view=TrackedView(scene.view, sending.take))
+        yield replace(context, view=TrackedView(context.view, sending.take))
     finally:
         sending.finish()
 

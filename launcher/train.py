@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from launcher import tracking
+from launcher.context import Context
 from launcher.follow import watch
 from launcher.machines import MACHINES, Machine, Work
 from launcher.request import Request, resolve
@@ -17,7 +18,6 @@ from launcher.runs.new_run import Plan, check_data, make_folder, record
 from launcher.runs.result import Outcome, is_done, verify
 from launcher.runs.run_folder import Log, Run
 from launcher.runs.run_state import RunState
-from launcher.scene import Scene
 from launcher.view.protocol import View
 from launcher.world import World
 from trainer.contract import events, rows
@@ -28,14 +28,16 @@ def train(request: Request, *, world: World, view: View) -> Outcome:
     """Run every step. Raises the ``Fault`` that ended the run; ``--resume`` then continues it."""
     plan = resolve(request, world=world)
     run, job = plan.run, plan.job
-    scene = Scene(world, view, plan.settings, wake=request.wake, wish=run.wish_to_stop)
-    machine = usable_machine(plan, scene)
+    context = Context(
+        world, view, plan.settings, start_stopped=request.start_stopped, stop_file=run.stop_request
+    )
+    machine = usable_machine(plan, context)
     # A fault in the data names the path as it was typed.
     data = None if request.attach else check_data(request.job or job, view=view)
     offer = machine.offer(run, job, data, RunState()) if data and not request.resume else {}
-    with world.interrupts(scene.interrupts):
+    with world.interrupts(context.interrupts):
         make_folder(run, may_hold_results=request.resume is not None or request.overwrite)
-        with naming_the_way_on(run), run_folder.hold(run, world=world) as log:
+        with with_resume_hint(run), run_folder.hold(run, world=world) as log:
             work = machine.find(run, log)
             if work is not None:
                 adopt(work, request, run, log, view=view)
@@ -48,32 +50,32 @@ def train(request: Request, *, world: World, view: View) -> Outcome:
                 refuse_ended(run, log)
             elif request.changes_something:
                 note_changes(plan, log)
-            with noting_the_end(log):
+            with journalling_the_end(log):
                 work = work or start(plan, machine, log, request=request, data=data, view=view)
                 work.prepare(job, resume=request.resume is not None)
-            with tracking.tracked(scene, run) as watched:
+            with tracking.tracked(context, run) as watched:
                 return conclude(run, work, log, watched)
 
 
 def preview(request: Request, *, world: World, view: View) -> list[dict[str, Any]]:
     """Run the checks and return the requests and commands that a run would send; sends nothing."""
     plan = resolve(request, world=world)
-    machine = usable_machine(plan, Scene(world, view, plan.settings))
+    machine = usable_machine(plan, Context(world, view, plan.settings))
     data = check_data(request.job or plan.job, view=view)
     machine.offer(plan.run, plan.job, data, RunState())
     return machine.preview(plan.run, plan.job)
 
 
-def usable_machine(plan: Plan, scene: Scene) -> Machine:
+def usable_machine(plan: Plan, context: Context) -> Machine:
     """The machine, and what tracks the run. Raises the fault for which nothing can run there."""
-    machine = MACHINES[plan.where](scene)
+    machine = MACHINES[plan.where](context)
     machine.check(plan.job)
-    tracking.check(plan.settings.track, variable=scene.world.variable)
+    tracking.check(plan.settings.track, variable=context.world.variable)
     return machine
 
 
 @contextmanager
-def naming_the_way_on(run: Run) -> Iterator[None]:
+def with_resume_hint(run: Run) -> Iterator[None]:
     """Inside, a fault without a hint, such as one of the link or the API, gets the command that continues the run."""
     try:
         yield
@@ -83,7 +85,7 @@ def naming_the_way_on(run: Run) -> Iterator[None]:
 
 
 @contextmanager
-def noting_the_end(log: Log) -> Iterator[None]:
+def journalling_the_end(log: Log) -> Iterator[None]:
     """Inside, a fault ends the attempt in the journal; ``Locked``, where another one is running, does not."""
     try:
         yield
@@ -157,16 +159,16 @@ def start(
     return machine.start(run, job, log, resume=request.resume is not None)
 
 
-def conclude(run: Run, work: Work, log: Log, scene: Scene) -> Outcome:
+def conclude(run: Run, work: Work, log: Log, context: Context) -> Outcome:
     """Follow the trainer, download its result, verify it, and only then delete the pod.
 
     The saved result of a failed run is downloaded too, before its fault is raised.
     """
-    fault = watch(run, work, log, scene)
+    fault = watch(run, work, log, context)
     outcome: Outcome | None = None
     try:
         if work.fetch() and (fault is None or run.manifest.exists()):
-            outcome = verify(run, log, view=scene.view)
+            outcome = verify(run, log, view=context.view)
     except Fault:
         if fault is None:
             raise
@@ -177,7 +179,7 @@ def conclude(run: Run, work: Work, log: Log, scene: Scene) -> Outcome:
         )
     if outcome is not None and not outcome.manifest.complete:
         fault = fault or status.failure(run, log.state)
-        scene.view.say(f"the adapter trained so far is in {run.adapter}")
+        context.view.say(f"the adapter trained so far is in {run.adapter}")
     work.release()
     if fault is not None:
         log.note_end(fault, exit_code=work.exit_code())

@@ -111,9 +111,9 @@ class World:
         cache = Path(self.variable("XDG_CACHE_HOME") or self.home() / ".cache")
         return Path(self.variable("HF_HOME") or cache / "huggingface").absolute()
 
-    def is_there(self, wish: Path) -> bool:
-        """Whether another process has created the file ``wish``; called at every tick."""
-        return wish.exists()
+    def is_there(self, stop_file: Path) -> bool:
+        """Whether another process has created ``stop_file``; called at every tick."""
+        return stop_file.exists()
 
     def docker(self) -> Any:
         """The local Docker engine; see ``launcher.docker_engine.connect``."""
@@ -189,7 +189,7 @@ class World:
                 "see its message above",
             )
 
-    def hand_over(self, command: Sequence[str]) -> int:
+    def run_in_foreground(self, command: Sequence[str]) -> int:
         """Run ``command`` on the user's terminal; return its exit code.
 
         The command prints its own errors.

@@ -85,23 +85,23 @@ ROOMS = {
         settings       -> world
         secrets        -> errors world
         view           -> world
-        scene          -> settings view world
+        context          -> settings view world
         runs           -> errors settings view world
-        tracking       -> runs scene view
+        tracking       -> runs context view
         report         -> runs view
-        image          -> docker_engine errors scene settings view
+        image          -> docker_engine errors context settings view
         quote          -> errors runpod_api secrets settings view world
-        rental         -> errors image quote runpod_api runs scene secrets settings ssh view world
-        machines       -> docker_engine image quote rental runpod_api runs scene secrets ssh world
-        follow         -> errors machines runs scene
+        rental         -> errors image quote runpod_api runs context secrets settings ssh view world
+        machines       -> docker_engine image quote rental runpod_api runs context secrets ssh world
+        follow         -> errors machines runs context
         request        -> errors machines runs settings world
-        train          -> follow machines request runs scene tracking view world
-        stop           -> follow machines request runs scene train view world
+        train          -> follow machines request runs context tracking view world
+        stop           -> follow machines request runs context train view world
         skypilot       -> image quote rental request runs settings view world
         demo           -> report request runs train view world
         doctor         -> docker_engine rental secrets settings ssh world
         verbs          -> demo doctor errors follow image machines quote rental report request
-                          runpod_api runs scene settings skypilot stop tracking train view world
+                          runpod_api runs context settings skypilot stop tracking train view world
         cli            ->
         __main__       -> cli
     """,

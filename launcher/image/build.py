@@ -21,7 +21,7 @@ from launcher.view.event_text import clock, size
 from trainer.contract.command.errors import BadJob, NotFound, Usage
 
 if TYPE_CHECKING:
-    from launcher.scene import Scene
+    from launcher.context import Context
 
 PARTS = ("Dockerfile", "constraints.txt", "pyproject.toml", "docker", "trainer", "datagen")
 """What the image is made of; ``.dockerignore`` admits the same."""
@@ -89,7 +89,7 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class Standing:
+class ImageState:
     """How far an image is. ``digest``: the reference that pins it, once the registry has it.
 
     ``upload``: bytes still to be pushed, roughly; an earlier image of the same repository and CUDA on
@@ -146,12 +146,15 @@ def repository(settings: Settings) -> str:
     return settings.image_repo
 
 
-def publish(scene: "Scene", *, dry_run: bool = False) -> dict[str, Any]:
+def publish(context: "Context", *, dry_run: bool = False) -> dict[str, Any]:
     """``launch image``: what the settings ask for, built and pushed; what was done, as facts."""
-    where, what = repository(scene.settings), recipe(scene.settings)
-    client = scene.world.docker()
+    where, what = repository(context.settings), recipe(context.settings)
+    client = context.world.docker()
     if not dry_run:
-        return {"state": "pushed", "image": ensure_image(what, where, client=client, scene=scene)}
+        return {
+            "state": "pushed",
+            "image": ensure_image(what, where, client=client, context=context),
+        }
     found = standing(what, where, client=client)
     state = "pushed" if found.digest else "built" if found.built else "absent"
     todo = {
@@ -160,7 +163,7 @@ def publish(scene: "Scene", *, dry_run: bool = False) -> dict[str, Any]:
         "absent": "would build and push",
     }
     about = f" (about {size(found.upload)})" if found.upload else ""
-    scene.view.say(f"{todo[state]}{about}")
+    context.view.say(f"{todo[state]}{about}")
     return {
         "state": state,
         "upload_bytes": found.upload,
@@ -182,7 +185,7 @@ def paths(root: Path) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
-def standing(what: Recipe, repository: str, *, client: Any) -> Standing:
+def standing(what: Recipe, repository: str, *, client: Any) -> ImageState:
     """Ask registry and engine. Raises ``PushRefused`` where Docker is not logged in to the registry."""
     name = f"{repository}:{what.tag}"
     digest = _digest(repository, what.tag, client)
@@ -195,10 +198,10 @@ def standing(what: Recipe, repository: str, *, client: Any) -> Standing:
         earlier = {tag for one in alike for tag in one.tags}
         whole = UPLOAD.get(cuda, UPLOAD_CUDA)
         upload = UPLOAD_CHANGE if earlier - {name} else whole
-    return Standing(name, digest, _built(name, client), upload)
+    return ImageState(name, digest, _built(name, client), upload)
 
 
-def upload_line(found: Standing) -> str:
+def upload_line(found: ImageState) -> str:
     """What is still to be done for the image, as the quote shows it."""
     if found.digest is not None:
         return "  image: already in the registry"
@@ -209,7 +212,7 @@ def upload_line(found: Standing) -> str:
     )
 
 
-def ensure_image(what: Recipe, repository: str, *, client: Any, scene: "Scene") -> str:
+def ensure_image(what: Recipe, repository: str, *, client: Any, context: "Context") -> str:
     """Build and push what is missing; return ``repository@sha256:...``.
 
     Raises:
@@ -219,38 +222,40 @@ def ensure_image(what: Recipe, repository: str, *, client: Any, scene: "Scene") 
     """
     found = standing(what, repository, client=client)
     if found.digest is not None:
-        scene.view.say(f"image {found.name} is already in the registry: nothing to build or push")
+        context.view.say(f"image {found.name} is already in the registry: nothing to build or push")
         return found.digest
     if not found.built:
-        build(what, found.name, client=client, scene=scene)
-    return layers.push(repository, what.tag, client=client, scene=scene)
+        build(what, found.name, client=client, context=context)
+    return layers.push(repository, what.tag, client=client, context=context)
 
 
-def ensure_built(what: Recipe, *, client: Any, scene: "Scene") -> str:
+def ensure_built(what: Recipe, *, client: Any, context: "Context") -> str:
     """Build for this machine alone; return the image's name."""
     name = f"{LOCAL}:{what.tag}"
     if not _built(name, client):
-        build(what, name, client=client, scene=scene, native=True)
+        build(what, name, client=client, context=context, native=True)
     return name
 
 
-def ensure_pulled(reference: str, *, client: Any, scene: "Scene") -> str:
+def ensure_pulled(reference: str, *, client: Any, context: "Context") -> str:
     """Pull an image that exists elsewhere, unless it is here; return ``reference``. Raises ``NoEngine``."""
     if not _built(reference, client):
-        scene.view.say(f"pulling image {reference}")
-        layers.pull(reference, client=client, scene=scene)
+        context.view.say(f"pulling image {reference}")
+        layers.pull(reference, client=client, context=context)
     return reference
 
 
-def build(what: Recipe, name: str, *, client: Any, scene: "Scene", native: bool = False) -> None:
+def build(
+    what: Recipe, name: str, *, client: Any, context: "Context", native: bool = False
+) -> None:
     """Build ``name``; each of the Dockerfile's steps is a line. Pods are amd64, unless ``native``."""
-    scene.view.say(f"building image {name}")
+    context.view.say(f"building image {name}")
     platform = None if native or docker_engine.architecture(client) == "amd64" else "linux/amd64"
     said: list[str] = []
     what_fails = "the image cannot be built"
-    with docker_engine.explained(what_fails), what.context() as context:
+    with docker_engine.explained(what_fails), what.context() as archive:
         answer = client.api.build(
-            fileobj=context,
+            fileobj=archive,
             custom_context=True,
             tag=name,
             target=what.target,
@@ -262,7 +267,7 @@ def build(what: Recipe, name: str, *, client: Any, scene: "Scene", native: bool 
             decode=True,
         )
     for line in docker_engine.stream(what_fails, answer):
-        layers.heed(scene)
+        layers.stop_if_interrupted(context)
         if "error" in line:
             raise BuildFailed(
                 f"{what_fails}: {str(line['error']).strip()}",
@@ -273,7 +278,7 @@ def build(what: Recipe, name: str, *, client: Any, scene: "Scene", native: bool 
             if text.strip():
                 said.append(text.rstrip())
             if text.startswith("Step "):
-                scene.view.say(f"  {text.strip()}")
+                context.view.say(f"  {text.strip()}")
 
 
 def _built(name: str, client: Any) -> bool:

@@ -2,12 +2,12 @@
 
 from typing import Any, Protocol
 
+from launcher.context import Context
 from launcher.machines.docker import Docker
 from launcher.machines.here import Here
 from launcher.machines.runpod import RunPod
 from launcher.runs.run_folder import Log, Run
 from launcher.runs.run_state import RunState
-from launcher.scene import Scene
 from trainer.contract.job import Job
 from trainer.contract.rows import Rows
 
@@ -70,7 +70,7 @@ class Machine(Protocol):
 
 
 class MachineKind(Protocol):
-    def __call__(self, scene: Scene) -> Machine: ...
+    def __call__(self, context: Context) -> Machine: ...
 
 
 MACHINES: dict[str, MachineKind] = {"here": Here, "docker": Docker, "runpod": RunPod}

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from launcher import docker_engine
+from launcher.context import Context
 from launcher.image import build
 from launcher.runs.run_folder import Log, Run, is_locked
 from launcher.runs.run_state import RunState
-from launcher.scene import Scene
 from launcher.secrets import HUGGING_FACE, find
 from trainer.contract import episodes, events
 from trainer.contract.command.errors import Locked
@@ -94,31 +94,31 @@ class Container:
 class Docker:
     """The engine that the ``docker`` command speaks to."""
 
-    def __init__(self, scene: Scene) -> None:
-        self.scene = scene
+    def __init__(self, context: Context) -> None:
+        self.context = context
         self._client: Any = None
 
     @property
     def client(self) -> Any:
         if self._client is None:
-            self._client = self.scene.world.docker()
+            self._client = self.context.world.docker()
         return self._client
 
     def check(self, job: Job) -> None:
-        if self.scene.settings.image is None:
+        if self.context.settings.image is None:
             self._recipe()
         gpus = (
             "with its GPUs"
             if docker_engine.has_nvidia(self.client)
             else "on its CPU: no NVIDIA runtime"
         )
-        self.scene.view.say(f"training in a container of the local Docker engine, {gpus}")
+        self.context.view.say(f"training in a container of the local Docker engine, {gpus}")
 
     def offer(self, run: Run, job: Job, data: Rows, past: RunState) -> dict[str, Any]:
         return {}
 
     def preview(self, run: Run, job: Job) -> list[dict[str, Any]]:
-        chosen = self.scene.settings.image
+        chosen = self.context.settings.image
         return [
             {
                 "image": chosen or f"{build.LOCAL}:{self._recipe().tag}",
@@ -169,7 +169,7 @@ class Docker:
     def _token(self, job: Job) -> Secret | None:
         """What a model of the hub may need."""
         hub = not Path(job.model).is_absolute() and ":" not in job.model
-        return find(HUGGING_FACE, self.scene.world) if hub else None
+        return find(HUGGING_FACE, self.context.world) if hub else None
 
     def _bring_token(self, handle: Any, job: Job) -> None:
         """Write the token into the container's memory, over a pipe: ``docker inspect`` shows all else."""
@@ -193,18 +193,18 @@ class Docker:
                     pass
         except (docker.errors.APIError, OSError) as error:
             # It has ended and its log has the reason, or it continues without the token.
-            self.scene.view.say(f"the Hugging Face token did not reach the container: {error}")
+            self.context.view.say(f"the Hugging Face token did not reach the container: {error}")
 
     def _recipe(self) -> build.Recipe:
         cpu = None if docker_engine.has_nvidia(self.client) else "none"
-        return build.recipe(self.scene.settings, cuda=cpu)
+        return build.recipe(self.context.settings, cuda=cpu)
 
     def _image(self) -> str:
-        if self.scene.settings.image is not None:
+        if self.context.settings.image is not None:
             return build.ensure_pulled(
-                self.scene.settings.image, client=self.client, scene=self.scene
+                self.context.settings.image, client=self.client, context=self.context
             )
-        return build.ensure_built(self._recipe(), client=self.client, scene=self.scene)
+        return build.ensure_built(self._recipe(), client=self.client, context=self.context)
 
     def _how(self, run: Run, job: Job, *, resume: bool) -> dict[str, Any]:
         """What the container is created with, beside its image."""
@@ -218,7 +218,7 @@ class Docker:
         if Path(job.model).is_absolute():
             kept[Path(job.model)] = "ro"
         elif ":" not in job.model:
-            weights = self.scene.world.hub_folder()
+            weights = self.context.world.hub_folder()
             weights.mkdir(parents=True, exist_ok=True)
             kept[weights] = "rw"
             variables["HF_HOME"] = str(weights)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from launcher.context import Context
 from launcher.runs.run_folder import Log, Run, is_locked, lock
 from launcher.runs.run_state import RunState
-from launcher.scene import Scene
 from launcher.world import Child, World
 from trainer.contract import events
 from trainer.contract.command.errors import Locked, NotInstalled
@@ -66,9 +66,9 @@ class Process:
 class Here:
     """The machine at hand."""
 
-    def __init__(self, scene: Scene) -> None:
-        self.world = scene.world
-        self.view = scene.view
+    def __init__(self, context: Context) -> None:
+        self.world = context.world
+        self.view = context.view
 
     def check(self, job: Job) -> None:
         evaluates = job.evaluate is not None or job.validation is not None

@@ -4,6 +4,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from launcher.context import Context
 from launcher.quote import run_cost
 from launcher.quote.estimate import work
 from launcher.rental import guard, rent
@@ -16,7 +17,6 @@ from launcher.runpod_api import UNSEEN, Api, Pod
 from launcher.runs import model_folder
 from launcher.runs.run_folder import Log, Run, key_file
 from launcher.runs.run_state import RunState
-from launcher.scene import Scene
 from launcher.secrets import runpod
 from launcher.ssh import make_key
 from trainer.contract import episodes, validation
@@ -40,70 +40,72 @@ DIGEST = "the image's digest, once it is built and pushed"
 class RunPod:
     """RunPod with the user's key. Talks to the API from ``offer`` on."""
 
-    def __init__(self, scene: Scene) -> None:
-        self.scene = scene
+    def __init__(self, context: Context) -> None:
+        self.context = context
         self._secret: Secret | None = None
         self._api: Api | None = None
         self._offer: Offer | None = None
 
     @property
     def secret(self) -> Secret:
-        self._secret = self._secret or runpod(self.scene.world)
+        self._secret = self._secret or runpod(self.context.world)
         return self._secret
 
     @property
     def api(self) -> Api:
-        self._api = self._api or self.scene.world.api(self.secret.value)
+        self._api = self._api or self.context.world.api(self.secret.value)
         return self._api
 
     def check(self, job: Job) -> None:
-        settings = self.scene.settings
+        settings = self.context.settings
         if settings.image is None and settings.image_repo is None:
             raise Usage(
                 "no image for the pod",
                 "name a repository to push it to, for example --image-repo ghcr.io/me/sft-launch (or "
                 "image_repo in launch.toml), or name an existing image with --image",
             )
-        self._secret = runpod(self.scene.world)
+        self._secret = runpod(self.context.world)
 
     def offer(self, run: Run, job: Job, data: Rows, past: RunState) -> dict[str, Any]:
         if Path(job.model).is_absolute():
             model_folder.check(Path(job.model))
-        self._offer = look(self.api, self.scene, work(job, data, world=self.scene.world))
-        before = past.spent(self.scene.world.now())
-        deals = quotes(self._offer, self.scene, spent=before)
-        for text in run_cost.lines(deals[0], self.scene.settings):
-            self.scene.view.say(text)
+        self._offer = look(self.api, self.context, work(job, data, world=self.context.world))
+        before = past.spent(self.context.world.now())
+        deals = quotes(self._offer, self.context, spent=before)
+        for text in run_cost.lines(deals[0], self.context.settings):
+            self.context.view.say(text)
         if len(deals) > 1:
             others = ", ".join(f"{deal.gpu} ${deal.rate:.2f}/h" for deal in deals[1:])
-            self.scene.view.say(f"  if it is taken: {others}")
-        reach, settings = self._offer.reach, self.scene.settings
-        self.scene.view.say(run_cost.reach_line(reach, len(self._offer.wanted.ids), settings.cuda))
+            self.context.view.say(f"  if it is taken: {others}")
+        reach, settings = self._offer.reach, self.context.settings
+        self.context.view.say(
+            run_cost.reach_line(reach, len(self._offer.wanted.ids), settings.cuda)
+        )
         upload = self._offer_image(past)
         return {**deals[0].facts(), "reach": dict(reach), "upload_bytes": upload}
 
     def _offer_image(self, past: RunState) -> int:
         """Say what is still to be done for the image; the bytes to be pushed, roughly."""
-        settings = self.scene.settings
+        settings = self.context.settings
         if settings.image or past.image:
             return 0
         from launcher.image.build import recipe, repository, standing, upload_line
 
         where = repository(settings)
-        found = standing(recipe(settings), where, client=self.scene.world.docker())
-        self.scene.view.say(upload_line(found))
+        found = standing(recipe(settings), where, client=self.context.world.docker())
+        self.context.view.say(upload_line(found))
         return found.upload
 
     def preview(self, run: Run, job: Job) -> list[dict[str, Any]]:
         assert self._offer is not None
         shown: list[dict[str, Any]] = []
-        for deal in quotes(self._offer, self.scene, spent=0.0):
+        for deal in quotes(self._offer, self.context, spent=0.0):
             asked = rent.request(
                 run,
-                self.scene,
+                self.context,
                 deal,
                 attempt=1,
-                image=self.scene.settings.image or DIGEST,
+                image=self.context.settings.image or DIGEST,
                 public_key="the public key made for this run",
                 fixed=self._offer.fixed,
             )
@@ -111,7 +113,7 @@ class RunPod:
         return shown
 
     def start(self, run: Run, job: Job, log: Log, *, resume: bool) -> PodWork:
-        rental = Rental(run, self.scene, self.api, log)
+        rental = Rental(run, self.context, self.api, log)
         image = self._image(log)
         tried: set[str] = set()
 
@@ -125,13 +127,13 @@ class RunPod:
     def _rent(self, rental: Rental, *, image: str, without: Collection[str]) -> None:
         """Rent a card, none of ``without``, with a new key, under a guard."""
         assert self._offer is not None
-        run, world = rental.run, self.scene.world
+        run, world = rental.run, self.context.world
         self._set_aside(run)
         key = key_file(run, world)
         key.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         key.unlink(missing_ok=True)
         public = make_key(key)
-        if self.scene.interrupted:
+        if self.context.interrupted:
             raise Interrupted("interrupted before anything was rented")
         self.api.pods()
         check_clock(self.api)  # it may have been set since the offer
@@ -146,7 +148,7 @@ class RunPod:
         living = log.state.living
         if living is None:
             return None
-        rental = Rental(run, self.scene, self.api, log)
+        rental = Rental(run, self.context, self.api, log)
         if living.id is None and not rent.find_cut_short(rental):
             return None
         pod = self._seen(rental.pod_id, until=living.since + UNSEEN)
@@ -161,24 +163,24 @@ class RunPod:
 
     def _seen(self, pod_id: str, *, until: float) -> Pod | None:
         """The pod; that a fresh one is unknown counts from the instant ``until`` on."""
-        while (pod := self.api.pod(pod_id)) is None and self.scene.world.now() < until:
-            self.scene.world.sleep(LOOK)
+        while (pod := self.api.pod(pod_id)) is None and self.context.world.now() < until:
+            self.context.world.sleep(LOOK)
         return pod
 
     def _image(self, log: Log) -> str:
         """The image to rent with: the one named, the one this run has, or a new one, built and pushed."""
-        if had := self.scene.settings.image or log.state.image:
+        if had := self.context.settings.image or log.state.image:
             return had
         from launcher.image.build import ensure_image, recipe, repository
 
-        settings = self.scene.settings
+        settings = self.context.settings
         where = repository(settings)
         with log.effect("image", repo=where) as outcome:
             outcome["image"] = ensure_image(
                 recipe(settings),
                 where,
-                client=self.scene.world.docker(),
-                scene=self.scene,
+                client=self.context.world.docker(),
+                context=self.context,
             )
         return str(outcome["image"])
 
@@ -194,6 +196,6 @@ class RunPod:
             (run.folder / name).rename(folder / name)
 
     def _guard(self, run: Run, log: Log) -> None:
-        pid = guard.begin(run, self.scene.world, self.secret.value)
+        pid = guard.begin(run, self.context.world, self.secret.value)
         if pid is not None:
             log.fact("guard", pid=pid)

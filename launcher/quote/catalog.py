@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from launcher.errors import ApiUnavailable, KeyRejected
-from launcher.runpod_api.answers import Catalog, Gpu, Stock
+from launcher.runpod_api.answers import Availability, Catalog, Gpu
 from launcher.secrets import runpod
 from launcher.world import World
 from trainer.contract.command.crash_safe_files import write_whole
@@ -40,7 +40,7 @@ def _load(path: Path) -> Catalog | None:
     try:
         data = json.loads(path.read_text("utf-8"))
         gpus = tuple(
-            Gpu(**{**gpu, "data_centers": tuple(Stock(**s) for s in gpu["data_centers"])})
+            Gpu(**{**gpu, "data_centers": tuple(Availability(**s) for s in gpu["data_centers"])})
             for gpu in data["gpus"]
         )
         return Catalog(read_at=float(data["read_at"]), count=int(data["count"]), gpus=gpus)

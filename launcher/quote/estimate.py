@@ -36,7 +36,7 @@ USUAL = 70
 # LoRA on an H100, 0.43. Short rows and slow hosts reach less.
 REACHED = {"low": 0.55, "likely": 0.40, "high": 0.25}
 # Not measured: rows of a few hundred tokens leave the card's matrix products small.
-ALONE_SLOWER = {"low": 1.3, "likely": 2.0, "high": 4.0}
+UNPACKED_SLOWER = {"low": 1.3, "likely": 2.0, "high": 4.0}
 NF4_SLOWER = 1.15  # torchtune: 2% (3B, A100) to 22% (8B, RTX 4090)
 PULL = {"low": 60.0, "likely": 180.0, "high": 480.0}  # seconds for 3.3 GB
 START = 60.0  # seconds from the image to the first step, without the weights
@@ -51,7 +51,7 @@ PARTS = ("low", "likely", "high")
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """The size of a training. `tokens` over all epochs; lengths in tokens, estimated from letters.
+    """The size of a training. `tokens` over all epochs; lengths in tokens, estimated from characters.
 
     `measured` are the tokens of all evaluations of the loss together, which are forward passes alone;
     their rows count as like those trained on. `questions` go to base and adapter each,
@@ -159,7 +159,7 @@ def estimate(what: Work, card: str, *, memory: int, count: int = 1, here: bool =
         per_token, forward = per_token * slower, forward * slower
     reached = {part: PEAK.get(card, USUAL) * 1e12 * count * REACHED[part] for part in PARTS}
     if what.alone:
-        reached = {part: rate / ALONE_SLOWER[part] for part, rate in reached.items()}
+        reached = {part: rate / UNPACKED_SLOWER[part] for part, rate in reached.items()}
     flops = what.tokens * per_token + what.measured * forward
     seconds = {part: _seconds(what, part, flops / reached[part], here) for part in PARTS}
     return Estimate(fit=fitted, tokens_per_second=reached["likely"] / per_token, seconds=seconds)
@@ -219,13 +219,13 @@ def _lengths(rows: Sequence[Row]) -> tuple[list[int], int]:
     """Each row's tokens, and how many of all are trained on."""
     lengths, trained = [], 0
     for row in rows:
-        letters = 0
+        characters = 0
         for message in row.messages:
             said = len(str(message.get("content") or "")) + len(
                 str(message.get("tool_calls") or "")
             )
-            letters += said
+            characters += said
             if message["role"] == "assistant" and message.get("weight", 1) == 1:
                 trained += said // LETTERS + 1
-        lengths.append(letters // LETTERS + 4 * len(row.messages))
+        lengths.append(characters // LETTERS + 4 * len(row.messages))
     return lengths, trained

@@ -106,7 +106,7 @@ STOCK = {"HIGH": 0, "MEDIUM": 1, "LOW": 2}
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WantedCards:
     """The cards that ``--gpu`` names; ``note`` is shown when another card is taken instead.
 
     ``absent`` is then the name of the card that RunPod does not offer.
@@ -136,7 +136,7 @@ class Choice:
     dropped: tuple[tuple[str, str], ...]
 
 
-def resolve(text: str, known: Iterable[Gpu] = ()) -> Wanted:
+def resolve(text: str, known: Iterable[Gpu] = ()) -> WantedCards:
     """Read ``4090``, ``RTX A5000``, ``A100:4``, a RunPod id, or a name or id of a card in ``known``.
 
     Raises ``Usage`` with the nearest names.
@@ -150,13 +150,13 @@ def resolve(text: str, known: Iterable[Gpu] = ()) -> Wanted:
     plain = _plain(name)
     if plain in NOT_THERE:
         ids, note = NOT_THERE[plain]
-        return Wanted(text, ids, count, note, plain.upper())
+        return WantedCards(text, ids, count, note, plain.upper())
     names = {**{_plain(card): (card,) for card in CARDS}, **NAMES}
     for gpu in known:
         names.setdefault(_plain(gpu.id), (gpu.id,))
         names.setdefault(_plain(gpu.name), (gpu.id,))
     if plain in names:
-        return Wanted(text, names[plain], count)
+        return WantedCards(text, names[plain], count)
     near = difflib.get_close_matches(plain, [*NAMES, *NOT_THERE], n=4, cutoff=0.4)
     hint = ", ".join(_spoken(found) for found in near or NAMES)
     raise Usage(
@@ -164,7 +164,7 @@ def resolve(text: str, known: Iterable[Gpu] = ()) -> Wanted:
     )
 
 
-def candidates(wanted: Wanted, catalog: Catalog, *, min_cuda: str) -> Choice:
+def candidates(wanted: WantedCards, catalog: Catalog, *, min_cuda: str) -> Choice:
     """Rank the wanted cards: the cheapest first, at one price the best stocked.
 
     ``min_cuda`` is ``major.minor``: a card none of whose free hosts has it is dropped.
@@ -184,7 +184,7 @@ def candidates(wanted: Wanted, catalog: Catalog, *, min_cuda: str) -> Choice:
     return Choice(tuple(ranked), tuple(dropped))
 
 
-def reach(wanted: Wanted, catalog: Catalog, flavours: Iterable[str]) -> dict[str, int]:
+def reach(wanted: WantedCards, catalog: Catalog, flavours: Iterable[str]) -> dict[str, int]:
     """How many of the wanted kinds of card can be had now with an image for each CUDA flavour."""
     return {
         cuda: len(candidates(wanted, catalog, min_cuda=cuda).ranked)
@@ -236,8 +236,8 @@ def _at_least(version: str, floor: str) -> bool:
 
 def _plain(name: str) -> str:
     """Lower case, no spaces and signs, no maker's or family's words, no "GB": ``RTX-4090`` is ``4090``."""
-    letters = re.sub(r"[^a-z0-9]+", " ", name.lower())
-    words = (re.sub(r"(?<=\d)gb$", "", word) for word in letters.split())
+    characters = re.sub(r"[^a-z0-9]+", " ", name.lower())
+    words = (re.sub(r"(?<=\d)gb$", "", word) for word in characters.split())
     dull = {"nvidia", "geforce", "rtx", "tesla", "generation", "gpu"}
     plain = "".join(word for word in words if word not in dull)
     return re.sub(r"^(geforce)?rtx(?=[a\d])", "", plain)

@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from launcher.context import Context
 from launcher.errors import PodFailed
 from launcher.rental.rental import Rental
 from launcher.runpod_api import UNSEEN, Api, Endpoint, LogLine, Pod
-from launcher.scene import Scene
 from trainer.contract import pod as border
 from trainer.contract.command.errors import Interrupted, NotFound
 
@@ -51,18 +51,18 @@ def wait(rental: Rental, *, most_boots: float = MOST_BOOTS) -> SshAccess:
     Raises ``PodFailed`` with the line of the log, ``BadHost`` where another host may succeed,
     ``Interrupted`` after Ctrl-C.
     """
-    api, pod_id, scene, world = rental.api, rental.pod_id, rental.scene, rental.scene.world
+    api, pod_id, context, world = rental.api, rental.pod_id, rental.context, rental.context.world
     begun = heard = world.now()
     looked = float("-inf")
     key: Key | None = None
     pod: Pod | None = None
     try:
-        for line in _log(api, pod_id, scene, until=begun + UNSEEN):
+        for line in _log(api, pod_id, context, until=begun + UNSEEN):
             if line is not None:
                 key = newer(key, border.parse_host_key(line.line, rental.run.id))
                 heard = world.now()
-                show(line, scene)
-            if scene.interrupted:
+                show(line, context)
+            if context.interrupted:
                 raise Interrupted("interrupted before training began")
             now = world.now()
             if now - looked >= LOOK or (key is not None and line is not None):
@@ -88,23 +88,23 @@ def wait(rental: Rental, *, most_boots: float = MOST_BOOTS) -> SshAccess:
     raise AssertionError
 
 
-def _log(api: Api, pod_id: str, scene: Scene, *, until: float) -> Iterator[LogLine | None]:
+def _log(api: Api, pod_id: str, context: Context, *, until: float) -> Iterator[LogLine | None]:
     """The pod's log; that it is unknown counts from the instant ``until`` on."""
     while True:
         try:
             yield from api.logs(pod_id, quiet=LOOK)
         except NotFound:
-            if scene.world.now() >= until:
+            if context.world.now() >= until:
                 raise
         yield None
 
 
-def show(line: LogLine, scene: Scene) -> None:
+def show(line: LogLine, context: Context) -> None:
     """Pull progress and lifecycle. Raises ``PodFailed`` for a line after which no pod comes up."""
     if line.source != "system":
         return
     if found := PULLED.search(line.line):
-        scene.view.progress("pull (bytes)", int(found[1]), int(found[2]))
+        context.view.progress("pull (bytes)", int(found[1]), int(found[2]))
     elif HOST.search(line.line):
         raise BadHost(f"the pod cannot start: {line.line}", "try again, or choose another card")
     elif FATAL.search(line.line):
@@ -113,7 +113,7 @@ def show(line: LogLine, scene: Scene) -> None:
             "check that the image exists for linux/amd64 and that RunPod may pull it: launch doctor",
         )
     else:
-        scene.view.say(f"pod: {line.line}")
+        context.view.say(f"pod: {line.line}")
 
 
 def _must_live(pod: Pod | None, pod_id: str, *, young: bool) -> None:

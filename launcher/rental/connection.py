@@ -36,7 +36,7 @@ class PodConnection:
 
     def _connect(self) -> Session:
         access = self._access or self._find()
-        world = self._rental.scene.world
+        world = self._rental.context.world
         try:
             session = world.connect(
                 access.endpoint.host,
@@ -97,10 +97,10 @@ class PodConnection:
         self.must_live()
         if not self.patient:
             raise fault
-        if self._rental.scene.interrupted:
+        if self._rental.context.interrupted:
             raise Interrupted("interrupted while the pod could not be reached")
-        self._rental.scene.view.tick()
-        self._rental.scene.world.sleep(min(PAUSE * 2**self._losses, LONGEST_PAUSE))
+        self._rental.context.view.tick()
+        self._rental.context.world.sleep(min(PAUSE * 2**self._losses, LONGEST_PAUSE))
         self._losses += 1
 
     def must_live(self) -> None:

@@ -33,7 +33,7 @@ def release(rental: Rental, *, reason: str) -> None:
         for pod_id in pods_of(rental.state, api):
             api.release(pod_id)
         raise
-    key_file(rental.run, rental.scene.world).unlink(missing_ok=True)
+    key_file(rental.run, rental.context.world).unlink(missing_ok=True)
 
 
 def pods_of(state: RunState, api: Api) -> list[str]:
@@ -68,7 +68,7 @@ def receipt(rental: Rental, *, patience: float) -> dict[str, Any]:
         settled = charged > 0 and (stopped or charged >= reckoned * SETTLED)
         if settled or rental.now() >= now + patience:
             break
-        rental.scene.world.sleep(ASK)
+        rental.context.world.sleep(ASK)
     facts = {
         "pod": last.id,
         "pods": [pod.id for pod in pods],

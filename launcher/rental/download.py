@@ -36,7 +36,7 @@ def result(rental: Rental, connection: PodConnection, *, evaluated: bool) -> boo
     def got(count: int) -> None:
         nonlocal done
         done += count
-        rental.scene.view.progress("download (bytes)", min(done, total), total)
+        rental.context.view.progress("download (bytes)", min(done, total), total)
 
     if evaluated and proof.complete:
         _evaluation(rental, connection)

@@ -7,6 +7,7 @@ only when it deletes a pod, and ends when the run has no pod.
 from contextlib import suppress
 from pathlib import Path
 
+from launcher.context import Context
 from launcher.errors import ApiUnavailable, BrokenJournal
 from launcher.quote.run_cost import at_day
 from launcher.rental.delete import pods_of, release
@@ -15,7 +16,6 @@ from launcher.runpod_api import BASE_URL_VARIABLE, Api
 from launcher.runs import run_folder, run_state
 from launcher.runs.run_folder import Run
 from launcher.runs.run_state import RunState
-from launcher.scene import Scene
 from launcher.secrets import RUNPOD
 from launcher.settings import Settings
 from launcher.view.protocol import View
@@ -95,7 +95,7 @@ def act(run: Run, state: RunState, api: Api, *, world: World, view: View) -> Non
     if pod.fetched or pod.up is None or unwanted:
         try:
             with run_folder.hold(run, world=world) as log:
-                rental = Rental(run, Scene(world, view, settings), api, log)
+                rental = Rental(run, Context(world, view, settings), api, log)
                 release(rental, reason="deadline, by the guard")
             return
         except (Locked, BrokenJournal) as fault:

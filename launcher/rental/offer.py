@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from launcher.context import Context
 from launcher.errors import NoCapacity, OverBudget
 from launcher.image.build import BASES
 from launcher.quote import gpu_names, run_cost
 from launcher.quote.catalog import keep
 from launcher.quote.estimate import Work
 from launcher.runpod_api import Api
-from launcher.scene import Scene
 from trainer.contract.command.errors import Usage
 
 DRIFT = 60.0  # seconds that this machine's clock may be wrong by; deadlines are absolute
@@ -31,7 +31,7 @@ class Offer:
     ``reach``: the number of kinds of card that each CUDA flavour of the image can run on.
     """
 
-    wanted: gpu_names.Wanted
+    wanted: gpu_names.WantedCards
     choice: gpu_names.Choice
     read_at: float
     what: Work
@@ -39,22 +39,22 @@ class Offer:
     fixed: Fixed
 
 
-def look(api: Api, scene: Scene, what: Work) -> Offer:
+def look(api: Api, context: Context, what: Work) -> Offer:
     """Read the live catalog. Raises ``Usage`` for a name that is not known, ``NoCapacity`` for none free."""
-    settings = scene.settings
+    settings = context.settings
     wanted = gpu_names.resolve(settings.gpu)
     catalog = api.catalog(wanted.count)
     check_clock(api)
-    keep(catalog, scene.world)
+    keep(catalog, context.world)
     wanted = gpu_names.resolve(settings.gpu, catalog.gpus)
     choice = gpu_names.candidates(wanted, catalog, min_cuda=settings.cuda)
-    fixed = fix(api, scene, choice)
+    fixed = fix(api, context, choice)
     for centre in fixed.data_centers:
         choice = gpu_names.within(
             choice, centre, f"not free in {centre}, where {settings.volume} is"
         )
     if wanted.note:
-        scene.view.say(wanted.note)
+        context.view.say(wanted.note)
     reach = gpu_names.reach(wanted, catalog, {settings.cuda, *BASES} - {"none"})
     if not choice.ranked:
         older = [cuda for cuda, count in reach.items() if count]
@@ -79,13 +79,13 @@ def check_clock(api: Api) -> None:
         )
 
 
-def quotes(offer: Offer, scene: Scene, *, spent: float) -> list[run_cost.Quote]:
+def quotes(offer: Offer, context: Context, *, spent: float) -> list[run_cost.Quote]:
     """A quote for each card that fits the caps. Raises ``OverBudget`` when none does."""
     found: list[run_cost.Quote] = []
     over: OverBudget | None = None
     for candidate in offer.choice.ranked:
         try:
-            found.append(quote(offer, candidate, scene, spent=spent))
+            found.append(quote(offer, candidate, context, spent=spent))
         except OverBudget as fault:
             over = over or fault
     if not found and over is not None:
@@ -94,22 +94,22 @@ def quotes(offer: Offer, scene: Scene, *, spent: float) -> list[run_cost.Quote]:
 
 
 def quote(
-    offer: Offer, candidate: gpu_names.Candidate, scene: Scene, *, spent: float
+    offer: Offer, candidate: gpu_names.Candidate, context: Context, *, spent: float
 ) -> run_cost.Quote:
     return run_cost.quote(
         candidate,
         offer.wanted.count,
-        scene.settings,
+        context.settings,
         offer.what,
-        now=scene.world.now(),
+        now=context.world.now(),
         read_at=offer.read_at,
         spent=spent,
     )
 
 
-def fix(api: Api, scene: Scene, choice: gpu_names.Choice) -> Fixed:
+def fix(api: Api, context: Context, choice: gpu_names.Choice) -> Fixed:
     """Look up registry credential and volume. Raises ``Usage`` saying how to make what is not there."""
-    settings = scene.settings
+    settings = context.settings
     registry_id = volume_id = ""
     centres: tuple[str, ...] = ()
     if settings.registry:

@@ -99,7 +99,7 @@ class PodWork:
         self._connection.link.ask(lambda session: session.run(STOP.format(signal=name)))
 
     def leave(self) -> str | None:
-        rental, settings = self._rental, self._rental.scene.settings
+        rental, settings = self._rental, self._rental.context.settings
         if settings.on_interrupt == "stop":
             return None
         pod = rental.pod

@@ -19,7 +19,7 @@ OVER = {"finished", "failed", "interrupted", "dead"}
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedPod:
     """A pod that launch rented, and the action for it: ``delete``, ``stop`` or ``keep``."""
 
     pod: str
@@ -36,7 +36,7 @@ class Judged:
         return asdict(self)
 
 
-def judge(pods: Sequence[Pod], *, world: World) -> list[Judged]:
+def judge(pods: Sequence[Pod], *, world: World) -> list[JudgedPod]:
     """The action for each pod whose name launch has given.
 
     A pod past its deadline, or of a run of this machine that has ended, is deleted if its result is
@@ -44,7 +44,7 @@ def judge(pods: Sequence[Pod], *, world: World) -> list[Judged]:
     """
     known = {run.id: run for run in run_folder.index(world=world)}
     machine = machine_id(world)
-    found: list[Judged] = []
+    found: list[JudgedPod] = []
     for pod in pods:
         name = Name.parse(pod.name)
         if name is None:
@@ -77,7 +77,7 @@ def judge(pods: Sequence[Pod], *, world: World) -> list[Judged]:
         else:
             action, why = "stop", "past its deadline" if late else "its run has ended"
         found.append(
-            Judged(
+            JudgedPod(
                 pod=pod.id,
                 name=pod.name,
                 run=name.run,
@@ -92,7 +92,7 @@ def judge(pods: Sequence[Pod], *, world: World) -> list[Judged]:
     return found
 
 
-def _note(item: Judged, *, world: World) -> None:
+def _note(item: JudgedPod, *, world: World) -> None:
     """Note the deletion in the run's journal, so that its guard ends; a running launcher notices by itself."""
     run = next((run for run in run_folder.index(world=world) if run.id == item.run), None)
     if not item.here or run is None:
@@ -102,7 +102,7 @@ def _note(item: Judged, *, world: World) -> None:
             log.fact("gone", pod=item.pod, reason="deleted by launch reap")
 
 
-def reap(named: Sequence[str], *, api: Api, world: World, view: View) -> list[Judged]:
+def reap(named: Sequence[str], *, api: Api, world: World, view: View) -> list[JudgedPod]:
     """Delete or stop what ``judge`` chose, and delete the pods in ``named`` (id or name)."""
     judged = judge(api.pods(), world=world)
     ours = {item.pod: item for item in judged} | {item.name: item for item in judged}

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from launcher.context import Context
 from launcher.rental.delete import must_have_rented, receipt, receipt_lines
-from launcher.rental.reap import reap as let_go
+from launcher.rental.reap import reap as reap_pods
 from launcher.rental.rental import Rental
 from launcher.runs import run_folder
-from launcher.scene import Scene
 from launcher.secrets import runpod
 from launcher.view.protocol import View
 from launcher.world import World
@@ -22,7 +22,7 @@ def ask_receipt(name: str, *, world: World, view: View) -> tuple[dict[str, Any],
     with run_folder.hold(run, world=world) as log:
         must_have_rented(run, log.state)  # before a key is needed
         with world.api(runpod(world).value) as api:
-            facts = receipt(Rental(run, Scene(world, view), api, log), patience=PATIENCE)
+            facts = receipt(Rental(run, Context(world, view), api, log), patience=PATIENCE)
     return {"id": run.id, **facts}, receipt_lines(run, facts)
 
 
@@ -31,7 +31,7 @@ def reap(
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Delete or stop abandoned pods; return the pods that remain, as facts and as lines."""
     with world.api(runpod(world).value) as api:
-        judged = let_go(named, api=api, world=world, view=view)
+        judged = reap_pods(named, api=api, world=world, view=view)
     lines = ["no rented pods remain"] if not judged else []
     for item in judged:
         until = f"{datetime.fromtimestamp(item.gone_by).astimezone():%d %b %H:%M %Z}"

@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
+from launcher.context import Context
 from launcher.errors import (
     ApiUnavailable,
     BadRequest,
@@ -18,7 +19,6 @@ from launcher.rental.rental import Rental
 from launcher.runpod_api import UNSEEN, OutcomeUnknown, Pod, PodRequest
 from launcher.runs.rented_pods import Name, machine_id
 from launcher.runs.run_folder import Run
-from launcher.scene import Scene
 from trainer.contract import pod as border
 from trainer.contract.command.errors import Fault, Interrupted
 
@@ -30,7 +30,7 @@ CENTRES = 4  # data centres tried by name for a card that was refused without na
 
 def request(
     run: Run,
-    scene: Scene,
+    context: Context,
     deal: run_cost.Quote,
     *,
     attempt: int,
@@ -39,8 +39,8 @@ def request(
     fixed: Fixed,
 ) -> PodRequest:
     """The request for a pod; its name and its environment contain the two deadlines."""
-    settings = scene.settings
-    name = Name(run.id, machine_id(scene.world), int(deal.gone_by), attempt)
+    settings = context.settings
+    name = Name(run.id, machine_id(context.world), int(deal.gone_by), attempt)
     told = border.PodSettings(
         run_id=run.id,
         finish_by=round(deal.finish_by, 3),
@@ -89,7 +89,7 @@ class Renting:
                 if isinstance(made, str):
                     return made
                 last = made
-                if not goes_on(made):
+                if not another_may_succeed(made):
                     raise made
                 if not isinstance(made, NoCapacity):
                     break  # the same elsewhere
@@ -108,19 +108,19 @@ class Renting:
 
     def _attempt(self, candidate: gpu_names.Candidate, centre: str) -> str | Fault:
         """The pod's id, or the reason why the attempt failed."""
-        scene, view = self.rental.scene, self.rental.scene.view
+        context, view = self.rental.context, self.rental.context.view
         label = candidate.gpu.id + f" in {centre}" * bool(centre)
-        if scene.interrupted:
+        if context.interrupted:
             raise Interrupted("interrupted before anything was rented")
-        before = self.rental.state.spent(scene.world.now())
+        before = self.rental.state.spent(context.world.now())
         try:
-            deal = quote(self.offer, candidate, scene, spent=before)
+            deal = quote(self.offer, candidate, context, spent=before)
         except OverBudget as fault:
             return self._tell(label, fault)
         view.say(f"renting {label} at ${deal.rate:.3f}/h")
         made = self._create(deal, centre)
         if isinstance(made, Pod) and made.rate * deal.hours > (
-            (scene.settings.max_cost - before) * DEARER
+            (context.settings.max_cost - before) * DEARER
         ):
             made = self._too_dear(made, deal)
         if isinstance(made, Fault):
@@ -139,7 +139,7 @@ class Renting:
             fixed = Fixed(fixed.registry_id, fixed.volume_id, (centre,))
         asked = request(
             self.rental.run,
-            self.rental.scene,
+            self.rental.context,
             deal,
             attempt=len(self.rental.state.names) + 1,
             image=self.image,
@@ -184,7 +184,7 @@ class Renting:
         )
 
 
-def goes_on(refused: Fault) -> bool:
+def another_may_succeed(refused: Fault) -> bool:
     """Whether another card may succeed after this refusal."""
     if isinstance(refused, BadRequest):
         return refused.status == 400
@@ -195,7 +195,7 @@ def find_cut_short(rental: Rental) -> bool:
     """Find out, and journal, whether a create with unknown outcome made a pod."""
     name, seen_by = rental.pod.name, rental.pod.since + UNSEEN
     for wait in (*SETTLE, max(0.0, seen_by - rental.now() - sum(SETTLE))):
-        rental.scene.world.sleep(wait)
+        rental.context.world.sleep(wait)
         if pods := rental.api.pods(name):
             rental.log.fact("found", pod=pods[0].id)
             return True

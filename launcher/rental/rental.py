@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
+from launcher.context import Context
 from launcher.runpod_api import Api
 from launcher.runs.rented_pods import RentedPod
 from launcher.runs.run_folder import Log, Run
 from launcher.runs.run_state import RunState
-from launcher.scene import Scene
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,7 @@ class Rental:
     """A run that trains on rented pods, its journal held by this process."""
 
     run: Run
-    scene: Scene
+    context: Context
     api: Api
     log: Log
 
@@ -35,7 +35,7 @@ class Rental:
         return self.pod.id
 
     def now(self) -> float:
-        return self.scene.world.now()
+        return self.context.world.now()
 
     def say(self, text: str) -> None:
-        self.scene.view.say(text)
+        self.context.view.say(text)

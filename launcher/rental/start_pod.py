@@ -39,7 +39,7 @@ def start(rental: Rental, *, another: Callable[[], None] | None) -> PodConnectio
 def start_stopped(rental: Rental, *, guard: Callable[[], None]) -> PodConnection:
     """Start a stopped pod, which keeps its results. Raises ``PodFailed`` unless ``launch fetch`` was called."""
     pod_id, run, api = rental.pod_id, rental.run, rental.api
-    if not rental.scene.wake:
+    if not rental.context.start_stopped:
         raise PodFailed(
             f"pod {pod_id} is stopped; its results are on its disk",
             f"download them and delete the pod with: launch fetch {run.id}",
@@ -71,7 +71,7 @@ def _wait(rental: Rental, *, most_boots: float = boot.MOST_BOOTS) -> PodConnecti
 
 def _must_have_a_driver(rental: Rental, connection: PodConnection) -> None:
     """Raise ``BadHost`` if the host's driver is older than the API reported."""
-    needed = rental.scene.settings.cuda
+    needed = rental.context.settings.cuda
     told = connection.link.ask(lambda session: session.run("nvidia-smi"))
     if old := boot.driver_too_old(told.stdout.decode(errors="replace"), needed):
         raise BadHost(
@@ -82,7 +82,7 @@ def _must_have_a_driver(rental: Rental, connection: PodConnection) -> None:
 
 def must_stop_itself(rental: Rental, connection: PodConnection) -> None:
     """Wait for the pod's report whether it can stop itself; without that ``unguarded`` must be set."""
-    world, give_up = rental.scene.world, rental.now() + PROBED
+    world, give_up = rental.context.world, rental.now() + PROBED
     said = f"{border.MAY_NOT_ACT}: no answer within {PROBED:.0f} s"
     there = f"{border.run_folder(rental.run.id)}/events.jsonl"
     while world.now() < give_up:
@@ -92,10 +92,10 @@ def must_stop_itself(rental: Rental, connection: PodConnection) -> None:
         if told:
             said = told[-1].detail
             break
-        if rental.scene.interrupted:
+        if rental.context.interrupted:
             raise Interrupted("interrupted before training began")
         world.sleep(PAUSE)
-    if said.startswith(border.MAY_NOT_ACT) and not rental.scene.settings.unguarded:
+    if said.startswith(border.MAY_NOT_ACT) and not rental.context.settings.unguarded:
         raise PodRefused(
             f"the pod cannot stop itself at its deadline: it {said}",
             "if this machine is off at the deadline, the pod stays billed; to accept that, with only "

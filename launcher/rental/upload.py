@@ -83,7 +83,7 @@ def files_of(job: Job) -> list[str]:
 
 
 def _must_go_on(rental: Rental) -> None:
-    if rental.scene.interrupted:
+    if rental.context.interrupted:
         raise Interrupted("interrupted before training began")
 
 
@@ -102,7 +102,7 @@ def send_files(rental: Rental, connection: PodConnection, paths: Iterable[str]) 
     def sent(count: int) -> None:
         nonlocal done
         done += count
-        rental.scene.view.progress("upload (bytes)", min(done, total), total)
+        rental.context.view.progress("upload (bytes)", min(done, total), total)
         _must_go_on(rental)
 
     names: dict[str, str] = {}
@@ -116,7 +116,7 @@ def send_files(rental: Rental, connection: PodConnection, paths: Iterable[str]) 
 
 def send_secrets(rental: Rental, connection: PodConnection) -> None:
     """Write the secrets that exist here into the pod's memory-backed folder; only names are noted."""
-    found = [secret for name in border.SECRET_NAMES if (secret := find(name, rental.scene.world))]
+    found = [secret for name in border.SECRET_NAMES if (secret := find(name, rental.context.world))]
     if not found:
         return
     with rental.log.effect("secrets", names=[secret.name for secret in found]):

@@ -25,17 +25,17 @@ class Pair:
     facts: dict[str, Any]
 
     @property
-    def letters(self) -> int:
+    def characters(self) -> int:
         """The number of characters in all turns of both models."""
         turns = (turn for side in ("base", "adapter") for turn in self.facts[side]["turns"])
         return sum(len(turn["said"]) + len(turn["heard"]) for turn in turns)
 
-    def leave_out(self) -> int:
-        """Forget the turns; return how many letters that were."""
-        letters = self.letters
+    def omission(self) -> int:
+        """Forget the turns; return how many characters that were."""
+        characters = self.characters
         for side in ("base", "adapter"):
             self.facts[side]["turns"] = None
-        return letters
+        return characters
 
 
 def read_pairs(folder: Path, *, room: int = ROOM) -> list[Pair]:
@@ -48,7 +48,7 @@ def read_pairs(folder: Path, *, room: int = ROOM) -> list[Pair]:
         return []
     pairs: list[Pair] = []
     whole: dict[str, list[Pair]] = {outcome: [] for outcome in GIVES_WAY}
-    letters = 0
+    characters = 0
     with (folder / "base.jsonl").open("rb") as base:
         for _, adapter in _episodes(folder / "adapter.jsonl"):
             at = places.get(_question(adapter))
@@ -58,9 +58,9 @@ def read_pairs(folder: Path, *, room: int = ROOM) -> list[Pair]:
             pair = _pair(json.loads(base.readline()), adapter)
             pairs.append(pair)
             whole[pair.outcome].append(pair)
-            letters += pair.letters
-            while letters > room:
-                letters -= next(filter(None, whole.values())).pop().leave_out()
+            characters += pair.characters
+            while characters > room:
+                characters -= next(filter(None, whole.values())).pop().omission()
     return pairs
 
 

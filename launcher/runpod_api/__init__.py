@@ -1,6 +1,7 @@
 """RunPod's REST v2: calls, retries, typed answers."""
 
 from launcher.runpod_api.answers import (
+    Availability,
     BillingRecord,
     Catalog,
     DataCenter,
@@ -9,7 +10,6 @@ from launcher.runpod_api.answers import (
     LogLine,
     Pod,
     Registry,
-    Stock,
     Volume,
 )
 from launcher.runpod_api.client import BASE_URL, BASE_URL_VARIABLE, UNSEEN, Api, PodRequest
@@ -20,6 +20,7 @@ __all__ = [
     "BASE_URL_VARIABLE",
     "UNSEEN",
     "Api",
+    "Availability",
     "BillingRecord",
     "Catalog",
     "DataCenter",
@@ -30,6 +31,5 @@ __all__ = [
     "Pod",
     "PodRequest",
     "Registry",
-    "Stock",
     "Volume",
 ]

@@ -99,15 +99,15 @@ def _endpoint(ssh: Mapping[str, Any], runtime: Mapping[str, Any]) -> Endpoint | 
 
 
 @dataclass(frozen=True)
-class Stock:
-    """Stock of a card or a data center: NONE, LOW, MEDIUM, HIGH, or empty when unknown."""
+class Availability:
+    """Availability of a card or a data center: NONE, LOW, MEDIUM, HIGH, or empty when unknown."""
 
     id: str
     name: str
     availability: str
 
     @classmethod
-    def read(cls, data: Mapping[str, Any]) -> "Stock":
+    def read(cls, data: Mapping[str, Any]) -> "Availability":
         return cls(
             id=as_text(data.get("id")),
             name=as_text(data.get("name")),
@@ -127,13 +127,13 @@ class Gpu:
     community_price: float
     max_count: int
     availability: str
-    data_centers: tuple[Stock, ...]
+    data_centers: tuple[Availability, ...]
     cuda: Mapping[str, bool] = field(hash=False)
 
     @classmethod
     def read(cls, data: Mapping[str, Any]) -> "Gpu":
         price = as_map(data.get("price"))
-        stock = Stock.read(data)
+        stock = Availability.read(data)
         return cls(
             id=stock.id,
             name=stock.name,
@@ -144,7 +144,7 @@ class Gpu:
             max_count=int(as_number(as_map(data.get("maxCount")).get("secure"))),
             availability=stock.availability,
             data_centers=tuple(
-                Stock.read(item) for item in map(as_map, as_list(data.get("dataCenters")))
+                Availability.read(item) for item in map(as_map, as_list(data.get("dataCenters")))
             ),
             cuda={
                 as_text(item.get("version")): item.get("available") is True
@@ -170,7 +170,7 @@ class DataCenter:
     name: str
     region: str
     volume_types: tuple[str, ...]
-    gpus: tuple[Stock, ...]
+    gpus: tuple[Availability, ...]
 
     @classmethod
     def read(cls, data: Mapping[str, Any]) -> "DataCenter":
@@ -180,7 +180,8 @@ class DataCenter:
             region=as_text(data.get("region")),
             volume_types=tuple(map(as_text, as_list(data.get("networkVolumeTypes")))),
             gpus=tuple(
-                Stock.read(item) for item in map(as_map, as_list(data.get("gpuAvailability")))
+                Availability.read(item)
+                for item in map(as_map, as_list(data.get("gpuAvailability")))
             ),
         )
 

@@ -71,12 +71,12 @@ class Run:
         return self.folder / ".trainer.lock"
 
     @property
-    def wish_to_stop(self) -> Path:
+    def stop_request(self) -> Path:
         """Exists while ``launch stop`` waits for another launcher to release the lock."""
         return self.folder / ".stop"
 
     @property
-    def wish_to_stop_now(self) -> Path:
+    def stop_now_request(self) -> Path:
         """The same for ``launch stop --now``, to which a running ``launch stop`` reacts too."""
         return self.folder / ".stop-now"
 
@@ -105,7 +105,7 @@ def new_id(world: World) -> str:
 def check_id(name: str) -> str:
     """Return ``name`` when it can name a run and its folder; raise ``Usage`` otherwise."""
     if not RUN_ID.fullmatch(name):
-        raise Usage(f"invalid run id {name!r}", "use letters, digits, dots, dashes")
+        raise Usage(f"invalid run id {name!r}", "use characters, digits, dots, dashes")
     return name
 
 
@@ -173,7 +173,7 @@ class Log(Journal):
 def hold(run: Run, *, world: World) -> Iterator[Log]:
     """Hold the run's lock, inside; yield its journal. Raises ``Locked`` naming the holder.
 
-    Clears the wishes to stop of processes that waited for the lock.
+    Clears the stop requests of processes that waited for the lock.
     """
     with ExitStack() as stack:
         try:
@@ -186,8 +186,8 @@ def hold(run: Run, *, world: World) -> Iterator[Log]:
             ) from None
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
-        for wish in (run.wish_to_stop, run.wish_to_stop_now):
-            wish.unlink(missing_ok=True)
+        for stop_file in (run.stop_request, run.stop_now_request):
+            stop_file.unlink(missing_ok=True)
         yield Log(run, world=world)
 
 

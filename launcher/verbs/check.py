@@ -26,4 +26,4 @@ def run(options: argparse.Namespace) -> int:
         path = Path(folder) / "job.json"
         path.write_text(job.to_json(), encoding="utf-8")
         as_json = ["--json"] if options.json else []
-        return world.hand_over(world.python("trainer", "check", str(path), *page, *as_json))
+        return world.run_in_foreground(world.python("trainer", "check", str(path), *page, *as_json))

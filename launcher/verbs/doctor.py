@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
     from launcher.world import World
 
     world = World()
-    found = settings.Resolved.read(settings.given(options), world=world)
+    found = settings.FoundSettings.read(settings.given(options), world=world)
     with open_view(world=world, as_json=options.json) as view:
         if options.add_registry:
             view.say(

@@ -11,4 +11,4 @@ __all__ = ["add_flags", "run"]
 def run(options: argparse.Namespace) -> int:
     from launcher.request import Request
 
-    return story(Request(resume=options.run, attach=True, wake=True), as_json=options.json)
+    return story(Request(resume=options.run, attach=True, start_stopped=True), as_json=options.json)

@@ -17,16 +17,16 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from launcher import settings
+    from launcher.context import Context
     from launcher.image.build import publish
-    from launcher.scene import Scene
     from launcher.view.choose_view import open_view
     from launcher.world import World
 
     world = World()
     wanted = settings.load(settings.given(options), world=world)
     with open_view(world=world, as_json=options.json) as view:
-        scene = Scene(world, view, wanted)
-        with world.interrupts(scene.interrupts):
-            facts = publish(scene, dry_run=options.dry_run)
+        context = Context(world, view, wanted)
+        with world.interrupts(context.interrupts):
+            facts = publish(context, dry_run=options.dry_run)
         view.result({"exit_code": 0, **facts}, [str(facts["image"])])
     return 0

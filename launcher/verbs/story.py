@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 def story(request: "Request", *, as_json: bool) -> int:
     """Run or continue a run, and print its outcome; return the exit code."""
-    from launcher.follow import LeftAtWork
+    from launcher.follow import Detached
     from launcher.train import train
     from launcher.view.choose_view import open_view
     from launcher.view.event_text import clock, compared_lines
@@ -22,7 +22,7 @@ def story(request: "Request", *, as_json: bool) -> int:
     with open_view(world=world, as_json=as_json) as view:
         try:
             outcome = train(request, world=world, view=view)
-        except LeftAtWork as left:
+        except Detached as left:
             facts = {"state": "left", "exit_code": left.exit_code, "cause": left.cause}
             view.result(facts, [left.cause, f"  -> {left.hint}"])
             return left.exit_code

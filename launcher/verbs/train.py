@@ -55,7 +55,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from launcher import settings
-    from launcher.request import Request, begun_again
+    from launcher.request import Request, started_again
     from launcher.train import preview
     from launcher.world import World
     from trainer.contract import resuming
@@ -87,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
         job_changes=flags if options.resume else {},
     )
     if options.resume and options.overwrite:
-        request = begun_again(request, world=world)
+        request = started_again(request, world=world)
     if options.emit is not None:
         return _emit(request, options)
     if options.nodes is not None:

@@ -7,7 +7,7 @@ BLOCKS = " ▁▂▃▄▅▆▇█"
 AXIS = 9  # columns left of the curve
 
 
-def squeeze(values: Sequence[float], columns: int) -> list[float]:
+def shortened(values: Sequence[float], columns: int) -> list[float]:
     """Return at most ``columns`` values: means of equal stretches."""
     if len(values) <= columns:
         return list(values)
@@ -17,7 +17,7 @@ def squeeze(values: Sequence[float], columns: int) -> list[float]:
 
 def curve(values: Sequence[float], *, width: int, height: int) -> list[str]:
     """Draw ``values`` in ``height`` lines of at most ``width`` columns, highest and lowest named."""
-    points = squeeze(values, max(1, width - AXIS))
+    points = shortened(values, max(1, width - AXIS))
     if not points or height < 1:
         return []
     low, high = min(points), max(points)

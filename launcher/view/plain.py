@@ -21,7 +21,7 @@ STRIDE = 10  # steps
 BYTES = " (bytes)"
 
 
-class Pace:
+class Rate:
     """Decides which of many steps are worth a plain line."""
 
     def __init__(self, world: World) -> None:
@@ -49,7 +49,7 @@ class PlainView:
     def __init__(self, out: IO[str], *, world: World) -> None:
         self._out = out
         self._world = world
-        self._pace = Pace(world)
+        self._pace = Rate(world)
         self._stage = Stage("", world)
         self._bill: Callable[[], str] = str
 
@@ -74,7 +74,7 @@ class PlainView:
     def progress(self, name: str, done: int, total: int) -> None:
         if name != self._stage.name:
             self._stage = Stage(name, self._world)
-            self._pace = Pace(self._world)
+            self._pace = Rate(self._world)
         if self._pace.due(done, total):
             self.say(self._stage.line(done, total))
 
@@ -86,7 +86,7 @@ class PlainView:
             return
         if isinstance(event, events.Answers):
             if event.answered == 0:  # another model begins
-                self._pace = Pace(self._world)
+                self._pace = Rate(self._world)
             if not self._pace.due(event.answered, event.questions):
                 return
         if isinstance(event, events.Failed):

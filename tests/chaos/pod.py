@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
 from launcher.errors import ConnectionLost, PodRefused
-from launcher.ssh import Ran
+from launcher.ssh import CommandResult
 from tests.chaos.clock import Actor
 from tests.launcher.rental.account import FAKE_TRAINER
 from trainer import checkpoints
@@ -416,12 +416,12 @@ class Session:
             child = self.pod.trainer
             if child is not None and child.poll() is None:
                 child.terminate() if found[1] == "TERM" else child.kill()
-            return Ran(0, b"", b"")
+            return CommandResult(0, b"", b"")
         if command == "nvidia-smi":
-            return Ran(0, f"CUDA Version: {self.pod.plan.cuda}".encode(), b"")
+            return CommandResult(0, f"CUDA Version: {self.pod.plan.cuda}".encode(), b"")
         here = command.replace("/workspace", str(self.pod.path("/workspace")))
         done = subprocess.run(["sh", "-c", here], capture_output=True, check=False)
-        return Ran(done.returncode, done.stdout, done.stderr)
+        return CommandResult(done.returncode, done.stdout, done.stderr)
 
     def stream(self, path, offset=0):
         self.wire()

@@ -4,7 +4,7 @@ import pytest
 
 from launcher.doctor import add_registry, examine, lines
 from launcher.errors import ApiUnavailable
-from launcher.settings import Resolved, Settings
+from launcher.settings import FoundSettings, Settings
 from tests.launcher.rental.account import KEY, TOKEN, Account, VirtualWorld
 from trainer.contract.command.errors import NotInstalled, Usage
 
@@ -29,7 +29,7 @@ def world(tmp_path, monkeypatch):
 
 
 def examined(world, **settings):
-    found = Resolved(settings=Settings(**settings), sources={})
+    found = FoundSettings(settings=Settings(**settings), sources={})
     return {item.what: item for item in examine(found, world=world)}
 
 

@@ -1,10 +1,10 @@
 from types import SimpleNamespace
 from typing import Any
 
+from launcher.context import Context
 from launcher.follow import watch
 from launcher.runs import run_folder, status
 from launcher.runs.run_state import RunState
-from launcher.scene import Scene
 from tests.launcher.fake_trainer import one_step
 from trainer.contract import events
 from trainer.contract.command.errors import Interrupted
@@ -30,7 +30,7 @@ def test_steps_are_shown_and_not_kept(tmp_path, monkeypatch, world, heard):
     monkeypatch.setattr(heard, "event", shown.append)
     work = SimpleNamespace(alive=lambda: False, exit_code=lambda: 130)
     log: Any = SimpleNamespace(state=RunState())
-    fault = watch(run, work, log, Scene(world=world(), view=heard))
+    fault = watch(run, work, log, Context(world=world(), view=heard))
 
     assert isinstance(fault, Interrupted)
     assert "step 100" in fault.cause

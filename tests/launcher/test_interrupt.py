@@ -142,7 +142,7 @@ def test_stop_from_a_second_terminal_takes_the_run_over(folder, on_terminal, lau
     assert "run a is being stopped from another terminal" in shown.text
     run = run_folder.at(folder / "runs" / "a")
     assert not run_folder.is_locked(run.trainer_lock)
-    assert not run.wish_to_stop.exists()
+    assert not run.stop_request.exists()
     written = [(entry.what, entry.stage) for entry in journal.read(run.journal)]
     assert written[-4:] == [
         ("left", "fact"),

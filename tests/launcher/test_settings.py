@@ -6,7 +6,7 @@ import pytest
 
 from launcher import secrets
 from launcher.errors import KeyRejected
-from launcher.settings import Resolved, Settings, add_flags, given, load
+from launcher.settings import FoundSettings, Settings, add_flags, given, load
 from launcher.world import World
 from trainer.contract.command.errors import BadJob
 
@@ -42,7 +42,7 @@ def test_the_later_source_wins(home, monkeypatch):
     parser = argparse.ArgumentParser()
     add_flags(parser)
     flags = given(parser.parse_args(["--on-deadline", "delete"]))
-    found = Resolved.read(flags, world=world)
+    found = FoundSettings.read(flags, world=world)
     wanted = Settings(gpu="A40", max_cost=5, max_hours=3, on_deadline="delete")
     assert found.settings == wanted
     assert found.sources["max_hours"] == "SFT_MAX_HOURS"

@@ -8,8 +8,8 @@ from pathlib import Path
 import paramiko
 import pytest
 
+from launcher.context import Context
 from launcher.image.build import ensure_image, recipe
-from launcher.scene import Scene
 from launcher.settings import Settings
 from launcher.view.plain import PlainView
 from launcher.world import World
@@ -53,16 +53,16 @@ def image_settings(engine: Engine) -> Settings:
 
 
 @pytest.fixture
-def scene(image_settings: Settings) -> Scene:
+def context(image_settings: Settings) -> Context:
     world = World()
-    return Scene(world, PlainView(sys.stdout, world=world), image_settings)
+    return Context(world, PlainView(sys.stdout, world=world), image_settings)
 
 
 @pytest.fixture
-def sft_image(engine: Engine, image_settings: Settings, scene: Scene) -> str:
+def sft_image(engine: Engine, image_settings: Settings, context: Context) -> str:
     """The image of this project, as `launch image` builds and pushes it; pinned."""
     what = recipe(image_settings)
-    return ensure_image(what, str(image_settings.image_repo), client=engine.client, scene=scene)
+    return ensure_image(what, str(image_settings.image_repo), client=engine.client, context=context)
 
 
 @pytest.fixture(scope="session")

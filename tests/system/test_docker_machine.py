@@ -27,9 +27,9 @@ SOCKET = Path("/var/run/docker.sock")
 
 
 @pytest.fixture(autouse=True)
-def image(engine, image_settings, scene) -> str:
+def image(engine, image_settings, context) -> str:
     """Built before the clock of a test runs."""
-    return ensure_built(recipe(image_settings), client=engine.client, scene=scene)
+    return ensure_built(recipe(image_settings), client=engine.client, context=context)
 
 
 @pytest.fixture
@@ -92,23 +92,23 @@ def gone(engine, name: str) -> bool:
     return False
 
 
-def start(scene, job: Job, *, resume: bool = False):
+def start(context, job: Job, *, resume: bool = False):
     """A run whose trainer was started, as by a launcher that is killed then."""
     run = Run("r1", Path(job.output))
     run.job.write_text(job.to_json(), "utf-8")
-    with hold(run, world=scene.world) as log:
-        return run, Docker(scene).start(run, job, log, resume=resume)
+    with hold(run, world=context.world) as log:
+        return run, Docker(context).start(run, job, log, resume=resume)
 
 
-def found(scene, run: Run):
-    with hold(run, world=scene.world) as log:
-        return Docker(scene).find(run, log)
+def found(context, run: Run):
+    with hold(run, world=context.world) as log:
+        return Docker(context).find(run, log)
 
 
-def test_the_story_ends_with_a_verified_adapter_of_the_users(engine, scene, job, user):
+def test_the_story_ends_with_a_verified_adapter_of_the_users(engine, context, job, user):
     assert "docker" in MACHINES
-    request = Request(job, run_id="r1", where="docker", settings=scene.settings)
-    outcome = train(request, world=scene.world, view=scene.view)
+    request = Request(job, run_id="r1", where="docker", settings=context.settings)
+    outcome = train(request, world=context.world, view=context.view)
     assert outcome.manifest.complete
     assert [step.step for step in outcome.steps] == [1, 2, 3, 4]
     theirs = {"adapter", "events.jsonl", "manifest.json", "train.log"}
@@ -117,32 +117,32 @@ def test_the_story_ends_with_a_verified_adapter_of_the_users(engine, scene, job,
     assert gone(engine, name_of(outcome.run))
 
 
-def test_a_trainer_whose_launcher_died_is_found_stopped_and_resumed(engine, scene, job):
-    run, first = start(scene, long(job))
+def test_a_trainer_whose_launcher_died_is_found_stopped_and_resumed(engine, context, job):
+    run, first = start(context, long(job))
     assert first.pid
     until(
         lambda: any(isinstance(one, events.Step) for one in events.read(run.events)[0]), seconds=90
     )
     assert is_locked(run.trainer_lock)
     with pytest.raises(Locked, match="--resume r1"):
-        start(scene, long(job))
-    work = found(scene, run)
+        start(context, long(job))
+    work = found(context, run)
     assert work is not None
     assert work.alive()
     work.stop()
     until(lambda: not work.alive(), seconds=60)
     assert work.exit_code() == Interrupted.exit_code
     assert list((run.folder / "checkpoints").iterdir())
-    assert found(scene, run) is None
+    assert found(context, run) is None
     assert gone(engine, name_of(run))
-    _, again = start(scene, long(job), resume=True)
+    _, again = start(context, long(job), resume=True)
     again.kill()
     until(lambda: not again.alive(), seconds=60)
     assert again.exit_code() == -9
 
 
-def test_what_a_container_says_before_it_trains_is_in_the_log(scene, job):
-    run, work = start(scene, job.model_copy(update={"data": "/nowhere/at/all"}))
+def test_what_a_container_says_before_it_trains_is_in_the_log(context, job):
+    run, work = start(context, job.model_copy(update={"data": "/nowhere/at/all"}))
     until(lambda: not work.alive(), seconds=60)
     assert work.exit_code() not in {None, 0}
     assert "error" in run.log.read_text("utf-8")

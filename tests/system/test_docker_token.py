@@ -20,13 +20,13 @@ CANARY = "hf_CANARY9876543210"
 
 
 @pytest.fixture(autouse=True)
-def image(engine, image_settings, scene) -> str:
+def image(engine, image_settings, context) -> str:
     """Built before the clock of a test runs."""
-    return ensure_built(recipe(image_settings), client=engine.client, scene=scene)
+    return ensure_built(recipe(image_settings), client=engine.client, context=context)
 
 
 @pytest.fixture
-def start(engine, scene, tmp_path, monkeypatch):
+def start(engine, context, tmp_path, monkeypatch):
     """``start(model=...)``: a container at work on a job, and its run."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     talk = [("user", "what is 1 + 1?"), ("assistant", "submit(2)")]
@@ -40,11 +40,11 @@ def start(engine, scene, tmp_path, monkeypatch):
         job = Job(data=str(tmp_path / "rows.jsonl"), output=str(folder), **values)
         run = Run("r1", folder)
         run.job.write_text(job.to_json(), "utf-8")
-        with hold(run, world=scene.world) as log:
+        with hold(run, world=context.world) as log:
             facts = job.model_dump(mode="json")
-            settings = scene.settings.model_dump(mode="json")
+            settings = context.settings.model_dump(mode="json")
             log.fact("created", id="r1", where="docker", job=facts, settings=settings)
-            return run, Docker(scene).start(run, job, log, resume=False)
+            return run, Docker(context).start(run, job, log, resume=False)
 
     yield make
     mine = {"label": f"{FOLDER}={folder}"}
@@ -70,7 +70,7 @@ def test_the_token_is_in_memory_and_nowhere_else(start, monkeypatch, tmp_path):
     assert all(CANARY.encode() not in path.read_bytes() for path in kept)
 
 
-def test_a_resumed_run_ends_with_a_verified_adapter(start, scene):
+def test_a_resumed_run_ends_with_a_verified_adapter(start, context):
     every = CheckpointEvery(steps=2)
     run, work = start(max_steps=60, checkpoint=every)
     until(
@@ -79,6 +79,6 @@ def test_a_resumed_run_ends_with_a_verified_adapter(start, scene):
     )
     work.stop()
     until(lambda: not work.alive(), seconds=60)
-    outcome = train(Request(resume=str(run.folder)), world=scene.world, view=scene.view)
+    outcome = train(Request(resume=str(run.folder)), world=context.world, view=context.view)
     assert outcome.manifest.complete
     assert [step.step for step in outcome.steps] == list(range(1, 61))

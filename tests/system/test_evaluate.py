@@ -46,7 +46,7 @@ def test_the_pod_evaluates_before_it_is_let_go(story, laptop, episodes):
     assert laptop.result("r1").complete
 
 
-def test_a_container_evaluates_too(engine, scene, sft_image, tmp_path, monkeypatch, episodes):
+def test_a_container_evaluates_too(engine, context, sft_image, tmp_path, monkeypatch, episodes):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     row = {"messages": [{"role": "user", "content": "1?"}, {"role": "assistant", "content": "2"}]}
     (tmp_path / "rows.jsonl").write_text(f"{json.dumps(row)}\n" * 8, "utf-8")
@@ -57,9 +57,9 @@ def test_a_container_evaluates_too(engine, scene, sft_image, tmp_path, monkeypat
         "max_steps": 4,
     }
     job = from_sources("tiny", flags=flags)
-    settings = scene.settings.model_copy(update={"image": sft_image})
+    settings = context.settings.model_copy(update={"image": sft_image})
     request = Request(job, run_id="d1", where="docker", settings=settings)
-    outcome = train(request, world=scene.world, view=scene.view)
+    outcome = train(request, world=context.world, view=context.view)
     assert outcome.manifest.complete
     assert asked(outcome.run.folder) > 0
     seen = events.read(outcome.run.events)[0]

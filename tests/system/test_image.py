@@ -252,12 +252,12 @@ CHANGED = (
 )
 
 
-def test_a_change_of_one_line_pushes_little(image_settings, scene, engine):
+def test_a_change_of_one_line_pushes_little(image_settings, context, engine):
     """Prints what is pushed, compressed, and the table of layers."""
     repository = str(image_settings.image_repo)
 
     def pushed(what: Recipe) -> list[Layer]:
-        return layers(ensure_image(what, repository, client=engine.client, scene=scene))
+        return layers(ensure_image(what, repository, client=engine.client, context=context))
 
     first = recipe(image_settings)
     before = pushed(first)

@@ -10,11 +10,11 @@ from typing import Any
 import docker.errors
 import pytest
 
+from launcher.context import Context
 from launcher.docker_engine import registry_of
 from launcher.docker_engine.config import Logins
 from launcher.errors import BuildFailed, PushRefused
 from launcher.image import build
-from launcher.scene import Scene
 from launcher.settings import Settings
 from launcher.world import Interrupts, World
 from trainer.contract.command.errors import BadJob, Fault, Interrupted, Usage
@@ -89,8 +89,8 @@ class Engine:
 
 
 @pytest.fixture
-def scene(heard) -> Scene:
-    return Scene(World(), heard)
+def context(heard) -> Context:
+    return Context(World(), heard)
 
 
 def test_the_tag_tells_every_change_and_nothing_else(project):
@@ -157,26 +157,26 @@ def test_build_arguments_are_read_and_judged():
         build.recipe(Settings(cuda="9.9"))
 
 
-def test_nothing_is_built_or_pushed_that_is_there(project, scene, heard):
+def test_nothing_is_built_or_pushed_that_is_there(project, context, heard):
     what = recipe(project)
     name = f"{REPOSITORY}:{what.tag}"
     there = Engine(tags={name: "sha256:old"})
-    pinned = build.ensure_image(what, REPOSITORY, client=there, scene=scene)
+    pinned = build.ensure_image(what, REPOSITORY, client=there, context=context)
     assert (pinned, there.asked) == (f"{REPOSITORY}@sha256:old", [])
     built = Engine(images={name})
-    pinned = build.ensure_image(what, REPOSITORY, client=built, scene=scene)
+    pinned = build.ensure_image(what, REPOSITORY, client=built, context=context)
     assert (pinned, built.asked) == (f"{REPOSITORY}@sha256:new", [f"push {name}"])
     fresh = Engine(build=[{"stream": "Step 1/1 : FROM x\n"}])
-    build.ensure_image(what, REPOSITORY, client=fresh, scene=scene)
+    build.ensure_image(what, REPOSITORY, client=fresh, context=context)
     assert fresh.asked == [f"build {name} for linux/amd64", f"push {name}"]
     assert "  Step 1/1 : FROM x" in heard.lines
     local = Engine()
-    assert build.ensure_built(what, client=local, scene=scene) == f"{build.LOCAL}:{what.tag}"
+    assert build.ensure_built(what, client=local, context=context) == f"{build.LOCAL}:{what.tag}"
     assert local.asked == [f"build {build.LOCAL}:{what.tag} for None"]
 
 
 def test_the_quote_says_what_is_to_be_pushed_and_how_long_that_takes():
-    absent = build.Standing("x", None, built=False, upload=3_400_000_000)
+    absent = build.ImageState("x", None, built=False, upload=3_400_000_000)
     assert build.upload_line(absent) == (
         "  image: build and push before anything is rented, about 3.4 GB, 4:32 at 100 Mbit/s "
         "(rough)"
@@ -188,12 +188,12 @@ def test_the_quote_says_what_is_to_be_pushed_and_how_long_that_takes():
 
 
 @pytest.fixture
-def published(scene, monkeypatch):
+def published(context, monkeypatch):
     """`published(engine, ...)`: the verb's facts, with this project and that engine."""
 
     def call(engine: Engine, *, dry_run: bool, **settings: str) -> dict[str, Any]:
-        monkeypatch.setattr(scene.world, "docker", lambda: engine)
-        there = replace(scene, settings=Settings(**settings))
+        monkeypatch.setattr(context.world, "docker", lambda: engine)
+        there = replace(context, settings=Settings(**settings))
         return build.publish(there, dry_run=dry_run)
 
     return call
@@ -227,19 +227,19 @@ def test_the_verb_says_what_it_would_do_and_does_it(published, heard):
         (Engine(build=[{"stream": "why\n"}, {"error": "it broke"}]), BuildFailed, "it broke"),
     ],
 )
-def test_a_refusal_says_what_to_do(project, scene, engine, kind, words):
+def test_a_refusal_says_what_to_do(project, context, engine, kind, words):
     with pytest.raises(Fault) as caught:
-        build.ensure_image(recipe(project), REPOSITORY, client=engine, scene=scene)
+        build.ensure_image(recipe(project), REPOSITORY, client=engine, context=context)
     assert type(caught.value) is kind
     assert words in str(caught.value)
     assert engine.asked[:1] != ["build"] or not engine.denies
 
 
 def test_a_build_can_be_interrupted(project, heard):
-    scene = Scene(World(), heard, interrupts=Interrupts(1))
+    context = Context(World(), heard, interrupts=Interrupts(1))
     engine = Engine(build=[{"stream": "Step 1/1\n"}])
     with pytest.raises(Interrupted, match="kept"):
-        build.ensure_image(recipe(project), REPOSITORY, client=engine, scene=scene)
+        build.ensure_image(recipe(project), REPOSITORY, client=engine, context=context)
     assert [one.split()[0] for one in engine.asked] == ["build"]
 
 

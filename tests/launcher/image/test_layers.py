@@ -6,10 +6,10 @@ from typing import Any
 import docker.errors
 import pytest
 
+from launcher.context import Context
 from launcher.docker_engine.config import Logins
 from launcher.errors import NoEngine
 from launcher.image import layers
-from launcher.scene import Scene
 from launcher.world import Interrupts, World
 from trainer.contract.command.errors import Interrupted
 
@@ -43,11 +43,11 @@ class Engine:
 
 
 @pytest.fixture
-def scene(heard) -> Scene:
-    return Scene(World(), heard)
+def context(heard) -> Context:
+    return Context(World(), heard)
 
 
-def test_a_push_is_told_by_layer(scene, heard):
+def test_a_push_is_told_by_layer(context, heard):
     engine = Engine(
         {"id": "aa", "status": "Pushing", "progressDetail": {"current": 10, "total": 2000}},
         {"id": "bb", "status": "Layer already exists"},
@@ -55,15 +55,15 @@ def test_a_push_is_told_by_layer(scene, heard):
         {"id": "aa", "status": "Pushed"},
         {"aux": {"Digest": "sha256:d"}},
     )
-    assert layers.push("me/it", "7", client=engine, scene=scene) == "me/it@sha256:d"
+    assert layers.push("me/it", "7", client=engine, context=context) == "me/it@sha256:d"
     assert any(line.startswith("pushing layer aa 0.0/2.0 kB") for line in heard.lines)
     assert "pushed 1 layers (2.1 kB); 1 were already there" in heard.lines
 
 
-def test_a_pull_is_told_over_all_layers(scene, monkeypatch):
+def test_a_pull_is_told_over_all_layers(context, monkeypatch):
     told: list[tuple[str, int, int]] = []
-    monkeypatch.setattr(scene.view, "progress", lambda *seen: told.append(seen))
-    layers.pull("me/it:7", client=Engine(*PULL), scene=scene)
+    monkeypatch.setattr(context.view, "progress", lambda *seen: told.append(seen))
+    layers.pull("me/it:7", client=Engine(*PULL), context=context)
     name = "pulling layers (bytes)"
     assert list(dict.fromkeys(told)) == [
         (name, 10, 2000),
@@ -80,21 +80,21 @@ def test_a_pull_is_told_over_all_layers(scene, monkeypatch):
         ("me/it@sha256:d", ("me/it", "sha256:d")),
     ],
 )
-def test_what_is_pulled_is_what_was_named(scene, reference, asked):
+def test_what_is_pulled_is_what_was_named(context, reference, asked):
     engine = Engine(*PULL)
-    layers.pull(reference, client=engine, scene=scene)
+    layers.pull(reference, client=engine, context=context)
     assert engine.asked == [asked]
 
 
 @pytest.mark.parametrize(
     "engine", [Engine(*PULL, {"error": "no space left"}), Engine(denies="no space left")]
 )
-def test_what_the_engine_says_to_a_pull_is_told(scene, engine):
+def test_what_the_engine_says_to_a_pull_is_told(context, engine):
     with pytest.raises(NoEngine, match=r"me/it cannot be pulled: no space left[\s\S]*docker login"):
-        layers.pull("me/it", client=engine, scene=scene)
+        layers.pull("me/it", client=engine, context=context)
 
 
 def test_a_pull_can_be_interrupted(heard):
-    scene = Scene(World(), heard, interrupts=Interrupts(1))
+    context = Context(World(), heard, interrupts=Interrupts(1))
     with pytest.raises(Interrupted, match="before anything was rented"):
-        layers.pull("me/it", client=Engine(*PULL), scene=scene)
+        layers.pull("me/it", client=Engine(*PULL), context=context)

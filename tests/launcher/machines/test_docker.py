@@ -8,10 +8,10 @@ from typing import Any
 import docker.errors
 import pytest
 
+from launcher.context import Context
 from launcher.errors import NoEngine
 from launcher.machines.docker import Docker, name_of
 from launcher.runs.run_folder import Run, hold
-from launcher.scene import Scene
 from launcher.settings import Settings
 from launcher.world import World
 from trainer.contract.command.errors import BadJob
@@ -83,7 +83,7 @@ def machine(heard, monkeypatch):
     def make(engine: Engine, settings: Settings | None = None) -> Docker:
         world = World()
         monkeypatch.setattr(world, "docker", lambda: engine)
-        return Docker(Scene(world, heard, settings or Settings(image="some/image:1")))
+        return Docker(Context(world, heard, settings or Settings(image="some/image:1")))
 
     return make
 
@@ -97,7 +97,7 @@ JOB = Job(model="bundled:tiny", data="/data/rows.jsonl", eval_data="/data/eval.j
 
 
 def started(machine: Docker, run: Run, job: Job = JOB, *, resume: bool = False):
-    with hold(run, world=machine.scene.world) as log:
+    with hold(run, world=machine.context.world) as log:
         return machine.start(run, job, log, resume=resume), log.entries
 
 
@@ -213,7 +213,7 @@ def test_an_exit_code_tells_signals_apart(machine, run, code, seen):
 def test_what_never_started_is_not_found_but_removed(machine, run):
     engine = Engine()
     chosen = machine(engine)
-    with hold(run, world=chosen.scene.world) as log:
+    with hold(run, world=chosen.context.world) as log:
         assert chosen.find(run, log) is None
         engine.created = {"image": "x"}
         assert chosen.find(run, log) is not None

@@ -5,7 +5,7 @@ import pytest
 from launcher.errors import ApiUnavailable
 from launcher.quote import catalog
 from launcher.quote.compare_gpus import compare, table
-from launcher.runpod_api.answers import Catalog, Stock
+from launcher.runpod_api.answers import Availability, Catalog
 from launcher.settings import Settings
 from launcher.world import World
 from tests.launcher.quote.test_estimate import WORK
@@ -96,7 +96,7 @@ def test_without_a_network_the_last_prices_are_used_and_that_is_said(tmp_path):
 
 def test_data_centres_survive(tmp_path):
     world = Away(tmp_path)
-    centre = Stock(id="EU-1", name="Oslo", availability="LOW")
+    centre = Availability(id="EU-1", name="Oslo", availability="LOW")
     kept = dataclasses.replace(
         CARDS, gpus=(dataclasses.replace(CARDS.gpus[0], data_centers=(centre,)),)
     )

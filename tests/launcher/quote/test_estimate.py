@@ -218,7 +218,7 @@ def test_the_work_in_numbers_a_person_can_check(tmp_path):
 
 
 def rows_file(path, count):
-    """Rows that differ, of 108 letters: 108 // 4 + 2 x 4 = 35 tokens each."""
+    """Rows that differ, of 108 characters: 108 // 4 + 2 x 4 = 35 tokens each."""
     with path.open("w") as file:
         for number in range(count):
             asked = {"role": "user", "content": f"{number:08d}"}

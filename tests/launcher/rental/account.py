@@ -31,7 +31,7 @@ from launcher.runpod_api import (
     Registry,
     Volume,
 )
-from launcher.ssh import Ran
+from launcher.ssh import CommandResult
 from trainer.contract import events
 from trainer.contract import pod as border
 from trainer.contract.command.errors import NotFound, ResultRejected
@@ -142,7 +142,9 @@ class Account:
         self.centres: list[DataCenter] = []
         self.stored: list[Volume] = []
         self.smi = "CUDA Version: 13.0"
-        self.answers: dict[str, Callable[[Session, str], Ran]] = {}  # to commands with these words
+        self.answers: dict[
+            str, Callable[[Session, str], CommandResult]
+        ] = {}  # to commands with these words
         self.plans: list[tuple[float, Callable[[], None]]] = []  # what happens when
         self.sleep: Callable[[float], None] = self.pass_time
         self._ids = itertools.count(1)
@@ -391,15 +393,15 @@ class Session:
         self.wire()
         if re.search(r"kill -(TERM|KILL)", command):
             self.account.behaviour = "asked"
-            return Ran(0, b"", b"")
+            return CommandResult(0, b"", b"")
         if command == "nvidia-smi":
-            return Ran(0, self.account.smi.encode(), b"")
+            return CommandResult(0, self.account.smi.encode(), b"")
         for words, answer in self.account.answers.items():
             if words in command:
                 return answer(self, command)
         here = command.replace("/workspace", str(self.machine.path("/workspace")))
         done = subprocess.run(["sh", "-c", here], capture_output=True, check=False)
-        return Ran(done.returncode, done.stdout, done.stderr)
+        return CommandResult(done.returncode, done.stdout, done.stderr)
 
     def stream(self, path, offset=0):
         self.wire()

@@ -84,7 +84,7 @@ def begin(project, world, view, settings):
 
 @pytest.fixture
 def again(project, world, view):
-    """Carry on: ``again(wake=True)`` is ``launch fetch``."""
+    """Carry on: ``again(start_stopped=True)`` is ``launch fetch``."""
 
     def call(**how):
         request = Request(resume="a", attach=True, **how)

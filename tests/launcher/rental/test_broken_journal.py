@@ -145,7 +145,7 @@ def asked(**more: Any) -> Callable[..., object]:
 
 VERBS: dict[str, Callable[..., object]] = {
     "attach": asked(attach=True),
-    "fetch": asked(attach=True, wake=True),
+    "fetch": asked(attach=True, start_stopped=True),
     "train --resume": asked(),
     "stop": lambda world, view: stop("a", at_once=False, world=world, view=view),
     "receipt": lambda world, view: receipt_and_reap.ask_receipt("a", world=world, view=view),

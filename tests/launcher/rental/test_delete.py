@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
+from launcher.context import Context
 from launcher.errors import ApiUnavailable
 from launcher.rental.delete import pods_of, receipt, receipt_lines, release, show_receipt, write
 from launcher.rental.rental import Rental
 from launcher.runpod_api import UNSEEN, BillingRecord, Pod
 from launcher.runs.run_folder import Log, Run, key_file
 from launcher.runs.run_state import RunState
-from launcher.scene import Scene
 from tests.launcher.rental.account import BEGIN
 from trainer.contract.command.errors import NotFound
 
@@ -69,8 +69,8 @@ def log(run, world):
 
 
 @pytest.fixture
-def scene(world, view):
-    return Scene(world, view)
+def context(world, view):
+    return Context(world, view)
 
 
 def rent(log, number=1, pod="p1", rate=3.6, most=2.0):
@@ -85,7 +85,7 @@ def stages(log, what="release"):
 
 
 def test_every_pod_under_a_name_of_the_run_goes_and_the_key_with_them(
-    run, scene, log, world, cloud
+    run, context, log, world, cloud
 ):
     rent(log)
     world.sleep(10.0)
@@ -93,25 +93,25 @@ def test_every_pod_under_a_name_of_the_run_goes_and_the_key_with_them(
     key.parent.mkdir(parents=True)
     key.write_text("secret")
     api = cloud(p1=f"{NAME}1", twin=f"{NAME}1", foreign="sft-b-0123abcd-1800000000-1")
-    release(Rental(run, scene, api, log), reason="finished")
+    release(Rental(run, context, api, log), reason="finished")
     assert api.asked == [("p1", UNSEEN - 10.0), ("twin", UNSEEN - 10.0)]
     assert list(api.names) == ["foreign"]
     assert stages(log) == ["intent", "done"]
     assert log.entries[-2].facts == {"pod": "p1", "reason": "finished"}
-    assert scene.view.lines == ["deleting pod p1", "deleting pod twin"]
+    assert context.view.lines == ["deleting pod p1", "deleting pod twin"]
     assert not key.exists()
-    release(Rental(run, scene, api, log), reason="finished")
+    release(Rental(run, context, api, log), reason="finished")
     assert len(api.asked) == 2, "released is released"
 
 
-def test_a_run_that_rented_nothing_has_nothing_to_let_go(run, scene, log, world, cloud):
-    release(Rental(run, scene, cloud(x="y"), log), reason="finished")
+def test_a_run_that_rented_nothing_has_nothing_to_let_go(run, context, log, world, cloud):
+    release(Rental(run, context, cloud(x="y"), log), reason="finished")
     assert log.entries == []
     with pytest.raises(NotFound, match="run a has rented no pod"):
-        receipt(Rental(run, scene, cloud(), log), patience=0)
+        receipt(Rental(run, context, cloud(), log), patience=0)
 
 
-def test_a_pod_that_nobody_saw_is_looked_for_by_its_name(run, scene, log, world, cloud):
+def test_a_pod_that_nobody_saw_is_looked_for_by_its_name(run, context, log, world, cloud):
     rent(log)
     world.sleep(1.0)
     rent(log, 2, pod=None)
@@ -121,7 +121,7 @@ def test_a_pod_that_nobody_saw_is_looked_for_by_its_name(run, scene, log, world,
 
 
 def test_what_the_api_cannot_confirm_is_written_down_as_failed_and_the_key_stays(
-    run, scene, log, world, cloud
+    run, context, log, world, cloud
 ):
     rent(log)
     key = key_file(run, world)
@@ -134,12 +134,12 @@ def test_what_the_api_cannot_confirm_is_written_down_as_failed_and_the_key_stays
 
     api.release = away
     with pytest.raises(ApiUnavailable):
-        release(Rental(run, scene, api, log), reason="finished")
+        release(Rental(run, context, api, log), reason="finished")
     assert stages(log) == ["intent", "failed"]
     assert key.exists()
 
 
-def test_a_full_disk_keeps_no_pod_alive(run, scene, log, world, monkeypatch, cloud):
+def test_a_full_disk_keeps_no_pod_alive(run, context, log, world, monkeypatch, cloud):
     rent(log)
     api = cloud(p1=f"{NAME}1", twin=f"{NAME}1")
 
@@ -148,12 +148,12 @@ def test_a_full_disk_keeps_no_pod_alive(run, scene, log, world, monkeypatch, clo
 
     monkeypatch.setattr(log, "effect", full)
     with pytest.raises(OSError, match="No space"):
-        release(Rental(run, scene, api, log), reason="finished")
+        release(Rental(run, context, api, log), reason="finished")
     assert [pod for pod, _ in api.asked] == ["p1", "twin"]
     assert api.names == {}
 
 
-def test_the_receipt_has_every_pod_beside_the_quote(run, scene, log, world, cloud):
+def test_the_receipt_has_every_pod_beside_the_quote(run, context, log, world, cloud):
     rent(log, rate=3.6004)
     world.sleep(100.0)
     with log.effect("release", pod="p1"):
@@ -166,7 +166,7 @@ def test_the_receipt_has_every_pod_beside_the_quote(run, scene, log, world, clou
         "p1": [charge("p1", 0.0601, 0.0302), charge("p1", 0.0101, 0.0)],
         "p2": [charge("p2", 0.1703, 0.0204)],
     }
-    facts = receipt(Rental(run, scene, api, log), patience=60.0)
+    facts = receipt(Rental(run, context, api, log), patience=60.0)
     assert facts == {
         "pod": "p2",
         "pods": ["p1", "p2"],
@@ -194,7 +194,7 @@ def test_the_receipt_has_every_pod_beside_the_quote(run, scene, log, world, clou
     [(0.8, False, True), (0.79, False, False), (0.79, True, True), (0.0, True, False)],
 )
 def test_a_bill_is_whole_from_four_fifths_of_the_clock_on(
-    run, scene, log, world, charged, slept, settled, cloud
+    run, context, log, world, charged, slept, settled, cloud
 ):
     rent(log)
     if slept:
@@ -203,14 +203,14 @@ def test_a_bill_is_whole_from_four_fifths_of_the_clock_on(
     world.sleep(1000.0)
     api = cloud()
     api.bills = {"p1": [charge("p1", charged, 0.0)]}
-    facts = receipt(Rental(run, scene, api, log), patience=0.0)
+    facts = receipt(Rental(run, context, api, log), patience=0.0)
     assert facts["reckoned"] == 1.0
     assert facts["settled"] is settled
     assert len(api.asked) == 1
     assert world.now() == BEGIN + 1000.0
 
 
-def test_a_bill_that_lags_is_asked_for_until_patience_ends(run, scene, log, world, cloud):
+def test_a_bill_that_lags_is_asked_for_until_patience_ends(run, context, log, world, cloud):
     rent(log)
     world.sleep(100.0)
     with log.effect("release", pod="p1"):
@@ -218,10 +218,10 @@ def test_a_bill_that_lags_is_asked_for_until_patience_ends(run, scene, log, worl
     api = cloud()
     api.bills = {"p1": [charge("p1", 0.1, 0.0)]}
     api.settled_after = 3
-    assert receipt(Rental(run, scene, api, log), patience=60.0)["settled"]
+    assert receipt(Rental(run, context, api, log), patience=60.0)["settled"]
     assert world.now() == BEGIN + 104.0, "two pauses"
     api.bills = {}
-    facts = receipt(Rental(run, scene, api, log), patience=60.0)
+    facts = receipt(Rental(run, context, api, log), patience=60.0)
     assert world.now() == BEGIN + 164.0
     assert (facts["settled"], facts["charged"]) == (False, 0)
     (line,) = receipt_lines(run, facts)
@@ -231,7 +231,7 @@ def test_a_bill_that_lags_is_asked_for_until_patience_ends(run, scene, log, worl
     assert asked.endswith(" (quoted at most $2.00), 100 s of RTX")
 
 
-def test_a_pod_that_may_not_exist_has_no_bill_to_ask_for(run, scene, log, world, cloud):
+def test_a_pod_that_may_not_exist_has_no_bill_to_ask_for(run, context, log, world, cloud):
     with (
         pytest.raises(ApiUnavailable),
         log.effect(
@@ -246,13 +246,13 @@ def test_a_pod_that_may_not_exist_has_no_bill_to_ask_for(run, scene, log, world,
         raise ApiUnavailable("nobody answers", "try again")
     world.sleep(10.0)
     api = cloud()
-    facts = receipt(Rental(run, scene, api, log), patience=0.0)
+    facts = receipt(Rental(run, context, api, log), patience=0.0)
     assert api.asked == []
     assert (facts["pods"], facts["reckoned"], facts["quoted_most"]) == ([None], 0.01, 0.0)
     assert "quoted at most $0.00" in receipt_lines(run, {**facts, "quoted_most": None})[0]
 
 
-def test_a_bill_that_cannot_be_had_is_no_failure(run, scene, log, world, cloud):
+def test_a_bill_that_cannot_be_had_is_no_failure(run, context, log, world, cloud):
     rent(log)
     api = cloud()
 
@@ -260,15 +260,15 @@ def test_a_bill_that_cannot_be_had_is_no_failure(run, scene, log, world, cloud):
         raise ApiUnavailable("nobody answers", "try again")
 
     api.bill = away
-    show_receipt(Rental(run, scene, api, log), patience=0.0)
-    assert scene.view.lines == [
+    show_receipt(Rental(run, context, api, log), patience=0.0)
+    assert context.view.lines == [
         "no receipt yet: nobody answers; read it later with: launch receipt a"
     ]
-    scene.view.lines.clear()
+    context.view.lines.clear()
     api = cloud()
     api.bills = {"p1": [charge("p1", 0.1, 0.0)]}
-    show_receipt(Rental(run, scene, api, log), patience=0.0)
-    assert scene.view.lines == ["receipt  charged $0.1000 (quoted at most $2.00), 0 s of RTX"]
+    show_receipt(Rental(run, context, api, log), patience=0.0)
+    assert context.view.lines == ["receipt  charged $0.1000 (quoted at most $2.00), 0 s of RTX"]
 
 
 def test_facts_are_written_whole_or_not_at_all(tmp_path):

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from launcher.context import Context
 from launcher.errors import NoCapacity, OverBudget
 from launcher.quote.estimate import Work
 from launcher.rental import offer
-from launcher.runpod_api import DataCenter, Stock, Volume
-from launcher.scene import Scene
+from launcher.runpod_api import Availability, DataCenter, Volume
 from launcher.settings import Settings
 from tests.launcher.rental.account import BEGIN
 from trainer.contract.command.errors import Usage
@@ -22,17 +22,17 @@ A5000, R3090 = "NVIDIA RTX A5000", "NVIDIA GeForce RTX 3090"
 
 @pytest.fixture
 def look(account, world, view):
-    """What is found with these settings, and the scene."""
+    """What is found with these settings, and the context."""
 
     def call(**settings):
-        scene = Scene(world, view, Settings(**settings))
-        return offer.look(account, scene, WORK), scene
+        context = Context(world, view, Settings(**settings))
+        return offer.look(account, context, WORK), context
 
     return call
 
 
 def at(gpu, *centres):
-    return replace(gpu, data_centers=tuple(Stock(centre, "", "HIGH") for centre in centres))
+    return replace(gpu, data_centers=tuple(Availability(centre, "", "HIGH") for centre in centres))
 
 
 @pytest.mark.parametrize("drift", [None, 0.0, 60.0, -60.0])
@@ -51,7 +51,7 @@ def test_a_wrong_clock_is_told_before_anything_is_rented(account, look, drift, s
 
 
 def test_the_cards_are_offered_in_the_order_they_are_tried(look, view):
-    found, scene = look()
+    found, context = look()
     assert [card.gpu.id for card in found.choice.ranked] == [A5000, R3090]
     assert found.read_at == BEGIN
     assert found.what is WORK
@@ -59,7 +59,7 @@ def test_the_cards_are_offered_in_the_order_they_are_tried(look, view):
     assert found.reach["13.0"] == 2
     assert "none" not in found.reach
     assert view.lines == ["RunPod has no A10G: taking the cheapest of its 24 GB cards that is free"]
-    assert [deal.gpu for deal in offer.quotes(found, scene, spent=0.0)] == [A5000, R3090]
+    assert [deal.gpu for deal in offer.quotes(found, context, spent=0.0)] == [A5000, R3090]
 
 
 def test_nothing_is_said_of_a_card_that_was_asked_for(look, view):
@@ -68,12 +68,12 @@ def test_nothing_is_said_of_a_card_that_was_asked_for(look, view):
 
 
 def test_only_the_cards_that_the_caps_pay_for_are_quoted(account, look):
-    found, scene = look(max_cost=0.06)
-    deals = offer.quotes(found, scene, spent=0.0)
+    found, context = look(max_cost=0.06)
+    deals = offer.quotes(found, context, spent=0.0)
     assert [deal.gpu for deal in deals] == [A5000]
     assert deals[0].spent == 0.0
     with pytest.raises(OverBudget) as caught:
-        offer.quotes(found, scene, spent=0.05)
+        offer.quotes(found, context, spent=0.05)
     assert "RTX A5000 " in caught.value.cause, "the first that is tried, and the cheapest"
 
 

@@ -9,7 +9,7 @@ from launcher.doctor import add_volume
 from launcher.errors import NoCapacity, OverBudget, PodFailed
 from launcher.rental.boot import BadHost, driver_too_old
 from launcher.request import Request
-from launcher.runpod_api import Stock
+from launcher.runpod_api import Availability
 from launcher.runpod_api.answers import DataCenter, Volume
 from launcher.runs import run_folder
 from launcher.runs.run_state import read
@@ -26,7 +26,7 @@ def asked(account):
 
 def in_centres(account, **stock):
     """Let every card be in these data centres: name and availability, with _ for -."""
-    where = tuple(Stock(name.replace("_", "-"), "", free) for name, free in stock.items())
+    where = tuple(Availability(name.replace("_", "-"), "", free) for name, free in stock.items())
     account.gpus = [replace(gpu, data_centers=where) for gpu in account.gpus]
 
 
@@ -158,8 +158,8 @@ def test_a_volume_that_is_not_there_is_told_with_the_line_that_makes_it(account,
 def test_a_volume_keeps_pods_in_its_data_centre(account, begin, world):
     line = add_volume("big", "EU-RO-1", 40, world=world)
     assert "40 GB in EU-RO-1" in line
-    near = replace(account.gpus[1], data_centers=(Stock("EU-RO-1", "", "HIGH"),))
-    far = replace(account.gpus[0], data_centers=(Stock("US-KS-2", "", "HIGH"),))
+    near = replace(account.gpus[1], data_centers=(Availability("EU-RO-1", "", "HIGH"),))
+    far = replace(account.gpus[0], data_centers=(Availability("US-KS-2", "", "HIGH"),))
     account.gpus = [far, near]
     assert begin(volume="big").manifest.complete
     assert asked(account) == [(R3090, ("EU-RO-1",))]

@@ -5,7 +5,7 @@ import contextlib
 import pytest
 
 from launcher import stop
-from launcher.follow import LeftAtWork
+from launcher.follow import Detached
 from launcher.runs import run_folder, status
 from launcher.runs.journal import read
 from trainer.contract.command.errors import Interrupted, Locked, TrainingFailed
@@ -16,27 +16,27 @@ def run(project):
     return run_folder.Run("a", project / "runs" / "a")
 
 
-def wish_at_step(account, world, step, wish):
+def request_stop_at_step(account, world, step, stop_file):
     """Another terminal's `launch stop`, begun at that step."""
 
     def press():
         if any(machine.steps == step for machine in account.machines.values()):
-            wish.touch()
+            stop_file.touch()
         return False
 
     world.press = press
 
 
 def test_a_launcher_that_watches_lets_go_and_the_stop_brings_home(run, account, world, view, begin):
-    wish_at_step(account, world, 2, run.wish_to_stop)
-    with pytest.raises(LeftAtWork, match="from another terminal"):
+    request_stop_at_step(account, world, 2, run.stop_request)
+    with pytest.raises(Detached, match="from another terminal"):
         begin()
     assert account.alive(), "it has let go of the run, not of the pod"
     world.press = lambda: False
     # That is what the trainer of these tests says when it is asked to end.
     with pytest.raises(TrainingFailed, match="the time is up"):
         stop.stop("a", at_once=False, world=world, view=view)
-    assert not run.wish_to_stop.exists()
+    assert not run.stop_request.exists()
     assert not account.alive()
     assert (run.folder / "manifest.json").exists()
     done = [entry.what for entry in read(run.journal) if entry.stage == "done"]
@@ -44,7 +44,7 @@ def test_a_launcher_that_watches_lets_go_and_the_stop_brings_home(run, account, 
 
 
 def test_a_launcher_that_has_not_begun_to_train_lets_its_pod_go(run, account, world, view, begin):
-    account.boot = lambda _: run.wish_to_stop.touch()  # never comes up
+    account.boot = lambda _: run.stop_request.touch()  # never comes up
     with pytest.raises(Interrupted, match="before training began"):
         begin()
     assert account.machines
@@ -53,13 +53,13 @@ def test_a_launcher_that_has_not_begun_to_train_lets_its_pod_go(run, account, wo
 
 
 def test_a_stop_at_work_lets_go_for_one_that_ends_at_once(run, account, world, view, begin):
-    wish_at_step(account, world, 2, run.wish_to_stop)
-    with pytest.raises(LeftAtWork):
+    request_stop_at_step(account, world, 2, run.stop_request)
+    with pytest.raises(Detached):
         begin()
     account.live = lambda _: None  # it never gets as far as to save
     world.press = lambda: False
-    world.account.plans.append((account.time + 30, run.wish_to_stop_now.touch))
-    with pytest.raises(LeftAtWork):
+    world.account.plans.append((account.time + 30, run.stop_now_request.touch))
+    with pytest.raises(Detached):
         stop.stop("a", at_once=False, world=world, view=view)
     world.press = lambda: False
     with pytest.raises(Interrupted, match="nothing keeps running"):
@@ -67,11 +67,11 @@ def test_a_stop_at_work_lets_go_for_one_that_ends_at_once(run, account, world, v
     assert not account.alive()
 
 
-def lets_go(other, wish):
+def lets_go(other, stop_file):
     """What the launcher that holds the lock does at each tick."""
 
     def press():
-        if wish.exists():
+        if stop_file.exists():
             other.close()
         return False
 
@@ -81,7 +81,7 @@ def lets_go(other, wish):
 @pytest.fixture
 def ended(run, account, world, begin):
     """A run whose launcher was asked while its pod came up, and that has ended it by itself."""
-    account.boot = lambda _: run.wish_to_stop.touch()
+    account.boot = lambda _: run.stop_request.touch()
     with pytest.raises(Interrupted):
         begin()
     return run
@@ -90,7 +90,7 @@ def ended(run, account, world, begin):
 def test_what_the_other_launcher_has_ended_itself_counts_as_stopped(ended, world, view):
     with contextlib.ExitStack() as other:
         other.enter_context(run_folder.hold(ended, world=world))
-        world.press = lets_go(other, ended.wish_to_stop)
+        world.press = lets_go(other, ended.stop_request)
         with pytest.raises(Interrupted, match=r"stopped: .*before training.*nothing keeps running"):
             stop.stop("a", at_once=False, world=world, view=view)
     assert any("asking it to exit" in line for line in view.lines)
@@ -100,7 +100,7 @@ def test_a_run_that_has_just_finished_is_told_so(run, world, view, begin):
     begin()
     with contextlib.ExitStack() as other:
         other.enter_context(run_folder.hold(run, world=world))
-        world.press = lets_go(other, run.wish_to_stop)
+        world.press = lets_go(other, run.stop_request)
         assert stop.stop("a", at_once=False, world=world, view=view).manifest.complete
 
 
@@ -110,7 +110,7 @@ def test_a_launcher_that_does_not_answer_is_named_with_what_to_do(ended, world, 
         seen: list[bool] = []
 
         def press():
-            seen.append(ended.wish_to_stop.exists())
+            seen.append(ended.stop_request.exists())
             return False
 
         world.press = press
@@ -119,20 +119,20 @@ def test_a_launcher_that_does_not_answer_is_named_with_what_to_do(ended, world, 
     assert stop.ANSWER <= world.now() - begun < stop.ANSWER + 1
     assert "launch stop a" in caught.value.hint
     assert all(seen[run_folder.LOCK_TRIES :])
-    assert not ended.wish_to_stop.exists()
-    assert not ended.wish_to_stop_now.exists()
+    assert not ended.stop_request.exists()
+    assert not ended.stop_now_request.exists()
     assert read(ended.journal) == before
 
 
-def test_ctrl_c_ends_the_waiting_and_takes_the_wish_back(ended, world, view):
+def test_ctrl_c_ends_the_waiting_and_takes_the_request_back(ended, world, view):
     with run_folder.hold(ended, world=world):
         world.press = lambda: True
         with pytest.raises(Interrupted, match="the run continues"):
             stop.stop("a", at_once=False, world=world, view=view)
-    assert not ended.wish_to_stop.exists()
+    assert not ended.stop_request.exists()
 
 
-def test_a_wish_left_behind_ends_nothing(run, world, begin):
+def test_a_request_left_behind_ends_nothing(run, world, begin):
     run.folder.mkdir(parents=True)
-    run.wish_to_stop.touch()
+    run.stop_request.touch()
     assert begin().manifest.complete

@@ -14,14 +14,14 @@ from launcher.errors import (
     PodFailed,
     PodRefused,
 )
-from launcher.follow import LeftAtWork
+from launcher.follow import Detached
 from launcher.request import Request
 from launcher.runs import run_folder, status
 from launcher.runs.journal import read
 from launcher.runs.rented_pods import Name
 from launcher.runs.run_state import RunState
 from launcher.runs.status import ps_lines
-from launcher.ssh import Ran
+from launcher.ssh import CommandResult
 from launcher.train import train
 from tests.launcher.rental.account import COMPARISON, KEY, TOKEN
 from trainer.contract import events, manifest
@@ -306,7 +306,7 @@ def press_at_step(account, world, step):
 
 def test_ctrl_c_in_training_detaches_and_says_what_goes_on(project, account, begin, world, again):
     press_at_step(account, world, 2)
-    with pytest.raises(LeftAtWork) as caught:
+    with pytest.raises(Detached) as caught:
         begin()
     assert "keeps training" in caught.value.cause
     assert "at most $" in caught.value.cause
@@ -345,7 +345,7 @@ def test_a_laptop_gone_past_the_deadline_fetches_from_the_stopped_pod(
     with pytest.raises(PodFailed, match="launch fetch a"):
         again()
     assert machine.status == "EXITED"
-    assert again(wake=True).manifest.complete
+    assert again(start_stopped=True).manifest.complete
     assert machine.status == "TERMINATED"
 
 
@@ -424,7 +424,7 @@ def test_the_image_and_its_upload_stand_in_the_quote_and_are_not_made_twice(
 ):
     from launcher.image import build
 
-    found = build.Standing("repo:tag", None, built=False, upload=2_000_000)
+    found = build.ImageState("repo:tag", None, built=False, upload=2_000_000)
     made: list[str] = []
     monkeypatch.setattr(world, "docker", lambda: None)
     monkeypatch.setattr(build, "standing", lambda *_, **__: found)
@@ -502,7 +502,7 @@ def test_a_question_to_choose_by_that_is_evaluated_is_refused_before_anything_is
 
 def test_a_pod_may_name_no_other_file_among_the_results(project, account, begin, evaluated):
     def spoil(session, command):
-        return Ran(0, f"{'0' * 64} 5 ./journal.jsonl\n".encode(), b"")
+        return CommandResult(0, f"{'0' * 64} 5 ./journal.jsonl\n".encode(), b"")
 
     account.answers["find comparison.json"] = spoil
     outcome = begin(job=evaluated)
@@ -514,7 +514,7 @@ def test_results_that_arrive_changed_do_not_cost_the_adapter(
     project, account, begin, view, evaluated
 ):
     def spoil(session, command):
-        return Ran(0, f"{'0' * 64} 5 comparison.json\n".encode(), b"")
+        return CommandResult(0, f"{'0' * 64} 5 comparison.json\n".encode(), b"")
 
     account.answers["find comparison.json"] = spoil
     assert begin(job=evaluated).manifest.complete

@@ -14,7 +14,7 @@ TURNS = 3
 
 
 def lengthen(run):
-    """Each side of each question says ``SAID`` letters in each of its turns."""
+    """Each side of each question says ``SAID`` characters in each of its turns."""
     for path in (run.folder / "evaluation").iterdir():
         episodes = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
         for at, episode in enumerate(episodes):
@@ -48,11 +48,11 @@ def test_where_there_is_room_everything_is_told(run):
     [(25, (0, 5, 10, 10)), (15, (0, 0, 5, 10)), (4, (0, 0, 0, 4)), (0, (0, 0, 0, 0))],
 )
 def test_those_that_fared_alike_give_way_first(run, pairs_of_room, left):
-    letters = pairs_of_room * 2 * TURNS * SAID
-    pairs = read_pairs(run.folder / "evaluation", room=letters)
+    characters = pairs_of_room * 2 * TURNS * SAID
+    pairs = read_pairs(run.folder / "evaluation", room=characters)
     assert len(pairs) == 40
     assert outcomes(pairs, whole=True) == dict(zip(ORDER, left, strict=True))
-    assert sum(pair.letters for pair in pairs if pair.facts["base"]["turns"]) == letters
+    assert sum(pair.characters for pair in pairs if pair.facts["base"]["turns"]) == characters
 
 
 def test_the_page_lists_every_question_whatever_it_has_room_for(run, monkeypatch):

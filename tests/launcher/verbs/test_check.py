@@ -8,11 +8,11 @@ from trainer.contract.job import Job
 def test_the_trainer_judges_the_resolved_job(monkeypatch, tmp_path):
     seen = []
 
-    def hand_over(self, command):
+    def run_in_foreground(self, command):
         seen.append((command, Job.from_json(Path(command[command.index("check") + 1]))))
         return 3 if "--json" in command else 0
 
-    monkeypatch.setattr(World, "hand_over", hand_over)
+    monkeypatch.setattr(World, "run_in_foreground", run_in_foreground)
     page = str(tmp_path / "page.html")
     assert cli.main(["check", "--recipe", "tiny", "--data", "d.jsonl", "--html", page]) == 0
     assert cli.main(["check", "--json"]) == 3  # its own exit code, and no message beside its own

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from launcher.view.loss_curve import AXIS, curve, squeeze
+from launcher.view.loss_curve import AXIS, curve, shortened
 
 LOSSES = st.lists(st.floats(min_value=-1e6, max_value=1e6), max_size=300)
 
@@ -21,7 +21,7 @@ def test_its_left_edge_is_straight(values, width, height):
 
 @given(LOSSES.filter(bool), st.integers(1, 100))
 def test_squeezing_keeps_order_length_and_mean(values, columns):
-    points = squeeze(values, columns)
+    points = shortened(values, columns)
     assert len(points) == min(len(values), columns)
     assert min(values) - 1e-6 <= min(points) <= max(points) <= max(values) + 1e-6
 

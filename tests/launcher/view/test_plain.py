@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from launcher.view.plain import JsonView, Pace, PlainView
+from launcher.view.plain import JsonView, PlainView, Rate
 from launcher.world import World
 from tests.launcher.view.made import Clock, answers, step
 from trainer.contract.command.errors import NoSpace
@@ -14,7 +14,7 @@ from trainer.contract.command.errors import NoSpace
 )
 def test_pace_is_a_line_a_second_or_ten_steps_or_ten_seconds(seconds_each, lines):
     world = Clock()
-    pace = Pace(world)
+    pace = Rate(world)
     shown = 0
     for number in range(1, 101):
         shown += pace.due(number, 100)

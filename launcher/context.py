@@ -9,10 +9,10 @@ from launcher.world import Interrupts, World
 
 
 @dataclass(frozen=True)
-class Scene:
+class Context:
     """``interrupts`` counts Ctrl-C; look at ``interrupted`` while waiting.
 
-    ``wake``: a stopped pod may be started. ``wish``: a file that exists while another
+    ``start_stopped``: a stopped pod may be started. ``stop_file``: a file that exists while another
     process waits for the run's lock to stop the run.
     """
 
@@ -20,15 +20,15 @@ class Scene:
     view: View
     settings: Settings = field(default_factory=Settings)
     interrupts: Interrupts = field(default_factory=Interrupts)
-    wake: bool = False
-    wish: Path | None = None
+    start_stopped: bool = False
+    stop_file: Path | None = None
 
     @property
-    def asked_to_let_go(self) -> bool:
+    def stop_requested(self) -> bool:
         """Whether another process waits to stop the run."""
-        return self.wish is not None and self.world.is_there(self.wish)
+        return self.stop_file is not None and self.world.is_there(self.stop_file)
 
     @property
     def interrupted(self) -> bool:
         """Whether to stop here, after Ctrl-C or because another process stops the run."""
-        return self.interrupts.count > 0 or self.asked_to_let_go
+        return self.interrupts.count > 0 or self.stop_requested
