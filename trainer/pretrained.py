@@ -230,7 +230,7 @@ def load_base(
             quantization_config=quantization,
             attn_implementation=attention,
             **(
-                {"distributed_config": fsdp.parts()}
+                {"distributed_config": fsdp.loading_options()}
                 if sharded
                 else {"device_map": {"": numerics.place}}
             ),

@@ -1,9 +1,9 @@
-"""Asked to stop: leave at the next step boundary while training, at once otherwise."""
+"""Requests to stop: training ends after the current step, anything else ends at once."""
 
 import os
 import signal
 import threading
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any, Self
 
 ASKED_BY = (signal.SIGTERM, signal.SIGINT)
@@ -11,9 +11,9 @@ STOP = b"stop\n"
 
 
 class StopRequest:
-    """Context manager for SIGTERM and Ctrl-C. In the loop the first signal sets ``asked``.
+    """Context manager for SIGTERM and Ctrl-C. In the training loop the first signal sets ``asked``.
 
-    A second one, or one outside the loop, raises ``KeyboardInterrupt``.
+    A second signal, or one outside the loop, raises ``KeyboardInterrupt``.
     """
 
     def __init__(self) -> None:
@@ -26,12 +26,7 @@ class StopRequest:
             self._before[number] = signal.signal(number, self._handler())
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
@@ -44,10 +39,10 @@ class StopRequest:
         self.asked = True
 
 
-class AskedByParent(StopRequest):
-    """The same for one of several processes: their parent asks over stdin, and they end when it ends.
+class ParentStopRequest(StopRequest):
+    """For one of several processes: the parent asks over stdin, and the process ends when the parent ends.
 
-    A signal to the whole group, which Ctrl-C is, is for the parent to judge.
+    Signals are ignored: Ctrl-C goes to the whole group, and the parent decides.
     """
 
     def __enter__(self) -> Self:
@@ -58,7 +53,7 @@ class AskedByParent(StopRequest):
         return signal.SIG_IGN
 
     def _listen(self) -> None:
-        # Not through sys.stdin: its lock, held by a thread, aborts Python at its end.
-        while said := os.read(0, len(STOP)):
-            self.asked |= said == STOP
+        # Not through sys.stdin: a thread that holds its lock aborts Python at exit.
+        while line := os.read(0, len(STOP)):
+            self.asked |= line == STOP
         os._exit(1)

@@ -23,7 +23,7 @@ from trainer.contract.rows import read_rows
 from trainer.processes import collective, local
 from trainer.processes.pipe import Emitter, has_parent, open_events
 from trainer.reporting import Reporter
-from trainer.signals import AskedByParent, StopRequest
+from trainer.signals import ParentStopRequest, StopRequest
 
 NEEDED = (
     "torch",
@@ -49,9 +49,9 @@ def train(job: Job, *, resume: bool, overwrite: bool, say: Callable[[str], None]
     try:
         _train_together(job, resume=resume, overwrite=overwrite, say=say)
     except BaseException as error:
-        collective.tell(error)
+        collective.announce_end(error)
         raise
-    collective.tell(None)
+    collective.announce_end(None)
 
 
 def _train_together(job: Job, *, resume: bool, overwrite: bool, say: Callable[[str], None]) -> None:
@@ -60,7 +60,7 @@ def _train_together(job: Job, *, resume: bool, overwrite: bool, say: Callable[[s
         check_installed()
         libraries.prepare_environment(one_card=False)
         # First of all: what ends one from here on, bad rows too, the others hear.
-        collective.meet(say)
+        collective.connect(say)
         validation.check(job)
         if collective.rank() == 0 and not has_parent():
             checkpoints.prepare(output, resume=resume, overwrite=overwrite)
@@ -73,9 +73,9 @@ def _train_together(job: Job, *, resume: bool, overwrite: bool, say: Callable[[s
             with suppress(OSError, Fault), open_events(output / EVENTS) as writer:
                 writer.emit(_failed(fault))
         raise
-    asked = AskedByParent() if has_parent() else StopRequest()
+    asked = ParentStopRequest() if has_parent() else StopRequest()
     with open_events(output / EVENTS) as writer, asked as stop:
-        collective.report_loss_to(lambda lost: writer.emit(_failed(lost)))
+        collective.on_lost(lambda lost: writer.emit(_failed(lost)))
         try:
             if collective.rank() == 0:
                 for _, mark in checkpoints.whole(output)[-1:] if resume else ():
@@ -138,7 +138,7 @@ def with_command(fault: Fault, job_file: Path) -> str:
 
 
 def _as_fault(error: BaseException, job: Job) -> Fault | None:
-    if lost := collective.loss_behind(error):
+    if lost := collective.lost_process_behind(error):
         return lost
     if isinstance(error, (Interrupted, KeyboardInterrupt)):
         return Interrupted("interrupted", settings=())

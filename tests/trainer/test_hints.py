@@ -231,7 +231,7 @@ def test_a_process_that_was_killed(begin, type_it, tmp_path, monkeypatch):
         patch.setattr(local, "wanted", lambda _: 2)
         patch.setattr(local, "train", die)
         _, shown = begin()
-    assert "process 1 of 2 ended by SIGKILL without a word" in shown
+    assert "process 1 of 2 ended by SIGKILL without an error message" in shown
     assert type_it(shown) == "--resume"
 
 

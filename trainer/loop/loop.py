@@ -137,7 +137,7 @@ class Loop(SFTTrainer):
             callbacks=list(callbacks),
         )
         if self._sharded:
-            fsdp.enclose(self.model)
+            fsdp.wrap(self.model)
         self.remove_callback(PrinterCallback)
         # TRL's figures of each pass would wait for every process, and passes differ in number.
         self.accelerator.gather_for_metrics = lambda tensor, *_: tensor

@@ -1,8 +1,8 @@
-"""What the processes of one training do together; alone, each of these is what the one process has.
+"""What the processes of one training exchange; a single process gets back its own values.
 
-Every process takes a share of each step's rows. They meet when all have done their share, never within a
-pass: so their passes may differ in number, and one may have none. Not so where each holds but a part of
-the base (``trainer.processes.fsdp``).
+Every process computes a share of each step's rows, and all exchange values after it, never within a
+forward pass: the number of micro-batches may differ, and may be zero. Only with a divided base
+(``trainer.processes.fsdp``) all processes take part in each forward pass.
 """
 
 import os
@@ -17,20 +17,20 @@ from typing import Any
 from trainer import device, library_log
 from trainer.contract.command.errors import Fault, Interrupted, ProcessLost, TrainingFailed, report
 from trainer.processes import peers
-from trainer.processes.meeting import Meeting
 from trainer.processes.peers import Peers, is_interruption
+from trainer.processes.rendezvous import Rendezvous
 
 GLOO, NCCL = "gloo", "nccl"
-# What gloo and NCCL write into an error, which has no type of its own.
-THEIRS = ("third_party/gloo/", "NCCL")
-TO_KNOW = 3.0  # seconds after a failed exchange until it is known who was lost
+# What gloo and NCCL write into their errors, which are plain RuntimeErrors.
+LIBRARY_ERRORS = ("third_party/gloo/", "NCCL")
+FIND_SECONDS = 3.0  # from a failed exchange until the lost process is known
 _peers: Peers | None = None
-# Who hears of a loss before this process is ended for it.
-_told: list[Callable[[ProcessLost], object]] = []
+# Called with the fault before this process is ended for a lost one.
+_on_lost: list[Callable[[ProcessLost], object]] = []
 
 
 def rank() -> int:
-    """Return this process's number, 0 for the one that writes."""
+    """Return this process's number; process 0 writes the results."""
     return int(os.environ.get("RANK", "0"))
 
 
@@ -45,96 +45,98 @@ def use_own_card() -> None:
         device.use_card(int(os.environ.get("LOCAL_RANK", "0")))
 
 
-def meet(say: Callable[[str], None]) -> None:
-    """Connect to the other processes; from here on one that is lost ends all. Call it once, first.
+def connect(say: Callable[[str], None]) -> None:
+    """Connect to the other processes; from then on a lost one ends all. Call it once, first.
 
-    Raises ``ProcessLost`` when one of them does not come, after saying that it is waited for.
+    Raises ``ProcessLost`` if one of them does not connect, after reporting that it is missing.
     """
-    global _peers  # noqa: PLW0603 - a process is one of one training
+    global _peers  # noqa: PLW0603 - a process belongs to one training
     if size() == 1:
         return
     from torch.distributed import PrefixStore, init_process_group
 
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "0"))
-    # As accelerate takes them to be where they are not set.
+    # The defaults are accelerate's.
     place = os.environ.get("MASTER_ADDR", "127.0.0.1"), int(os.environ.get("MASTER_PORT", "29500"))
     hosts: dict[int, str] = {}
 
     def name(ranks: Sequence[int]) -> str:
         return peers.name(ranks, size(), a_machine=local, hosts=hosts)
 
-    first_here = os.environ.get("LOCAL_RANK", "0") == "0"
-    heard = say if first_here else lambda _: None
-    meeting = Meeting(rank(), size(), place, several=local != size(), name=name, say=heard)
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        say = lambda _: None  # noqa: E731
+    rendezvous = Rendezvous(rank(), size(), place, several=local != size(), name=name, say=say)
     stderr = os.dup(2)
 
     def end(lost: ProcessLost) -> None:
-        # The main thread waits within a library and cannot be told: end the process from here.
-        for told in _told:
-            told(lost)
+        # The main thread waits in a library and cannot be interrupted: end the process from here.
+        for call in _on_lost:
+            call(lost)
         os.write(stderr, (report(lost) + "\n").encode())
         os._exit(lost.exit_code)
 
     use_own_card()
     with library_log.library_output_to(Path(os.devnull)):
-        store = meeting.store(hosted=os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True")
-        links = meeting.links(store)
-        hosts.update(meeting.hosts)
-        _peers = Peers(rank(), links, name=name, say=heard, end=end)
+        store = rendezvous.store(hosted=os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True")
+        links = rendezvous.links(store)
+        hosts.update(rendezvous.hosts)
+        _peers = Peers(rank(), links, name=name, say=say, end=end)
         try:
             init_process_group(
                 NCCL if device.here().is_card else GLOO,
                 store=PrefixStore("sft", store),
                 rank=rank(),
                 world_size=size(),
-                # Far behind the limits of peers: NCCL aborts the process without a message.
+                # Far above the limits of peers: at this one NCCL aborts the process without a message.
                 timeout=timedelta(seconds=2 * peers.LOADING),
             )
         except RuntimeError as error:
-            raise (loss_behind(error) or error) from error
+            raise (lost_process_behind(error) or error) from error
 
 
-def report_loss_to(told: Callable[[ProcessLost], object]) -> None:
-    """Let ``told`` hear why, should this process be ended while it waits for one that is lost."""
+def on_lost(call: Callable[[ProcessLost], object]) -> None:
+    """Call ``call`` with the fault before this process is ended because another one is lost."""
     if _peers is not None:
-        _told.append(told)
+        _on_lost.append(call)
 
 
-def loss_behind(error: BaseException) -> Fault | None:
-    """Return the loss of another process that ``error`` comes from, if it does."""
+def lost_process_behind(error: BaseException) -> Fault | None:
+    """Return the fault of a lost process if that caused ``error``; else None."""
     if _peers is None or (isinstance(error, Fault) and not isinstance(error, Interrupted)):
         return None
     if isinstance(error, (Interrupted, KeyboardInterrupt)):
-        # torchrun ends the others of a machine as soon as one has ended.
-        found = _peers.find_loss(0)
+        # torchrun ends the other processes of a machine as soon as one has ended.
+        found = _peers.find_lost(0)
         return _peers.fault(found) if found and not is_interruption(found) else None
-    if not _is_theirs(error):
+    if not _is_of_library(error):
         return None
-    if found := _peers.find_loss(TO_KNOW):
+    if found := _peers.find_lost(FIND_SECONDS):
         return _peers.fault(found)
     text = str(error).partition("\n")[0]
-    return ProcessLost(f"the processes lost touch: {text}", "start the run again with --resume")
+    return ProcessLost(
+        f"the connection between the processes broke: {text}", "start the run again with --resume"
+    )
 
 
-def tell(error: BaseException | None) -> None:
-    """Tell the others that this process ends, and why; does nothing after ``leave``."""
+def announce_end(error: BaseException | None) -> None:
+    """Send the others the reason why this process ends; does nothing after ``leave``."""
     if _peers is None:
         return
     # torchrun sends SIGTERM as soon as another process of the machine has ended: the message comes first.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if error is None:
-        _peers.tell("it has nothing left to do", 0)
+        _peers.announce_end("nothing is left to do", 0)
     elif isinstance(error, KeyboardInterrupt):
-        _peers.tell("interrupted", Interrupted.exit_code)
+        _peers.announce_end("interrupted", Interrupted.exit_code)
     elif isinstance(error, Fault):
-        _peers.tell(error.cause, error.exit_code)
+        _peers.announce_end(error.cause, error.exit_code)
     else:
-        _peers.tell(f"internal error: {error!r}", Fault.exit_code)
+        _peers.announce_end(f"internal error: {error!r}", Fault.exit_code)
     _end_group()
 
 
 def wait_for_all() -> None:
-    """Return when every process is here."""
+    """Return once every process has called this."""
     any_of([False])
 
 
@@ -163,7 +165,7 @@ def total(values: Any) -> Any:
 
 
 def sum_gradients(model: Any) -> None:
-    """Give every process the sum of all gradients; one that had no pass adds nothing to it."""
+    """Give every process the sum of all gradients; a process without a micro-batch adds zeros."""
     if size() == 1:
         return
     import torch
@@ -209,7 +211,7 @@ def check_same(facts: Sequence[int], what: str) -> None:
 
 
 def leave() -> None:
-    """End what was begun with the others, once nothing is left to do with them."""
+    """Disconnect from the others, once nothing is left to exchange."""
     global _peers  # noqa: PLW0603
     if _peers is not None:
         _peers.leave()
@@ -218,7 +220,7 @@ def leave() -> None:
 
 
 def _end_group() -> None:
-    """End torch's group: gloo's threads would abort a process that ends with one."""
+    """End torch's group: with one, gloo's threads abort the process at exit."""
     if size() > 1:
         import torch
 
@@ -228,7 +230,7 @@ def _end_group() -> None:
 
 @contextmanager
 def _waiting() -> Iterator[None]:
-    """Around every exchange: one that is lost is noticed in it."""
+    """Wrap an exchange, so that a lost process is noticed in it."""
     if _peers is None:
         yield
         return
@@ -236,10 +238,10 @@ def _waiting() -> Iterator[None]:
         yield
 
 
-def _is_theirs(error: BaseException) -> bool:
+def _is_of_library(error: BaseException) -> bool:
     distributed = sys.modules.get("torch.distributed")
     known = distributed is not None and isinstance(error, distributed.DistError)
-    return known or any(words in str(error) for words in THEIRS)
+    return known or any(words in str(error) for words in LIBRARY_ERRORS)
 
 
 def _device() -> Any:

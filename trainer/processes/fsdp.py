@@ -1,8 +1,8 @@
 """A base model divided between the cards of a run (FSDP2): each holds a part of every layer.
 
-transformers reads each process's part alone; a layer is whole on a card while it is that layer's turn.
-The adapter, which comes later, stays whole in every process: its gradients are summed, and it is saved
-and resumed, as when nothing is divided. But every pass is a meeting of all processes now.
+transformers loads only each process's part; a card holds a whole layer only while it computes that layer.
+The adapter stays whole in every process: its gradients are summed, and it is saved and resumed as without
+FSDP. But all processes now take part in every forward pass.
 """
 
 from typing import Any
@@ -12,21 +12,21 @@ from trainer.processes import collective
 
 
 def wanted(job: Job) -> bool:
-    """Say whether the base is divided; one process alone has it whole whatever the job says."""
+    """Say whether the base is divided; a single process never divides it."""
     return job.plan.shard and collective.size() > 1
 
 
-def parts() -> Any:
-    """Return what tells transformers to load this process's part of a model."""
+def loading_options() -> Any:
+    """Return the argument with which transformers loads this process's part of a model."""
     from transformers.distributed import DistributedConfig
 
     return DistributedConfig(fsdp_size=collective.size())
 
 
-def enclose(model: Any) -> None:
-    """Make a PEFT model on a divided base the outermost of what FSDP2 follows; call before its first pass.
+def wrap(model: Any) -> None:
+    """Make a PEFT model on a divided base the outermost FSDP2 module; call before its first forward pass.
 
-    PEFT calls the base's forward past its hooks, so that no layer would know which came before it.
+    PEFT calls the base's forward without its hooks, which FSDP2 needs to know the order of the layers.
     """
     from torch.distributed.fsdp import fully_shard
     from torch.distributed.tensor import DTensor

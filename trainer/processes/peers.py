@@ -1,8 +1,8 @@
-"""Which processes of one training are alive: each has a connection to the first, and sends a line a second.
+"""Which processes of one training are alive: each sends a line a second over a connection to the first.
 
 A process that ends closes its connection, and one that is stopped sends nothing. The first process then
-tells the others which one was lost. This does not depend on the library that exchanges tensors: gloo's
-errors name an address, and NCCL waits for a lost process until its limit and then aborts.
+names the lost one to the others. This is separate from the library that exchanges tensors: gloo's errors
+name only an address, and NCCL waits for a lost process until its limit and then aborts.
 """
 
 import json
@@ -19,24 +19,24 @@ from typing import Any
 from trainer.contract.command.errors import Interrupted, ProcessLost
 
 BEAT = 1.0  # seconds between two lines
-# A process that computes, loads or writes still sends lines, from a thread: one that sends none for so
-# many beats is stopped, or its machine is gone. Python holds that thread back while it opens a library,
-# which takes seconds from a cold disk.
+# A process that computes, loads or writes still sends lines, from a thread. One that sends none for so
+# many beats is stopped, or its machine is off. Python blocks the thread while it opens a library, which
+# takes seconds from a cold disk.
 SILENT = 120
-# The longest that others may wait in one exchange. Before the first one each loads its model, and may
-# download it: as long as a pod is given for both. Later a step is compiled, a checkpoint written or a
-# sample generated meanwhile: as long as a pod is given for a step.
+# Seconds that others may wait in one exchange. Before the first one each process loads its model and may
+# download it: a pod's limit for both. Later it may compile a step, write a checkpoint or generate a
+# sample: a pod's limit for a step.
 LOADING, STEP = 2700.0, 900.0
-# After a loss: until a process that waits in a library is ended, and one that does something else.
-WAITS, WORKS = 5.0, 300.0
+# Seconds after a loss until a process is ended: one that waits in a library, and one that is busy.
+END_WAITING, END_BUSY = 5.0, 300.0
 SAY_AFTER, SAY_AGAIN = 10.0, 60.0
 LIBRARY = "/torch/distributed/"
 LONGEST_LINE = 1 << 16
 
 
 @dataclass(frozen=True)
-class Loss:
-    """Which processes are lost, why, and the exit code of one that said why."""
+class LostProcess:
+    """Which processes are lost, why, and the exit code if a process reported one."""
 
     ranks: tuple[int, ...]
     why: str
@@ -44,7 +44,7 @@ class Loss:
 
 
 class Link:
-    """A connection that carries JSON lines."""
+    """A connection that transfers JSON lines."""
 
     def __init__(self, connection: socket.socket) -> None:
         connection.setblocking(False)
@@ -61,7 +61,7 @@ class Link:
             try:
                 self._socket.sendall(json.dumps(word).encode() + b"\n")
             except OSError:
-                """What it had sent before is still read; then it reads as closed."""
+                """What the other side sent before is still read; then the connection reads as closed."""
 
     def received(self) -> list[dict[str, Any]]:
         """Return the lines that came since the last call, without waiting."""
@@ -78,7 +78,7 @@ class Link:
         return [json.loads(line) for line in lines]
 
     def finish(self) -> None:
-        """Send no more, and let the other side read what was sent: closing at once may discard it."""
+        """Send no more, and let the other side read what was sent: an immediate close may discard it."""
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
             until = time.monotonic() + 2 * BEAT
@@ -91,9 +91,9 @@ class Link:
 class Peers:
     """The other processes, once all have met; a thread follows them until ``leave``.
 
-    ``links``: of the first process to every other, of any other to the first. ``name`` says a process's
-    name for people. ``end`` is called with the ``ProcessLost`` when the process waits in a library for
-    one that is lost: it reports it and ends the process.
+    ``links``: from the first process to every other, from any other to the first. ``name`` returns the
+    processes' name for people. ``end`` reports a ``ProcessLost`` and ends this process; it is called while
+    this process waits in a library for a lost one.
     """
 
     def __init__(
@@ -106,8 +106,8 @@ class Peers:
         end: Callable[[ProcessLost], None],
     ) -> None:
         self._rank, self._links, self._name, self._say, self._end = rank, links, name, say, end
-        self.loss: Loss | None = None
-        self._lost = threading.Event()
+        self.lost: LostProcess | None = None
+        self._lost_event = threading.Event()
         self._lost_at = 0.0
         self._over = threading.Event()
         self._left: set[int] = set()
@@ -124,7 +124,7 @@ class Peers:
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """Mark the time in which this process waits for the others. Raises ``ProcessLost``."""
+        """Mark the time that this process waits for the others. Raises ``ProcessLost``."""
         self.raise_if_lost()
         self._since = time.monotonic()
         try:
@@ -134,31 +134,31 @@ class Peers:
         self._limit = STEP
 
     def raise_if_lost(self) -> None:
-        if self.loss:
-            raise self.fault(self.loss)
+        if self.lost:
+            raise self.fault(self.lost)
 
-    def find_loss(self, seconds: float) -> Loss | None:
-        """Return who is lost; it may take ``seconds`` to be known."""
-        self._lost.wait(seconds)
-        return self.loss
+    def find_lost(self, seconds: float) -> LostProcess | None:
+        """Return the lost processes, after waiting up to ``seconds`` for them to be known."""
+        self._lost_event.wait(seconds)
+        return self.lost
 
-    def fault(self, loss: Loss) -> ProcessLost:
+    def fault(self, lost: LostProcess) -> ProcessLost:
         return ProcessLost(
-            f"{self._name(loss.ranks)} {loss.why}",
+            f"{self._name(lost.ranks)} {lost.why}",
             "see what it printed last, and train.log; then start the run again with --resume",
         )
 
-    def tell(self, cause: str, code: int) -> None:
-        """Tell the others why this process ends."""
-        word = Loss((self._rank,), f"ended: {cause}", code)
-        if self.loss is None and self._rank == 0:
-            self._lose(word)
-        elif self.loss is None:
-            self._links[0].send(over=word.why, code=code)
+    def announce_end(self, cause: str, code: int) -> None:
+        """Send the others the reason why this process ends."""
+        lost = LostProcess((self._rank,), f"ended: {cause}", code)
+        if self.lost is None and self._rank == 0:
+            self._set_lost(lost)
+        elif self.lost is None:
+            self._links[0].send(over=lost.why, code=code)
         self._finish()
 
     def leave(self) -> None:
-        """Stop following: what this process does from now on concerns no other."""
+        """Stop following the others, which no longer need this process."""
         for link in self._links.values():
             link.send(left=True)
         self._finish()
@@ -178,19 +178,19 @@ class Peers:
                 was_open = link.open
                 for word in link.received():
                     self._silent[rank] = 0
-                    self._hear(rank, word)
+                    self._receive(rank, word)
                 if was_open and not link.open and rank not in self._left:
-                    self._lose(Loss((rank,), "ended without a word"))
+                    self._set_lost(LostProcess((rank,), "ended without an error message"))
             if time.monotonic() >= due:
                 self._beat()
-                # From now on, not from when it was due: a process that was stopped itself counts anew.
+                # Counted from now: a process that was stopped itself starts a new count.
                 due = time.monotonic() + BEAT
 
-    def _hear(self, rank: int, word: dict[str, Any]) -> None:
+    def _receive(self, rank: int, word: dict[str, Any]) -> None:
         if "lost" in word:
-            self._lose(Loss(tuple(word["lost"]), word["why"], word["code"]))
+            self._set_lost(LostProcess(tuple(word["lost"]), word["why"], word["code"]))
         elif "over" in word:
-            self._lose(Loss((rank,), word["over"], word["code"]))
+            self._set_lost(LostProcess((rank,), word["over"], word["code"]))
         elif "left" in word:
             self._left.add(rank)
         else:
@@ -205,14 +205,14 @@ class Peers:
             link.send(waits=waits)
             self._silent[rank] += 1
             if self._silent[rank] > SILENT:
-                self._lose(Loss((rank,), f"has not answered for {SILENT * BEAT:.0f} s"))
+                self._set_lost(LostProcess((rank,), f"has not answered for {SILENT * BEAT:.0f} s"))
         if self._rank == 0:
-            self._judge(now, waits)
-        if self.loss and now - self._lost_at > (WORKS if waits is None else WAITS):
-            self._end(self.fault(self.loss))
+            self._find_stuck(now, waits)
+        if self.lost and now - self._lost_at > (END_BUSY if waits is None else END_WAITING):
+            self._end(self.fault(self.lost))
 
     def _waited(self, now: float) -> float | None:
-        """Return for how long the main thread has waited: in an exchange of ours, or of a library's."""
+        """Return how long the main thread has waited in an exchange, here or in a library; else None."""
         if (since := self._since) is not None:
             return now - since
         frame = sys._current_frames().get(self._main)  # noqa: SLF001 - documented, whatever its name
@@ -222,33 +222,33 @@ class Peers:
         self._seen = now if self._seen is None else self._seen
         return now - self._seen
 
-    def _judge(self, now: float, waits: float | None) -> None:
-        """Of the first process: say for whom it waits; lose those for which one has waited too long."""
+    def _find_stuck(self, now: float, waits: float | None) -> None:
+        """In the first process: report for whom it waits; declare lost those who are waited for too long."""
         busy = [r for r, waited in self._waits.items() if waited is None and r not in self._left]
         if any(waited is not None and waited > self._limit for waited in self._waits.values()):
-            why = f"did not get as far as the others in {self._limit:.0f} s"
+            why = f"did not reach the others' exchange within {self._limit:.0f} s"
             if not busy:
                 why = f"have waited for each other for {self._limit:.0f} s"
-            self._lose(Loss(tuple(sorted(busy or self._waits)), why))
+            self._set_lost(LostProcess(tuple(sorted(busy or self._waits)), why))
         elif busy and waits is not None and waits > SAY_AFTER and now > self._said + SAY_AGAIN:
             self._said = now
             self._say(f"waiting for {self._name(busy)}, for up to {self._limit - waits:.0f} s")
 
-    def _lose(self, loss: Loss) -> None:
-        if self.loss is not None:
+    def _set_lost(self, lost: LostProcess) -> None:
+        if self.lost is not None:
             return
         self._lost_at = time.monotonic()
-        self.loss = loss
-        self._lost.set()
+        self.lost = lost
+        self._lost_event.set()
         if self._rank == 0:
             for link in self._links.values():
-                link.send(lost=loss.ranks, why=loss.why, code=loss.code)
+                link.send(lost=lost.ranks, why=lost.why, code=lost.code)
 
 
 def name(ranks: Sequence[int], size: int, *, a_machine: int, hosts: Mapping[int, str]) -> str:
-    """Return what people call these processes, with their machines where there are several.
+    """Return the processes' name for people, with their machines if there are several.
 
-    ``a_machine``: how many processes each machine has, 0 where that is unknown.
+    ``a_machine``: the number of processes on each machine, 0 if unknown.
     """
     plural = "es" if len(ranks) > 1 else ""
     found = f"process{plural} {', '.join(str(rank + 1) for rank in ranks)} of {size}"
@@ -263,6 +263,6 @@ def name(ranks: Sequence[int], size: int, *, a_machine: int, hosts: Mapping[int,
     return f"{found} ({where})" if where else found
 
 
-def is_interruption(loss: Loss) -> bool:
-    """Say whether the lost process was asked to end, as perhaps all are."""
-    return loss.code == Interrupted.exit_code
+def is_interruption(lost: LostProcess) -> bool:
+    """Say whether the lost process was interrupted, as perhaps all are."""
+    return lost.code == Interrupted.exit_code

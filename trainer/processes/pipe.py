@@ -1,8 +1,7 @@
-"""Where the trainer's events go: into the run folder, or to the supervisor, which then numbers them."""
+"""Where the trainer writes events: to the run folder, or to the supervisor, which then numbers them."""
 
 import os
 from pathlib import Path
-from types import TracebackType
 from typing import Protocol, Self
 
 from trainer.contract.events import Event, Failed, Writer
@@ -11,13 +10,13 @@ from trainer.processes import collective
 
 
 class Emitter(Protocol):
-    """What takes events."""
+    """A writer of events."""
 
     def emit(self, event: Event) -> Event: ...
 
 
 class PipeWriter:
-    """Hands events to another process as lines without ``seq`` and ``time``."""
+    """Writes events to another process's pipe as lines without ``seq`` and ``time``."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -26,13 +25,8 @@ class PipeWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Leave the pipe open: a later part of this process may have more to say."""
+    def __exit__(self, *_: object) -> None:
+        """Leave the pipe open: a later part of this process may write more events."""
 
     def emit(self, event: Event) -> Event:
         line = event.model_dump_json(exclude={"seq", "time"}).encode() + b"\n"
@@ -42,7 +36,7 @@ class PipeWriter:
 
 
 class FollowerWriter(PipeWriter):
-    """Of several processes the first tells what happens; any other only how it failed, if anybody reads."""
+    """For all processes but the first: writes only how the process failed, and only if there is a pipe."""
 
     def __init__(self, fd: int | None) -> None:
         self._silent = fd is None
@@ -53,7 +47,7 @@ class FollowerWriter(PipeWriter):
 
 
 def is_supervised() -> bool:
-    """Whether another process decides what comes next: a supervisor, or of several processes the first."""
+    """Whether another process starts the next part: the supervisor, or the first of several processes."""
     return EVENTS_FD in os.environ or collective.rank() > 0
 
 
@@ -63,9 +57,9 @@ def has_parent() -> bool:
 
 
 def open_events(path: Path) -> Writer | PipeWriter:
-    """Return the writer for a run folder's events, which ``path`` names.
+    """Return the writer for a run folder's events file, ``path``.
 
-    With ``SFT_EVENTS_FD`` set they go to that inherited pipe, and ``path`` is left to the supervisor.
+    With ``SFT_EVENTS_FD`` set, events go to that inherited pipe, and only the supervisor writes to ``path``.
     """
     fd = os.environ.get(EVENTS_FD)
     if collective.rank() > 0:

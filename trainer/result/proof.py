@@ -99,7 +99,7 @@ def prove(
     base = load_base(prepared.source, plan.numerics, attention=plan.own_attention, sharded=sharded)
     model = PeftModel.from_pretrained(base, adapter)
     if sharded:
-        fsdp.enclose(model)
+        fsdp.wrap(model)
     loaded, again = logits(model, rows), logits(model, rows)
     with model.disable_adapter():
         plain = logits(model, rows)

@@ -79,11 +79,11 @@ from trainer.__main__ import _main
 from trainer.contract.command.errors import run_main
 from trainer.loop.loop import Loop
 
-plain_enclose, plain_run, plain_spare = fsdp.enclose, Loop._run, Loop._spare
+plain_wrap, plain_run, plain_spare = fsdp.wrap, Loop._run, Loop._spare
 found = {"spare": 0}
 
-def enclose(model):
-    plain_enclose(model)
+def wrap(model):
+    plain_wrap(model)
     weights = list(model.parameters())
     base = [w for w in weights if isinstance(w, DTensor)]
     found.update(
@@ -104,7 +104,7 @@ def _run(loop, checkpoint):
     )
     Path(sys.argv[1], f"found{os.environ['RANK']}").write_text(json.dumps(found))
 
-fsdp.enclose, Loop._spare, Loop._run = enclose, _spare, _run
+fsdp.wrap, Loop._spare, Loop._run = wrap, _spare, _run
 sys.exit(run_main(_main, sys.argv[2:]))
 """
 
@@ -135,7 +135,9 @@ def test_killed_whole_then_divided_then_alone_it_is_the_same_training(
     job = job_in("two", TWO, "checkpoint.steps=3")
     with monkeypatch.context() as patch:
         kill_second_at(patch, 4)
-        with pytest.raises(ProcessLost, match="process 2 of 2 ended by SIGKILL without a word"):
+        with pytest.raises(
+            ProcessLost, match="process 2 of 2 ended by SIGKILL without an error message"
+        ):
             run(job)
     (failed,) = told(job.output, events.Failed)
     assert "SIGKILL" in failed.cause
@@ -183,7 +185,7 @@ def test_a_divided_base_cannot_take_a_pass_again(job_in, monkeypatch):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(fsdp, "wanted", lambda _: True)
-    monkeypatch.setattr(fsdp, "enclose", lambda _: None)
+    monkeypatch.setattr(fsdp, "wrap", lambda _: None)
     monkeypatch.setattr(SFTTrainer, "compute_loss", compute_loss)
     monkeypatch.setattr(Loop, "evaluate", None)
     with pytest.raises(TrainingFailed, match="step 1 with micro-batches of 150 tokens: ") as found:

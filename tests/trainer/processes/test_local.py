@@ -323,8 +323,8 @@ def test_asked_to_stop_it_asks_them_once_there_is_something_to_save(tmp_path, mo
 
 def test_they_end_when_their_parent_is_killed(tmp_path):
     child = (
-        "import os, time; from trainer.signals import AskedByParent; "
-        "AskedByParent().__enter__(); print(os.getpid(), flush=True); time.sleep(600)"
+        "import os, time; from trainer.signals import ParentStopRequest; "
+        "ParentStopRequest().__enter__(); print(os.getpid(), flush=True); time.sleep(600)"
     )
     parent = (
         "import subprocess, sys, time; "
@@ -346,7 +346,7 @@ def test_they_end_when_their_parent_is_killed(tmp_path):
 
 
 def test_one_that_waits_to_be_asked_ends_well():
-    program = "from trainer.signals import AskedByParent; AskedByParent().__enter__()"
+    program = "from trainer.signals import ParentStopRequest; ParentStopRequest().__enter__()"
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen([sys.executable, "-c", program], env=env, stdin=subprocess.PIPE) as child:
         assert child.wait(60) == 0

@@ -24,12 +24,12 @@ LOST = ProcessLost.exit_code
 # The trainer with limits of seconds; the second process gets a signal at its third step, if one is named.
 DRIVER = """
 import os, signal, sys
-from trainer.processes import meeting, peers
+from trainer.processes import peers, rendezvous
 from trainer.__main__ import _main
 from trainer.contract.command.errors import run_main
 
-peers.BEAT, peers.SILENT, peers.WAITS = 0.2, 75, 0.5
-meeting.SAY_AFTER, meeting.NEAR, meeting.FAR = 1.0, 60.0, 10.0
+peers.BEAT, peers.SILENT, peers.END_WAITING = 0.2, 75, 0.5
+rendezvous.SAY_AFTER, rendezvous.ONE_MACHINE, rendezvous.SEVERAL_MACHINES = 1.0, 60.0, 10.0
 name, *arguments = sys.argv[1:]
 if name and os.environ.get("RANK") == "1":
     from trainer.loop.callbacks import RunCallback
@@ -86,7 +86,7 @@ def test_one_killed_under_torchrun_is_named_and_its_checkpoint_is_left(job, tmp_
     run = torchrun(tmp_path, *two, log="two.log")
     assert run.wait(240) == 1
     said = (tmp_path / "two.log").read_text()
-    assert said.count("error: process 2 of 2 ended without a word\n") == 1, said[-3000:]
+    assert said.count("error: process 2 of 2 ended without an error message\n") == 1, said[-3000:]
     assert "internal error" not in said
     assert "gloo" not in said
     assert f"exitcode  : {LOST}" in said or "Signal 9 (SIGKILL)" in said

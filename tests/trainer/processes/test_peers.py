@@ -20,12 +20,12 @@ RUNNER = """
 import json, os, signal, socket, sys, time
 import torch, torch.distributed
 from pathlib import Path
-from trainer.processes import collective, meeting, peers
+from trainer.processes import collective, peers, rendezvous
 from trainer.contract.command.errors import TrainingFailed, run_main
 
-peers.BEAT, peers.SILENT, peers.WAITS, peers.SAY_AFTER = 0.1, 20, 0.3, 0.5
-peers.LOADING, peers.STEP, peers.WORKS = 5.0, 3.0, 1.0
-meeting.SAY_AFTER, meeting.NEAR, meeting.FAR, meeting.TO_ANSWER = 0.5, 5.0, 3.0, 1.0
+peers.BEAT, peers.SILENT, peers.END_WAITING, peers.SAY_AFTER = 0.1, 20, 0.3, 0.5
+peers.LOADING, peers.STEP, peers.END_BUSY = 5.0, 3.0, 1.0
+rendezvous.SAY_AFTER, rendezvous.ONE_MACHINE, rendezvous.SEVERAL_MACHINES, rendezvous.TO_ANSWER = 0.5, 5.0, 3.0, 1.0
 COUNT, folder = int(sys.argv[1]), Path(sys.argv[2])
 
 def misbehave(mode):
@@ -41,7 +41,7 @@ def train(mode, gather):
     if mode == "never": os._exit(3)
     if mode == "late": time.sleep(2)
     try:
-        collective.meet(lambda text: print(text, flush=True))
+        collective.connect(lambda text: print(text, flush=True))
         assert torch.distributed.get_world_size() == COUNT
         for step in range(40):
             if step == 20:
@@ -51,8 +51,8 @@ def train(mode, gather):
             else:
                 collective.any_of([False])
     except BaseException as error:
-        lost = collective.loss_behind(error)
-        collective.tell(lost or error)
+        lost = collective.lost_process_behind(error)
+        collective.announce_end(lost or error)
         raise lost or error
     collective.leave()
     return 0
@@ -137,11 +137,11 @@ def test_processes_that_lose_nobody_say_nothing(seen):
 @pytest.mark.parametrize(
     ("name", "code", "cause"),
     [
-        ("killed", KILLED, "process 2 of 3 ended without a word"),
-        ("first_killed", KILLED, "process 1 of 3 ended without a word"),
+        ("killed", KILLED, "process 2 of 3 ended without an error message"),
+        ("first_killed", KILLED, "process 1 of 3 ended without an error message"),
         ("first_stopped", KILLED, "process 1 of 3 has not answered for 2 s"),
         ("stopped", KILLED, r"process 3 of 3 \(machine 3, \S+\) has not answered for 2 s"),
-        ("stuck", LOST, "process 2 of 3 did not get as far as the others in 3 s"),
+        ("stuck", LOST, "process 2 of 3 did not reach the others' exchange within 3 s"),
         ("apart", LOST, "processes 1, 2, 3 of 3 have waited for each other for 5 s"),
         ("fault", 9, r"process 2 of 3 \(machine 2, \S+\) ended: the card broke"),
         ("first_bug", 1, r"process 1 of 3 ended: internal error: ValueError\('a bug'\)"),

@@ -1,6 +1,6 @@
-"""How the processes of one training find each other: who is waited for is said, and for how long.
+"""How the processes of one training connect; reports for whom it waits, and for how long.
 
-torch's store, at MASTER_ADDR and MASTER_PORT, tells the others where the first process listens.
+torch's store, at MASTER_ADDR and MASTER_PORT, holds the port on which the first process listens.
 """
 
 import secrets
@@ -18,13 +18,13 @@ from trainer.processes.peers import BEAT, Link
 SAY_AFTER = 10.0
 # Processes of one machine start together, and have only Python's packages to import before they meet.
 # torchrun starts those of several machines together too, from disks that may be cold.
-NEAR, FAR = 120.0, 180.0
+ONE_MACHINE, SEVERAL_MACHINES = 120.0, 180.0
 TO_ANSWER = 10.0
 KEY = "peers"
 
 
-class Meeting:
-    """Where and when the processes meet. ``several``: they are on more than one machine."""
+class Rendezvous:
+    """Connects the processes within a time limit. ``several``: they are on more than one machine."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class Meeting:
         self._rank, self._size, self._place = rank, size, place
         self._name, self._say = name, say
         self._several = several
-        self._limit = FAR if several else NEAR
+        self._limit = SEVERAL_MACHINES if several else ONE_MACHINE
         self._begun = time.monotonic()
         self._said = ""
         self.hosts: dict[int, str] = {}
@@ -49,7 +49,7 @@ class Meeting:
         return self._begun + self._limit - time.monotonic()
 
     def reach(self) -> None:
-        """Return once somebody listens where torch's store is. Raises ``ProcessLost``."""
+        """Return once torch's store accepts connections. Raises ``ProcessLost``."""
         while True:
             try:
                 socket.create_connection(self._place, timeout=max(self.left, BEAT)).close()
@@ -60,18 +60,18 @@ class Meeting:
                 return
 
     def store(self, *, hosted: bool) -> Any:
-        """Return torch's store; the first process hosts it, unless torchrun does (``hosted``)."""
+        """Return torch's store, which the first process hosts, or torchrun (``hosted``)."""
         from torch.distributed import TCPStore
 
         here = self._rank == 0 and not hosted
         if not here:
             self.reach()
         limit = timedelta(seconds=max(self.left, TO_ANSWER))
-        with self._told_as_lost():
+        with self._as_lost():
             return TCPStore(*self._place, self._size, here, limit, wait_for_workers=False)
 
     def links(self, store: Any) -> dict[int, Link]:
-        """Return this process's connections once all have come. Raises ``ProcessLost``."""
+        """Return this process's connections once all are connected. Raises ``ProcessLost``."""
         return self._gather(store) if self._rank == 0 else {0: self._join(store)}
 
     def _gather(self, store: Any) -> dict[int, Link]:
@@ -108,15 +108,15 @@ class Meeting:
         return links
 
     def _join(self, store: Any) -> Link:
-        while not self._has_key(store):
+        while not self._check_key(store):
             self._wait_for([0], at=True)
             time.sleep(min(BEAT, 0.2))
-        with self._told_as_lost():
+        with self._as_lost():
             port, token = store.get(KEY).decode().split()
             connection = socket.create_connection((self._place[0], int(port)), timeout=TO_ANSWER)
         link = Link(connection)
         link.send(token=token, rank=self._rank, host=socket.gethostname())
-        # The first process gives up, and says for whom, before this one does.
+        # The first process gives up before this one, and reports whom it waited for.
         self._limit += TO_ANSWER
         missing = [0]
         while True:
@@ -131,17 +131,17 @@ class Meeting:
             self._check(0, link)
             self._wait_for(missing)
 
-    def _has_key(self, store: Any) -> bool:
-        with self._told_as_lost():
+    def _check_key(self, store: Any) -> bool:
+        with self._as_lost():
             return bool(store.check([KEY]))
 
     def _check(self, rank: int, link: Link) -> None:
         link.received()
         if not link.open:
-            raise _lost(f"{self._name([rank])} ended without a word")
+            raise _lost(f"{self._name([rank])} ended without an error message")
 
     def _wait_for(self, missing: Sequence[int], *, at: bool = False) -> None:
-        """Say for whom this process waits, once that has taken a while; then raise ``ProcessLost``."""
+        """After a while report for whom this process waits; at the limit raise ``ProcessLost``."""
         who = self._name(missing) + f" at {self._place[0]}:{self._place[1]}" * at
         if self.left <= 0:
             raise _lost(f"{who} did not come within {self._limit:.0f} s")
@@ -150,15 +150,15 @@ class Meeting:
             self._say(f"waiting for {who}, for up to {self.left:.0f} s")
 
     @contextmanager
-    def _told_as_lost(self) -> Iterator[None]:
-        """Name the first process where torch's store or a connection fails."""
+    def _as_lost(self) -> Iterator[None]:
+        """Raise ``ProcessLost`` for the first process if torch's store or a connection fails."""
         from torch.distributed import DistError
 
         try:
             yield
         except (OSError, DistError) as error:
             place = f"{self._place[0]}:{self._place[1]}"
-            raise _lost(f"{self._name([0])} at {place} has gone") from error
+            raise _lost(f"{self._name([0])} at {place} cannot be reached any more") from error
 
 
 def _lost(cause: str) -> ProcessLost:
