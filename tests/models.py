@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from tests.trainer.attention import families
-from trainer.contract.sizing.base_models import ALONE, REFUSED, way, why_alone
+from trainer.contract.sizing.base_models import ALONE, REFUSED, packing, reason_in_config
 from trainer.contract.sizing.shapes import from_config
 
 FILE = Path(__file__).parent.parent / "docs" / "models.md"
@@ -55,12 +55,12 @@ def page() -> str:
         values = config.to_dict()
         text = values.get("text_config") or values
         window = text.get("sliding_window") or ""
-        why = ALONE.get(kind) or REFUSED.get(kind) or why_alone(values, LONGEST)
+        why = ALONE.get(kind) or REFUSED.get(kind) or reason_in_config(values, LONGEST)
         sized = "yes" if from_config(values) else "no"
         cells = (
             family,
             f"`{kind}`",
-            HOW[way(values, LONGEST)],
+            HOW[packing(values, LONGEST)],
             f"{window:,}" if window else "",
             sized,
             why,

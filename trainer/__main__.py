@@ -16,7 +16,7 @@ from trainer.contract.job import Job, add_flags, from_sources, given_flags
 from trainer.contract.manifest import ADAPTER
 from trainer.processes.pipe import is_supervised
 from trainer.result import best_checkpoint, evaluation
-from trainer.result.from_checkpoint import salvage
+from trainer.result.from_checkpoint import save_newest
 from trainer.train import check_installed, train
 
 
@@ -52,7 +52,7 @@ def _train(argv: Sequence[str]) -> int:
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
     parser.add_argument("--overwrite", action="store_true", help="replace the result in --output")
     parser.add_argument(
-        "--salvage",
+        "--from-checkpoint",
         action="store_true",
         help="do not train: make an adapter of the job's newest checkpoint",
     )
@@ -62,13 +62,14 @@ def _train(argv: Sequence[str]) -> int:
         help="do not train: choose the adapter among the checkpoints, as keep = best does",
     )
     options = parser.parse_args(argv)
-    if options.resume + options.overwrite + options.salvage + options.choose > 1:
+    if options.resume + options.overwrite + options.from_checkpoint + options.choose > 1:
         raise Usage(
-            "--resume, --overwrite, --salvage and --choose exclude each other", "give one of them"
+            "--resume, --overwrite, --from-checkpoint and --choose exclude each other",
+            "give one of them",
         )
     job = _job(options, resume=options.resume, overwrite=options.overwrite)
-    if options.salvage:
-        salvage(job, say=_say)
+    if options.from_checkpoint:
+        save_newest(job, say=_say)
     elif options.choose:
         if best_checkpoint.due(job, Path(job.output)):
             best_checkpoint.choose(job, say=_say)

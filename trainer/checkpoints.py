@@ -22,11 +22,11 @@ from trainer.contract.validation import FOLDER as ANSWERS
 from trainer.contract.validation import RESULT as CHOICE
 
 FOLDER = "checkpoints"
-MARK = "checkpoint.json"
+RECORD = "checkpoint.json"
 MADE_HERE = (NAME, ADAPTER, f".{ADAPTER}.new", FOLDER, "loss.png", *RESULTS, CHOICE, ANSWERS)
 
 
-class Mark(BaseModel):
+class Record(BaseModel):
     """What was being trained, and how far it came."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,33 +45,33 @@ class Mark(BaseModel):
     tokens: int
     trained_tokens: int
 
-    def place(self) -> str:
+    def environment(self) -> str:
         """Return what the last bits of the numbers depend on."""
         many = f", {self.processes} processes" if self.processes > 1 else ""
         return f"{self.device} in {self.precision} with micro-batches of {self.pass_tokens} tokens{many}"
 
 
-def write_mark(folder: Path, mark: Mark) -> None:
+def write_record(folder: Path, record: Record) -> None:
     """Declare the checkpoint in ``folder`` whole, as it is now."""
-    paths = sorted(p for p in folder.iterdir() if p.is_file() and p.name != MARK)
-    mark = mark.model_copy(update={"files": {p.name: hash_file(p).sha256 for p in paths}})
-    write_whole(folder / MARK, mark.model_dump_json(indent=2) + "\n")
+    paths = sorted(p for p in folder.iterdir() if p.is_file() and p.name != RECORD)
+    record = record.model_copy(update={"files": {p.name: hash_file(p).sha256 for p in paths}})
+    write_whole(folder / RECORD, record.model_dump_json(indent=2) + "\n")
 
 
-def whole(output: Path) -> list[tuple[Path, Mark]]:
+def whole(output: Path) -> list[tuple[Path, Record]]:
     """Return the whole checkpoints of a run folder, the oldest first."""
     found = []
-    for path in (output / FOLDER).glob(f"checkpoint-*/{MARK}"):
+    for path in (output / FOLDER).glob(f"checkpoint-*/{RECORD}"):
         try:
-            found.append((path.parent, Mark.model_validate_json(path.read_bytes())))
+            found.append((path.parent, Record.model_validate_json(path.read_bytes())))
         except (ValidationError, OSError):
             continue
     return sorted(found, key=lambda item: item[1].step)
 
 
-def damaged(folder: Path, mark: Mark) -> str | None:
-    """Return the name of a file that is not what ``mark`` says, if any."""
-    for name, sha256 in mark.files.items():
+def damaged(folder: Path, record: Record) -> str | None:
+    """Return the name of a file that is not what ``record`` says, if any."""
+    for name, sha256 in record.files.items():
         try:
             if hash_file(folder / name).sha256 != sha256:
                 return name
@@ -80,20 +80,20 @@ def damaged(folder: Path, mark: Mark) -> str | None:
     return None
 
 
-def newest(output: Path, warn: Callable[[str], None]) -> tuple[Path, Mark] | None:
+def newest(output: Path, warn: Callable[[str], None]) -> tuple[Path, Record] | None:
     """Return the newest checkpoint that is as it was written; ``warn`` hears of those that are not."""
-    for folder, mark in reversed(whole(output)):
-        if (name := damaged(folder, mark)) is None:
-            return folder, mark
+    for folder, record in reversed(whole(output)):
+        if (name := damaged(folder, record)) is None:
+            return folder, record
         warn(f"{folder.name} is damaged ({name} is not what was written): taking an older one")
     return None
 
 
 def forget_newer(output: Path, step: int) -> None:
     """Make checkpoints after ``step`` torn ones: a run that goes on from there makes them again."""
-    for folder, mark in whole(output):
-        if mark.step > step:
-            (folder / MARK).unlink(missing_ok=True)
+    for folder, record in whole(output):
+        if record.step > step:
+            (folder / RECORD).unlink(missing_ok=True)
 
 
 def rotate(output: Path, keep: int, *, best: int | None = None, also: Collection[int] = ()) -> None:
@@ -142,13 +142,13 @@ def prepare(output: Path, *, resume: bool, overwrite: bool) -> None:
         )
 
 
-def check_resume(mark: Mark, job: Job, data_sha256: str) -> None:
+def check_resume(record: Record, job: Job, data_sha256: str) -> None:
     """Raise ``ResumeRefused`` naming what has changed since the checkpoint was made."""
     same = job
     if job.allow_precision_change:
-        same = job.model_copy(update={"precision": mark.job.get("precision")})
-    if mark.job_hash != same.hash():
-        before, now = _flat(mark.job), _flat(json.loads(job.to_json()))
+        same = job.model_copy(update={"precision": record.job.get("precision")})
+    if record.job_hash != same.hash():
+        before, now = _flat(record.job), _flat(json.loads(job.to_json()))
         changed = [
             f"{name}: {before.get(name)} -> {now.get(name)}"
             for name in sorted(before.keys() | now.keys())
@@ -159,23 +159,23 @@ def check_resume(mark: Mark, job: Job, data_sha256: str) -> None:
             f"with --resume only these may change: {WHICH}; keep the others, or begin again with --overwrite",
             faults=changed,
         )
-    if mark.data_sha256 != data_sha256:
+    if record.data_sha256 != data_sha256:
         raise ResumeRefused(
             f"{job.data} is not the data that was begun with",
             "put the old data back, or give --overwrite to begin again",
         )
 
 
-def check_same_run(mark: Mark, job: Job, *, template_sha256: str, precision: str) -> None:
+def check_same_run(record: Record, job: Job, *, template_sha256: str, precision: str) -> None:
     """Raise ``ResumeRefused`` when the template is another one now, or the precision without leave."""
-    if mark.template_sha256 != template_sha256:
+    if record.template_sha256 != template_sha256:
         raise ResumeRefused(
             "the model's chat template is not the one that the run was begun with",
             "put the model's files back, or begin again with --overwrite and --set revision=COMMIT",
         )
-    if mark.precision != precision and not job.allow_precision_change:
+    if record.precision != precision and not job.allow_precision_change:
         raise ResumeRefused(
-            f"the run was begun in {mark.precision} and would go on in {precision}",
+            f"the run was begun in {record.precision} and would go on in {precision}",
             "resume on a device of the same kind, or allow the change",
             settings=["allow_precision_change=true"],
         )

@@ -89,7 +89,7 @@ def _machine() -> str:
     return f"this process takes {taken / 1e9:.1f} GB{rest}"
 
 
-def relief(
+def advice(
     *, precision: str, recompute_every: int | None = None, sharded: bool = False
 ) -> tuple[str, tuple[str, ...]]:
     """What to change where smaller micro-batches do not help: a hint, and the settings of it.

@@ -78,8 +78,8 @@ def _train_together(job: Job, *, resume: bool, overwrite: bool, say: Callable[[s
         collective.on_lost(lambda lost: writer.emit(_failed(lost)))
         try:
             if collective.rank() == 0:
-                for _, mark in checkpoints.whole(output)[-1:] if resume else ():
-                    checkpoints.check_resume(mark, job, rows.sha256)
+                for _, record in checkpoints.whole(output)[-1:] if resume else ():
+                    checkpoints.check_resume(record, job, rows.sha256)
                 write_whole(output / JOB, job.to_json())
             if (count := local.wanted(job)) > 1:
                 log = output / LOG
@@ -158,6 +158,6 @@ def _as_fault(error: BaseException, job: Job) -> Fault | None:
 
 def _already_done(job: Job, output: Path, say: Callable[[str], None]) -> None:
     found = manifest.load(output / manifest.NAME)
-    for _, mark in checkpoints.whole(output)[-1:]:
-        checkpoints.check_resume(mark, job, manifest.hash_file(Path(job.data)).sha256)
+    for _, record in checkpoints.whole(output)[-1:]:
+        checkpoints.check_resume(record, job, manifest.hash_file(Path(job.data)).sha256)
     say(f"{output} is complete: {found.metrics.get('steps')} steps; nothing is left to do")

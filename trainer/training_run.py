@@ -26,7 +26,7 @@ Metrics = dict[str, float | int | None]
 class Run:
     """What every step of a training needs.
 
-    ``checkpoint`` and its ``mark``: what the run resumes from, if anything. ``here``: the mark of what this
+    ``checkpoint`` and its ``record``: what the run resumes from, if anything. ``here``: the record of what this
     process trains, and on what.
     """
 
@@ -36,8 +36,8 @@ class Run:
     reporter: Reporter
     stop: StopRequest
     checkpoint: Path | None
-    mark: checkpoints.Mark | None
-    here: checkpoints.Mark
+    record: checkpoints.Record | None
+    here: checkpoints.Record
 
     @property
     def new_adapter(self) -> Path:
@@ -57,7 +57,7 @@ def run(
     from trainer.loop.callbacks import Counts
     from trainer.result import proof
 
-    counts = Counts(this.mark)
+    counts = Counts(this.record)
     loop = _make_loop(this, counts)
     seconds = _take_steps(this, loop)
     if not _is_needed_to_the_end(this):
@@ -77,18 +77,18 @@ def _prepare(
     job: Job, output: Path, rows: Rows, reporter: Reporter, stop: StopRequest, *, resume: bool
 ) -> Run:
     """Find the checkpoint to resume, tokenise the rows, plan, and make way for the new adapter."""
-    checkpoint, mark = _resume_point(job, output, rows, reporter) if resume else (None, None)
+    checkpoint, record = _resume_point(job, output, rows, reporter) if resume else (None, None)
     leads = collective.rank() == 0
     if leads and resume:
-        checkpoints.forget_newer(output, mark.step if mark else -1)
+        checkpoints.forget_newer(output, record.step if record else -1)
     reporter.phase("data", f"{len(rows.rows)} rows in {job.data}")
     from trainer.data.prepare import prepare
 
     collective.use_own_card()
-    prepared = prepare(job, rows, mark, reporter)
+    prepared = prepare(job, rows, record, reporter)
     reporter.phase("model", f"loading {prepared.source.name} in {prepared.plan.precision}")
-    here = checkpoints.Mark(
-        step=mark.step if mark else 0,
+    here = checkpoints.Record(
+        step=record.step if record else 0,
         job=job.model_dump(mode="json"),
         job_hash=job.hash(),
         data_sha256=rows.sha256,
@@ -97,8 +97,8 @@ def _prepare(
         device=prepared.plan.device.name,
         pass_tokens=prepared.plan.pass_tokens,
         processes=collective.size(),
-        tokens=mark.tokens if mark else 0,
-        trained_tokens=mark.trained_tokens if mark else 0,
+        tokens=record.tokens if record else 0,
+        trained_tokens=record.trained_tokens if record else 0,
     )
     this = Run(
         job=job,
@@ -107,21 +107,21 @@ def _prepare(
         reporter=reporter,
         stop=stop,
         checkpoint=checkpoint,
-        mark=mark,
+        record=record,
         here=here,
     )
     if leads:
         shutil.rmtree(this.new_adapter, ignore_errors=True)
-    if mark and mark.place() != here.place():
+    if record and record.environment() != here.environment():
         reporter.warn(
-            f"started on {mark.place()}, resumed on {here.place()}: not bit-exact from here"
+            f"started on {record.environment()}, resumed on {here.environment()}: not bit-exact from here"
         )
     return this
 
 
 def _resume_point(
     job: Job, output: Path, rows: Rows, reporter: Reporter
-) -> tuple[Path | None, checkpoints.Mark | None]:
+) -> tuple[Path | None, checkpoints.Record | None]:
     found = checkpoints.newest(output, reporter.warn)
     if found is None:
         reporter.warn("there is no checkpoint to resume from: starting from the beginning")
@@ -144,7 +144,7 @@ def _make_loop(this: Run, counts: "Counts") -> Any:
     callback = RunCallback(
         job=job,
         output=this.output,
-        mark=this.here,
+        record=this.here,
         counts=counts,
         reporter=reporter,
         stop=this.stop,
@@ -172,7 +172,7 @@ def _make_loop(this: Run, counts: "Counts") -> Any:
             )
         )
     if trial_step.wanted(prepared.plan):
-        loop.add_callback(trial_step.Probe(loop, prepared.plan, reporter, bound))
+        loop.add_callback(trial_step.TrialStep(loop, prepared.plan, reporter, bound))
     _announce(this, loop)
     return loop
 
@@ -215,8 +215,8 @@ def _announce(this: Run, loop: Any) -> None:
         f"{examples.tokens:,} tokens an epoch, {examples.trained_tokens:,} of them trained; "
         f"{trainable:,} parameters learn"
     )
-    if this.mark:
-        reporter.phase("resume", f"after step {this.mark.step}")
+    if this.record:
+        reporter.phase("resume", f"after step {this.record.step}")
 
 
 def _take_steps(this: Run, loop: Any) -> float:
@@ -245,7 +245,7 @@ def _save(this: Run, loop: Any, counts: "Counts", seconds: float) -> Metrics:
     from trainer.result import publish
 
     plan, examples, reporter = this.prepared.plan, this.prepared.examples, this.reporter
-    lowest = loop.take_best()
+    lowest = loop.load_best()
     if lowest and lowest[0] < loop.state.global_step:
         reporter.line(f"the adapter is that of step {lowest[0]}, whose evaluation loss is lowest")
     metrics: Metrics = {
@@ -275,7 +275,7 @@ def _prove(this: Run, computed: Any) -> manifest.ReloadProof:
 
     note = this.reporter.note
     this.reporter.phase("proof", "loading the saved adapter on a clean base")
-    relief = out_of_memory.relief(precision=this.prepared.plan.precision, sharded=this.sharded)
+    relief = out_of_memory.advice(precision=this.prepared.plan.precision, sharded=this.sharded)
     with out_of_memory.explained("while the saved adapter is proved on a clean base", *relief):
         return proof.prove(
             computed, this.prepared, this.new_adapter, note=note, sharded=this.sharded
@@ -298,7 +298,7 @@ def _publish(
             history=history,
             metrics=metrics,
             source=this.prepared.source,
-            mark=this.here,
+            record=this.here,
             proof=proved,
         )
     )

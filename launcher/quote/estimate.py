@@ -18,7 +18,7 @@ from trainer.contract.command.errors import ModelUnavailable
 from trainer.contract.job import Job
 from trainer.contract.rows import Row, Rows, read_rows
 from trainer.contract.sizing import evaluations
-from trainer.contract.sizing.base_models import REFUSED, alone, way
+from trainer.contract.sizing.base_models import REFUSED, packing, reason_alone
 from trainer.contract.sizing.cards import PEAK
 from trainer.contract.sizing.fit import Fit, fit, recomputed
 from trainer.contract.sizing.memory import (
@@ -104,7 +104,7 @@ def work(job: Job, data: Rows, *, world: World) -> Work:
     config = config_of(job.model, world=world)
     shape = architecture(job.model, world=world)
     longest = min(max(lengths, default=1), job.max_length)
-    if way(config, longest) == "refused":
+    if packing(config, longest) == "refused":
         raise ModelUnavailable(
             f"{job.model} cannot be trained: {REFUSED[str(config['model_type'])]}",
             "choose another base model; docs/models.md lists those that work",
@@ -123,7 +123,7 @@ def work(job: Job, data: Rows, *, world: World) -> Work:
         questions=episodes.questions(Path(job.evaluate)) if job.evaluate else 0,
         validated=episodes.questions(Path(job.validation)) if job.validation else 0,
         shard=job.plan.shard,
-        alone=alone(config, longest),
+        alone=reason_alone(config, longest),
     )
 
 

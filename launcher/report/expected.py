@@ -36,7 +36,7 @@ class Expected:
 
 
 def expectations(
-    probe: events.Probe | None,
+    probe: events.TrialStep | None,
     steps: Sequence[events.Step],
     *,
     likely: float | None,

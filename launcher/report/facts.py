@@ -136,7 +136,7 @@ class Facts:
         return [None if step.mfu is None else round(100 * step.mfu, 2) for step in self.steps]
 
     def expected(self) -> list[Expected]:
-        probe = next((e for e in reversed(self.seen) if isinstance(e, events.Probe)), None)
+        probe = next((e for e in reversed(self.seen) if isinstance(e, events.TrialStep)), None)
         hours = self.quote.get("likely_hours")
         likely = 3600 * hours if isinstance(hours, int | float) else None
         return expectations(probe, self.steps, likely=likely, took=self.seconds())

@@ -55,7 +55,7 @@ def line(event: events.Event) -> str:
             )
         case events.Data():
             return ""
-        case events.Probe():
+        case events.TrialStep():
             return (
                 f"trial step: {event.tokens:,} tokens in {event.seconds:.2f} s, "
                 f"{event.tokens_per_second:,.0f} tokens/s"

@@ -170,7 +170,7 @@ def ours(folder: Path, shape: Architecture, precision: str, examples: Examples) 
     """The trainer's own loop with its plan for this card, its self-test and its probe."""
     from trainer import device as devices
     from trainer import pretrained
-    from trainer.contract.events import Probe as Probed
+    from trainer.contract import events
     from trainer.contract.job import from_sources
     from trainer.contract.sizing.fit import fit
     from trainer.data.plan import make_plan
@@ -178,7 +178,7 @@ def ours(folder: Path, shape: Architecture, precision: str, examples: Examples) 
     from trainer.loop import speed_bound
     from trainer.loop.callbacks import Counts
     from trainer.loop.loop import Loop
-    from trainer.loop.trial_step import Probe
+    from trainer.loop.trial_step import TrialStep
     from trainer.reporting import Reporter
 
     device = devices.here()
@@ -211,10 +211,10 @@ def ours(folder: Path, shape: Architecture, precision: str, examples: Examples) 
         )  # fmt: skip
         bound = speed_bound.bound(shape, plan, examples, job.lora.r)
         reporter = Reporter(heard, lambda text: print("  " + text), Path(output) / "log")
-        loop.add_callback(Probe(loop, plan, reporter, bound))
+        loop.add_callback(TrialStep(loop, plan, reporter, bound))
         loop.run(None)
     rate, trained = steps.rates()
-    (probed,) = [event for event in heard.events if isinstance(event, Probed)]
+    (probed,) = [event for event in heard.events if isinstance(event, events.TrialStep)]
     print(f"  passes of {plan.pass_tokens}, every {plan.recompute_every}, {plan.attention}")
     return {
         "rate": rate, "trained": trained, "bound": bound,

@@ -271,7 +271,7 @@ class Pod:
             at = float(argv[argv.index("--at") + 1])
             return GuardChild(self, at, argv[argv.index("--on-deadline") + 1])
         assert argv[0] == "trainer"
-        script = self._salvage() if "--salvage" in argv else self._training(argv)
+        script = self._from_checkpoint() if "--from-checkpoint" in argv else self._training(argv)
         with log.open("a") as file:
             file.write(f"started {len(argv)}\n")
         self.trainer = Child(self.clock, script, on_ask=self._saving)
@@ -327,7 +327,7 @@ class Pod:
             (now + 5, 130),
         ]
 
-    def _salvage(self):
+    def _from_checkpoint(self):
         now = self.clock.time
         done = line("done", manifest="manifest.json")
         return [(now + 5, lambda: self.result(complete=False)), (now + 6, done), (now + 7, 0)]
@@ -336,9 +336,9 @@ class Pod:
         folder = self.root / "run" / "checkpoints" / f"checkpoint-{step}"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "state.pt").write_bytes(f"{self.id} {step} ".encode() * 400)
-        checkpoints.write_mark(
+        checkpoints.write_record(
             folder,
-            checkpoints.Mark(
+            checkpoints.Record(
                 step=step,
                 job={},
                 job_hash="j",

@@ -67,7 +67,7 @@ def test_a_whole_run_is_proved_and_its_memory_is_measured(base_model, tmp_path, 
     train(job, resume=False, overwrite=False, say=lambda _: None)
     assert manifest.verify(output).complete
     found, _ = events.read(output / "events.jsonl")
-    (probed,) = [event for event in found if isinstance(event, events.Probe)]
+    (probed,) = [event for event in found if isinstance(event, events.TrialStep)]
     assert probed.peak_bytes is not None
     losses = [event.loss for event in found if isinstance(event, events.Step)]
     assert losses[-1] < losses[0]

@@ -54,12 +54,12 @@ def test_steps_on_a_card_carry_it(tmp_path, monkeypatch, device, rank, use):
     monkeypatch.setattr("trainer.processes.collective.rank", lambda: rank)
     monkeypatch.setattr("trainer.device.peak_bytes", lambda _: 0)
     steps: list[Any] = []
-    mark: Any = SimpleNamespace(step=0)
+    record: Any = SimpleNamespace(step=0)
     reporter: Any = SimpleNamespace(step=steps.append)
     callback = RunCallback(
         job=Job(model="m", data="d", output=str(tmp_path)),
         output=tmp_path,
-        mark=mark,
+        record=record,
         counts=Counts(None),
         reporter=reporter,
         stop=StopRequest(),

@@ -225,7 +225,7 @@ def test_more_processes_than_cards(begin, type_it, monkeypatch):
 
 def test_a_process_that_was_killed(begin, type_it, tmp_path, monkeypatch):
     def die(*_args, **_kwargs):
-        raise local._died(0, 2, -9)
+        raise local._cause([-9, None], {}, 2)
 
     with monkeypatch.context() as patch:
         patch.setattr(local, "wanted", lambda _: 2)

@@ -119,6 +119,6 @@ def test_a_card_tells_its_own_numbers(monkeypatch):
     ],
 )  # fmt: skip
 def test_what_costs_least_is_changed_first(plan, settings):
-    hint, found = out_of_memory.relief(**plan)
+    hint, found = out_of_memory.advice(**plan)
     assert list(found) == settings
     assert "take a device with more memory" in hint

@@ -447,7 +447,7 @@ def test_what_comes_after_the_checkpoint_that_is_taken_does_not_count(tmp_path):
         folder = tmp_path / "checkpoints" / f"checkpoint-{step}"
         folder.mkdir(parents=True)
         numbers = {"step": step, "pass_tokens": 1, "tokens": 1, "trained_tokens": 1}
-        checkpoints.write_mark(folder, checkpoints.Mark(job={}, **mark, **numbers))
+        checkpoints.write_record(folder, checkpoints.Record(job={}, **mark, **numbers))
     checkpoints.forget_newer(tmp_path, 7)
     assert [found.step for _, found in checkpoints.whole(tmp_path)] == [6, 7]
     checkpoints.rotate(tmp_path, 1)

@@ -70,7 +70,7 @@ class Data(Event):
     shown: list[list[tuple[str, bool]]]
 
 
-class Probe(Event):
+class TrialStep(Event):
     """The longest step, taken on trial before the first one. ``bound_tokens_per_second`` is at the card's peak.
 
     ``predicted_bytes`` is what sizing expected of ``peak_bytes``: of the card's allocator.
@@ -211,7 +211,7 @@ KINDS: dict[str, type[Event]] = {
         Phase,
         Plan,
         Data,
-        Probe,
+        TrialStep,
         Step,
         Eval,
         Validation,

@@ -70,7 +70,7 @@ def open_tokenizer(job: Job, warn: Callable[[str], None]) -> Opened:
     return Opened(source, tokenizer, template_sha256, chat_format, max_length)
 
 
-def prepare(job: Job, rows: Rows, mark: checkpoints.Mark | None, reporter: Reporter) -> Prepared:
+def prepare(job: Job, rows: Rows, mark: checkpoints.Record | None, reporter: Reporter) -> Prepared:
     """Find the model, tokenise the rows, plan. ``mark`` is the checkpoint to resume, if any.
 
     Raises ``ModelUnavailable``, ``BadData``, ``ResumeRefused``.
@@ -207,7 +207,7 @@ def _fit_cpu(
     alive = need(shape, precision, job.lora.r, 1, longest, held=1.0).total
     what = f"{name} in {precision} with a row of {longest} tokens"
     if alive > left:
-        hint, settings = out_of_memory.relief(precision=precision)
+        hint, settings = out_of_memory.advice(precision=precision)
         raise TrainingFailed(
             f"{what} needs at least {alive / 1e9:.1f} GB, and {left / 1e9:.1f} GB are free",
             f"leave out longer rows with a smaller max_length, or {hint}",

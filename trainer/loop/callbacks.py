@@ -22,9 +22,9 @@ from trainer.signals import StopRequest
 class Counts:
     """Tokens seen so far, over all parts of a run; ``seen_*`` come from the loop of this process."""
 
-    def __init__(self, mark: checkpoints.Mark | None) -> None:
-        self.tokens_before = mark.tokens if mark else 0
-        self.trained_before = mark.trained_tokens if mark else 0
+    def __init__(self, record: checkpoints.Record | None) -> None:
+        self.tokens_before = record.tokens if record else 0
+        self.trained_before = record.trained_tokens if record else 0
         self.seen_tokens = 0
         self.seen_trained = 0
 
@@ -48,7 +48,7 @@ class RunCallback(TrainerCallback):
         *,
         job: Job,
         output: Path,
-        mark: checkpoints.Mark,
+        record: checkpoints.Record,
         counts: Counts,
         reporter: Reporter,
         stop: StopRequest,
@@ -59,11 +59,11 @@ class RunCallback(TrainerCallback):
         self._bound = bound
         self._job = job
         self._output = output
-        self._mark = mark
+        self._mark = record
         self._counts = counts
         self._reporter = reporter
         self._stop = stop
-        self._rates = Rates(mark.step, counts.tokens, counts.trained_tokens)
+        self._rates = Rates(record.step, counts.tokens, counts.trained_tokens)
         self._card_use = CardUse(gpu_use)
         self._saved = time.monotonic()
 
@@ -156,14 +156,14 @@ class RunCallback(TrainerCallback):
         if collective.rank() > 0:
             return
         name = f"{checkpoints.FOLDER}/checkpoint-{state.global_step}"
-        mark = self._mark.model_copy(
+        record = self._mark.model_copy(
             update={
                 "step": state.global_step,
                 "tokens": self._counts.tokens,
                 "trained_tokens": self._counts.trained_tokens,
             }
         )
-        checkpoints.write_mark(self._output / name, mark)
+        checkpoints.write_record(self._output / name, record)
         lowest = holdout.best(state.log_history)
         checkpoints.rotate(
             self._output,

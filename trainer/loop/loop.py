@@ -119,7 +119,7 @@ class Loop(SFTTrainer):
         )
         plan, held_out = prepared.plan, prepared.eval_examples
         where = f"while the weights of {prepared.source.name} load in {plan.precision}"
-        with out_of_memory.explained(where, *self._relief(learning=False)):
+        with out_of_memory.explained(where, *self._advice(learning=False)):
             base = load_base(
                 prepared.source,
                 plan.numerics,
@@ -147,10 +147,10 @@ class Loop(SFTTrainer):
         if self._sharded:
             collective.check_same([self.pass_tokens], "the tokens of a pass")
         with disable_input_dtype_casting(self.model, active=self._plan.numerics.autocast):
-            relief = self._relief(learning=False)
+            relief = self._advice(learning=False)
             with out_of_memory.explained("in the self-test before the first step", *relief):
                 prove_attention(self, note=self._note, warn=self._warn, sharded=self._sharded)
-            with out_of_memory.explained("while training", *self._relief()):
+            with out_of_memory.explained("while training", *self._advice()):
                 self._run(checkpoint)
 
     def _run(self, checkpoint: Path | None) -> None:
@@ -173,13 +173,13 @@ class Loop(SFTTrainer):
             self._load_from_checkpoint(str(checkpoint))
             self.state = state
 
-    def take_best(self) -> tuple[int, float] | None:
+    def load_best(self) -> tuple[int, float] | None:
         """Go back to the step with the lowest evaluation loss; return it, and the loss."""
         lowest = holdout.best(self.state.log_history)
         if lowest is None or lowest[0] == self.state.global_step:
             return lowest
         folder = Path(self.args.output_dir) / f"checkpoint-{lowest[0]}"
-        if not (folder / checkpoints.MARK).exists():
+        if not (folder / checkpoints.RECORD).exists():
             return None
         self._load_from_checkpoint(str(folder))
         return lowest
@@ -233,15 +233,17 @@ class Loop(SFTTrainer):
             for joined in self.passes(self._share(rows)):
                 with self.accelerator.no_sync(model=model):
                     loss += one_pass(model, joined, num_items_in_batch)
-            for spare in self._spare(rows):
+            for spare in self._padding_batches(rows):
                 one_pass(model, spare, num_items_in_batch * math.inf)
             return loss
 
-        loss = self._fitting(step, rows, f"at step {self.state.global_step + 1}")
+        loss = self._retry_with_smaller(step, rows, f"at step {self.state.global_step + 1}")
         collective.sum_gradients(model)
         return collective.total(loss)
 
-    def _fitting(self, work: Callable[[], torch.Tensor], rows: Rows, where: str) -> torch.Tensor:
+    def _retry_with_smaller(
+        self, work: Callable[[], torch.Tensor], rows: Rows, where: str
+    ) -> torch.Tensor:
         """Return what ``work`` on ``rows`` returns, called again with smaller passes while memory runs out."""
         random_state = device.random_state()
         while True:
@@ -257,13 +259,13 @@ class Loop(SFTTrainer):
                     raise self._full(where, full) from None
             if collective.any_of([full is not None]) == [False] and result is not None:
                 return result
-            self._halve(rows, where, full or "in another process")
+            self._use_smaller(rows, where, full or "in another process")
             device.set_random_state(random_state)
 
     def _share(self, rows: Rows) -> Rows:
         return [rows[index] for index in _shares(rows)[collective.rank()]]
 
-    def _spare(self, rows: Rows) -> Iterator[dict[str, Any]]:
+    def _padding_batches(self, rows: Rows) -> Iterator[dict[str, Any]]:
         """Passes whose loss must not count: sharded, a process has as many as the one with the most."""
         if not self._sharded:
             return
@@ -281,14 +283,14 @@ class Loop(SFTTrainer):
             settings=[f"plan.tokens={max(self.pass_tokens // 2, 1)}"],
         )
 
-    def _relief(self, *, learning: bool = True) -> tuple[str, tuple[str, ...]]:
-        return out_of_memory.relief(
+    def _advice(self, *, learning: bool = True) -> tuple[str, tuple[str, ...]]:
+        return out_of_memory.advice(
             precision=self._plan.precision,
             recompute_every=self._plan.recompute_every if learning else None,
             sharded=self._sharded,
         )
 
-    def _halve(self, rows: Rows, where: str, numbers: str) -> None:
+    def _use_smaller(self, rows: Rows, where: str, numbers: str) -> None:
         """Make passes half as long as the longest that did not fit. Raises ``TrainingFailed``."""
         lengths = [len(row["input_ids"]) for row in rows]
         longest = max(lengths)
@@ -298,7 +300,7 @@ class Loop(SFTTrainer):
             for group in first_fit(mine, self.pass_tokens)
         ]
         if all(len(group) == 1 for group in passes):
-            hint, settings = self._relief(learning=self.model.training)
+            hint, settings = self._advice(learning=self.model.training)
             raise TrainingFailed(
                 f"out of memory {where} with one row of {longest} tokens: {numbers}",
                 hint,
@@ -318,7 +320,7 @@ class Loop(SFTTrainer):
         rows = list(self.eval_dataset)
         self.model.eval()
         where = f"while the loss of held-out rows is measured at step {self.state.global_step}"
-        both = collective.total(self._fitting(lambda: self._loss_of(rows), rows, where))
+        both = collective.total(self._retry_with_smaller(lambda: self._loss_of(rows), rows, where))
         metrics = {"eval_loss": float(both[0]) / max(int(both[1]), 1)}
         self.log(metrics)
         control: Any = self.control  # type: ignore[has-type]
@@ -334,7 +336,7 @@ class Loop(SFTTrainer):
                 ready = self._prepare_inputs(joined)
                 total += float(self.compute_loss(self.model, ready, num_items_in_batch=1))
                 count += here
-            for spare in self._spare(rows):
+            for spare in self._padding_batches(rows):
                 self.compute_loss(self.model, self._prepare_inputs(spare), num_items_in_batch=1)
         return torch.tensor([total, count], dtype=torch.float64)
 

@@ -25,7 +25,7 @@ def wanted(plan: Plan) -> bool:
     return plan.device.is_card
 
 
-class Probe(TrainerCallback):
+class TrialStep(TrainerCallback):
     """Measures once, when the first step begins, and reports it. ``bound``: tokens/s of one card at most."""
 
     def __init__(self, loop: Any, plan: Plan, reporter: Reporter, bound: float | None) -> None:
@@ -40,7 +40,7 @@ class Probe(TrainerCallback):
             return
         self._due = False
         tokens, seconds, peak = _measure(self._loop, _longest(self._loop, args, self._plan))
-        measured = events.Probe(
+        measured = events.TrialStep(
             tokens=tokens,
             seconds=round(seconds, 4),
             tokens_per_second=round(tokens / seconds, 1),
@@ -52,7 +52,7 @@ class Probe(TrainerCallback):
         self._reporter.line(describe(measured))
 
 
-def describe(measured: events.Probe) -> str:
+def describe(measured: events.TrialStep) -> str:
     """Return the measurement as a line for people."""
     rate, bound = measured.tokens_per_second, measured.bound_tokens_per_second
     text = f"the longest step: {measured.tokens:,} tokens in {measured.seconds:.2f} s, {rate:,.0f} tok/s"

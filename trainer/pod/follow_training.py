@@ -285,7 +285,7 @@ class Training:
     def _save_newest_checkpoint(self) -> None:
         self._boot.phase("saving", "the newest checkpoint")
         self._boot.log.make_room_when_short()
-        child = self._start_trainer("--salvage")
+        child = self._start_trainer("--from-checkpoint")
         code = self._follow(child, self._settings.limits.load)
         self.kill()
         if code != 0:

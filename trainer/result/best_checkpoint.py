@@ -37,7 +37,7 @@ class Candidate:
     """A whole checkpoint; ``loss`` is that of the held-out rows, where it was measured there."""
 
     folder: Path
-    mark: checkpoints.Mark
+    record: checkpoints.Record
     loss: float | None
 
 
@@ -84,8 +84,8 @@ def candidates(run: Path) -> tuple[list[Candidate], list[dict[str, Any]]]:
 
     Those spaced over the run, that of the lowest loss and the newest. Raises ``TrainingFailed`` without one.
     """
-    whole = [(path, mark) for path, mark in checkpoints.whole(run)]
-    whole = [(path, mark) for path, mark in whole if not checkpoints.damaged(path, mark)]
+    whole = [(path, record) for path, record in checkpoints.whole(run)]
+    whole = [(path, record) for path, record in whole if not checkpoints.damaged(path, record)]
     if not whole:
         raise TrainingFailed("there is no whole checkpoint", "train again")
     state = json.loads((whole[-1][0] / "trainer_state.json").read_bytes())
@@ -113,9 +113,9 @@ def _asked(job: Job, run: Path, one: Candidate, reporter: Reporter) -> Score:
     weights, asked = one.folder / WEIGHTS, Path(job.validation)
     both = manifest.hash_file(weights).sha256 + manifest.hash_file(asked).sha256
     # Answers of other weights, or to other questions, are none of these.
-    name = f"step-{one.mark.step}-{hashlib.sha256(both.encode()).hexdigest()[:12]}"
+    name = f"step-{one.record.step}-{hashlib.sha256(both.encode()).hexdigest()[:12]}"
     out, log = run / validation.FOLDER / name, run / evaluation.LOG
-    label = f"step {one.mark.step}"
+    label = f"step {one.record.step}"
 
     def hear(event: events.Event) -> None:
         known = isinstance(event, events.Answers)
@@ -130,7 +130,7 @@ def _asked(job: Job, run: Path, one: Candidate, reporter: Reporter) -> Score:
         if found is None:
             why = evaluation.last_error(log, before) or f"exit code {code}, see {evaluation.LOG}"
             raise TrainingFailed(f"{label}: {why}", "")
-    score = Score(step=one.mark.step, loss=one.loss, right=found["right"], questions=found["n"])
+    score = Score(step=one.record.step, loss=one.loss, right=found["right"], questions=found["n"])
     reporter.emit(events.Validation(**score.model_dump()))
     loss = "" if score.loss is None else f", held-out loss {score.loss:.4f}"
     reporter.line(f"{label}: {score.right} of {score.questions} right{loss}")
@@ -170,7 +170,7 @@ def _keep(
         changes = {"files": named, "metrics": metrics}
         whole.model_copy(update=changes).write(run / manifest.NAME)
     else:
-        one = next(one for one in found if one.mark.step == won.step)
+        one = next(one for one in found if one.record.step == won.step)
         _publish(job, run, one, choice, metrics, history, reporter)
     others = ", ".join(f"step {s.step}: {s.right}" for s in scores)
     reporter.phase(OVER, f"step {won.step} is kept: {others} of {won.questions} right")
@@ -193,7 +193,7 @@ def _publish(
     shutil.rmtree(new, ignore_errors=True)
     from_checkpoint.copy_adapter(one.folder, new)
     from_checkpoint.check(new)
-    reporter.phase("proof", f"loading the adapter of step {one.mark.step} on a clean base")
+    reporter.phase("proof", f"loading the adapter of step {one.record.step} on a clean base")
     source, proof = _proved(job, run, one, new)
     _write(choice, run)
     publish.publish(
@@ -204,7 +204,7 @@ def _publish(
             history=[from_checkpoint.finite(entry) for entry in history],
             metrics=metrics,
             source=source,
-            mark=one.mark,
+            record=one.record,
             proof=proof,
             beside=[validation.RESULT],
         )
@@ -223,7 +223,7 @@ def _proved(job: Job, run: Path, one: Candidate, new: Path) -> tuple[Any, manife
 
     silent = Reporter(_Silent(), lambda _: None, run / evaluation.LOG)
     with library_log.library_output_to(run / evaluation.LOG):
-        prepared = prepare(job, read_rows(Path(job.data)), one.mark, silent)
+        prepared = prepare(job, read_rows(Path(job.data)), one.record, silent)
         plan = prepared.plan
         base = pretrained.load_base(prepared.source, plan.numerics, attention=plan.own_attention)
         checkpoint = PeftModel.from_pretrained(base, one.folder)

@@ -22,7 +22,7 @@ from trainer.reporting import Reporter
 TO_RESUME = ("optimizer.pt", "scheduler.pt", "scaler.pt", "trainer_state.json", "training_args.bin")
 
 
-def salvage(job: Job, *, say: Callable[[str], None]) -> None:
+def save_newest(job: Job, *, say: Callable[[str], None]) -> None:
     """Make ``adapter/``, ``loss.png`` and a manifest with ``complete: false`` in the job's output.
 
     A complete result is left alone. Raises ``NotFound`` without a checkpoint, ``ResultRejected`` when
@@ -51,14 +51,14 @@ def salvage(job: Job, *, say: Callable[[str], None]) -> None:
 def _save(
     job: Job,
     output: Path,
-    found: list[tuple[Path, checkpoints.Mark]],
+    found: list[tuple[Path, checkpoints.Record]],
     writer: Emitter,
     say: Callable[[str], None],
 ) -> None:
     reporter = Reporter(writer, say, output / "train.log")
     new = output / f".{manifest.ADAPTER}.new"
     faults = []
-    for folder, mark in reversed(found):
+    for folder, record in reversed(found):
         shutil.rmtree(new, ignore_errors=True)
         copy_adapter(folder, new)
         try:
@@ -67,10 +67,10 @@ def _save(
             faults.append(f"{folder.name}: {fault}")
             reporter.warn(faults[-1])
             continue
-        _publish(job, output, folder, mark, new)
+        _publish(job, output, folder, record, new)
         reporter.emit(events.Saved(path=manifest.ADAPTER))
         reporter.emit(events.Done(manifest=manifest.NAME))
-        reporter.line(f"saved the adapter of step {mark.step}: {output / manifest.ADAPTER}")
+        reporter.line(f"saved the adapter of step {record.step}: {output / manifest.ADAPTER}")
         return
     raise ResultRejected("no checkpoint can be used", "train again", faults=faults)
 
@@ -79,7 +79,7 @@ def copy_adapter(folder: Path, new: Path) -> None:
     """Make ``new`` of what a checkpoint holds beside what only a resume needs."""
     new.mkdir()
     for path in sorted(folder.iterdir()):
-        kept = path.name in {*TO_RESUME, checkpoints.MARK} or path.name.startswith("rng_state")
+        kept = path.name in {*TO_RESUME, checkpoints.RECORD} or path.name.startswith("rng_state")
         if not path.is_file() or kept:
             continue
         # A link takes no space, of which there may be none.
@@ -107,7 +107,7 @@ def check(new: Path) -> None:
         raise ResultRejected("; ".join(faults))
 
 
-def _publish(job: Job, output: Path, folder: Path, mark: checkpoints.Mark, new: Path) -> None:
+def _publish(job: Job, output: Path, folder: Path, record: checkpoints.Record, new: Path) -> None:
     from trainer.pretrained import Source
     from trainer.result import publish
 
@@ -124,14 +124,14 @@ def _publish(job: Job, output: Path, folder: Path, mark: checkpoints.Mark, new: 
             history=history,
             metrics={
                 **publish.losses_of(history),
-                "steps": mark.step,
+                "steps": record.step,
                 "steps_planned": state["max_steps"],
                 "epochs": round(state["epoch"] or 0.0, 4),
-                "tokens": mark.tokens,
-                "trained_tokens": mark.trained_tokens,
+                "tokens": record.tokens,
+                "trained_tokens": record.trained_tokens,
             },
             source=Source(job.model, config["base_model_name_or_path"], config.get("revision")),
-            mark=mark,
+            record=record,
             proof=None,
         )
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.adapter import save_weights
-from trainer.checkpoints import Mark
+from trainer.checkpoints import Record
 from trainer.contract import manifest
 from trainer.contract.job import Job
 from trainer.contract.manifest import ReloadProof
@@ -78,15 +78,15 @@ class Result:
     history: list[dict[str, float]]
     metrics: dict[str, float | int | None]
     source: Source
-    mark: Mark
+    record: Record
     proof: ReloadProof | None
     beside: Sequence[str] = ()
 
 
 def publish(made: Result) -> None:
     """Write card and picture, move the adapter into its place, and write the manifest last."""
-    output, mark = made.output, made.mark
-    text = card(made.job, made.source, mark, made.metrics)
+    output, record = made.output, made.record
+    text = card(made.job, made.source, record, made.metrics)
     # It may be a link to a checkpoint's, which must stay as it was written.
     (made.adapter / "README.md").unlink(missing_ok=True)
     (made.adapter / "README.md").write_text(text, encoding="utf-8")
@@ -102,21 +102,23 @@ def publish(made: Result) -> None:
         complete=made.proof is not None,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         files=manifest.hash_files(output, files),
-        job_hash=mark.job_hash,
-        data_sha256=mark.data_sha256,
+        job_hash=record.job_hash,
+        data_sha256=record.data_sha256,
         base_model=made.source.name,
         revision=made.source.revision,
-        template_sha256=mark.template_sha256,
+        template_sha256=record.template_sha256,
         versions={"python": platform.python_version(), **{n: version(n) for n in VERSIONS}},
-        device=mark.device,
-        precision=mark.precision,
+        device=record.device,
+        precision=record.precision,
         seed=made.job.seed,
         metrics=made.metrics,
         reload_proof=made.proof,
     ).write(output / manifest.NAME)
 
 
-def card(job: Job, source: Source, mark: Mark, metrics: Mapping[str, float | int | None]) -> str:
+def card(
+    job: Job, source: Source, record: Record, metrics: Mapping[str, float | int | None]
+) -> str:
     """Return the adapter's model card: what it is, how it was made, how to load it."""
     shown = "\n".join(
         f"| {name} | {value:.6g} |" for name, value in metrics.items() if value is not None
@@ -133,9 +135,9 @@ tags: [lora, sft]
 Trained on chat rows, on the assistant's turns alone, each with its stop token. Prompts must be
 rendered with the chat template saved here; it is the base model's, with any date fixed.
 
-- Base model: `{source.name}`{revision}, in {mark.precision}
-- Data: SHA-256 `{mark.data_sha256}`
-- Job: SHA-256 `{mark.job_hash}`
+- Base model: `{source.name}`{revision}, in {record.precision}
+- Data: SHA-256 `{record.data_sha256}`
+- Job: SHA-256 `{record.job_hash}`
 
 ```python
 from peft import PeftModel

@@ -13,7 +13,7 @@ from launcher.runs.run_folder import Run
 from tests.launcher.report.made import make_run
 from trainer.contract import events
 
-PROBE = events.Probe(
+PROBE = events.TrialStep(
     tokens=8000, seconds=2.0, tokens_per_second=4000.0, peak_bytes=9 << 29, predicted_bytes=4 << 30
 )
 
@@ -50,7 +50,7 @@ def test_memory_rate_and_time_with_the_error():
 
 def test_what_is_not_known_is_not_told():
     assert expectations(None, [step(1, 5000.0)], likely=None, took=60.0) == []
-    on_cpu = events.Probe(tokens=1, seconds=1.0, tokens_per_second=1.0)
+    on_cpu = events.TrialStep(tokens=1, seconds=1.0, tokens_per_second=1.0)
     assert expectations(on_cpu, [], likely=600.0, took=0.0) == []
 
 

@@ -185,11 +185,11 @@ def prove(family: str, longest: int) -> None:
     from trainer.attention.kernels import packs
     from trainer.contract.command.errors import ModelUnavailable
     from trainer.contract.options import Lora
-    from trainer.contract.sizing.base_models import way
+    from trainer.contract.sizing.base_models import packing
 
     config = config_of(family)
     try:
         proven = "packed" if packs(choose(config, Lora(), longest=longest).attention) else "alone"
     except ModelUnavailable:
         proven = "refused"
-    assert way(config.to_dict(), longest) == proven, family
+    assert packing(config.to_dict(), longest) == proven, family

@@ -57,8 +57,8 @@ def test_neither_probe_nor_samples_change_what_is_trained(runs):
 
 def test_the_longest_step_is_measured_before_the_first(runs):
     (plain, _), (found, _) = runs
-    assert of(events.Probe, plain) == []
-    (measured,) = of(events.Probe, found)
+    assert of(events.TrialStep, plain) == []
+    (measured,) = of(events.TrialStep, found)
     at = [e.type for e in found]
     assert at.index("plan") < at.index("probe") < at.index("step")
     tokens = [e.tokens for e in of(events.Step, found)]
@@ -83,7 +83,7 @@ def test_a_measurement_is_told_with_what_was_predicted():
     from trainer.loop.trial_step import describe
 
     text = describe(
-        events.Probe(
+        events.TrialStep(
             tokens=8192,
             seconds=0.5,
             tokens_per_second=16384.0,

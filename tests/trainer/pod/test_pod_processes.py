@@ -72,7 +72,7 @@ def manifest(complete):
     (run / "manifest.json").write_text(json.dumps(values))
     tell("done", manifest="manifest.json")
 
-if "--salvage" in sys.argv:
+if "--from-checkpoint" in sys.argv:
     manifest(False)
     sys.exit()
 tell("phase", name="train", detail=" ".join(sys.argv[1:]))

@@ -150,7 +150,7 @@ class World:
             path.with_name(path.name + ".pub").write_text("ssh-ed25519 HOSTKEY \n")
             return Child(self, [(0, 0)])
         if argv[0] == "trainer":
-            if "--salvage" in argv:
+            if "--from-checkpoint" in argv:
                 return Child(self, self.salvage or salvaged(self))
             if "--choose" in argv:
                 return self.choosers.pop(0)(self)
@@ -212,11 +212,11 @@ def only(paths, kind):
 def checkpoint(paths, number):
     folder = paths.run / "checkpoints" / f"checkpoint-{number}"
     folder.mkdir(parents=True, exist_ok=True)
-    mark = checkpoints.Mark(
+    mark = checkpoints.Record(
         step=number, job={}, job_hash="j", data_sha256="d", template_sha256="t", precision="bf16",
         device="gpu", pass_tokens=1, tokens=1, trained_tokens=1,
     )  # fmt: skip
-    checkpoints.write_mark(folder, mark)
+    checkpoints.write_record(folder, mark)
     return line("checkpoint", step=number, path=f"checkpoints/checkpoint-{number}")
 
 
@@ -488,7 +488,7 @@ def test_a_trainer_that_fails_is_not_started_again(paths):
     world = World(paths, trainers=[fails])
     upload(paths)
     keep(world)
-    assert [argv[-1] for _, argv, _, _ in world.of("trainer")][1:] == ["--salvage"]
+    assert [argv[-1] for _, argv, _, _ in world.of("trainer")][1:] == ["--from-checkpoint"]
     (failed,) = only(paths, events.Failed)
     assert failed.cause == "the loss is nan"
     assert world.acts[0][1] == "stop"
@@ -996,7 +996,7 @@ def test_a_choice_that_was_cut_while_it_replaced_the_adapter_still_leaves_one(pa
     world = World(paths, trainers=[good], choosers=[torn])
     upload_to_choose(paths)
     keep(world)
-    assert world.of("--salvage")
+    assert world.of("--from-checkpoint")
     assert (paths.run / manifest.NAME).exists()
     assert not world.of("datagen")
 

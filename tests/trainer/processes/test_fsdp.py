@@ -79,7 +79,7 @@ from trainer.__main__ import _main
 from trainer.contract.command.errors import run_main
 from trainer.loop.loop import Loop
 
-plain_wrap, plain_run, plain_spare = fsdp.wrap, Loop._run, Loop._spare
+plain_wrap, plain_run, plain_padding = fsdp.wrap, Loop._run, Loop._padding_batches
 found = {"spare": 0}
 
 def wrap(model):
@@ -92,8 +92,8 @@ def wrap(model):
         adapter=sum(w.numel() for w in weights if not isinstance(w, DTensor)),
     )
 
-def _spare(loop, rows):
-    for joined in plain_spare(loop, rows):
+def _padding_batches(loop, rows):
+    for joined in plain_padding(loop, rows):
         found["spare"] += loop.model.training
         yield joined
 
@@ -104,7 +104,7 @@ def _run(loop, checkpoint):
     )
     Path(sys.argv[1], f"found{os.environ['RANK']}").write_text(json.dumps(found))
 
-fsdp.wrap, Loop._spare, Loop._run = wrap, _spare, _run
+fsdp.wrap, Loop._padding_batches, Loop._run = wrap, _padding_batches, _run
 sys.exit(run_main(_main, sys.argv[2:]))
 """
 

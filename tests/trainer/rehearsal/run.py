@@ -58,7 +58,7 @@ def check(job: Job, watched: Watched | None, *, drop: float = 0.2) -> manifest.M
     assert log.count(MEASURED) >= 2
     assert log.index(MEASURED) < log.index("step 1/")
     (plan, *_), (probe, *_), (step, *_) = (
-        of(job, kind) for kind in (events.Plan, events.Probe, events.Step)
+        of(job, kind) for kind in (events.Plan, events.TrialStep, events.Step)
     )
     assert plan.seq < probe.seq < step.seq
     assert probe.tokens > 0

@@ -116,7 +116,7 @@ def by_loss(job):
 
 def test_few_checkpoints_are_kept_spaced_over_the_run(whole):
     assert [mark.step for _, mark in checkpoints.whole(Path(whole.output))] == [2, 4, 6, 7, 8]
-    assert [one.mark.step for one in best_checkpoint.candidates(Path(whole.output))[0]] == [
+    assert [one.record.step for one in best_checkpoint.candidates(Path(whole.output))[0]] == [
         2,
         4,
         6,

@@ -53,7 +53,7 @@ def call(*arguments):
 
 def test_the_newest_checkpoint_becomes_a_result_that_is_not_complete(cut, capsys):
     output = cut.parent / "run"
-    assert call(cut, "--salvage") == 0
+    assert call(cut, "--from-checkpoint") == 0
     found = manifest.verify(output)
     assert not found.complete
     assert found.reload_proof is None
@@ -69,7 +69,7 @@ def test_the_newest_checkpoint_becomes_a_result_that_is_not_complete(cut, capsys
 def test_a_salvaged_adapter_loads_with_its_tokenizer(whole, cut):
     from trainer.library_log import library_output_to
 
-    assert call(cut, "--salvage") == 0
+    assert call(cut, "--from-checkpoint") == 0
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -83,7 +83,7 @@ def test_a_salvaged_adapter_loads_with_its_tokenizer(whole, cut):
 
 
 def test_a_salvaged_run_can_be_gone_on_with(whole, cut):
-    assert call(cut, "--salvage") == 0
+    assert call(cut, "--from-checkpoint") == 0
     job = whole.model_copy(update={"output": str(cut.parent / "run")})
     cut.write_text(job.to_json())
     assert call(cut, "--resume") == 0
@@ -97,7 +97,7 @@ def test_a_salvaged_run_can_be_gone_on_with(whole, cut):
 def test_a_whole_result_is_left_alone(whole, tmp_path, capsys):
     (tmp_path / "job.json").write_text(whole.to_json())
     before = manifest.load(Path(whole.output) / "manifest.json")
-    assert call(tmp_path / "job.json", "--salvage") == 0
+    assert call(tmp_path / "job.json", "--from-checkpoint") == 0
     assert "is complete" in capsys.readouterr().out
     assert manifest.verify(Path(whole.output)) == before
 
@@ -110,7 +110,7 @@ def test_a_checkpoint_that_is_cut_gives_way_to_the_one_before(whole, tmp_path):
     path.write_bytes(path.read_bytes()[:-10])
     job = whole.model_copy(update={"output": str(output)})
     (tmp_path / "job.json").write_text(job.to_json())
-    assert call(tmp_path / "job.json", "--salvage") == 0
+    assert call(tmp_path / "job.json", "--from-checkpoint") == 0
     assert manifest.verify(output).metrics["steps"] == 2
     told = [e for e in events.read(output / "events.jsonl")[0] if isinstance(e, events.Warning)]
     assert "checkpoint-4" in told[-1].message
@@ -123,20 +123,20 @@ def test_values_that_are_no_numbers_are_no_result(cut):
     weights = load_file(path)
     next(iter(weights.values())).fill_(float("nan"))
     save_file(weights, path)
-    assert call(cut, "--salvage") == ResultRejected.exit_code
+    assert call(cut, "--from-checkpoint") == ResultRejected.exit_code
     assert not (cut.parent / "run" / "manifest.json").exists()
 
 
 def test_without_a_checkpoint_there_is_nothing_to_save(cut, capsys):
     shutil.rmtree(cut.parent / "run" / "checkpoints")
-    assert call(cut, "--salvage") == 11
+    assert call(cut, "--from-checkpoint") == 11
     assert "no checkpoint" in capsys.readouterr().err
 
 
 def test_events_go_to_an_inherited_pipe_without_numbers(cut):
     ours, theirs = os.pipe()
     done = subprocess.run(
-        [sys.executable, "-m", "trainer", str(cut), "--salvage"],
+        [sys.executable, "-m", "trainer", str(cut), "--from-checkpoint"],
         env={**os.environ, "SFT_EVENTS_FD": str(theirs)},
         pass_fds=[theirs],
         capture_output=True,
@@ -155,7 +155,7 @@ def test_events_go_to_an_inherited_pipe_without_numbers(cut):
 def test_the_job_is_left_in_the_run_folder(cut):
     job_file = cut.parent / "run" / "job.json"
     job_file.unlink()
-    assert call(cut, "--salvage") == 0
+    assert call(cut, "--from-checkpoint") == 0
     assert Job.from_json(job_file).hash() == Job.from_json(cut).hash()
 
 
@@ -178,7 +178,7 @@ def test_on_a_full_disk_the_oldest_checkpoints_give_way(whole, tmp_path, monkeyp
     monkeypatch.setattr(publish, "draw_loss", draw)
     job = whole.model_copy(update={"output": str(output)})
     (tmp_path / "job.json").write_text(job.to_json())
-    assert call(tmp_path / "job.json", "--salvage") == 0
+    assert call(tmp_path / "job.json", "--from-checkpoint") == 0
     assert manifest.verify(output).metrics["steps"] == 4
 
 

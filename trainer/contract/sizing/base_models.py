@@ -7,7 +7,7 @@ attention. ``refused``: the trainer cannot train it. ``unknown``: the trainer's 
 from collections.abc import Mapping
 from typing import Any, Literal
 
-Way = Literal["packed", "alone", "refused", "unknown"]
+Packing = Literal["packed", "alone", "refused", "unknown"]
 PACKED = frozenset({
     *("llama", "mistral", "ministral", "ministral3", "mixtral", "qwen2", "qwen3", "qwen3_moe"),
     *("gemma", "gemma3", "gemma3_text", "gemma3n_text", "gemma4", "gemma4_text", "phi", "phi3", "smollm3", "granite"),
@@ -30,7 +30,7 @@ REFUSED: Mapping[str, str] = {
 }
 
 
-def way(config: Mapping[str, Any], longest: int) -> Way:
+def packing(config: Mapping[str, Any], longest: int) -> Packing:
     """Return how rows of at most ``longest`` tokens are trained on the model of a ``config.json``."""
     kind = str(config.get("model_type"))
     if kind in REFUSED:
@@ -39,10 +39,10 @@ def way(config: Mapping[str, Any], longest: int) -> Way:
         return "alone"
     if kind not in PACKED:
         return "unknown"
-    return "alone" if why_alone(config, longest) else "packed"
+    return "alone" if reason_in_config(config, longest) else "packed"
 
 
-def why_alone(config: Mapping[str, Any], longest: int) -> str:
+def reason_in_config(config: Mapping[str, Any], longest: int) -> str:
     """Return what in the config itself keeps rows apart, whatever the family; empty where nothing does."""
     if config.get("attention_dropout"):
         return "dropout in attention"
@@ -56,8 +56,8 @@ def why_alone(config: Mapping[str, Any], longest: int) -> str:
     return ""
 
 
-def alone(config: Mapping[str, Any], longest: int) -> str:
+def reason_alone(config: Mapping[str, Any], longest: int) -> str:
     """Return why rows are trained one at a time, empty where they are packed or it is unknown."""
-    if way(config, longest) != "alone":
+    if packing(config, longest) != "alone":
         return ""
-    return ALONE.get(str(config.get("model_type"))) or why_alone(config, longest)
+    return ALONE.get(str(config.get("model_type"))) or reason_in_config(config, longest)

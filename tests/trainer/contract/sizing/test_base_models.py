@@ -2,7 +2,7 @@
 
 import pytest
 
-from trainer.contract.sizing.base_models import way
+from trainer.contract.sizing.base_models import packing
 
 PHI = {"model_type": "phi3", "original_max_position_embeddings": 4096}
 
@@ -22,4 +22,4 @@ PHI = {"model_type": "phi3", "original_max_position_embeddings": 4096}
     ],
 )
 def test_how_rows_are_trained(config, longest, expected):
-    assert way(config, longest) == expected
+    assert packing(config, longest) == expected
