@@ -1,11 +1,11 @@
 """RunPod's cards and prices: read live, else as they were read last. What was read is kept."""
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from launcher.errors import ApiUnavailable, KeyRejected
-from launcher.runpod_api.answers import Availability, Catalog, Gpu
+from launcher.runpod_api.answers import Catalog
 from launcher.secrets import runpod
 from launcher.world import World
 from trainer.contract.command.crash_safe_files import write_whole
@@ -29,7 +29,7 @@ def read(world: World, *, count: int = 1) -> tuple[Catalog, str]:
 
 def keep(catalog: Catalog, world: World) -> None:
     """Remember it for a time without network or key."""
-    write_whole(_path(world), json.dumps(asdict(catalog)))
+    write_whole(_path(world), catalog.model_dump_json())
 
 
 def _path(world: World) -> Path:
@@ -38,11 +38,6 @@ def _path(world: World) -> Path:
 
 def _load(path: Path) -> Catalog | None:
     try:
-        data = json.loads(path.read_text("utf-8"))
-        gpus = tuple(
-            Gpu(**{**gpu, "data_centers": tuple(Availability(**s) for s in gpu["data_centers"])})
-            for gpu in data["gpus"]
-        )
-        return Catalog(read_at=float(data["read_at"]), count=int(data["count"]), gpus=gpus)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return Catalog.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
         return None

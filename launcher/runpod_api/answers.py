@@ -1,160 +1,130 @@
 """The API's answers, as far as the launcher reads them.
 
-Reading is lenient: unknown keys are ignored, missing or null ones get a plain default, and an item
-without an id is left out. Money is in USD, memory and disks in GB, times are RFC 3339 text.
+Reading is lenient: an unknown key is ignored, and a field that is missing, null or of a wrong type gets
+its default, so that one odd field of one pod cannot keep the launcher from deleting another. Money is in
+USD, memory and disks in GB.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import (
+    AliasPath,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+)
+from pydantic.alias_generators import to_camel
 
 ABSENT = "TERMINATED"
 LARGEST = 1e15  # seconds, dollars or gigabytes: beyond what anything here can be
 
 
-def as_map(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, float) and abs(value) < LARGEST else value
 
 
-def as_list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
+Text = Annotated[str, StringConstraints(min_length=1)]
+Capitals = Annotated[str, StringConstraints(min_length=1, to_upper=True)]
+Number = Annotated[float, Field(gt=-LARGEST, lt=LARGEST)]
+Whole = Annotated[int, BeforeValidator(_whole), Field(gt=-LARGEST, lt=LARGEST)]
 
 
-def as_text(value: object) -> str:
-    return value if isinstance(value, str) else ""
+class Answer(BaseModel):
+    """An object of an answer. Its fields are read by the API's names, or by their own."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        alias_generator=to_camel,
+        validate_by_name=True,
+        validate_by_alias=True,
+        coerce_numbers_to_str=True,
+    )
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _or_default(
+        cls, value: object, read: ValidatorFunctionWrapHandler, info: ValidationInfo
+    ) -> Any:
+        field = cls.model_fields[str(info.field_name)]
+        try:
+            return read(value)
+        except ValidationError:
+            if field.is_required():
+                raise
+            return field.get_default()
 
 
-def as_number(value: object) -> float:
-    """The value as a float; 0 if it is not a number, infinite or too large."""
-    if not isinstance(value, int | float) or not -LARGEST < value < LARGEST:
-        return 0.0
-    return float(value)
-
-
-@dataclass(frozen=True)
-class Endpoint:
+class Endpoint(Answer):
     """Where a pod's sshd can be reached directly."""
 
-    host: str
-    port: int
-    user: str = "root"
+    host: Text
+    port: Whole
+    user: Text = Field("root", validation_alias="username")
 
 
-@dataclass(frozen=True)
-class Pod:
-    """``rate`` is USD per hour now (0 when stopped); ``env`` is what RunPod shows any key holder."""
+class Port(Answer):
+    """A port of a pod as seen from inside and from outside."""
 
-    id: str
-    name: str
-    status: str
-    actions: tuple[str, ...]
-    image: str
-    rate: float
-    gpu_id: str
-    gpu_count: int
-    data_center: str
-    cuda_version: str
-    ssh: Endpoint | None
-    uptime: int | None
-    gpu_use: tuple[float, ...]
-    created: str
-    started: str
-    env: Mapping[str, str] = field(repr=False, hash=False)
-
-    @classmethod
-    def read(cls, data: Mapping[str, Any]) -> "Pod":
-        gpu = as_map(data.get("gpu"))
-        runtime = as_map(data.get("runtime"))
-        uptime = runtime.get("uptime")
-        return cls(
-            id=as_text(data.get("id")),
-            name=as_text(data.get("name")),
-            status=as_text(data.get("status")).upper() or "UNKNOWN",
-            actions=tuple(a for a in as_list(data.get("actions")) if isinstance(a, str)),
-            image=as_text(data.get("image")),
-            rate=as_number(data.get("cost")),
-            gpu_id=as_text(gpu.get("id")),
-            gpu_count=int(as_number(gpu.get("count"))),
-            data_center=as_text(data.get("dataCenterId")),
-            cuda_version=as_text(data.get("cudaVersion")),
-            ssh=_endpoint(as_map(data.get("ssh")), runtime),
-            uptime=int(as_number(uptime)) if isinstance(uptime, int | float) else None,
-            gpu_use=tuple(as_number(as_map(g).get("util")) for g in as_list(runtime.get("gpus"))),
-            created=as_text(data.get("createdAt")),
-            started=as_text(data.get("startedAt")),
-            env={k: v for k, v in as_map(data.get("env")).items() if isinstance(v, str)},
-        )
+    private: Whole = 0
+    public: Whole | None = None
+    ip: str = ""
 
 
-def _endpoint(ssh: Mapping[str, Any], runtime: Mapping[str, Any]) -> Endpoint | None:
-    direct = as_map(ssh.get("direct"))
-    host, port = direct.get("host"), direct.get("port")
-    if isinstance(host, str) and host and isinstance(port, int):
-        return Endpoint(host, port, as_text(direct.get("username")) or "root")
-    for item in map(as_map, as_list(runtime.get("ports"))):
-        host, port = item.get("ip"), item.get("public")
-        if item.get("private") == 22 and isinstance(host, str) and isinstance(port, int):
-            return Endpoint(host, port)
-    return None
+class Pod(Answer):
+    """``rate`` is USD per hour now, 0 when stopped; ``uptime`` in seconds."""
+
+    id: str = ""
+    name: str = ""
+    status: Capitals = "UNKNOWN"
+    rate: Number = Field(0.0, validation_alias="cost")
+    uptime: Whole | None = Field(None, validation_alias=AliasPath("runtime", "uptime"))
+    direct: Endpoint | None = Field(None, validation_alias=AliasPath("ssh", "direct"))
+    ports: tuple[Port, ...] = Field((), validation_alias=AliasPath("runtime", "ports"))
+
+    @property
+    def ssh(self) -> Endpoint | None:
+        """The address of sshd, which may be found among the ports only."""
+        if self.direct is not None:
+            return self.direct
+        seen = (port for port in self.ports if port.private == 22 and port.ip)
+        return next((Endpoint(host=p.ip, port=p.public) for p in seen if p.public), None)
 
 
-@dataclass(frozen=True)
-class Availability:
+class Availability(Answer):
     """Availability of a card or a data center: NONE, LOW, MEDIUM, HIGH, or empty when unknown."""
 
-    id: str
-    name: str
-    availability: str
+    id: str = ""
+    name: str = ""
+    availability: Capitals = ""
 
+
+class Gpu(Availability):
+    """A card of the catalog. The price is per card and hour; ``cuda`` maps version to free right now."""
+
+    memory: Whole = 0
+    secure: StrictBool = False
+    secure_price: Number = Field(0.0, validation_alias=AliasPath("price", "secure"))
+    max_count: Whole = Field(0, validation_alias=AliasPath("maxCount", "secure"))
+    data_centers: tuple[Availability, ...] = ()
+    cuda: dict[str, bool] = Field({}, validation_alias="cudaVersions")
+
+    @field_validator("cuda", mode="before")
     @classmethod
-    def read(cls, data: Mapping[str, Any]) -> "Availability":
-        return cls(
-            id=as_text(data.get("id")),
-            name=as_text(data.get("name")),
-            availability=as_text(data.get("availability")).upper(),
-        )
+    def _by_version(cls, found: object) -> object:
+        if not isinstance(found, list):
+            return found
+        items = [item for item in found if isinstance(item, dict)]
+        return {item.get("version"): item.get("available") is True for item in items}
 
 
-@dataclass(frozen=True)
-class Gpu:
-    """A card of the catalog. Prices are per card and hour; ``cuda`` maps version to free right now."""
-
-    id: str
-    name: str
-    memory: int
-    secure: bool
-    secure_price: float
-    community_price: float
-    max_count: int
-    availability: str
-    data_centers: tuple[Availability, ...]
-    cuda: Mapping[str, bool] = field(hash=False)
-
-    @classmethod
-    def read(cls, data: Mapping[str, Any]) -> "Gpu":
-        price = as_map(data.get("price"))
-        stock = Availability.read(data)
-        return cls(
-            id=stock.id,
-            name=stock.name,
-            memory=int(as_number(data.get("memory"))),
-            secure=data.get("secure") is True,
-            secure_price=as_number(price.get("secure")),
-            community_price=as_number(price.get("community")),
-            max_count=int(as_number(as_map(data.get("maxCount")).get("secure"))),
-            availability=stock.availability,
-            data_centers=tuple(
-                Availability.read(item) for item in map(as_map, as_list(data.get("dataCenters")))
-            ),
-            cuda={
-                as_text(item.get("version")): item.get("available") is True
-                for item in map(as_map, as_list(data.get("cudaVersions")))
-            },
-        )
-
-
-@dataclass(frozen=True)
-class Catalog:
+class Catalog(Answer):
     """``gpus`` as they were at ``read_at`` (Unix seconds), availability for ``count`` cards a pod."""
 
     read_at: float
@@ -162,91 +132,57 @@ class Catalog:
     gpus: tuple[Gpu, ...]
 
 
-@dataclass(frozen=True)
-class DataCenter:
+class DataCenter(Answer):
     """``volume_types`` is empty where network volumes cannot be had."""
 
-    id: str
-    name: str
-    region: str
-    volume_types: tuple[str, ...]
-    gpus: tuple[Availability, ...]
-
-    @classmethod
-    def read(cls, data: Mapping[str, Any]) -> "DataCenter":
-        return cls(
-            id=as_text(data.get("id")),
-            name=as_text(data.get("name")),
-            region=as_text(data.get("region")),
-            volume_types=tuple(map(as_text, as_list(data.get("networkVolumeTypes")))),
-            gpus=tuple(
-                Availability.read(item)
-                for item in map(as_map, as_list(data.get("gpuAvailability")))
-            ),
-        )
+    id: str = ""
+    volume_types: tuple[str, ...] = Field((), validation_alias="networkVolumeTypes")
 
 
-@dataclass(frozen=True)
-class Registry:
+class Registry(Answer):
     """A stored credential for a container registry; the API never returns what is in it."""
 
-    id: str
-    name: str
-
-    @classmethod
-    def read(cls, data: Mapping[str, Any]) -> "Registry":
-        return cls(id=as_text(data.get("id")), name=as_text(data.get("name")))
+    id: str = ""
+    name: str = ""
 
 
-@dataclass(frozen=True)
-class Volume:
+class Volume(Answer):
     """A network volume; it lives in one data center."""
 
-    id: str
-    name: str
-    size: int
-    data_center: str
-
-    @classmethod
-    def read(cls, data: Mapping[str, Any]) -> "Volume":
-        return cls(
-            id=as_text(data.get("id")),
-            name=as_text(data.get("name")),
-            size=int(as_number(data.get("size"))),
-            data_center=as_text(data.get("dataCenter")),
-        )
+    id: str = ""
+    name: str = ""
+    size: Whole = 0
+    data_center: str = ""
 
 
-@dataclass(frozen=True)
-class BillingRecord:
+class BillingRecord(Answer):
     """What one pod was charged, USD, within one bucket of time."""
 
-    pod_id: str
-    start: str
-    end: str
-    total: float
-    gpu: float
-    cpu: float
-    disk: float
-
-    @classmethod
-    def read(cls, data: Mapping[str, Any]) -> "BillingRecord":
-        return cls(
-            pod_id=as_text(data.get("podId")),
-            start=as_text(data.get("startTime")),
-            end=as_text(data.get("endTime")),
-            total=as_number(data.get("totalAmount")),
-            gpu=as_number(data.get("gpuAmount")),
-            cpu=as_number(data.get("cpuAmount")),
-            disk=as_number(data.get("diskAmount")),
-        )
+    pod_id: str = ""
+    total: Number = Field(0.0, validation_alias="totalAmount")
+    gpu: Number = Field(0.0, validation_alias="gpuAmount")
+    disk: Number = Field(0.0, validation_alias="diskAmount")
 
 
-@dataclass(frozen=True)
-class LogLine:
+class LogLine(Answer):
     """``source`` is ``container`` (what the pod printed) or ``system`` (pull and lifecycle)."""
 
-    id: str
-    time: str
-    source: str
-    line: str
+    id: str = ""
+    time: str = Field("", validation_alias="ts")
+    source: str = ""
+    line: str = ""
+
+
+class Page(Answer):
+    """Where the list of an answer continues; ``cursor`` is empty on the last page."""
+
+    more: bool = Field(False, validation_alias=AliasPath("pagination", "hasNextPage"))
+    cursor: str = Field("", validation_alias=AliasPath("pagination", "nextCursor"))
+
+
+class Problem(Answer):
+    """Why a request is refused (RFC 9457)."""
+
+    title: str = ""
+    detail: str = ""
+    errors: tuple[Any, ...] = ()

@@ -22,11 +22,10 @@ from launcher.runpod_api.answers import (
     DataCenter,
     Gpu,
     LogLine,
+    Page,
     Pod,
     Registry,
     Volume,
-    as_list,
-    as_map,
 )
 from launcher.runpod_api.http import Http, OutcomeUnknown
 from trainer.contract.command.errors import NotFound
@@ -141,13 +140,17 @@ class Api:
 
     def pods(self, name: str | None = None) -> list[Pod]:
         """All pods of the account, or those of that exact name; none that is terminated."""
-        found = [pod for pod in self._list("/v2/pods", "pods", Pod.read) if pod.status != ABSENT]
+        found = [
+            pod
+            for pod in self._list("/v2/pods", "pods", Pod.model_validate)
+            if pod.status != ABSENT
+        ]
         return found if name is None else [pod for pod in found if pod.name == name]
 
     def pod(self, pod_id: str) -> Pod | None:
         """The pod, or None when the API does not know it: gone, or too young to be seen."""
         try:
-            return Pod.read(self._get(_pod(pod_id)))
+            return Pod.model_validate(self._get(_pod(pod_id)))
         except NotFound:
             return None
 
@@ -159,7 +162,13 @@ class Api:
         may then exist. If two were made, one is deleted.
         """
         pod, tried = self._create(
-            "/v2/pods", request.body(), Pod.read, self.pods, request.name, set(), SETTLE_POD
+            "/v2/pods",
+            request.body(),
+            Pod.model_validate,
+            self.pods,
+            request.name,
+            set(),
+            SETTLE_POD,
         )
         if tried > 1:
             for twin in self.pods(request.name):
@@ -240,39 +249,43 @@ class Api:
         if min_cuda:
             query["minCudaVersion"] = min_cuda
         read_at = self._now()
-        gpus = self._list("/v2/catalog/gpus", "gpus", Gpu.read, query)
+        gpus = self._list("/v2/catalog/gpus", "gpus", Gpu.model_validate, query)
         return Catalog(read_at=read_at, count=count, gpus=tuple(gpus))
 
     def data_centers(self) -> list[DataCenter]:
         return self._list(
             "/v2/catalog/datacenters",
             "dataCenters",
-            DataCenter.read,
+            DataCenter.model_validate,
             {"include": "GPU_AVAILABILITY"},
         )
 
     # Registries, network volumes, bills
 
     def registries(self) -> list[Registry]:
-        return self._list("/v2/registries", "registries", Registry.read)
+        return self._list("/v2/registries", "registries", Registry.model_validate)
 
     def create_registry(self, name: str, username: str, password: str) -> Registry:
         """Store a pull credential. The password goes out once and stays nowhere on this side."""
         body = {"name": name, "username": username, "password": password}
-        return self._create_named("/v2/registries", body, Registry.read, self.registries, name)
+        return self._create_named(
+            "/v2/registries", body, Registry.model_validate, self.registries, name
+        )
 
     def volumes(self) -> list[Volume]:
-        return self._list("/v2/network-volumes", "networkVolumes", Volume.read)
+        return self._list("/v2/network-volumes", "networkVolumes", Volume.model_validate)
 
     def create_volume(self, name: str, *, size: int, data_center: str) -> Volume:
         """Make a network volume of ``size`` GB (10 to 4096): billed until it is deleted."""
         body = {"name": name, "size": size, "dataCenter": data_center}
-        return self._create_named("/v2/network-volumes", body, Volume.read, self.volumes, name)
+        return self._create_named(
+            "/v2/network-volumes", body, Volume.model_validate, self.volumes, name
+        )
 
     def bill(self, pod_id: str, *, since: str) -> list[BillingRecord]:
         """What the pod was charged from ``since`` (RFC 3339) on, by the hour; lags, may be empty."""
         query = {"podId": pod_id, "bucketSize": "hour", "startTime": since}
-        records = self._list("/v2/billing/pods", "records", BillingRecord.read, query)
+        records = self._list("/v2/billing/pods", "records", BillingRecord.model_validate, query)
         return [record for record in records if record.pod_id == pod_id]
 
     # How
@@ -296,18 +309,19 @@ class Api:
                     f"GET {path}: the answer has no list {key!r}",
                     f"check that {self._http.base_url} is RunPod's API",
                 )
-            found += [read(item) for item in map(as_map, as_list(answer[key])) if item]
-            page = as_map(answer.get("pagination"))
-            following = page.get("nextCursor")
-            if not page.get("hasNextPage") or not following or following == cursor.get("cursor"):
+            found += [read(item) for item in answer[key] if item and isinstance(item, dict)]
+            page = Page.model_validate(answer)
+            if not page.more or page.cursor in {"", cursor.get("cursor")}:
                 break
-            cursor = {"cursor": str(following)}
+            cursor = {"cursor": page.cursor}
         return found
 
     def _act(self, pod_id: str, action: str, done: set[str]) -> Pod:
         try:
             path = f"{_pod(pod_id)}/action"
-            return Pod.read(self._http.send("POST", path, body={"action": action}, safe=True))
+            return Pod.model_validate(
+                self._http.send("POST", path, body={"action": action}, safe=True)
+            )
         except WrongState:
             pod = self.pod(pod_id)
             if pod is None or pod.status not in done:

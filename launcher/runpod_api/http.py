@@ -3,12 +3,13 @@
 The key is sent in one header and never shown: it is removed from every message of the server.
 """
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+
+from pydantic import ValidationError
 
 from launcher.errors import (
     ApiUnavailable,
@@ -19,7 +20,7 @@ from launcher.errors import (
     PaymentRequired,
     WrongState,
 )
-from launcher.runpod_api.answers import as_list, as_map, as_text
+from launcher.runpod_api.answers import Problem
 from trainer.contract.command.errors import Fault, NotFound, Usage
 
 if TYPE_CHECKING:
@@ -139,7 +140,8 @@ class Http:
         if not response.content.strip():
             return {}
         try:
-            return as_map(response.json())
+            found = response.json()
+            return found if isinstance(found, dict) else {}
         except (ValueError, RecursionError):
             fault = ApiUnavailable(
                 f"{what}: the answer is not JSON: {self._clean(response.text)}",
@@ -207,12 +209,12 @@ class Http:
 
     def _said(self, response: "httpx2.Response") -> tuple[str, list[str]]:
         try:
-            problem = as_map(json.loads(response.content))
-        except (ValueError, RecursionError):
-            problem = {}
-        detail = as_text(problem.get("detail")) or as_text(problem.get("title"))
-        faults = [self._clean(str(fault)) for fault in as_list(problem.get("errors"))]
-        return self._clean(detail or response.text) or "no reason given", faults
+            problem = Problem.model_validate_json(response.content)
+        except ValidationError:
+            problem = Problem()
+        faults = [self._clean(str(fault)) for fault in problem.errors]
+        detail = problem.detail or problem.title or response.text
+        return self._clean(detail) or "no reason given", faults
 
 
 class Dropped(Exception):  # noqa: N818 - not an error: streams end, and are opened again

@@ -6,10 +6,9 @@ left out: only lines that an earlier connection gave can be repeats, and each of
 
 import json
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
-from launcher.runpod_api.answers import LogLine, as_map, as_text
+from launcher.runpod_api.answers import LogLine
 from launcher.runpod_api.http import Dropped, Http
 from trainer.contract.command.errors import NotFound
 
@@ -71,9 +70,8 @@ def read_events(lines: Iterator[str]) -> Iterator[LogLine | None]:
         name, _, value = text.partition(":")
         value = value.removeprefix(" ")
         if not text:
-            found = _object(data)
-            if found is not None:
-                yield _line(event_id, found)
+            if (found := _line(event_id, data)) is not None:
+                yield found
             event_id, data = "", ""
         elif not name:
             yield None
@@ -81,25 +79,13 @@ def read_events(lines: Iterator[str]) -> Iterator[LogLine | None]:
             event_id = value
         elif name == "data":
             data = data + value if len(data) + len(value) <= MOST_DATA else ""
-        found = _object(data) if event_id and data.endswith("}") else None
-        if found is not None:
-            yield _line(event_id, found)
+        if event_id and data.endswith("}") and (found := _line(event_id, data)) is not None:
+            yield found
             event_id, data = "", ""
 
 
-def _object(data: str) -> Mapping[str, Any] | None:
+def _line(event_id: str, data: str) -> LogLine | None:
     try:
-        found = json.loads(data)
-    except (ValueError, RecursionError):
+        return LogLine.model_validate(json.loads(data) | {"id": event_id})
+    except (ValueError, TypeError, RecursionError):
         return None
-    return found if isinstance(found, Mapping) else None
-
-
-def _line(event_id: str, data: Mapping[str, Any]) -> LogLine:
-    data = as_map(data)
-    return LogLine(
-        id=event_id,
-        time=as_text(data.get("ts")),
-        source=as_text(data.get("source")),
-        line=as_text(data.get("line")),
-    )

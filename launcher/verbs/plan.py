@@ -41,7 +41,10 @@ def run(options: argparse.Namespace) -> int:
         except (ApiUnavailable, KeyRejected) as fault:
             if not lines:
                 raise
-            found, stale = Catalog(world.now(), options.cards, ()), f"none read: {fault.cause}"
+            found, stale = (
+                Catalog(read_at=world.now(), count=options.cards, gpus=()),
+                f"none read: {fault.cause}",
+            )
         lines += compare(what, found, wanted, count=options.cards)
         if stale:
             view.say(f"prices of {at_day(found.read_at)}: {stale}")

@@ -13,7 +13,7 @@ from tests.launcher.rental.account import card
 
 
 def gpu(name, price, memory, availability="HIGH"):
-    return dataclasses.replace(card(name, price), memory=memory, availability=availability)
+    return card(name, price).model_copy(update={"memory": memory, "availability": availability})
 
 
 CARDS = Catalog(
@@ -97,8 +97,8 @@ def test_without_a_network_the_last_prices_are_used_and_that_is_said(tmp_path):
 def test_data_centres_survive(tmp_path):
     world = Away(tmp_path)
     centre = Availability(id="EU-1", name="Oslo", availability="LOW")
-    kept = dataclasses.replace(
-        CARDS, gpus=(dataclasses.replace(CARDS.gpus[0], data_centers=(centre,)),)
+    kept = CARDS.model_copy(
+        update={"gpus": (CARDS.gpus[0].model_copy(update={"data_centers": (centre,)}),)}
     )
     catalog.keep(kept, world)
     world.cut = True

@@ -63,7 +63,6 @@ def card(name: str, price: float) -> Gpu:
         memory=24,
         secure=True,
         secure_price=price,
-        community_price=0.0,
         max_count=8,
         availability="HIGH",
         data_centers=(),
@@ -158,16 +157,17 @@ class Account:
         pass
 
     def catalog(self, count=1, *, min_cuda=None):
-        return Catalog(self.time, count, tuple(self.gpus))
+        return Catalog(read_at=self.time, count=count, gpus=tuple(self.gpus))
 
     def registries(self):
-        return [Registry("reg1", "mine")]
+        return [Registry(id="reg1", name="mine")]
 
     def volumes(self):
         return self.stored
 
     def create_volume(self, name, *, size, data_center):
-        self.stored.append(Volume(f"vol-{name}", name, size, data_center))
+        made = Volume(id=f"vol-{name}", name=name, size=size, data_center=data_center)
+        self.stored.append(made)
         return self.stored[-1]
 
     def data_centers(self):
@@ -192,19 +192,9 @@ class Account:
             id=machine.id,
             name=machine.request.name,
             status=machine.status,
-            actions=(),
-            image=machine.request.image,
             rate=rate if up else 0.0,
-            gpu_id=machine.request.gpu_id,
-            gpu_count=1,
-            data_center="",
-            cuda_version="13.0",
-            ssh=Endpoint("192.0.2.7", machine.port) if up else None,
+            direct=Endpoint(host="192.0.2.7", port=machine.port) if up else None,
             uptime=int(self.time - machine.born),
-            gpu_use=(),
-            created="",
-            started="",
-            env=machine.request.env,
         )
 
     def pods(self, name=None):
@@ -253,7 +243,7 @@ class Account:
         machine = self.machines[pod_id]
         hours = ((machine.ended or self.time) - machine.born) / 3600
         total = hours * 0.2755
-        return [BillingRecord(pod_id, "", "", total, total, 0.0, 0.0)]
+        return [BillingRecord(pod_id=pod_id, total=total, gpu=total)]
 
     def clock_drift(self):
         return 0.0
@@ -261,7 +251,7 @@ class Account:
     # How pods live
 
     def say(self, machine, source, text):
-        machine.log.append(LogLine(str(len(machine.log)), "", source, text))
+        machine.log.append(LogLine(id=str(len(machine.log)), source=source, line=text))
 
     def boot(self, machine):
         run_id = machine.settings.run_id

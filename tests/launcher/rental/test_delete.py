@@ -28,14 +28,7 @@ class Bank:
         self.settled_after = 0
 
     def pods(self):
-        return [
-            Pod(
-                id=pod, name=name, status="RUNNING", actions=(), image="", rate=0.0, gpu_id="",
-                gpu_count=1, data_center="", cuda_version="", ssh=None, uptime=0, gpu_use=(),
-                created="", started="", env={},
-            )
-            for pod, name in self.names.items()
-        ]  # fmt: skip
+        return [Pod(id=pod, name=name, status="RUNNING") for pod, name in self.names.items()]
 
     def release(self, pod_id, *, unseen=0.0):
         self.asked.append((pod_id, unseen))
@@ -49,7 +42,7 @@ class Bank:
 
 
 def charge(pod, gpu, disk):
-    return BillingRecord(pod, "", "", gpu + disk, gpu, 0.0, disk)
+    return BillingRecord(pod_id=pod, total=gpu + disk, gpu=gpu, disk=disk)
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """What is looked up before anything is rented: this machine's clock, names, the cards there are."""
 
-from dataclasses import replace
-
 import pytest
 
 from launcher.context import Context
@@ -32,7 +30,8 @@ def look(account, world, view):
 
 
 def at(gpu, *centres):
-    return replace(gpu, data_centers=tuple(Availability(centre, "", "HIGH") for centre in centres))
+    where = tuple(Availability(id=centre, availability="HIGH") for centre in centres)
+    return gpu.model_copy(update={"data_centers": where})
 
 
 @pytest.mark.parametrize("drift", [None, 0.0, 60.0, -60.0])
@@ -78,7 +77,7 @@ def test_only_the_cards_that_the_caps_pay_for_are_quoted(account, look):
 
 
 def test_no_card_at_all_tells_why_and_what_reaches_one(account, look):
-    account.gpus = [replace(gpu, cuda={"12.9": True}) for gpu in account.gpus]
+    account.gpus = [gpu.model_copy(update={"cuda": {"12.9": True}}) for gpu in account.gpus]
     with pytest.raises(NoCapacity) as caught:
         look(gpu="3090")
     assert caught.value.hint == "with an image for an older CUDA some are available: --cuda 12.8"
@@ -92,7 +91,10 @@ def test_no_card_at_all_tells_why_and_what_reaches_one(account, look):
 
 
 def test_names_become_ids(account, look):
-    account.stored = [Volume("v1", "small", 10, "US-KS-2"), Volume("v2", "big", 40, "EU-RO-1")]
+    account.stored = [
+        Volume(id="v1", name="small", size=10, data_center="US-KS-2"),
+        Volume(id="v2", name="big", size=40, data_center="EU-RO-1"),
+    ]
     account.gpus = [at(account.gpus[0], "US-KS-2"), at(account.gpus[1], "EU-RO-1", "US-KS-2")]
     found, _ = look(registry="mine", volume="big")
     assert found.fixed == offer.Fixed("reg1", "v2", ("EU-RO-1",))
@@ -124,7 +126,7 @@ def test_a_name_that_is_not_there_comes_with_those_that_are(account, look):
 def test_a_volume_is_to_be_made_where_a_card_is(account, look, centres, wanted):
     account.gpus = [at(account.gpus[0], "US-KS-2"), at(account.gpus[1], "EU-RO-1")]
     account.centres = [
-        DataCenter(name, "", "", ("STANDARD",) if volumes else (), ())
+        DataCenter(id=name, volume_types=("STANDARD",) if volumes else ())
         for name, volumes in centres.items()
     ]
     with pytest.raises(Usage, match="no network volume 'big'") as caught:

@@ -1,7 +1,6 @@
 """Which pods are asked for, in which order, and what a pod whose host fails costs and leads to."""
 
 import json
-from dataclasses import replace
 
 import pytest
 
@@ -26,8 +25,10 @@ def asked(account):
 
 def in_centres(account, **stock):
     """Let every card be in these data centres: name and availability, with _ for -."""
-    where = tuple(Availability(name.replace("_", "-"), "", free) for name, free in stock.items())
-    account.gpus = [replace(gpu, data_centers=where) for gpu in account.gpus]
+    where = tuple(
+        Availability(id=name.replace("_", "-"), availability=free) for name, free in stock.items()
+    )
+    account.gpus = [gpu.model_copy(update={"data_centers": where}) for gpu in account.gpus]
 
 
 def test_a_card_that_is_nowhere_free_is_asked_for_by_data_centre(account, begin, view):
@@ -146,8 +147,8 @@ def test_max_cost_counts_what_earlier_attempts_have_cost(account, begin, project
 def test_a_volume_that_is_not_there_is_told_with_the_line_that_makes_it(account, begin):
     in_centres(account, US_KS_2="HIGH", EU_RO_1="LOW")
     account.centres = [
-        DataCenter("US-KS-2", "", "", (), ()),
-        DataCenter("EU-RO-1", "", "", ("STANDARD",), ()),
+        DataCenter(id="US-KS-2"),
+        DataCenter(id="EU-RO-1", volume_types=("STANDARD",)),
     ]
     with pytest.raises(Usage) as caught:
         begin(volume="big")
@@ -158,8 +159,12 @@ def test_a_volume_that_is_not_there_is_told_with_the_line_that_makes_it(account,
 def test_a_volume_keeps_pods_in_its_data_centre(account, begin, world):
     line = add_volume("big", "EU-RO-1", 40, world=world)
     assert "40 GB in EU-RO-1" in line
-    near = replace(account.gpus[1], data_centers=(Availability("EU-RO-1", "", "HIGH"),))
-    far = replace(account.gpus[0], data_centers=(Availability("US-KS-2", "", "HIGH"),))
+    near = account.gpus[1].model_copy(
+        update={"data_centers": (Availability(id="EU-RO-1", availability="HIGH"),)}
+    )
+    far = account.gpus[0].model_copy(
+        update={"data_centers": (Availability(id="US-KS-2", availability="HIGH"),)}
+    )
     account.gpus = [far, near]
     assert begin(volume="big").manifest.complete
     assert asked(account) == [(R3090, ("EU-RO-1",))]
@@ -169,7 +174,7 @@ def test_a_volume_keeps_pods_in_its_data_centre(account, begin, world):
 
 
 def test_a_volume_far_from_every_card_is_told(account, begin):
-    account.stored = [Volume("v", "big", 40, "EU-RO-1")]
+    account.stored = [Volume(id="v", name="big", size=40, data_center="EU-RO-1")]
     in_centres(account, US_KS_2="HIGH")
     with pytest.raises(NoCapacity) as caught:
         begin(volume="big")

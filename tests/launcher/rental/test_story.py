@@ -1,7 +1,6 @@
 """The whole way on RunPod, in virtual time: what is sent, what stays, and that nothing bills on."""
 
 import json
-from dataclasses import replace
 
 import pytest
 
@@ -450,7 +449,7 @@ def test_the_image_and_its_upload_stand_in_the_quote_and_are_not_made_twice(
 
 
 def test_without_a_new_enough_driver_the_flavour_that_reaches_cards_is_named(account, begin):
-    account.gpus = [replace(gpu, cuda={"12.8": True}) for gpu in account.gpus]
+    account.gpus = [gpu.model_copy(update={"cuda": {"12.8": True}}) for gpu in account.gpus]
     with pytest.raises(NoCapacity, match=r"--cuda 12\.8"):
         begin()
 
