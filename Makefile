@@ -4,9 +4,10 @@
 # make chaos-real  30 schedules with real containers and SSH (a Docker engine), or SEED=n
 # make gpu    with a CUDA card: its tests, and a dated table of rates at real shapes
 # make mutate  break the money path, the judge and the masks: MODULE=launcher/quote/run_cost.py, COUNT=0 for all
+# make schemathesis SPEC=openapi.json  RunPod's published contract against the emulator (a Docker engine)
 # PYTHON=/path/to/python3.12 make demo               chooses the interpreter for .venv
 
-.PHONY: demo test lint bench gpu image chaos chaos-real mutate
+.PHONY: demo test lint bench gpu image chaos chaos-real mutate schemathesis
 .DEFAULT_GOAL := demo
 
 VENV := .venv
@@ -41,6 +42,9 @@ chaos: $(STAMP)
 
 chaos-real: $(STAMP)
 	@CHAOS_REAL="$(or $(SEED),$(shell seq -s ' ' 0 29))" $(BIN)/python -m pytest -v tests/system/test_chaos_real.py
+
+schemathesis: $(STAMP)
+	@$(BIN)/python -m tests.system.contract_check $(SPEC)
 
 mutate: $(STAMP) $(MUTATE)/.installed
 	@$(MUTATE)/bin/python -m tests.mutate --python $(BIN)/python $(if $(COUNT),--count $(COUNT)) $(MODULE)

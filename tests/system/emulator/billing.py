@@ -73,7 +73,9 @@ class Billing:
         Raises:
             Problem: 400 or 422.
         """
-        size = (validate.words(query, "bucketSize", SIZES) or ["day"])[0]
+        size = query.get("bucketSize", "day")
+        if size not in SIZES:
+            raise validate.invalid("query.bucketSize", f"'{size}' is not one of {', '.join(SIZES)}")
         first, last = self._window(query, size)
         seen = self._clock.now() - self.lag
         only = query.get("podId")

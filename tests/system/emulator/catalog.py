@@ -9,6 +9,10 @@ from tests.system.emulator.hosts import CARDS, CENTRES, Host, number, usual_host
 from tests.system.emulator.problems import NO_CAPACITY, Problem
 
 REGIONS = ("NORTH_AMERICA SOUTH_AMERICA EUROPE ASIA MIDDLE_EAST AFRICA OCEANIA ANTARCTICA").split()
+COMPLIANCE = (
+    "GDPR ISO_IEC_27001 ISO_14001 PCI_DSS HITRUST SOC_1_TYPE_2 SOC_2_TYPE_2 SOC_3_TYPE_2 "
+    "ITAR FISMA_HIGH HIPAA RENEWABLE"
+).split()
 AVAILABILITY_ONLY = ("count", "cloud", "countryCodes", "cudaVersions", "minCudaVersion", "product")
 
 
@@ -105,7 +109,8 @@ class Catalog:
         regions = validate.words(query, "regions", tuple(REGIONS))
         networked = validate.boolean(query, "globalNetwork")
         volumes = validate.words(query, "networkVolumeTypes", ("STANDARD", "HIGH_PERFORMANCE"))
-        none_has = networked or "compliance" in query or "HIGH_PERFORMANCE" in volumes
+        none_has = networked or "HIGH_PERFORMANCE" in volumes
+        none_has = bool(validate.words(query, "compliance", tuple(COMPLIANCE))) or none_has
         found = []
         for centre, (name, region, _) in CENTRES.items():
             if none_has or (regions and region not in regions):

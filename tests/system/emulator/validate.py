@@ -205,7 +205,7 @@ def words(query: Mapping[str, str], key: str, allowed: tuple[str, ...] | None = 
     Raises:
         Problem: 422, a word that is not among `allowed`.
     """
-    found = [word for word in query.get(key, "").split(",") if word]
+    found = query[key].split(",") if query.get(key) else []
     for word in found:
         if allowed is not None and word not in allowed:
             raise invalid(f"query.{key}", f"'{word}' is not one of {', '.join(allowed)}")
