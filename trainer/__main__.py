@@ -10,7 +10,7 @@ from pathlib import Path
 
 from trainer.contract import resuming
 from trainer.contract.command import libraries
-from trainer.contract.command.errors import Usage, run_main
+from trainer.contract.command.errors import BadData, Usage, run_main
 from trainer.contract.exporting import add_flags as add_export_flags
 from trainer.contract.job import Job, add_flags, from_sources, given_flags
 from trainer.contract.manifest import ADAPTER
@@ -90,16 +90,24 @@ def _check(argv: Sequence[str]) -> int:
     _add_job(parser)
     parser.add_argument("--html", type=Path, metavar="FILE", help="also write it as a page")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument(
+        "--all", action="store_true", help="print every fault, not one line a cause"
+    )
     options = parser.parse_args(argv)
     job = _job(options)
     check_installed()
     libraries.prepare_environment()
     from trainer.data.check import check
 
-    report = check(job)
+    try:
+        report = check(job, every=options.all)
+    except BadData as fault:
+        if options.all and fault.every:
+            _say("\n".join(fault.every))
+        raise
     if options.html:
         options.html.write_text(report.page(), encoding="utf-8")
-    _say(json.dumps(asdict(report)) if options.json else "\n".join(report.lines()))
+    _say(json.dumps(asdict(report)) if options.json else "\n".join(report.lines(every=options.all)))
     report.raise_if_blocked()
     return 0
 
@@ -121,7 +129,7 @@ def _export(argv: Sequence[str]) -> int:
     out = options.out or options.run / "merged"
     if options.merge:
         with out_of_memory.explained("while merging", "export on a machine with more memory"):
-            losses = export.merge(options.run, out, data=options.data, say=_say)
+            losses = export.merge(options.run, out, data=options.data, base=options.base, say=_say)
         _say(
             f"loss per trained token on {losses.rows} rows: base {losses.base:.4f}, "
             f"adapter {losses.adapter:.4f}, merged {losses.merged:.4f}"

@@ -26,6 +26,7 @@ PAD_TOKENS = (
     "<pad>",
     "<|pad|>",
     "[PAD]",
+    "<｜▁pad▁｜>",
     "<|fim_pad|>",
     "<|reserved_special_token_0|>",
     "<unk>",
@@ -63,7 +64,8 @@ def find(job: Job) -> Source:
             )
         if not (path / "config.json").is_file():
             raise ModelUnavailable(f"{path} has no config.json", "name a folder that has a model")
-        return Source(job.model, str(path), None)
+        # The adapter names its base by this path, and is loaded from other folders too.
+        return Source(job.model, str(path.absolute()), None)
     if path.exists() or path.is_absolute() or job.model.startswith((".", "~")):
         raise ModelUnavailable(
             f"there is no model folder {job.model}", "check the path, or give a hub id"

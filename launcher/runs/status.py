@@ -24,6 +24,7 @@ from trainer.contract.command.errors import (
 )
 
 TAIL = 16 * 1024
+LONGEST_REASON = 300  # letters; the rest is in `launch logs`
 PAST = "waiting"
 UNREADABLE = "unreadable"
 # What may work another time with the same job and data, once its cause is gone.
@@ -199,13 +200,19 @@ def look(run: Run, *, now: float | None = None) -> Status:
         where=facts.get("where"),
         model=facts.get("model"),
         created=facts.get("created"),
-        reason=reason,
+        reason=_line(reason),
         folder=str(run.folder),
         pod=kept.id if kept else None,
         gpu=pod.gpu if pod else None,
         cost=round(said.spent(now), 4) if pod else None,
         gone_by=kept.gone_by if kept else None,
     )
+
+
+def _line(reason: str) -> str:
+    """The first line of a reason, which may list faults below it."""
+    first = next(iter(reason.splitlines()), "")
+    return first if len(first) <= LONGEST_REASON else f"{first[:LONGEST_REASON]}..."
 
 
 def _on_pod(run: Run, pod: RentedPod, now: float) -> tuple[str, str]:

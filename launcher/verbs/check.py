@@ -12,6 +12,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--html", type=Path, metavar="FILE", help="also write the result as an HTML page"
     )
+    parser.add_argument(
+        "--all", action="store_true", help="print every fault, not one line a cause"
+    )
     add_flags(parser)
 
 
@@ -25,5 +28,5 @@ def run(options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "job.json"
         path.write_text(job.to_json(), encoding="utf-8")
-        as_json = ["--json"] if options.json else []
-        return world.run_in_foreground(world.python("trainer", "check", str(path), *page, *as_json))
+        more = [f"--{name}" for name in ("json", "all") if getattr(options, name)]
+        return world.run_in_foreground(world.python("trainer", "check", str(path), *page, *more))

@@ -65,7 +65,7 @@ def test_wrong_usage(capsys):
         (os.mkfifo, 3, "not a regular file"),
         (lambda p: p.write_text(""), 3, ":1: the file is empty"),
         (lambda p: p.write_text("{\n"), 3, ":1: not JSON"),
-        (lambda p: p.write_text('{"text": "x"}\n'), 3, ":1: a 'text' row does not say"),
+        (lambda p: p.write_text('{"text": "x"}\n'), 3, ":1: a 'text' row does not show"),
     ],
 )
 def test_bad_data_is_one_message_and_a_code(tmp_path, capsys, base_model, make, code, words):

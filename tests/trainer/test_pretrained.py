@@ -26,6 +26,12 @@ def test_a_hub_id_a_folder_and_a_bundled_model(base_model, monkeypatch, tmp_path
     assert find("bundled:tiny").name == "bundled:tiny"
 
 
+def test_a_folder_has_the_same_path_from_every_folder(base_model, monkeypatch, tmp_path):
+    """PEFT writes this path into adapter_config.json."""
+    monkeypatch.chdir(base_model.parent)
+    assert find(f"./{base_model.name}").place == str(base_model)
+
+
 @pytest.mark.parametrize("name", ["./none", "/none", "~/none", "../none/there"])
 def test_a_missing_folder(name):
     with pytest.raises(ModelUnavailable, match="there is no model folder"):

@@ -14,6 +14,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--data", type=Path, metavar="FILE", help="the run's rows, where they have been moved"
     )
     parser.add_argument(
+        "--base",
+        metavar="MODEL",
+        help="the base model, if its folder was moved: a folder or hub id",
+    )
+    parser.add_argument(
         "--gguf", metavar="KIND", help="say how a GGUF file is made of the merged model: q4_k_m ..."
     )
     parser.add_argument(
@@ -27,6 +32,6 @@ def given(options: argparse.Namespace) -> Iterator[str]:
     for name in ("merge", "dry_run"):
         if getattr(options, name):
             yield f"--{name.replace('_', '-')}"
-    for name in ("out", "data", "gguf", "push"):
+    for name in ("out", "data", "base", "gguf", "push"):
         if (value := getattr(options, name)) is not None:
             yield from (f"--{name}", str(value))

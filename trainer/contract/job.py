@@ -113,7 +113,13 @@ class Job(Options):
     seed: int = Field(0, ge=0, lt=2**32, description="of adapter weights, data order, dropout")
     max_length: int = Field(4096, ge=8, description="most tokens in a row")
     overlong: Literal["drop", "split", "error"] = Field(
-        "drop", description="a longer row is left out, split at a turn, or refused; never cut"
+        "drop",
+        description="a longer row is left out, split where a person speaks, or refused; never cut",
+    )
+    turns: Literal["auto", "keep", "split"] = Field(
+        "auto",
+        description="auto: if the chat template rewrites earlier turns, each turn is trained in a row that ends "
+        "with it; keep: such rows are refused; split: every turn is a row of its own",
     )
     precision: Literal["auto", "bf16", "fp32", "nf4"] = Field(
         "auto", description="of the base: auto is bf16 (nf4 when too large) on a GPU, fp32 on a CPU"
@@ -211,7 +217,7 @@ def _explain(detail: Mapping[str, Any]) -> str:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise NotFound(f"{path} does not exist", "check the path") from None
     except (OSError, UnicodeDecodeError) as error:

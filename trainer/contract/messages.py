@@ -1,9 +1,11 @@
-"""One parsed row into messages of one shape: which formats, which roles, which contents."""
+"""One message of a row, in any accepted format, as a message of one shape."""
 
-import difflib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
+
+from trainer.contract import row_keys
+from trainer.contract.faults import quote
 
 ROLES = {
     "system": "system",
@@ -11,13 +13,21 @@ ROLES = {
     "user": "user",
     "assistant": "assistant",
     "tool": "tool",
+    "function": "tool",
+    "tool_response": "tool",
+    "function_call": "assistant",
+    "tool_call": "assistant",
 }
 FROM_ROLES = ROLES | {"human": "user", "gpt": "assistant", "observation": "tool"}
-KEPT = ("tool_calls", "tool_call_id", "name", "weight", "reasoning_content")
-NOT_TEXT = ("audio", "refusal", "function_call")
+CALL_ROLES = ("function_call", "tool_call")  # the text of such a message is the call, as JSON
+USUAL = "system, developer, user, assistant, tool"
+REASONING = ("reasoning_content", "reasoning", "thinking")
+SWITCHES = ("loss", "train", "training")
+THINKING_PARTS = ("thinking", "reasoning")
+Note = Callable[[str], None]
 
 
-class RowFault(Exception):  # noqa: N818 - as contract.errors.Fault
+class RowFault(Exception):  # noqa: N818 - like trainer.contract.command.errors.Fault
     """What is wrong with a row and what to do; ``lines`` has one text for each thing."""
 
     def __init__(self, what: str, todo: str = "", *, lines: Sequence[str] = ()) -> None:
@@ -25,163 +35,147 @@ class RowFault(Exception):  # noqa: N818 - as contract.errors.Fault
         super().__init__("; ".join(self.lines))
 
 
-def read_row(value: object) -> tuple[list[dict[str, Any]], list[dict[str, Any]] | None]:
-    """Return (messages, tools) of one row. Raises ``RowFault`` with everything that is wrong."""
-    if not isinstance(value, dict):
-        raise RowFault(f"{_kind(value)}, not an object", "write {'messages': [...]} per line")
-    found = _raw_messages(value)
-    messages = []
-    faults: list[str] = []
-    for index, raw in enumerate(found):
-        try:
-            messages.append(_message(raw))
-        except RowFault as fault:
-            faults += [f"message {index + 1}: {line}" for line in fault.lines]
-    if not faults and not any(
-        m["role"] == "assistant" and m.get("weight", 1) == 1 for m in messages
-    ):
-        turns = any(m["role"] == "assistant" for m in messages)
-        faults.append(
-            "every assistant turn has weight 0: give one weight 1, or remove the row"
-            if turns
-            else "no assistant turn: add the answer that is to be learned"
-        )
-    tools = value.get("tools") or None
-    if tools is not None and not (
-        isinstance(tools, list) and all(isinstance(t, dict) for t in tools)
-    ):
-        faults.append("'tools' is not a list of objects: write them as OpenAI does")
-    if faults:
-        raise RowFault("", lines=faults)
-    return messages, tools
-
-
-def _raw_messages(row: dict[str, Any]) -> list[Any]:
-    if "messages" in row or "conversations" in row:
-        key = "messages" if "messages" in row else "conversations"
-        found = row[key]
-        if not isinstance(found, list):
-            raise RowFault(f"{key!r} is {_kind(found)}, not a list", "write a list of messages")
-        if not found:
-            raise RowFault(f"{key!r} is empty", "add the turns, or remove the row")
-        return found
-    if "prompt" in row and "completion" in row:
-        return _turns(row["prompt"], "user", context=True) + _turns(
-            row["completion"], "assistant", context=False
-        )
-    for key in ("text", "input_ids"):
-        if key in row:
-            raise RowFault(
-                f"a {key!r} row does not say which turns are the assistant's",
-                "write 'messages' instead",
-            )
-    if "functions" in row:
-        raise RowFault("'functions' is the old form", "write 'tools'")
-    keys = ", ".join(sorted(row)[:8]) or "nothing"
-    near = difflib.get_close_matches("messages", list(row), n=1)
-    raise RowFault(
-        f"no 'messages' (found {keys})",
-        f"rename {near[0]!r} to 'messages'" if near else "write the chat as 'messages'",
-    )
-
-
-def _turns(value: object, role: str, *, context: bool) -> list[Any]:
-    """One side of prompt + completion; assistant turns of the prompt are context only."""
-    if isinstance(value, str):
-        return [{"role": role, "content": value}]
-    if not isinstance(value, list):
-        raise RowFault(f"{_kind(value)} as prompt or completion", "write text or messages")
-    return [
-        turn | {"weight": 0}
-        if context and isinstance(turn, dict) and turn.get("role") == "assistant"
-        else turn
-        for turn in value
-    ]
-
-
-def _message(raw: object) -> dict[str, Any]:
+def read_message(raw: object, note: Note) -> dict[str, Any]:
+    """Return the message; ``note`` receives what is ignored. Raises ``RowFault``."""
     if not isinstance(raw, dict):
-        raise RowFault(f"{_kind(raw)}, not an object", "write {'role': ..., 'content': ...}")
+        raise RowFault(f"{kind_of(raw)}, not an object", "write {'role': ..., 'content': ...}")
+    named = raw.get("role", raw.get("from"))
     role = _role(raw)
     key = "value" if "content" not in raw and "value" in raw else "content"
+    _check_keys(raw, role, note)
     message: dict[str, Any] = {"role": role}
-    _check_keys(raw, role)
-    calls = raw.get("tool_calls")
-    message["content"] = _content(raw.get(key), key, may_be_null=bool(calls))
+    calls = raw.get("tool_calls") or None
+    if named in CALL_ROLES:
+        calls, content, thought = raw.get(key), "", ""
+    else:
+        content, thought = _content(raw.get(key), key, may_be_null=bool(calls))
+    message["content"] = content
     if calls:
         message["tool_calls"] = _tool_calls(calls)
-    if raw.get("weight") is not None:
-        weight = raw["weight"]
-        if isinstance(weight, bool) or weight not in (0, 1):
-            raise RowFault(f"weight is {weight!r}", "write 0 (context only) or 1 (trained)")
-        message["weight"] = int(weight)
-    for name in ("tool_call_id", "name", "reasoning_content"):
+    if (weight := _weight(raw, role)) is not None:
+        message["weight"] = weight
+    for name in ("tool_call_id", "name"):
         if raw.get(name) is not None:
-            if not isinstance(raw[name], str):
-                raise RowFault(f"{name!r} is {_kind(raw[name])}, not text", "write text")
-            message[name] = raw[name]
+            message[name] = _text(raw, name)
+    thoughts = {_text(raw, name) for name in REASONING if raw.get(name)} | ({thought} - {""})
+    if len(thoughts) > 1:
+        raise RowFault(f"two different texts in {' and '.join(REASONING)}", "keep one of them")
+    if thoughts:
+        if role != "assistant":
+            raise RowFault(f"thoughts on a {role} message", "only assistant messages have them")
+        message["reasoning_content"] = thoughts.pop()
     return message
 
 
 def _role(raw: dict[str, Any]) -> str:
     named = raw.get("role", raw.get("from"))
     table = ROLES if "role" in raw else FROM_ROLES
+    usual = USUAL if "role" in raw else f"{USUAL}, human, gpt, function_call, observation"
     if named is None:
-        raise RowFault("no role", f"give it one of {', '.join(table)}")
+        raise RowFault("no role", f"give it one of {usual}")
     if not isinstance(named, str) or named not in table:
-        raise RowFault(f"unknown role {named!r}", f"use one of {', '.join(table)}")
+        raise RowFault(f"unknown role {quote(named)}", f"use one of {usual}")
     return table[named]
 
 
-def _check_keys(raw: dict[str, Any], role: str) -> None:
-    for key in NOT_TEXT:
-        if raw.get(key):
-            todo = "write it as 'tool_calls'" if key == "function_call" else "remove the message"
-            raise RowFault(f"{key!r} is not text that can be trained on", todo)
+def _check_keys(raw: dict[str, Any], role: str, note: Note) -> None:
+    for key, value in raw.items():
+        if key in row_keys.MESSAGE_READ:
+            continue
+        if key in row_keys.MESSAGE_REFUSED:
+            if value:
+                what, todo = row_keys.MESSAGE_REFUSED[key]
+                raise RowFault(f"{key!r} {what}", todo)
+        elif key in row_keys.MESSAGE_IGNORED or value is None:
+            continue
+        elif row_keys.looks_like_mask(key):
+            near = row_keys.nearest(key, row_keys.MESSAGE_READ)
+            hint = f"did you mean {near!r}? write" if near else "write"
+            raise RowFault(
+                f"unknown key {quote(key)}", f"{hint} 'weight': 0 (context only) or 1 (trained)"
+            )
+        else:
+            near = row_keys.nearest(key, row_keys.MESSAGE_READ)
+            hint = f"did you mean {near!r}?" if near else "remove it if it matters to no one"
+            note(f"unknown message key {quote(key)} is ignored: {hint}")
+    if role != "assistant" and raw.get("tool_calls"):
+        raise RowFault(f"'tool_calls' on a {role} message", "only assistant messages have it")
+
+
+def _weight(raw: dict[str, Any], role: str) -> int | None:
+    """0 for context only, 1 for trained; ``None`` if the message does not say."""
+    found = {}
+    for key in SWITCHES:
+        if raw.get(key) is not None:
+            if not isinstance(raw[key], bool):
+                raise RowFault(
+                    f"{key!r} is {quote(raw[key])}", "write true or false, or 'weight': 0 or 1"
+                )
+            found[key] = int(raw[key])
+    if raw.get("weight") is not None:
+        weight = raw["weight"]
+        if not isinstance(weight, int | float) or isinstance(weight, bool) or weight not in {0, 1}:
+            raise RowFault(f"weight is {quote(weight)}", "write 0 (context only) or 1 (trained)")
+        if role != "assistant":
+            raise RowFault(f"'weight' on a {role} message", "only assistant messages have it")
+        found["weight"] = int(weight)
+    if len(set(found.values())) > 1:
+        raise RowFault(f"{' and '.join(found)} contradict each other", "keep one of them")
     if role != "assistant":
-        for key in ("weight", "tool_calls"):
-            if raw.get(key) is not None:
-                raise RowFault(f"{key!r} on a {role} message", "only assistant messages have it")
-    for key in raw:
-        # A misspelt 'weight' would train a turn that is meant as context.
-        near = difflib.get_close_matches(key, KEPT, n=1, cutoff=0.8) if key not in KNOWN else ()
-        if near:
-            raise RowFault(f"unknown key {key!r}", f"did you mean {near[0]!r}?")
+        if any(found.values()):
+            raise RowFault(
+                f"{next(iter(found))!r} is true on a {role} message", "only answers are trained"
+            )
+        return None
+    return next(iter(found.values()), None)
 
 
-KNOWN = frozenset({"role", "content", "from", "value", *KEPT, *NOT_TEXT})
+def _text(raw: dict[str, Any], name: str) -> str:
+    if not isinstance(raw[name], str):
+        raise RowFault(f"{name!r} is {kind_of(raw[name])}, not text", "write text")
+    return str(raw[name])
 
 
-def _content(value: object, key: str, *, may_be_null: bool) -> str:
+def _content(value: object, key: str, *, may_be_null: bool) -> tuple[str, str]:
+    """The text, and the thoughts that stand in parts of it."""
     if isinstance(value, str):
-        return value
+        return value, ""
     if value is None:
         if may_be_null:
-            return ""
+            return "", ""
         raise RowFault(f"{key!r} is null without tool calls", "write the text, or remove the turn")
     if not isinstance(value, list):
-        raise RowFault(f"{key!r} is {_kind(value)}, not text", "write text")
-    texts = []
+        raise RowFault(f"{key!r} is {kind_of(value)}, not text", "write text")
+    texts, thoughts = [], []
     for part in value:
         kind = part.get("type") if isinstance(part, dict) else None
-        if kind != "text" or not isinstance(part.get("text"), str):
-            shown = kind if isinstance(kind, str) else _kind(part)
+        if kind in THINKING_PARTS and isinstance(part.get(kind), str):
+            thoughts.append(part[kind])
+        elif kind == "text" and isinstance(part.get("text"), str):
+            texts.append(part["text"])
+        else:
+            shown = quote(kind).strip("'") if isinstance(kind, str) else kind_of(part)
             raise RowFault(f"a part of {key!r} is not text ({shown})", "keep text parts only")
-        texts.append(part["text"])
-    return "".join(texts)
+    return "".join(texts), "".join(thoughts)
 
 
 def _tool_calls(calls: object) -> list[dict[str, Any]]:
+    if isinstance(calls, str):
+        calls = from_json(calls, "'tool_calls'")
+    if isinstance(calls, dict):
+        calls = [calls]
     if not isinstance(calls, list):
-        raise RowFault(f"'tool_calls' is {_kind(calls)}, not a list", "write a list of calls")
+        raise RowFault(f"'tool_calls' is {kind_of(calls)}, not a list", "write a list of calls")
     return [_tool_call(call) for call in calls]
 
 
 def _tool_call(call: object) -> dict[str, Any]:
+    if isinstance(call, dict) and "function" not in call and isinstance(call.get("name"), str):
+        call = {"function": call}
     function = call.get("function") if isinstance(call, dict) else None
     if not isinstance(call, dict) or not isinstance(function, dict):
-        raise RowFault("a tool call without 'function'", "write it as OpenAI does")
-    if not isinstance(function.get("name"), str):
+        raise RowFault("a tool call without 'function'", "write it like OpenAI")
+    if not isinstance(function.get("name"), str) or not function["name"]:
         raise RowFault("a tool call without a function name", "give the function's name")
     arguments = function.get("arguments", {})
     if isinstance(arguments, str):
@@ -194,7 +188,15 @@ def _tool_call(call: object) -> dict[str, Any]:
     return call | {"type": "function", "function": function | {"arguments": arguments}}
 
 
-def _kind(value: object) -> str:
+def from_json(text: str, name: str) -> object:
+    try:
+        value: object = json.loads(text or "null")
+    except (ValueError, RecursionError):
+        raise RowFault(f"{name} is text that is not JSON", "write it like OpenAI") from None
+    return value
+
+
+def kind_of(value: object) -> str:
     names = {dict: "an object", list: "a list", str: "text", bool: "true or false"}
     if value is None:
         return "null"

@@ -1,53 +1,63 @@
-"""Rows of chat, as files hold them: JSONL in, plain messages out, every fault of a file in one pass.
+"""Rows of chat in a JSONL file, read as plain messages, with every fault of the file in one pass.
 
-Accepted: ``messages`` as OpenAI writes them, TRL's ``prompt`` + ``completion``, and ``from``/``value``
-lists. What comes out has one shape: role (system, user, assistant, tool), text content, and where given
-``tool_calls`` (arguments as objects), ``weight`` on assistant turns, ``tool_call_id``, ``name``,
-``reasoning_content``.
+``trainer.contract.row_keys`` lists the accepted formats (docs/rows.md shows one row of each). The result has one
+shape: role (system, user, assistant, tool), text content, and where given ``tool_calls`` (arguments as objects),
+``weight`` on assistant turns, ``tool_call_id``, ``name``, ``reasoning_content``.
 """
 
 import hashlib
 import json
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from trainer.contract.command.errors import BadData, NotFound
-from trainer.contract.messages import RowFault, read_row
+from trainer.contract.faults import Faults, quote
+from trainer.contract.messages import RowFault
+from trainer.contract.row_shapes import read_row
 
 LARGEST_ROW = 16 * 1024 * 1024  # bytes; far above what any context holds
 BOM = b"\xef\xbb\xbf"
 SKIP_BLOCK = 1024 * 1024
+TABLES = (".csv", ".tsv", ".xlsx", ".xls", ".parquet")
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One chat. ``line`` counts from 1 in the file it came from."""
+    """One chat. ``line`` counts from 1 in the file it came from.
+
+    ``template`` are arguments of the chat template for this row. ``episode``: datagen exported it, so every user
+    message after the first is output of code.
+    """
 
     messages: list[dict[str, Any]]
     tools: list[dict[str, Any]] | None
     line: int
+    template: dict[str, Any] = field(default_factory=dict)
+    episode: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """All rows of a file, and the SHA-256 of its bytes."""
+    """All rows of a file, the SHA-256 of its bytes, and warnings about it, one line a cause."""
 
     rows: list[Row]
     sha256: str
+    notes: tuple[str, ...] = ()
 
 
 def read_rows(path: Path) -> Rows:
     """Read a JSONL file of chats.
 
-    Raises ``NotFound`` when there is none, ``BadData`` with a line ``file:line: what: what to do`` for
-    every fault in it. Never waits on a pipe or a device.
+    Raises ``NotFound`` if it does not exist, ``BadData`` with its faults in groups. Never waits on a pipe or a
+    device.
     """
     rows: list[Row] = []
-    faults: list[str] = []
+    faults, notes = Faults(path), Faults(path, "times")
     digest = hashlib.sha256()
+    parsed = 0
     with _open(path) as file:
         for number, line in _lines(file, digest):
             try:
@@ -60,24 +70,49 @@ def read_rows(path: Path) -> Rows:
                     raise BadData(
                         f"{path}:1: a JSON array, not JSON lines", "write one row per line"
                     )
-                messages, tools = read_row(_parse(line))
+                value = _parse(line)
+                parsed += 1
+                shape = read_row(value)
+                for text in shape.notes:
+                    notes.add(number, text, kind=text)
                 if not faults:
-                    rows.append(Row(messages, tools, number))
+                    rows.append(
+                        Row(shape.messages, shape.tools, number, shape.template, shape.episode)
+                    )
             except RowFault as fault:
-                faults += [f"{path}:{number}: {text}" for text in fault.lines]
+                for text in fault.lines:
+                    faults.add(number, text)
+    if faults and not parsed and (len(faults) > 1 or path.suffix.lower() in TABLES):
+        raise _not_rows(path, faults)
     if faults:
-        count = f"{len(faults)} fault" + ("s" if len(faults) > 1 else "")
-        raise BadData(f"{path} cannot be trained on: {count}", "correct the rows", faults=faults)
+        raise faults.bad_data()
     if not rows:
         raise BadData(f"{path}:1: the file is empty", "write one chat per line")
-    return Rows(rows, digest.hexdigest())
+    return Rows(rows, digest.hexdigest(), tuple(notes.grouped()))
+
+
+def _not_rows(path: Path, faults: Faults) -> BadData:
+    """One message for a file of which no line is JSON."""
+    if path.suffix.lower() in TABLES:
+        return BadData(
+            f"{path} is a table, not rows of chat",
+            f"make rows from it: datagen episodes {path}",
+        )
+    with path.open("rb") as file:
+        first = file.readline(200).decode("utf-8", "replace").strip()
+    return BadData(
+        f"{path} is not JSON lines: line 1 is {quote(first)}",
+        "write one JSON object per line; docs/rows.md has examples",
+        faults=faults.grouped()[:1],
+        every=faults.every(),
+    )
 
 
 def _open(path: Path) -> IO[bytes]:
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
-            raise BadData(f"{path} is a folder", "name the .jsonl file in it")
+            raise BadData(f"{path} is a folder", "give the .jsonl file in it")
         if not stat.S_ISREG(mode):
             raise BadData(f"{path} is not a regular file", "write the rows to a file first")
         return path.open("rb")
@@ -131,7 +166,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise RowFault(f"the key {twice!r} stands twice in one object", "keep one of them")
+        raise RowFault(f"the key {quote(twice)} stands twice in one object", "keep one of them")
     return found
 
 

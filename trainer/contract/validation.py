@@ -1,4 +1,4 @@
-"""``keep = best``: what the job must say for it, and what the choice leaves in a run folder."""
+"""``keep = best``: what it requires of a job, and the file with the choice in a run folder."""
 
 from pathlib import Path
 from typing import Literal
@@ -12,14 +12,14 @@ from trainer.contract.sizing.evaluations import SPACED
 
 RESULT = "validation.json"
 FOLDER = "validation"
-"""The answers of each checkpoint; they stay where it was chosen."""
+"""Folder with the answers of each checkpoint; it stays on the machine that chose."""
 ASKED = SPACED + 1
-"""Checkpoints that are asked at most: those spaced over the run, and that of the lowest loss; where it stopped
-early, the newest in the place of the last."""
+"""The most checkpoints that answer: those spaced over the run, and that of the lowest loss; if the run stopped
+early, the newest instead of the last."""
 
 
 class Score(BaseModel):
-    """How one checkpoint fared; ``loss`` is that of the held-out rows, where it was measured there."""
+    """The result of one checkpoint; ``loss`` is that of the held-out rows, if it was measured there."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -30,7 +30,7 @@ class Score(BaseModel):
 
 
 class Choice(BaseModel):
-    """``validation.json``: every checkpoint that was asked, the oldest first."""
+    """``validation.json``: every checkpoint that answered, the oldest first."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -41,7 +41,7 @@ class Choice(BaseModel):
 
 
 def read(path: Path) -> Choice | None:
-    """The choice in a file; None where there is none that can be read."""
+    """Return the choice in a file; None if it is missing or cannot be read."""
     try:
         return Choice.model_validate_json(path.read_bytes())
     except (OSError, ValueError):
@@ -49,19 +49,21 @@ def read(path: Path) -> Choice | None:
 
 
 def check(job: Job) -> None:
-    """Refuse what could not be chosen by: no episodes, no use for them, or those of the evaluation.
+    """Refuse episodes that are missing, not used, or those of the evaluation.
 
     Raises ``BadJob``, ``NotFound``, or ``BadData`` naming both files.
     """
     if job.keep != "best":
         if job.validation is not None:
             raise BadJob(
-                f"{job.validation} is given to choose by, and keep is {job.keep}",
+                f"{job.validation} is given for the choice of a checkpoint, but keep is {job.keep}",
                 "give --keep best too, or leave --validate out",
             )
         return
     if job.validation is None:
-        raise BadJob("keep is best, and there is nothing to choose by", "give --validate FILE")
+        raise BadJob(
+            "keep is best, but the episodes for the choice are missing", "give --validate FILE"
+        )
     path = Path(job.validation)
     episodes.check(path)
     if job.evaluate is None:
@@ -70,7 +72,7 @@ def check(job: Job) -> None:
         raise NotFound(f"{job.evaluate} does not exist", "check the path")
     if both := episodes.shared(path, Path(job.evaluate)):
         raise BadData(
-            f"{len(both)} questions of {path} are in {job.evaluate} too, as {both[0]}: what an adapter "
-            "is chosen by says nothing about it",
+            f"{len(both)} questions of {path} are in {job.evaluate} too, as {both[0]}: the "
+            "questions that choose an adapter cannot measure it",
             "split the episodes: each question in one of the two files",
         )

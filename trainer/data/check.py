@@ -1,9 +1,9 @@
-"""What a job would train on, proved and counted before anything is spent: findings, lengths, real rows.
+"""What a job would train on, checked and counted before anything is spent: findings, lengths, real rows.
 
-What is ``blocked`` here is refused by the training too; a ``warning`` is not.
+Training refuses what is ``blocked`` here; a ``warning`` does not stop it. docs/rows.md explains each check.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -13,30 +13,36 @@ from trainer.attention.kernels import packs
 from trainer.contract import validation
 from trainer.contract.command.errors import BadData, ModelUnavailable
 from trainer.contract.command.slow_work import telling
+from trainer.contract.faults import Faults
 from trainer.contract.job import Job
 from trainer.contract.rows import Row, Rows, read_rows
 from trainer.data import duplicates
-from trainer.data.encode import Examples, encode_rows
-from trainer.data.lint import lint, runs
+from trainer.data.encode import Examples, encode_rows, shown
+from trainer.data.lint import Found, lint
 from trainer.data.masks import Encoded, preview
 from trainer.data.prepare import Opened, open_tokenizer
+from trainer.data.turns import Part
 from trainer.pretrained import load_config
 
 SHOWN_ROWS = 20
 SHOWN_LINES = 10
 BAR = 40
 PASSED = {
-    "masks": "{turns} trained turns, each in the loss to its stop token {stop}, and nothing else is",
-    "doubles": "no BOS, EOS or stop token stands twice in a row",
-    "content": "no text in a row can pass for a turn of the chat",
-    "prefix": "every trained turn is written, and follows what it follows, as when it is asked for",
+    "rendering": "the chat template renders every row",
+    "trained tokens": "{turns} trained turns, each in the loss to its stop token {stop}, and nothing else is",
+    "repeated tokens": "no BOS, EOS or stop token appears twice in a row",
+    "fake turns": "no text in a row can pass for a turn of the chat",
+    "earlier turns": "every trained turn has the tokens, and is preceded by the tokens, of inference",
+    "lost text": "the chat template writes all that the rows say",
 }
+SAME = "remove the copies, or they count several times"
+NEAR = "keep one of each pair, unless both are meant"
 PAGE = Path(__file__).with_name("check.html.j2")
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """``lines`` says where, ``file:line: what: what to do``."""
+    """``lines`` are ``file:line: what: what to do``."""
 
     name: str
     state: Literal["ok", "warning", "blocked"]
@@ -69,16 +75,17 @@ class Report:
         """Raise ``BadData`` when the job cannot be trained."""
         if blocked := [f.name for f in self.findings if f.state == "blocked"]:
             raise BadData(
-                f"{self.data} is not to be trained on: {', '.join(blocked)}",
+                f"{self.data} cannot be trained on: {', '.join(blocked)}",
                 "correct what is blocked above",
             )
 
-    def lines(self) -> list[str]:
-        """Return the report for a terminal."""
+    def lines(self, *, every: bool = False) -> list[str]:
+        """Return the report for a terminal; ``every`` line of a finding, or the first ones."""
         found = []
         for finding in self.findings:
-            found.append(f"{finding.state:<8} {finding.name:<8} {finding.text}")
-            found += [f"{'':<18}{line}" for line in _some(finding.lines)]
+            found.append(f"{finding.state:<8} {finding.name:<15} {finding.text}")
+            lines = finding.lines if every else _some(finding.lines)
+            found += [f"{'':<25}{line}" for line in lines]
         found.append(
             f"{self.tokens} tokens, {self.trained_tokens} of them trained; rows by length:"
         )
@@ -87,7 +94,7 @@ class Report:
             bar = "█" * -(-count * BAR // most)
             found.append(f"{longest:>8} {count:>7} {bar}")
         for row in self.shown[:1]:
-            found += [f"{row.where}, what is trained on in guillemets:", preview(row.parts)]
+            found += [f"{row.where}, with the trained text in guillemets:", preview(row.parts)]
         return found
 
     def page(self) -> str:
@@ -101,18 +108,18 @@ class Report:
         )
 
 
-def check(job: Job) -> Report:
-    """Judge the job's rows with the model's own tokenizer and template; loads no weights.
+def check(job: Job, *, every: bool = False) -> Report:
+    """Check the job's rows with the model's own tokenizer and template, without its weights.
 
-    What takes long is told on standard error. Raises ``BadData`` for rows that cannot be read or rendered
-    at all, ``ModelUnavailable``.
+    Findings have one line a cause, or with ``every`` one a fault. Progress of what takes long is printed to
+    standard error. Raises ``BadData`` if the file cannot be read or no row can be trained, ``ModelUnavailable``.
     """
     doing = _Doing()
     with telling(lambda: doing.text):
-        return _check(job, doing)
+        return _check(job, doing, every)
 
 
-def _check(job: Job, doing: "_Doing") -> Report:
+def _check(job: Job, doing: "_Doing", every: bool) -> Report:
     validation.check(job)
     warnings: list[str] = []
     path = Path(job.data)
@@ -120,23 +127,23 @@ def _check(job: Job, doing: "_Doing") -> Report:
     doing.text = "loading the tokenizer"
     opened = open_tokenizer(job, warnings.append)
     judge = _Judge(opened, path, doing)
-    examples = _encode(job, path, rows, opened, judge)
+    examples = judge.encode(job, path, rows)
     held_out = held_out_examples = None
     if job.eval_data:
         held_out = read_rows(Path(job.eval_data))
-        held_out_examples = _encode(
-            job, Path(job.eval_data), held_out, opened, judge.of(Path(job.eval_data))
-        )
+        held_out_examples = judge.encode(job, Path(job.eval_data), held_out)
     doing.text = "training a small model of the same class"
     longest = max(max(found.lengths) for found in (examples, held_out_examples) if found)
     packing = _packing(opened, job, longest)
-    doing.text = "looking for rows that are there twice"
+    doing.text = "comparing rows to find duplicates"
+    notes = [*rows.notes, *(held_out.notes if held_out else ())]
     findings = [
-        *judge.findings(),
-        Finding("date", "ok", "the chat template asks for no date: the same tokens every day"),
+        *judge.findings(every=every),
+        Finding("keys", "warning" if notes else "ok", KEYS.format(count=len(notes) or "no"), notes),
+        Finding("date", "ok", "the chat template writes a fixed date: the same tokens every day"),
         _lengths(examples, len(rows.rows), opened.max_length, warnings),
         packing,
-        _twins(rows.rows),
+        _duplicates(rows.rows),
     ]
     if held_out:
         findings.append(_leak(held_out.rows, rows.rows, str(job.eval_data)))
@@ -152,65 +159,79 @@ def _check(job: Job, doing: "_Doing") -> Report:
     )
 
 
+KEYS = "{count} things in the rows are unusual or ignored"
+
+
 @dataclass
 class _Doing:
-    """What the check is at, for one who waits."""
+    """What the check does now, for a user who waits."""
 
     text: str = "reading the rows"
 
 
 class _Judge:
-    """Takes down what the lint finds, and the first rows; objects to none, so that all are seen."""
+    """Collects what is found in the rows, and shows the first ones; raises nothing, so that all is seen."""
 
     def __init__(self, opened: Opened, path: Path, doing: _Doing) -> None:
         self._opened = opened
-        self._path = path
         self._doing = doing
-        self._faults: dict[str, list[str]] = {name: [] for name in PASSED}
+        self._files: dict[tuple[str, bool], list[Faults]] = {}
         self._turns = 0
         self.shown: list[Shown] = []
 
-    def of(self, path: Path) -> "_Judge":
-        """Go on with another file."""
-        self._path = path
-        return self
+    def encode(self, job: Job, path: Path, rows: Rows) -> Examples:
+        """Encode the rows of a file and collect what is found in them."""
+        here: dict[tuple[str, bool], Faults] = {}
 
-    def __call__(self, row: Row, encoded: Encoded) -> Iterable[str]:
-        self._doing.text = f"looking at the rows of {self._path.name}, as far as line {row.line:,}"
-        chat_format = self._opened.chat_format
-        found = list(lint(row, encoded, chat_format))
-        for fault in found:
-            self._faults[fault.check].append(f"{self._path}:{row.line}: {fault.text}")
-        stretches = runs(encoded)
-        self._turns += sum(trained for _, trained in stretches)
-        if len(self.shown) < SHOWN_ROWS:
-            decode = self._opened.tokenizer.decode
-            self.shown.append(
-                Shown(f"{self._path}:{row.line}", [(decode(ids), yes) for ids, yes in stretches])
-            )
-        return ()
+        def note(line: int, found: Found) -> None:
+            kind = found.check, found.blocks
+            if kind not in here:
+                here[kind] = Faults(path)
+                self._files.setdefault(kind, []).append(here[kind])
+            here[kind].add(line, found.text)
 
-    def findings(self) -> list[Finding]:
+        return encode_rows(
+            path,
+            rows,
+            self._opened.chat_format,
+            max_length=self._opened.max_length,
+            overlong=job.overlong,
+            turns=job.turns,
+            judge=self._part(path),
+            found=note,
+        )
+
+    def _part(self, path: Path) -> Callable[[Part, Encoded], Iterable[Found]]:
+        def judge(part: Part, encoded: Encoded) -> Iterable[Found]:
+            self._doing.text = f"checking the rows of {path.name}, now line {part.row.line:,}"
+            self._turns += len(part.spans)
+            if len(self.shown) < SHOWN_ROWS:
+                self.shown.append(Shown(f"{path}:{part.row.line}", shown(part)))
+            return lint(part, encoded, self._opened.chat_format)
+
+        return judge
+
+    def findings(self, *, every: bool) -> list[Finding]:
         found = []
         for name, passed in PASSED.items():
-            lines = self._faults[name]
-            text = passed.format(turns=self._turns, stop=self._opened.chat_format.stop)
-            if lines:
-                found.append(Finding(name, "blocked", f"{len(lines)} faults", lines))
+            blocked, warned = (self._files.get((name, blocks), []) for blocks in (True, False))
+            lines = [
+                line
+                for faults in (*blocked, *warned)
+                for line in (faults.every() if every else faults.grouped())
+            ]
+            if blocked:
+                count = sum(map(len, blocked))
+                found.append(
+                    Finding(name, "blocked", f"{count} fault{'s' if count > 1 else ''}", lines)
+                )
+            elif warned:
+                count = sum(map(len, warned))
+                found.append(Finding(name, "warning", f"{count} things to know", lines))
             else:
+                text = passed.format(turns=self._turns, stop=self._opened.chat_format.stop)
                 found.append(Finding(name, "ok", text))
         return found
-
-
-def _encode(job: Job, path: Path, rows: Rows, opened: Opened, judge: _Judge) -> Examples:
-    return encode_rows(
-        path,
-        rows,
-        opened.chat_format,
-        max_length=opened.max_length,
-        overlong=job.overlong,
-        judge=judge,
-    )
 
 
 def _lengths(examples: Examples, rows: int, limit: int, warnings: Sequence[str]) -> Finding:
@@ -220,7 +241,7 @@ def _lengths(examples: Examples, rows: int, limit: int, warnings: Sequence[str])
 
 
 def _packing(opened: Opened, job: Job, longest: int) -> Finding:
-    """Whether rows share a micro-batch, have one each, or the model cannot be trained."""
+    """Whether rows share a micro-batch, are trained one at a time, or the model cannot be trained."""
     try:
         choice = choose(load_config(opened.source), job.lora, longest=longest)
     except ModelUnavailable as fault:
@@ -228,24 +249,28 @@ def _packing(opened: Opened, job: Job, longest: int) -> Finding:
     return Finding("packing", "ok" if packs(choice.attention) else "warning", choice.text)
 
 
-def _twins(rows: Sequence[Row]) -> Finding:
+def _duplicates(rows: Sequence[Row]) -> Finding:
     same = duplicates.same(rows)
     near = duplicates.near(rows)
     spare = sum(len(lines) - 1 for lines in same)
-    text = f"{spare} rows say what an earlier one says, {len(near)} nearly"
-    lines = [f"the same: lines {', '.join(map(str, _some(group)))}" for group in same]
-    lines += [f"nearly the same: lines {other} and {line}" for line, other in near]
-    return Finding("twins", "warning" if lines else "ok", text, lines)
+    text = f"{spare} rows equal an earlier row, {len(near)} nearly do"
+    lines = [f"equal: lines {', '.join(map(str, _some(group)))}: {SAME}" for group in same]
+    lines += [f"nearly equal: lines {other} and {line}: {NEAR}" for line, other in near]
+    return Finding("duplicates", "warning" if lines else "ok", text, lines)
 
 
 def _leak(held_out: Sequence[Row], rows: Sequence[Row], path: str) -> Finding:
     same, near = duplicates.leaked(held_out, rows), duplicates.near(held_out, rows)
     lines = [
-        f"{path}:{line}: is line {other} of the data: remove one of them" for line, other in same
+        f"{path}:{line}: equals line {other} of the data: remove one of them"
+        for line, other in same
     ]
-    lines += [f"{path}:{line}: is nearly line {other} of the data" for line, other in near]
+    lines += [
+        f"{path}:{line}: nearly equals line {other} of the data: remove one of them"
+        for line, other in near
+    ]
     text = f"{len(same)} of {len(held_out)} held-out rows are trained on, {len(near)} nearly"
-    return Finding("leak", "warning" if lines else "ok", text, lines)
+    return Finding("held-out rows", "warning" if lines else "ok", text, lines)
 
 
 def _some(lines: Sequence[Any]) -> list[Any]:

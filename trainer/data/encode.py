@@ -1,21 +1,28 @@
 """Rows into token ids and labels, with the policy for rows that are too long.
 
-No row is ever cut: a longer one is dropped, split where a user speaks, or refused, and counted.
+No row is ever cut: a longer one is left out, split where a person speaks, or refused, and counted.
 """
 
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, Literal
 
 from trainer.contract.command.errors import BadData
+from trainer.contract.faults import Faults
 from trainer.contract.rows import Row, Rows
-from trainer.data.masks import Encoded, join, pieces, trained_spans
-from trainer.data.templates import ChatFormat, control_texts, render
+from trainer.data.lint import Found
+from trainer.data.masks import Encoded, divide, join, pieces
+from trainer.data.split import stretches
+from trainer.data.templates import ChatFormat
+from trainer.data.turns import Mode, Part, TurnFault, parts, trained
 
+EncodedPart = tuple[Part, Encoded]
+Judge = Callable[[Part, Encoded], Iterable[Found]]
+LONGER = "shorten it, raise max_length, or set overlong to drop or split"
 BATCH = 512  # rows tokenised in one call
 SHOWN_LINES = 10
 SHOWN_ROWS = 3
@@ -24,7 +31,12 @@ BINS = 20
 
 @dataclass(slots=True)
 class Examples:
-    """All examples, end to end: example ``i`` has the ``lengths[i]`` tokens after those before it."""
+    """All examples, end to end: example ``i`` has the ``lengths[i]`` tokens after those before it.
+
+    ``dropped``, ``split`` and ``divided`` are lines: of rows that were left out wholly or in part, split because
+    they are too long, or divided by turns because the template rewrites earlier ones. The last became
+    ``divided_into`` rows with ``added_tokens`` more tokens than they have as one row each. ``notes`` are warnings.
+    """
 
     input_ids: "array[int]" = field(default_factory=lambda: array("i"))
     labels: "array[int]" = field(default_factory=lambda: array("i"))
@@ -32,10 +44,14 @@ class Examples:
     trained_tokens: int = 0
     dropped: list[int] = field(default_factory=list)
     split: list[int] = field(default_factory=list)
+    divided: list[int] = field(default_factory=list)
+    divided_into: int = 0
+    added_tokens: int = 0
     lost_turns: int = 0
     lost_tokens: int = 0
     longest: int = 0
     shown: list[list[tuple[str, bool]]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def tokens(self) -> int:
@@ -85,7 +101,14 @@ class Examples:
         if self.split:
             found.append(
                 f"{len(self.split)} of {rows} rows are longer than {max_length} tokens and were "
-                f"split at a turn (lines {_some(self.split)})"
+                f"split where a person speaks (lines {_some(self.split)})"
+            )
+        if self.divided:
+            share = self.added_tokens / max(1, self.tokens - self.added_tokens)
+            found.append(
+                f"the model's chat template rewrites earlier turns: {rows} rows become "
+                f"{rows - len(self.divided) + self.divided_into}, each turn as the model writes it, with "
+                f"{self.added_tokens:,} more tokens (+{share:.0%}; lines {_some(self.divided)})"
             )
         return found
 
@@ -102,46 +125,46 @@ def encode_rows(
     *,
     max_length: int,
     overlong: Literal["drop", "split", "error"],
-    judge: Callable[[Row, Encoded], Iterable[str]] = lambda _row, _encoded: (),
+    turns: Mode = "auto",
+    judge: Judge = lambda _part, _encoded: (),
+    found: Callable[[int, Found], None] | None = None,
 ) -> Examples:
-    """Encode every row of the file at ``path``; ``judge`` yields what is wrong with a row and its labels.
+    """Encode every row of the file at ``path``; ``judge`` yields what is wrong with a part and its labels.
 
-    Raises ``BadData`` with a line for every row that the template cannot render, that holds control
-    texts, that ``judge`` objects to, or (``overlong="error"``) that is longer than ``max_length``
-    tokens; and when none is left.
+    ``found`` receives (line, finding) of each of those, of each row that the template cannot render or that
+    holds special tokens, and (``overlong="error"``) of each that is longer than ``max_length`` tokens.
+    Without it, or when no row is left, raises ``BadData`` with the findings that block.
     """
     examples = Examples()
-    faults: list[str] = []
-    for row, encoded in encode_each(rows.rows, chat_format, faults, path):
-        if len(examples.shown) < SHOWN_ROWS:
-            texts = cut(chat_format, row.messages, row.tools)
-            examples.shown.append([(text, bool(at % 2)) for at, text in enumerate(texts) if text])
-        examples.longest = max(examples.longest, len(encoded.input_ids))
-        if len(encoded.input_ids) <= max_length or overlong == "split":
-            faults += [f"{path}:{row.line}: {text}" for text in judge(row, encoded)]
-        if len(encoded.input_ids) <= max_length:
-            examples.add(encoded)
-        elif overlong == "error":
-            faults.append(
-                f"{path}:{row.line}: {len(encoded.input_ids)} tokens, and max_length is {max_length}"
-                ": shorten it, raise max_length, or set overlong to drop or split"
+    faults, notes = Faults(path), Faults(path, "times")
+
+    def report(line: int, finding: Found) -> None:
+        (faults if finding.blocks else notes).add(line, finding.text)
+        if found is not None:
+            found(line, finding)
+
+    for row, encoded in encode_each(rows.rows, chat_format, report, turns=turns):
+        examples.longest = max(examples.longest, *(len(e.input_ids) for _, e in encoded))
+        kept = _fitting(row, encoded, chat_format, max_length, overlong, turns)
+        if overlong == "error" and len(kept) < len(encoded):
+            most = max(len(e.input_ids) for _, e in encoded)
+            report(
+                row.line,
+                Found("lengths", f"{most} tokens, and max_length is {max_length}: {LONGER}"),
             )
-        else:
-            parts = _split(row, chat_format, max_length) if overlong == "split" else []
-            # Turns, not tokens: a template may write a turn longer where it is the last one.
-            lost = _turns(encoded, chat_format) - sum(_turns(p, chat_format) for p in parts)
-            for part in parts:
-                examples.add(part)
-            if parts:
-                examples.split.append(row.line)
-            if lost:
-                examples.dropped.append(row.line)
-                examples.lost_turns += lost
-                examples.lost_tokens += encoded.trained - sum(part.trained for part in parts)
-    if faults:
-        count = f"{len(faults)} fault" + ("s" if len(faults) > 1 else "")
-        raise BadData(f"{path} cannot be trained on: {count}", "correct the rows", faults=faults)
+        for part, one in kept:
+            for finding in judge(part, one):
+                report(row.line, finding)
+            examples.add(one)
+            if len(examples.shown) < SHOWN_ROWS:
+                examples.shown.append(shown(part))
+        _count(examples, row, encoded, kept)
+    examples.notes = notes.grouped()
+    if faults and found is None:
+        raise faults.bad_data()
     if not examples.lengths:
+        if faults:
+            raise faults.bad_data()
         raise BadData(
             f"{path}: every row is longer than {max_length} tokens",
             "allow longer ones with --set max_length=N, or --set overlong=split",
@@ -149,109 +172,107 @@ def encode_rows(
     return examples
 
 
+def shown(part: Part) -> list[tuple[str, bool]]:
+    """The text of a part, in stretches that are trained or not."""
+    return [(text, bool(at % 2)) for at, text in enumerate(pieces(part.text, part.spans)) if text]
+
+
+def _count(
+    examples: Examples, row: Row, encoded: Sequence[EncodedPart], kept: Sequence[EncodedPart]
+) -> None:
+    """Count what became of a row. Turns, not tokens, are lost: a turn may have more tokens in another part."""
+    lost = len(trained(row.messages)) - sum(len(part.spans) for part, _ in kept)
+    if lost:
+        examples.dropped.append(row.line)
+        examples.lost_turns += lost
+        left = sum(one.trained for _, one in encoded) - sum(one.trained for _, one in kept)
+        examples.lost_tokens += max(left, 0)
+    if len(encoded) > 1 and kept:
+        examples.divided.append(row.line)
+        examples.divided_into += len(kept)
+        lengths = [len(one.input_ids) for _, one in kept]
+        examples.added_tokens += sum(lengths) - max(lengths)
+    if any(all(part is not other for other, _ in encoded) for part, _ in kept):
+        examples.split.append(row.line)
+
+
 def encode_each(
-    rows: Iterable[Row], chat_format: ChatFormat, faults: list[str], path: Path
-) -> Iterator[tuple[Row, Encoded]]:
-    """Yield every row with its tokens and labels; what a row cannot be encoded for goes to ``faults``."""
-    batch: list[tuple[Row, list[str]]] = []
+    rows: Iterable[Row],
+    chat_format: ChatFormat,
+    report: Callable[[int, Found], None],
+    *,
+    turns: Mode = "auto",
+) -> Iterator[tuple[Row, list[EncodedPart]]]:
+    """Yield every row with its parts, encoded; ``report`` receives what a row cannot be encoded for."""
+    batch: list[tuple[Row, list[Part]]] = []
     for row in rows:
         try:
-            batch.append((row, cut(chat_format, row.messages, row.tools)))
-        except ValueError as error:
-            faults.append(f"{path}:{row.line}: {error}")
+            batch.append((row, parts(chat_format, row, turns)))
+        except TurnFault as fault:
+            report(row.line, Found(fault.check, str(fault)))
         if len(batch) == BATCH:
             yield from _tokenise(chat_format, batch)
             batch = []
     yield from _tokenise(chat_format, batch)
 
 
-def cut(
-    chat_format: ChatFormat, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None
-) -> list[str]:
-    """Render one chat and cut it into context and trained pieces; ``ValueError`` says what and why."""
-    for index, message in enumerate(messages):
-        for text in control_texts(chat_format, message):
-            raise ValueError(
-                f"message {index + 1}: holds {text!r}, which only the chat template may write: "
-                "remove or rewrite it"
-            )
-    for text in control_texts(chat_format, tools):
-        raise ValueError(f"tools: hold {text!r}, which only the chat template may write: remove it")
-    text = render_row(chat_format, messages, tools)
-    return pieces(text, trained_spans(chat_format, text, messages))
-
-
-def render_row(
-    chat_format: ChatFormat,
-    messages: list[dict[str, Any]],
-    tools: list[dict[str, Any]] | None,
-    **options: Any,
-) -> str:
-    """Render messages as the row's; raises ``ValueError`` with what the template has against them."""
-    from jinja2 import TemplateError
-
-    plain = [{key: m[key] for key in m if key != "weight"} for m in messages]
-    try:
-        return render(chat_format.tokenizer, plain, tools=tools, **options)
-    except (TemplateError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"the chat template refuses it ({error}): change the order or kind of the messages"
-        ) from None
-
-
 def _tokenise(
-    chat_format: ChatFormat, batch: list[tuple[Row, list[str]]]
-) -> Iterator[tuple[Row, Encoded]]:
-    texts = [text for _, parts in batch for text in parts]
+    chat_format: ChatFormat, batch: list[tuple[Row, list[Part]]]
+) -> Iterator[tuple[Row, list[EncodedPart]]]:
+    every = [part for _, found in batch for part in found]
+    encoded = iter(_encode(chat_format, every))
+    for row, found in batch:
+        yield row, [(part, next(encoded)) for part in found]
+
+
+def _encode(chat_format: ChatFormat, found: list[Part]) -> list[Encoded]:
+    tokenizer = chat_format.tokenizer
+    if chat_format.whole:
+        return [join(divide(tokenizer, part.text, part.spans)) for part in found]
+    texts = [text for part in found for text in pieces(part.text, part.spans)]
     if not texts:
-        return
-    tokenised = iter(chat_format.tokenizer(texts, add_special_tokens=False)["input_ids"])
-    for row, parts in batch:
-        encoded = join([next(tokenised) for _ in parts])
-        if _turns(encoded, chat_format) != len(parts) // 2:
-            raise AssertionError(f"line {row.line}: a stop token is missing from the loss")
-        yield row, encoded
+        return []
+    tokens = iter(tokenizer(texts, add_special_tokens=False)["input_ids"])
+    return [join([next(tokens) for _ in range(2 * len(part.spans) + 1)]) for part in found]
 
 
-def _split(row: Row, chat_format: ChatFormat, max_length: int) -> list[Encoded]:
-    """Return parts of a row that fit, each with the leading system messages and a trained turn.
-
-    Parts begin where a user speaks. A stretch that does not fit alone is left out.
-    """
-    lead = 0
-    while lead < len(row.messages) and row.messages[lead]["role"] == "system":
-        lead += 1
-    system, rest = row.messages[:lead], row.messages[lead:]
-    starts = [i for i, m in enumerate(rest) if m["role"] == "user" or i == 0]
-    stretches = [rest[a:b] for a, b in zip(starts, [*starts[1:], len(rest)], strict=True)]
-    parts: list[Encoded] = []
+def _fitting(
+    row: Row,
+    encoded: list[EncodedPart],
+    chat_format: ChatFormat,
+    max_length: int,
+    overlong: Literal["drop", "split", "error"],
+    turns: Mode,
+) -> list[EncodedPart]:
+    """The parts of at most ``max_length`` tokens; with ``split``, of the row split where a person speaks."""
+    fitting = [(part, one) for part, one in encoded if len(one.input_ids) <= max_length]
+    if len(fitting) == len(encoded) or overlong != "split":
+        return fitting
+    lead, rest = stretches(row)
+    found: list[EncodedPart] = []
     open_part: list[dict[str, Any]] = []
-    fitting: Encoded | None = None
-    for stretch in stretches:
-        longer = _fit([*system, *open_part, *stretch], row, chat_format, max_length)
+    fits: list[EncodedPart] | None = None
+    for stretch in rest:
+        longer = _fit([*lead, *open_part, *stretch], row, chat_format, max_length, turns)
         if longer is None:
-            if fitting is not None:
-                parts.append(fitting)
+            found += fits or ()
             open_part = []
-            longer = _fit([*system, *stretch], row, chat_format, max_length)
+            longer = _fit([*lead, *stretch], row, chat_format, max_length, turns)
         if longer is not None:
             open_part += stretch
-        fitting = longer
-    if fitting is not None:
-        parts.append(fitting)
-    return [part for part in parts if part.trained]
-
-
-def _turns(encoded: Encoded, chat_format: ChatFormat) -> int:
-    return encoded.labels.count(chat_format.stop_id)
+        fits = longer
+    return [*found, *(fits or ())]
 
 
 def _fit(
-    messages: list[dict[str, Any]], row: Row, chat_format: ChatFormat, max_length: int
-) -> Encoded | None:
+    messages: list[dict[str, Any]], row: Row, chat_format: ChatFormat, max_length: int, turns: Mode
+) -> list[EncodedPart] | None:
+    """The parts of a row of these messages if all of them fit; none if it has no trained turn."""
     try:
-        texts = cut(chat_format, messages, row.tools)
-    except ValueError:
+        found = parts(chat_format, replace(row, messages=messages), turns)
+    except TurnFault:
         return None
-    encoded = join(chat_format.tokenizer(texts, add_special_tokens=False)["input_ids"])
-    return encoded if len(encoded.input_ids) <= max_length else None
+    encoded = _encode(chat_format, found)
+    if any(len(one.input_ids) > max_length for one in encoded):
+        return None
+    return [*zip(found, encoded, strict=True)]

@@ -1,4 +1,4 @@
-"""Rows held out for the evaluation loss, and what that loss says: which step was best, when to stop."""
+"""Rows held out for the evaluation loss, which step has the lowest one, and when to stop."""
 
 import hashlib
 from collections import defaultdict
@@ -12,8 +12,8 @@ from trainer.data.duplicates import digest
 def hold_out(rows: Sequence[Row], *, share: float, seed: int) -> tuple[list[Row], list[Row]]:
     """Return (rows to train on, rows held out), each in the order given.
 
-    By the content of a row, so that rows that say the same are on one side. At most as many are held
-    out as ``trainer.contract.sizing.evaluations`` says.
+    Chosen by the content of a row, so that equal rows are on one side. At most
+    ``trainer.contract.sizing.evaluations.count`` rows are held out.
     """
     wanted = border.count(len(rows), share=share)
     if not wanted:
@@ -36,7 +36,7 @@ def best(history: Sequence[Mapping[str, float]]) -> tuple[int, float] | None:
 
 
 def is_over(history: Sequence[Mapping[str, float]], patience: int | None) -> bool:
-    """Say whether the last ``patience`` evaluations were all no better than an earlier one."""
+    """Return whether the last ``patience`` evaluations were all no better than an earlier one."""
     lowest = best(history)
     if patience is None or lowest is None:
         return False

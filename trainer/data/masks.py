@@ -1,15 +1,9 @@
-"""Which characters of a rendered chat are trained on, and the token ids and labels that follow.
+"""Token ids and labels of a rendered chat: the characters of its trained turns are trained on."""
 
-A trained span starts after the generation prompt and ends with the turn's stop token, so the model
-learns to write exactly what it is asked to write when it answers, and to stop.
-"""
-
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
-
-from trainer.data.templates import ChatFormat
 
 IGNORED = -100  # the label that the loss leaves out
 
@@ -27,46 +21,18 @@ class Encoded:
         return len(self.labels) - self.labels.count(IGNORED)
 
 
-def turns(chat_format: ChatFormat, text: str) -> list[tuple[int, int]]:
-    """Return (start, end) of every assistant turn in ``text``: after its prompt, through its stop.
-
-    Content must be free of control texts. Raises ``ValueError`` for a turn that is not closed.
-    """
-    spans = []
-    position = text.find(chat_format.header)
-    while position >= 0:
-        opened = (
-            chat_format.prompt
-            if text.startswith(chat_format.prompt, position)
-            else chat_format.header
-        )
-        start = position + len(opened)
-        position = text.find(chat_format.header, start)
-        limit = position if position >= 0 else len(text)
-        stop = text.find(chat_format.stop, start, limit)
-        if stop < 0:
-            raise ValueError("the chat template leaves an assistant turn open")
-        spans.append((start, stop + len(chat_format.stop)))
-    return spans
+def runs(encoded: Encoded) -> list[tuple[list[int], bool]]:
+    """Cut the tokens where trained and context meet; each run with whether it is trained."""
+    found: list[tuple[list[int], bool]] = []
+    for token, label in zip(encoded.input_ids, encoded.labels, strict=True):
+        trained = label != IGNORED
+        if not found or found[-1][1] != trained:
+            found.append(([], trained))
+        found[-1][0].append(token)
+    return found
 
 
-def trained_spans(
-    chat_format: ChatFormat, text: str, messages: list[dict[str, Any]]
-) -> list[tuple[int, int]]:
-    """Return the spans of the assistant turns with weight 1.
-
-    Raises ``ValueError`` when the rendering does not have one turn for each assistant message.
-    """
-    weights = [m.get("weight", 1) for m in messages if m["role"] == "assistant"]
-    spans = turns(chat_format, text)
-    if len(spans) != len(weights):
-        raise ValueError(
-            f"the chat template writes {len(spans)} assistant turns for {len(weights)} messages"
-        )
-    return [span for span, weight in zip(spans, weights, strict=True) if weight == 1]
-
-
-def pieces(text: str, spans: list[tuple[int, int]]) -> list[str]:
+def pieces(text: str, spans: Sequence[tuple[int, int]]) -> list[str]:
     """Cut ``text`` into context, trained, context, trained, ..., context."""
     cuts = [0, *(position for span in spans for position in span), len(text)]
     return [text[start:end] for start, end in pairwise(cuts)]
@@ -80,6 +46,21 @@ def join(tokenised: list[list[int]]) -> Encoded:
         ids += part
         labels += part if index % 2 else [IGNORED] * len(part)
     return Encoded(ids, labels)
+
+
+def divide(tokenizer: Any, text: str, spans: Sequence[tuple[int, int]]) -> list[list[int]]:
+    """Tokenise ``text`` as one, and divide the tokens like ``pieces``.
+
+    Raises ``ValueError`` if the tokens up to a cut are not those of the text up to there.
+    """
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    cuts = [0]
+    for place in (position for span in spans for position in span):
+        before = tokenizer(text[:place], add_special_tokens=False)["input_ids"]
+        if ids[: len(before)] != before:
+            raise ValueError("the tokenizer joins a prompt and its answer: use another base model")
+        cuts.append(len(before))
+    return [ids[start:end] for start, end in pairwise([*cuts, len(ids)])]
 
 
 def preview(parts: Iterable[tuple[str, bool]]) -> str:

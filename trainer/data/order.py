@@ -1,6 +1,6 @@
 """The order of the rows: a function of seed, epoch and their number alone.
 
-The same whatever the device and whatever rows share a pass, and after a resume.
+It does not depend on the device or on which rows share a micro-batch, and is the same after a resume.
 """
 
 import random
@@ -21,7 +21,7 @@ def batches(rows: int, *, batch_size: int, seed: int, epoch: int) -> list[list[i
 
 
 class Sampler:
-    """``order`` as a sampler; the training loop tells it the epoch."""
+    """``order`` as a sampler; the training loop sets its epoch."""
 
     def __init__(self, rows: int, *, seed: int) -> None:
         self._rows = rows

@@ -1,4 +1,4 @@
-"""Which rows share a process, and then a forward pass: rows lie end to end in it, without padding."""
+"""Which rows share a process, and then a micro-batch, in which they lie end to end without padding."""
 
 from collections.abc import Sequence
 
@@ -26,7 +26,7 @@ def first_fit(lengths: Sequence[int], tokens: int) -> list[list[int]]:
 def share(lengths: Sequence[int], processes: int) -> list[list[int]]:
     """Return each process's row indices, in order; some have none when there are fewer rows.
 
-    The longest row goes to whoever has the fewest tokens, and so on: no process has more than 4/3 of the
+    The longest row goes to the process with the fewest tokens, and so on: no process has more than 4/3 of the
     least possible (Graham 1969).
     """
     shares: list[list[int]] = [[] for _ in range(processes)]

@@ -1,4 +1,4 @@
-"""What a device makes of a job. The result does not depend on it, but for rounding."""
+"""How a device trains a job. The result does not depend on it, except for rounding."""
 
 import math
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ BUDGET = {False: 2_048, True: 8_192}
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """``passes`` forward and backward passes of at most ``pass_tokens`` make one optimizer step, on average,
-    in the one of ``processes`` that has the most.
+    """``passes`` micro-batches of at most ``pass_tokens`` tokens make one optimizer step, on average, in the
+    one of ``processes`` that has the most.
 
-    A row longer than ``pass_tokens`` is a pass of its own. ``recompute_every`` layers one is recomputed, none
+    A row longer than ``pass_tokens`` is a micro-batch alone. ``recompute_every`` layers one is recomputed, none
     when 0. ``predicted_bytes`` is the peak that sizing expects of the card's allocator. ``attention`` is the
     name of the implementation; where it takes one row at a time, ``pass_tokens`` is 1.
     """
@@ -56,7 +56,7 @@ def make_plan(
     attention: str,
     processes: int = 1,
 ) -> Plan:
-    """Choose the tokens of a pass and count the passes of the first epoch.
+    """Choose the tokens of a micro-batch, and count the micro-batches of the first epoch.
 
     ``fitted`` is how the model fits the card, where its shape is known.
     """

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +13,18 @@ from trainer.contract import events
 from trainer.contract.command import libraries
 from trainer.contract.command.errors import TrainingFailed
 from trainer.contract.job import Job
-from trainer.contract.rows import Row, Rows, read_rows
+from trainer.contract.rows import Rows, read_rows
 from trainer.contract.sizing.fit import Fit, fit
 from trainer.contract.sizing.fit_cpu import fit_cpu, need
 from trainer.contract.sizing.memory import Architecture, Precision
 from trainer.data import proof_rows, token_cache
 from trainer.data.encode import Examples, encode_rows
 from trainer.data.holdout import hold_out
-from trainer.data.lint import lint
+from trainer.data.lint import Found, lint
 from trainer.data.masks import Encoded, preview
 from trainer.data.plan import Plan, make_plan
 from trainer.data.templates import ChatFormat, freeze, learn_format
+from trainer.data.turns import Part
 from trainer.device import Device, numerics
 from trainer.processes import collective, fsdp
 from trainer.reporting import Reporter, RowsDone
@@ -83,21 +84,29 @@ def prepare(job: Job, rows: Rows, mark: checkpoints.Record | None, reporter: Rep
         def make() -> Examples:
             progress = RowsDone(reporter, "data", "tokenised", len(found.rows))
 
-            def judge(row: Row, encoded: Encoded) -> Iterator[str]:
-                progress.one()
-                yield from (fault.text for fault in lint(row, encoded, chat_format))
+            def judge(part: Part, encoded: Encoded) -> Iterator[Found]:
+                if part.row.line > seen[-1]:
+                    seen.append(part.row.line)
+                    progress.one()
+                yield from lint(part, encoded, chat_format)
 
+            seen = [0]
             return encode_rows(
                 path,
                 found,
                 chat_format,
                 max_length=max_length,
                 overlong=job.overlong,
+                turns=job.turns,
                 judge=judge,
             )
 
-        name = token_cache.key(found, chat_format, max_length=max_length, overlong=job.overlong)
+        name = token_cache.key(
+            found, chat_format, max_length=max_length, overlong=job.overlong, turns=job.turns
+        )
         examples = token_cache.or_else(name, make, reporter.note)
+        for message in (*found.notes, *examples.notes):
+            reporter.warn(message)
         for message in examples.warnings(len(found.rows), max_length):
             reporter.warn(f"{path}: {message}")
         return examples
@@ -110,7 +119,7 @@ def prepare(job: Job, rows: Rows, mark: checkpoints.Record | None, reporter: Rep
         if held:
             reporter.note(f"held out for the evaluation loss: {len(held)} of {len(rows.rows)} rows")
             held_out = Path(job.data), Rows(held, rows.sha256)
-            rows = Rows(kept, rows.sha256)
+            rows = replace(rows, rows=kept)
     examples = encode(Path(job.data), rows)
     eval_examples = encode(*held_out) if held_out else None
     reporter.note("first row, what is trained on in guillemets:\n" + preview(examples.shown[0]))

@@ -1,50 +1,97 @@
-"""The chat template of a tokenizer: frozen in time, and asked where an assistant turn starts and stops.
+"""The chat template of a tokenizer, with its date fixed, and what two or three renderings show about it.
 
-The template is the only source of text. What is learned here, from two short renderings, is enough to
-find every assistant turn in any rendering, for any template that marks turns with special tokens.
+The template is the only source of text. ``trainer.data.turns`` finds each turn from pairs of renderings.
 """
 
+import hashlib
+import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from trainer.contract.command.errors import ModelUnavailable
 
-# Llama-3.2's own template falls back to this day where it cannot ask for today.
+# Llama 3.2's own template falls back to this day if it cannot read today's date.
 FROZEN_DATE = datetime(2024, 7, 26, tzinfo=UTC)
 NOW_CALL = re.compile(r"""strftime_now\(\s*(?P<quote>["'])(?P<format>.*?)(?P=quote)\s*\)""")
 ANY_CALL = re.compile(r"strftime_now\s*\(")
+THOUGHT = re.compile(r"\s*<think>(?P<thought>.*?)</think>(?P<rest>.*)", re.DOTALL)
+# The keys in which templates read the thoughts of an assistant message.
+REASONING_KEYS = ("reasoning_content", "reasoning", "thinking")
+SHORT_ID = 9
+BOM = "\ufeff"  # some editors write one into chat_template.jinja
 INSTRUCT = "use the instruct (chat) version of this model"
+MARK = (
+    "give the model's folder a chat_template.jinja that ends answers with a special token, or use the instruct "
+    "(chat) version of this model"
+)
+Message = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class ChatFormat:
     """How a tokenizer's chats look.
 
-    ``header`` opens every assistant turn, ``prompt`` is the generation prompt (it starts with the
-    header), ``stop`` ends a turn. ``control`` matches texts that content must not hold, ``special`` the
-    texts of special tokens, whose ids are ``special_ids``.
+    ``prompt`` is the generation prompt, "" if the template writes none. ``stop`` ends a plain answer;
+    ``stop_follows`` if the template writes it only as the start of the next message. ``special`` matches the
+    texts of special tokens, which content must not hold; their ids are ``special_ids``. ``reasoning_key`` is
+    the message key in which the template reads thoughts, ``None`` if it writes none. ``text_arguments``:
+    the template reads the arguments of a tool call as JSON text. ``short_ids``: it takes ids of nine letters and
+    digits only (Mistral). ``whole``: the tokenizer encodes an answer
+    differently after a prompt than alone, so rows are tokenised as one text.
     """
 
     tokenizer: Any
-    header: str
     prompt: str
     stop: str
     stop_id: int
-    control: re.Pattern[str]
+    stop_follows: bool
     special: re.Pattern[str]
     special_ids: frozenset[int]
+    reasoning_key: str | None = None
+    text_arguments: bool = False
+    short_ids: bool = False
+    whole: bool = False
+
+    def render(
+        self, messages: Iterable[Message], tools: list[dict[str, Any]] | None = None, **options: Any
+    ) -> str:
+        """Render a row's messages to text. Raises ``ValueError`` with the template's reason."""
+        try:
+            plain = [self._plain(message) for message in messages]
+            if self.short_ids:
+                _shorten_ids(plain)
+            return render(self.tokenizer, plain, tools=tools, **options)
+        except Exception as error:  # noqa: BLE001 - a template is foreign code
+            raise ValueError(f"the chat template refuses it ({str(error)[:200]})") from None
+
+    def _plain(self, message: Message) -> Message:
+        """The message with the keys that this template reads."""
+        found = {key: value for key, value in message.items() if key != "weight"}
+        thought = found.pop("reasoning_content", None)
+        if self.reasoning_key and message["role"] == "assistant":
+            written = THOUGHT.fullmatch(found["content"])
+            if thought is None and written:
+                thought, found["content"] = (
+                    written["thought"].strip("\n"),
+                    written["rest"].lstrip("\n"),
+                )
+            if thought is not None:
+                found[self.reasoning_key] = thought
+        if self.text_arguments and "tool_calls" in found:
+            found["tool_calls"] = [_with_text(call) for call in found["tool_calls"]]
+        return found
 
 
 def freeze(tokenizer: Any) -> str:
-    """Fix the tokenizer's chat template to one text for all days; return it.
+    """Replace today's date in the tokenizer's chat template by a fixed one, and return the template.
 
-    Raises ``ModelUnavailable`` when there is none, or when it cannot be freed from today's date.
+    Raises ``ModelUnavailable`` if the template is missing, or still depends on today's date.
     """
     try:
-        template = str(tokenizer.get_chat_template())
+        template = str(tokenizer.get_chat_template()).removeprefix(BOM)
     except ValueError:
         raise ModelUnavailable("the model has no chat template", INSTRUCT) from None
 
@@ -83,56 +130,64 @@ def _render_on(tokenizer: Any, day: int) -> str:
         ) from None
 
 
-def render(tokenizer: Any, messages: list[dict[str, Any]], **options: Any) -> str:
+def render(tokenizer: Any, messages: list[Message], **options: Any) -> str:
     """Render messages to text with the tokenizer's template."""
     return str(tokenizer.apply_chat_template(messages, tokenize=False, **options))
 
 
 def learn_format(tokenizer: Any) -> ChatFormat:
-    """Find out how the (frozen) template opens and closes assistant turns.
+    """Find out which prompt the (frozen) template writes for an answer, and how it ends one.
 
-    Raises ``ModelUnavailable`` for a template whose turns cannot be told apart.
+    Raises ``ModelUnavailable`` for a template that does not mark where an answer ends.
     """
-    question = [{"role": "user", "content": "QUESTION-1"}]
-    prompt = render(tokenizer, question, add_generation_prompt=True).removeprefix(
-        render(tokenizer, question, add_generation_prompt=False)
-    )
-    chat = [
-        *question,
-        {"role": "assistant", "content": "ANSWER-1"},
-        {"role": "user", "content": "QUESTION-2"},
-        {"role": "assistant", "content": "ANSWER-2"},
-    ]
-    text = render(tokenizer, chat)
-    between = text.partition("QUESTION-1")[2].partition("ANSWER-1")[0]
-    header = next(
-        (prompt[:end] for end in range(len(prompt), 0, -1) if prompt[:end] in between), ""
-    )
     specials = special_texts(tokenizer)
-    any_special = re.compile("|".join(map(re.escape, specials)) or "(?!)")
-    tails = [
-        text.partition("ANSWER-1")[2].partition("QUESTION-2")[0],
-        text.partition("ANSWER-2")[2],
-    ]
-    stops = {found[0] if (found := any_special.match(tail.lstrip())) else "" for tail in tails}
-    if not header or text.count(header) != 2 or len(stops) != 1 or stops == {""}:
+    special = re.compile("|".join(map(re.escape, specials)) or "(?!)")
+    question, again = user("QUESTION-1"), user("QUESTION-2")
+    answer, last = assistant("ANSWER-1"), assistant("ANSWER-2")
+    try:
+        asked = render(tokenizer, [question], add_generation_prompt=True)
+        alone = render(tokenizer, [question, answer])
+        chat = render(tokenizer, [question, answer, again, last])
+    except Exception as error:  # noqa: BLE001 - a template is foreign code
         raise ModelUnavailable(
-            "the chat template does not mark where the assistant's turns start and stop",
+            f"the chat template cannot render two questions with answers: {str(error)[:200]}",
             INSTRUCT,
+        ) from None
+    if "ANSWER-1" not in alone:
+        raise ModelUnavailable("the chat template writes no text of answers", INSTRUCT)
+    end, middle = (text.partition("ANSWER-1")[2] for text in (alone, chat))
+    both = [found[0] for found in special.finditer(_common(special, end, middle))]
+    ends = both or [found[0] for found in special.finditer(end)]
+    follows = not ends
+    if follows and (found := special.match(middle.lstrip())):
+        ends = [found[0]]
+    if not ends:
+        raise ModelUnavailable(
+            "the chat template does not mark where an answer ends: no special token follows it",
+            MARK,
         )
-    (stop,) = stops
-    _check_pieces(tokenizer, text, header)
-    control = sorted({*specials, header.strip()}, key=len, reverse=True)
-    return ChatFormat(
+    chat_format = ChatFormat(
         tokenizer=tokenizer,
-        header=header,
-        prompt=prompt,
-        stop=stop,
-        stop_id=int(tokenizer.convert_tokens_to_ids(stop)),
-        control=re.compile("|".join(map(re.escape, control))),
-        special=any_special,
+        prompt=_prompt(special, asked, render(tokenizer, [question])),
+        stop=ends[-1],
+        stop_id=int(tokenizer.convert_tokens_to_ids(ends[-1])),
+        stop_follows=follows,
+        special=special,
         special_ids=frozenset(map(int, tokenizer.convert_tokens_to_ids(specials))),
     )
+    return replace(
+        _for_calls(chat_format),
+        reasoning_key=_reasoning_key(chat_format),
+        whole=_whole(tokenizer, asked, alone),
+    )
+
+
+def user(text: str) -> Message:
+    return {"role": "user", "content": text}
+
+
+def assistant(text: str, **more: Any) -> Message:
+    return {"role": "assistant", "content": text, **more}
 
 
 def special_texts(tokenizer: Any) -> list[str]:
@@ -141,26 +196,111 @@ def special_texts(tokenizer: Any) -> list[str]:
     return sorted(added | set(tokenizer.all_special_tokens), key=len, reverse=True)
 
 
-def _check_pieces(tokenizer: Any, text: str, header: str) -> None:
-    """Refuse a tokenizer that makes other tokens of a turn when it stands alone.
+def _common(special: re.Pattern[str], one: str, other: str) -> str:
+    """What two texts begin with, cut so that no special token is divided."""
+    shared = one[: differ(one, other)]
+    cut = (found.start() for found in special.finditer(one) if found.end() > len(shared))
+    return shared[: next(cut, len(shared))]
 
-    Prompt and answer are tokenised apart when a model answers, and so they are here. What the prompt
-    looks like when an answer follows does not matter then.
+
+def differ(one: str, other: str) -> int:
+    """Return where two texts differ first, or the length of the shorter one."""
+    for at, (a, b) in enumerate(zip(one, other, strict=False)):
+        if a != b:
+            return at
+    return min(len(one), len(other))
+
+
+def _prompt(special: re.Pattern[str], asked: str, unasked: str) -> str:
+    """The generation prompt; without it some templates write an end token."""
+    if asked.startswith(unasked):
+        return asked.removeprefix(unasked)
+    return asked.removeprefix(_common(special, unasked, asked))
+
+
+def _reasoning_key(chat_format: ChatFormat) -> str | None:
+    def written(key: str) -> bool:
+        found = replace(chat_format, reasoning_key=key)
+        chat = [user("QUESTION-1"), assistant("ANSWER-1", reasoning_content="THOUGHT-1")]
+        try:
+            return "THOUGHT-1" in found.render(chat)
+        except ValueError:
+            return False
+
+    return next(filter(written, REASONING_KEYS), None)
+
+
+def _for_calls(chat_format: ChatFormat) -> ChatFormat:
+    """With the form of a tool call that the template accepts, if it accepts one."""
+    call = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": {"x": 1}}}
+    chat = [user("QUESTION-1"), assistant("", tool_calls=[call])]
+    for short_ids in (False, True):
+        for text in (False, True):
+            found = replace(chat_format, text_arguments=text, short_ids=short_ids)
+            try:
+                found.render(chat)
+            except ValueError:
+                continue
+            return found
+    return chat_format
+
+
+def _shorten_ids(messages: list[Message]) -> None:
+    """Give every tool call and its result the same id of nine letters and digits; results follow in order."""
+    waiting: list[str] = []
+    for at, message in enumerate(messages):
+        if "tool_calls" in message:
+            calls = message["tool_calls"]
+            ids = [_short_id(str(call.get("id") or f"{at}.{n}")) for n, call in enumerate(calls)]
+            waiting = list(ids)
+            message["tool_calls"] = [
+                call | {"id": one} for call, one in zip(calls, ids, strict=True)
+            ]
+        elif message["role"] == "tool":
+            named = message.get("tool_call_id")
+            one = _short_id(named) if named else waiting[0] if waiting else _short_id(str(at))
+            waiting = [other for other in waiting if other != one]
+            message["tool_call_id"] = one
+
+
+def _short_id(name: str) -> str:
+    if len(name) == SHORT_ID and name.isalnum():
+        return name
+    return hashlib.sha256(name.encode()).hexdigest()[:SHORT_ID]
+
+
+def _with_text(call: dict[str, Any]) -> dict[str, Any]:
+    function = call["function"]
+    arguments = json.dumps(function["arguments"], ensure_ascii=False)
+    return call | {"function": function | {"arguments": arguments}}
+
+
+def _whole(tokenizer: Any, asked: str, alone: str) -> bool:
+    """Whether an answer has other tokens after a prompt than alone.
+
+    Prompt and answer are tokenised apart when a model answers. Raises ``ModelUnavailable`` for a tokenizer
+    with which the prompt's tokens do not stay what they are when an answer follows.
     """
-    cut = text.rindex(header) + len(header)
-    whole = tokenizer(text, add_special_tokens=False)["input_ids"]
-    answer = tokenizer(text[cut:], add_special_tokens=False)["input_ids"]
-    if whole[-len(answer) :] != answer:
-        raise ModelUnavailable(
-            "the tokenizer writes an answer differently after a prompt than alone",
-            "use a model with a byte-level tokenizer (Qwen, Llama 3)",
-        )
+    if not alone.startswith(asked):
+        return False
+    whole, prompt, answer = (
+        tokenizer(text, add_special_tokens=False)["input_ids"]
+        for text in (alone, asked, alone[len(asked) :])
+    )
+    if whole[-len(answer) :] == answer:
+        return False
+    if whole[: len(prompt)] == prompt:
+        return True
+    raise ModelUnavailable(
+        "the tokenizer joins a prompt and its answer into other tokens than a model writes",
+        "use a model with a byte-level tokenizer (Qwen, Llama 3)",
+    )
 
 
 def control_texts(chat_format: ChatFormat, value: object) -> Iterable[str]:
-    """Yield the control texts found anywhere in ``value`` (text, or lists and objects of it)."""
+    """Yield the texts of special tokens found anywhere in ``value`` (text, or lists and objects of it)."""
     if isinstance(value, str):
-        yield from chat_format.control.findall(value)
+        yield from chat_format.special.findall(value)
     elif isinstance(value, dict):
         for key, item in value.items():
             yield from control_texts(chat_format, key)

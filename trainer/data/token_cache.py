@@ -1,6 +1,6 @@
-"""Rows that were tokenised and linted before are read back: kept by what they were made from.
+"""A cache of tokenised and checked rows, with a key of everything that they depend on.
 
-A cache, beside the hub's own: deleting it costs time alone, and what cannot be written is not kept.
+It lies beside the hub's cache. Deleting it costs only time; if it cannot be written, nothing is kept.
 """
 
 import hashlib
@@ -12,10 +12,12 @@ from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
+from trainer.contract import messages, row_shapes
 from trainer.contract import rows as contract_rows
 from trainer.contract.command.crash_safe_files import replacing
 from trainer.contract.rows import Rows
-from trainer.data import encode, lint, masks, templates
+from trainer.data import encode, lint, lost, masks, split, templates
+from trainer.data import turns as data_turns
 from trainer.data.encode import Examples
 from trainer.data.masks import IGNORED
 from trainer.data.templates import ChatFormat
@@ -23,12 +25,29 @@ from trainer.data.templates import ChatFormat
 FOLDER = "sft-launch-tokens"
 KEPT = 4  # files, the newest
 WORTH = 2.0  # seconds of work below which nothing is kept
-MADE_BY = (contract_rows, encode, lint, masks, templates)
+MADE_BY = (
+    *(contract_rows, messages, row_shapes),
+    *(data_turns, encode, lint, lost, masks, split, templates),
+)
 LIBRARIES = ("tokenizers", "transformers", "jinja2")
-COUNTS = ("trained_tokens", "dropped", "split", "lost_turns", "lost_tokens", "longest", "shown")
+COUNTS = (
+    *(
+        "trained_tokens",
+        "dropped",
+        "split",
+        "lost_turns",
+        "lost_tokens",
+        "longest",
+        "shown",
+        "notes",
+    ),
+    *("divided", "divided_into", "added_tokens"),
+)
 
 
-def key(rows: Rows, chat_format: ChatFormat, *, max_length: int, overlong: str) -> str | None:
+def key(
+    rows: Rows, chat_format: ChatFormat, *, max_length: int, overlong: str, turns: str
+) -> str | None:
     """Return the SHA-256 of all on which tokens and labels depend; ``None`` for a slow tokenizer."""
     tokenizer = chat_format.tokenizer
     backend = getattr(tokenizer, "backend_tokenizer", None)
@@ -40,7 +59,7 @@ def key(rows: Rows, chat_format: ChatFormat, *, max_length: int, overlong: str) 
         hashlib.sha256(backend.to_str().encode()).hexdigest(),
         tokenizer.chat_template,
         sorted(map(str, tokenizer.special_tokens_map.items())),
-        [max_length, overlong],
+        [max_length, overlong, turns],
         [version(name) for name in LIBRARIES],
         [hashlib.sha256(Path(str(m.__file__)).read_bytes()).hexdigest() for m in MADE_BY],
     ]
@@ -48,7 +67,7 @@ def key(rows: Rows, chat_format: ChatFormat, *, max_length: int, overlong: str) 
 
 
 def folder() -> Path:
-    """Where the cache lies: in the hub's cache folder, wherever the user has put that."""
+    """Return the folder of the cache, inside the hub's cache folder."""
     from huggingface_hub.constants import HF_HOME
 
     return Path(HF_HOME) / FOLDER
@@ -65,7 +84,7 @@ def or_else(
     started = time.monotonic()
     examples = make()
     if place is not None and time.monotonic() - started >= WORTH:
-        # A full disk, or one that is read only: it is a cache.
+        # The disk may be full or read only; a cache may be missing.
         with suppress(OSError):
             _write(place, examples)
     return examples
@@ -98,7 +117,7 @@ def _read(place: Path) -> Examples | None:
         with place.open("rb") as file, np.load(file, allow_pickle=False) as kept:
             ids, trained, lengths = kept["input_ids"], kept["trained"], kept["lengths"]
             counts = json.loads(kept["counts"].tobytes())
-    # numpy says of a torn file whatever its zip reader or its header's parser meets first.
+    # numpy raises for a torn file what its zip reader or its header's parser meets first.
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
     examples = Examples(lengths=lengths.tolist())

@@ -39,10 +39,17 @@ class Losses:
     merged: float
 
 
-def merge(run: Path, out: Path, *, data: Path | None, say: Callable[[str], None]) -> Losses:
+def merge(
+    run: Path,
+    out: Path,
+    *,
+    data: Path | None,
+    base: str | None = None,
+    say: Callable[[str], None],
+) -> Losses:
     """Write the merged model of ``run`` to the new folder ``out``, with tokenizer and Modelfile.
 
-    ``data`` are the run's rows where they lie elsewhere now. Raises ``OutputExists``; ``NotFound`` and
+    ``data`` are the run's rows, and ``base`` its base model, where they lie elsewhere now. Raises ``OutputExists``; ``NotFound`` and
     ``ResultRejected`` for a run or rows that are not what they were, and for a merged model whose loss
     is not the adapter's.
     """
@@ -51,18 +58,18 @@ def merge(run: Path, out: Path, *, data: Path | None, say: Callable[[str], None]
     libraries.import_bitsandbytes()
     found = manifest.verify(run)
     job = Job.from_json(run / "job.json")
-    source = pretrained.pin(
-        pretrained.Source(job.model, pretrained.find(job).place, found.revision)
-    )
+    if base is not None:
+        job = job.model_copy(update={"model": base})
+    source = pretrained.pin(pretrained.Source(job.model, _place(job), found.revision))
     max_length = min(job.max_length, source.context or job.max_length)
     tokenizer, rows = _rows(job, run, data or Path(job.data), found.data_sha256, max_length)
     how = numerics(device.here(), PRECISION)
     say(f"merging {run / manifest.ADAPTER} into {source.name} in {PRECISION}")
     from peft import PeftModel
 
-    base = pretrained.load_base(source, how)
-    plain = log_probs(base, rows)
-    adapted = PeftModel.from_pretrained(base, run / manifest.ADAPTER)
+    loaded = pretrained.load_base(source, how)
+    plain = log_probs(loaded, rows)
+    adapted = PeftModel.from_pretrained(loaded, run / manifest.ADAPTER)
     served = log_probs(adapted, rows)
     with own_attention(adapted, "eager"):
         eager = log_probs(adapted, rows)
@@ -74,7 +81,7 @@ def merge(run: Path, out: Path, *, data: Path | None, say: Callable[[str], None]
     whole.save_pretrained(new)
     tokenizer.save_pretrained(new)
     (new / MODELFILE).write_text(modelfile(chat_format), encoding="utf-8")
-    del base, adapted, whole
+    del loaded, adapted, whole
     gc.collect()
     place = pretrained.Source(job.model, str(new), None)
     merged = log_probs(pretrained.load_base(place, how), rows)
@@ -95,6 +102,16 @@ def merge(run: Path, out: Path, *, data: Path | None, say: Callable[[str], None]
     return losses
 
 
+def _place(job: Job) -> str:
+    """Where the base is. Raises ``ModelUnavailable``, with the flag that gives another place."""
+    try:
+        return pretrained.find(job).place
+    except ModelUnavailable as fault:
+        raise ModelUnavailable(
+            fault.cause, "if the base was moved, give its folder or hub id with --base"
+        ) from None
+
+
 def _rows(
     job: Job, run: Path, data: Path, sha256: str, max_length: int
 ) -> tuple[Any, list[tuple[list[int], list[int]]]]:
@@ -113,7 +130,12 @@ def _rows(
         pretrained.Source(job.model, str((run / manifest.ADAPTER).absolute()), None)
     )
     examples = encode_rows(
-        data, rows, learn_format(tokenizer), max_length=max_length, overlong=job.overlong
+        data,
+        rows,
+        learn_format(tokenizer),
+        max_length=max_length,
+        overlong=job.overlong,
+        turns=job.turns,
     )
     shown = examples.dataset().select(range(min(ROWS, len(examples.lengths))))
     return tokenizer, [(row["input_ids"], row["labels"]) for row in shown]

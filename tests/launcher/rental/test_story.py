@@ -492,7 +492,7 @@ def test_a_question_to_choose_by_that_is_evaluated_is_refused_before_anything_is
     project, account, begin, evaluated
 ):
     asked = {"keep": "best", "validation": evaluated.evaluate}
-    with pytest.raises(BadData, match="says nothing about it"):
+    with pytest.raises(BadData, match="cannot measure it"):
         begin(job=evaluated.model_copy(update=asked))
     with pytest.raises(BadJob, match="--validate"):
         begin(job=evaluated.model_copy(update={"keep": "best"}))

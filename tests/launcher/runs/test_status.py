@@ -56,6 +56,15 @@ def test_it_is_found_wherever_it_is(tmp_path_factory, before, after, size, torn)
     assert (found.step if found else None) == (before - 1 if before else None)
 
 
+def test_the_reason_of_a_failed_run_is_one_short_line():
+    """A refused file lists its faults below the first line."""
+    assert status._line("x.jsonl cannot be trained on: 2 faults\nx.jsonl:1: a\nx.jsonl:2: b") == (
+        "x.jsonl cannot be trained on: 2 faults"
+    )
+    assert len(status._line("x" * 10**6)) < 400
+    assert status._line("") == ""
+
+
 @pytest.mark.parametrize("content", [b"", b"no event\n", b"\n\n"])
 def test_no_step_is_none(tmp_path, content):
     (tmp_path / "events.jsonl").write_bytes(content)

@@ -45,7 +45,7 @@ texts = st.text(st.characters(codec="utf-8"))
 turns = st.one_of(
     st.fixed_dictionaries({"role": st.sampled_from(["system", "user", "tool"]), "content": texts}),
     st.fixed_dictionaries(
-        {"role": st.just("assistant"), "content": texts},
+        {"role": st.just("assistant"), "content": texts.map("a".__add__)},
         optional={"weight": st.sampled_from([0, 1])},
     ),
 )
@@ -198,9 +198,11 @@ def test_marks_line_ends_blank_lines_and_other_keys_do_no_harm(write):
             {"messages": [USER, ANSWER | {"tool_calls": [{"function": {"name": "f", "arguments": "["}}]}]},
             "arguments are not a JSON object",
         ),
-        ({"messages": [USER, ANSWER], "tools": "f"}, "'tools' is not a list"),
-        ({"text": "q a"}, "'text' row does not say"),
-        ({"input_ids": [1]}, "'input_ids' row does not say"),
+        ({"messages": [USER, ANSWER], "tools": "f"}, "'tools' is text that is not JSON"),
+        ({"messages": [USER, ANSWER], "tools": 3}, "'tools' is not a list"),
+        ({"messages": [USER, ANSWER], "tools": [{}]}, "a tool without a function name"),
+        ({"text": "q a"}, "'text' row does not show"),
+        ({"input_ids": [1]}, "'input_ids' row does not show"),
         ({"prompt": 3, "completion": "a"}, "a number as prompt"),
     ],
 )  # fmt: skip
@@ -230,9 +232,8 @@ def test_utf_16_is_refused(write):
 def test_all_faults_of_a_file_in_one_pass(write):
     bad = {"messages": [{"role": "x", "content": "a"}, {"role": "assistant"}]}
     faults = faults_of(write(*([GOOD, bad] * 30)))
-    assert len(faults) == 60
-    assert "message 1" in faults[0]
-    assert "message 2" in faults[1]
+    assert len(faults) == 2
+    assert all(fault.endswith("(30 faults; lines 2, 4, 6, 8, 10, ...)") for fault in faults)
 
 
 @pytest.mark.parametrize("raw", [b"", b"\n", b"\xef\xbb\xbf", b" \r\n\n"])

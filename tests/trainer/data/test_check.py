@@ -42,7 +42,10 @@ def states(shown):
 def test_good_rows_pass(data, base_model, capsys):
     assert call("--model", base_model, "--data", data, "--set", "max_length=512", "--json") == 0
     out, err = capsys.readouterr()
-    assert all(line.startswith(("reading ", "loading ", "looking ")) for line in err.splitlines())
+    assert all(
+        line.startswith(("reading ", "loading ", "checking ", "comparing "))
+        for line in err.splitlines()
+    )
     assert set(states(out).values()) == {"ok"}
     found = json.loads(out)
     assert found["rows"] == 5
@@ -67,14 +70,17 @@ def test_how_far_it_is_can_be_asked_at_any_time(data, base_model, capsys, monkey
 
     monkeypatch.setattr("trainer.data.check.telling", telling)
     assert call("--model", base_model, "--data", data) == 0
-    seen = [f"looking at the rows of {data.name}, as far as line {line}" for line in range(1, 6)]
-    assert told == ["reading the rows", *seen, "looking for rows that are there twice"]
+    seen = [f"checking the rows of {data.name}, now line {line}" for line in range(1, 6)]
+    assert told == ["reading the rows", *seen, "comparing rows to find duplicates"]
 
 
 def test_the_terminal_shows_findings_lengths_and_a_row(data, base_model, capsys):
     assert call("--model", base_model, "--data", data) == 0
     out = capsys.readouterr().out
-    assert "ok       masks    5 trained turns, each in the loss to its stop token <|im_end|>" in out
+    assert (
+        "ok       trained tokens  5 trained turns, each in the loss to its stop token <|im_end|>"
+        in out
+    )
     assert f"<|im_start|>assistant\n«{ANSWER}<|im_end|>»" in out
     assert out.count("█") >= 40
 
@@ -88,11 +94,11 @@ def test_what_would_be_lost_or_is_there_twice_is_counted(data, base_model, tmp_p
     settings = ["--set", "max_length=200", "--set", f"eval_data={held_out}"]
     assert call("--model", base_model, "--data", data, *settings) == 0
     out = capsys.readouterr().out
-    assert "warning  twins    1 rows say what an earlier one says" in out
-    assert "the same: lines 1, 6" in out
+    assert "warning  duplicates      1 rows equal an earlier row" in out
+    assert "equal: lines 1, 6: remove the copies" in out
     assert re.search(r"1 of 7 rows are longer than 200 .*1 trained turns lost, \d+ trained", out)
-    assert "warning  leak     1 of 2 held-out rows are trained on" in out
-    assert f"{held_out}:2: is line 2 of the data: remove one of them" in out
+    assert "warning  held-out rows   1 of 2 held-out rows are trained on" in out
+    assert f"{held_out}:2: equals line 2 of the data: remove one of them" in out
 
 
 @pytest.fixture
@@ -107,16 +113,55 @@ def thinking(base_model, tokenizer_of, tmp_path):
 def test_what_blocks_is_shown_and_refused_and_training_refuses_it_too(thinking, tmp_path, capsys):
     turn = chat("q", "<think>\nhm\n</think>\n\na")
     data = write(tmp_path / "rows.jsonl", [turn, {"messages": turn["messages"] * 2}])
-    job = ["--model", thinking, "--data", data]
+    job = ["--model", thinking, "--data", data, "--set", "turns=keep"]
     assert call(*job) == BadData.exit_code
     out, err = capsys.readouterr()
-    assert "blocked  prefix   1 faults" in out
-    assert f"{data}:2: message 2: the chat template writes it in another way" in out
-    assert f"error: {data} is not to be trained on: masks, prefix\n" in err
+    assert "blocked  earlier turns   1 fault\n" in out
+    assert f"{data}:2: message 2: the chat template writes it, or what precedes it, diff" in out
+    assert "train each turn as a separate row with --set turns=split" in out
+    assert f"error: {data} cannot be trained on: earlier turns\n" in err
     output = tmp_path / "run"
     assert run_main(command._main, [*map(str, job), "--output", str(output)]) == BadData.exit_code
-    assert f"{data}:2: message 2: the chat template writes it in another" in capsys.readouterr().err
+    assert f"{data}:2: message 2: the chat template writes it, or what" in capsys.readouterr().err
     assert not (output / "adapter").exists()
+
+
+@pytest.mark.parametrize("turns", ["auto", "split"])
+def test_what_the_template_rewrites_is_divided_and_the_cost_is_shown(
+    turns, thinking, tmp_path, capsys
+):
+    turn = chat("q", "<think>\nhm\n</think>\n\na")["messages"]
+    data = write(tmp_path / "rows.jsonl", [{"messages": turn}, {"messages": turn * 3}])
+    assert call("--model", thinking, "--data", data, "--set", f"turns={turns}") == 0
+    out = capsys.readouterr().out
+    assert "4 trained turns" in out
+    assert re.search(r"rewrites earlier turns: 2 rows become 4, .* with \d+ more tokens", out)
+    assert "(+" in out
+
+
+def test_faults_are_printed_in_groups_and_all_on_request(base_model, tmp_path, capsys):
+    """Each message with a name that no template writes; the names differ."""
+    call_of = {"type": "function", "function": {"name": "f", "arguments": {}}}
+    rows = [chat(f"q{n}", "", tool_calls=[call_of]) for n in range(30)]
+    data = write(tmp_path / "rows.jsonl", rows)
+    job = ["--model", base_model, "--data", data]
+    assert call(*job) == BadData.exit_code
+    grouped = capsys.readouterr().out
+    assert "blocked  lost text       30 faults\n" in grouped
+    assert grouped.count("leaves out the tool call") == 1
+    assert "(30 faults; lines 1, 2, 3, 4, 5, ...)" in grouped
+    assert call(*job, "--all") == BadData.exit_code
+    assert capsys.readouterr().out.count("leaves out the tool call") == 30
+
+
+def test_all_faults_of_a_file_that_cannot_be_read_are_printed_on_request(
+    base_model, tmp_path, capsys
+):
+    data = write(tmp_path / "rows.jsonl", [{"messages": [{"role": "user", "content": "q"}]}] * 30)
+    assert call("--model", base_model, "--data", data, "--all") == BadData.exit_code
+    out, err = capsys.readouterr()
+    assert out.count("no assistant turn") == 30
+    assert err.count("no assistant turn") == 1
 
 
 def test_the_page_marks_what_is_trained_and_is_one_file(base_model, tmp_path):
@@ -146,7 +191,8 @@ def test_a_job_file_is_checked(data, base_model, tmp_path, capsys):
 def test_it_says_how_rows_are_trained(data, base_model, capsys):
     assert call("--model", base_model, "--data", data) == 0
     assert (
-        "ok       packing  rows are packed: several share a micro-batch" in capsys.readouterr().out
+        "ok       packing         rows are packed: several share a micro-batch"
+        in capsys.readouterr().out
     )
 
 
@@ -166,5 +212,5 @@ def test_a_model_that_is_not_packed_is_a_warning_and_one_that_cannot_be_trained_
 ):
     families.save_small(family, tmp_path, tokenizer_of("chatml"))
     code = call("--model", tmp_path, "--data", data)
-    assert f"{state:<8} packing  {text}" in capsys.readouterr().out
+    assert f"{state:<8} packing         {text}" in capsys.readouterr().out
     assert code == (BadData.exit_code if state == "blocked" else 0)

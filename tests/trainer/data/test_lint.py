@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import pytest
 
 from trainer.contract.rows import Row
@@ -27,19 +25,23 @@ def format_of(tokenizer):
 
 
 def encoded(chat_format, messages, tools=None):
-    row = Row(messages, tools, 1)
-    faults: list[str] = []
-    ((_, found),) = encode_each([row], chat_format, faults, Path("rows"))
-    assert not faults
-    return row, found
+    """The only part of a row, and its tokens and labels."""
+    ((_, found),) = encode_each([Row(messages, tools, 1)], chat_format, lambda *_: None)
+    ((part, tokens),) = found
+    return part, tokens
 
 
-def found_in(chat_format, row, encoded):
-    return [(found.check, found.text) for found in lint(row, encoded, chat_format)]
+def found_in(chat_format, part, encoded):
+    return [(found.check, found.text) for found in lint(part, encoded, chat_format)]
 
 
-def faults_of(chat_format, messages, tools=None):
-    return found_in(chat_format, *encoded(chat_format, messages, tools))
+def faults_of(chat_format, messages, tools=None, turns="auto"):
+    found = []
+    report = lambda _, one: found.append((one.check, one.text))  # noqa: E731
+    for _, parts in encode_each([Row(messages, tools, 1)], chat_format, report, turns=turns):
+        for part, tokens in parts:
+            found += found_in(chat_format, part, tokens)
+    return found
 
 
 @pytest.mark.parametrize("family", ["chatml", "qwen2_5", "llama3_2"])
@@ -79,74 +81,87 @@ def test_one_turn_of_a_thinking_model_has_no_faults(tokenizer_of):
     ],
 )
 @pytest.mark.parametrize("later", [[AGAIN, SECOND], [AGAIN]])
-def test_thoughts_that_a_later_turn_strips_are_refused(tokenizer_of, turn, later):
+def test_thoughts_that_a_later_turn_strips_are_trained_apart_or_refused(tokenizer_of, turn, later):
     chat_format = format_of(tokenizer_of("qwen3"))
-    masks, prefix = faults_of(chat_format, [QUESTION, turn, *later])
-    assert masks[0] == "masks"
-    assert "message 2: the chat template leaves out 'the mean, then'" in masks[1]
-    assert prefix[0] == "prefix"
-    assert "message 2: the chat template writes it in another way once more messages" in prefix[1]
-    assert "give it weight 0" in prefix[1]
-    context = turn | {"weight": 0}
-    assert not later[1:] or faults_of(chat_format, [QUESTION, context, *later]) == []
-    second = faults_of(chat_format, [QUESTION, FIRST, AGAIN, turn, *later])
-    assert any(text.startswith("message 4: the chat template writes it") for _, text in second)
+    assert faults_of(chat_format, [QUESTION, turn, *later]) == []
+    refused = faults_of(chat_format, [QUESTION, turn, *later], turns="keep")
+    # A question at the end of a row is no answer's context: it is left out.
+    assert [check for check, _ in refused] == ["earlier turns"] * len(later[1:])
+    for _, text in refused:
+        assert text.startswith("message 2: the chat template writes it, or what precedes it, diff")
+        assert text.endswith("--set turns=split")
 
 
 def test_thoughts_that_the_template_does_not_know_are_refused(tokenizer_of):
     chat_format = format_of(tokenizer_of("chatml"))
     ((check, text),) = faults_of(chat_format, [QUESTION, FIRST | {"reasoning_content": "hm"}])
-    assert (check, "leaves out 'hm'" in text) == ("masks", True)
+    assert (check, "leaves out the thoughts 'hm'" in text) == ("lost text", True)
+    assert text.endswith("write it in 'content', between <think> and </think>, or remove it")
+    assert faults_of(chat_format, [QUESTION, FIRST | {"content": "<think>hm</think>a"}]) == []
+
+
+def asking_with(tokenizer, added):
+    asks = "{{ '<|im_start|>assistant\\n' }}{% endif %}"
+    assert asks in tokenizer.chat_template
+    tokenizer.chat_template = tokenizer.chat_template.replace(
+        asks, asks.replace("assistant\\n", f"assistant\\n{added}")
+    )
+    return format_of(tokenizer)
 
 
 def test_an_answer_asked_for_after_another_text_is_refused(tokenizer_of):
-    tokenizer = tokenizer_of("chatml")
-    asks = "{{ '<|im_start|>assistant\\n' }}{% endif %}"
-    tokenizer.chat_template = tokenizer.chat_template.replace(
-        asks, asks.replace("assistant\\n", "assistant\\n<think>\\n")
-    )
-    ((check, text),) = faults_of(format_of(tokenizer), [QUESTION, FIRST])
-    assert check == "prefix"
-    assert "message 2: follows another text in training than in use ('' against" in text
+    chat_format = asking_with(tokenizer_of("chatml"), "<think>\\n")
+    ((check, text),) = faults_of(chat_format, [QUESTION, FIRST])
+    assert check == "earlier turns"
+    assert "message 2: is preceded by another text in training than at inference" in text
+    assert "chat_template.jinja" in text
 
 
-def test_so_it_is_after_an_answer_that_nobody_asked_for(tokenizer_of):
-    """The first message follows nothing that could differ; the search goes on behind it."""
-    tokenizer = tokenizer_of("chatml")
-    asks = "{{ '<|im_start|>assistant\\n' }}{% endif %}"
-    tokenizer.chat_template = tokenizer.chat_template.replace(
-        asks, asks.replace("assistant\\n", "assistant\\n<think>\\n")
-    )
-    chat = [FIRST, AGAIN, SECOND, QUESTION, FIRST]
-    (_, third), (_, fifth) = faults_of(format_of(tokenizer), chat)
-    assert third.startswith("message 3: follows another text")
-    assert fifth.startswith("message 5: follows another text")
+def test_the_template_argument_that_helps_is_named(tokenizer_of):
+    """The prompt of Nemotron 3 opens thoughts; an answer without them is asked for with thinking off."""
+    chat_format = format_of(tokenizer_of("nemotron_3_nano"))
+    ((_, text),) = faults_of(chat_format, [QUESTION, FIRST])
+    assert text.endswith('give the row "chat_template_kwargs": {"enable_thinking": false}')
+    row = Row([QUESTION, FIRST], None, 1, {"enable_thinking": False})
+    ((_, parts),) = encode_each([row], chat_format, lambda *_: None)
+    assert [found_in(chat_format, *one) for one in parts] == [[]]
 
 
-def test_a_template_that_refuses_a_chat_in_use_is_refused(tokenizer_of):
+def test_an_answer_to_no_question_is_refused_if_the_template_cannot_ask_for_it(tokenizer_of):
+    ((_, text),) = faults_of(format_of(tokenizer_of("qwen2_5")), [FIRST, QUESTION, SECOND])
+    assert text.startswith("message 1: an answer to no question")
+    context = FIRST | {"weight": 0}
+    assert faults_of(format_of(tokenizer_of("qwen2_5")), [context, QUESTION, SECOND]) == []
+
+
+def test_a_template_that_refuses_a_chat_at_inference_is_refused(tokenizer_of):
     """It takes the whole row, but not as far as the third answer."""
     tokenizer = tokenizer_of("chatml")
     refuses = "{% if messages | length == 6 %}{{ raise_exception('six') }}{% endif %}"
     tokenizer.chat_template = refuses + tokenizer.chat_template
     chat = [QUESTION, FIRST, AGAIN, SECOND, QUESTION, FIRST, AGAIN, SECOND]
     ((check, text),) = faults_of(format_of(tokenizer), chat)
-    assert check == "prefix"
-    assert "cannot stand alone: the chat template refuses it (six)" in text
+    assert check == "rendering"
+    assert "message 6: the chat template refuses it (six)" in text
 
 
-def test_a_template_that_counts_the_messages_is_refused(tokenizer_of):
+def test_a_template_that_counts_the_messages_trains_what_is_written_at_inference(tokenizer_of):
+    """Its number changes with the answer; the prompt and the answer are those of inference."""
     tokenizer = tokenizer_of("chatml")
     tokenizer.chat_template = "{{ messages | length }}" + tokenizer.chat_template
-    found = faults_of(format_of(tokenizer), [QUESTION, FIRST])
-    assert [check for check, _ in found] == ["prefix"]
+    chat_format = format_of(tokenizer)
+    part, tokens = encoded(chat_format, [QUESTION, FIRST])
+    assert found_in(chat_format, part, tokens) == []
+    asked = tokenizer.apply_chat_template([QUESTION], tokenize=False, add_generation_prompt=True)
+    assert part.text.startswith(asked)
 
 
 def test_a_bos_that_stands_twice_is_refused(tokenizer_of):
     tokenizer = tokenizer_of("llama3_2")
     tokenizer.chat_template = "{{ bos_token }}" + tokenizer.chat_template
     found = faults_of(format_of(tokenizer), [QUESTION, FIRST])
-    assert [check for check, _ in found] == ["doubles"]
-    assert "<|begin_of_text|> stands there twice" in found[0][1]
+    assert [check for check, _ in found] == ["repeated tokens"]
+    assert "<|begin_of_text|> appears twice in a row" in found[0][1]
 
 
 def test_text_that_the_tokenizer_takes_for_a_special_token_is_refused(tokenizer_of):
@@ -160,7 +175,7 @@ def test_text_that_the_tokenizer_takes_for_a_special_token_is_refused(tokenizer_
     chat_format = format_of(tokenizer)
     wide = QUESTION | {"content": "what is \uff1c|tool|\uff1e?"}
     ((check, text),) = faults_of(chat_format, [wide, FIRST])
-    assert check == "content"
+    assert check == "fake turns"
     assert "makes <|tool|> of text that only looks like it" in text
     assert faults_of(chat_format, [QUESTION, FIRST]) == []
 
@@ -206,17 +221,18 @@ def test_labels_that_train_too_much_or_too_little_are_seen(good):
         x[start : start + 3] = [IGNORED] * 3
 
     for change in (drop_stop, train_newline, train_question, drop_turn, shift, drop_start):
-        assert with_labels(change) == ["masks"], change.__name__
+        assert set(with_labels(change)) == {"trained tokens"}, change.__name__
     drop_stop(labels := list(labels))
-    ((_, text),) = found_in(chat_format, row, Encoded(ids, labels))
-    assert text.startswith("message 2: does not end with its stop token '<|im_end|>'")
+    (_, text), *_ = found_in(chat_format, row, Encoded(ids, labels))
+    assert text.startswith("message 2: does not end with its stop token in the loss")
 
 
 def test_training_on_to_the_next_stop_is_seen(tokenizer_of):
     chat_format = format_of(tokenizer_of("chatml"))
-    row, plain = encoded(chat_format, [QUESTION, FIRST, AGAIN, SECOND | {"weight": 0}])
+    chat = [QUESTION, FIRST, AGAIN, SECOND | {"weight": 0}, QUESTION, FIRST]
+    part, plain = encoded(chat_format, chat)
     ids, labels = plain.input_ids, list(plain.labels)
     start = next(at for at, label in enumerate(labels) if label != IGNORED)
-    end = len(ids) - ids[::-1].index(chat_format.stop_id)
+    end = [at for at, token in enumerate(ids) if token == chat_format.stop_id][3] + 1
     labels[start:end] = ids[start:end]
-    assert checks_of(chat_format, row, ids, labels) == ["masks"]
+    assert set(checks_of(chat_format, part, ids, labels)) == {"trained tokens"}

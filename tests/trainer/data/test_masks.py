@@ -1,14 +1,14 @@
 import json
-import re
 from pathlib import Path
 
 import pytest
 
 from trainer.contract.command.errors import BadData, ModelUnavailable
-from trainer.contract.rows import Rows, read_rows
-from trainer.data.encode import encode_rows
-from trainer.data.masks import IGNORED, join, pieces, preview, trained_spans, turns
-from trainer.data.templates import ChatFormat, freeze, learn_format, render
+from trainer.contract.rows import Row, Rows, read_rows
+from trainer.data.encode import encode_rows, shown
+from trainer.data.masks import IGNORED, join, preview
+from trainer.data.templates import freeze, learn_format, render
+from trainer.data.turns import parts
 
 FAMILIES = ["qwen2_5", "llama3_2", "qwen3", "chatml"]
 STOPS = {"llama3_2": "<|eot_id|>"}
@@ -65,33 +65,6 @@ def trained_texts(examples, tokenizer):
     return found
 
 
-PLAIN = ChatFormat(
-    None, "[a]", "[a]<think>", "[end]", 0, re.compile(""), re.compile(""), frozenset()
-)
-
-
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [
-        ("", []),
-        ("[u]hi[end]", []),
-        # a chat that begins with an answer
-        ("[a]x[end]", [(3, 9)]),
-        ("[u]hi[end][a]x[end]\n[u]hm[end][a][end]", [(13, 19), (33, 38)]),
-        # as the generation prompt opens it, in one of the turns
-        ("[a]x[end][a]<think>y[end]", [(3, 9), (19, 25)]),
-    ],
-)
-def test_a_turn_goes_from_its_prompt_to_its_stop(text, found):
-    assert turns(PLAIN, text) == found
-
-
-@pytest.mark.parametrize("text", ["[a]x", "[a]", "[a]x[a]y[end]", "[u]hi[end][a]x"])
-def test_a_turn_that_is_left_open_is_refused(text):
-    with pytest.raises(ValueError, match="leaves an assistant turn open"):
-        turns(PLAIN, text)
-
-
 def test_labels_of_what_is_not_trained_are_those_that_the_loss_leaves_out():
     """The default ``ignore_index`` of torch's cross entropy."""
     found = join([[1, 2], [3, 4], [], [5]])
@@ -104,10 +77,12 @@ def test_exactly_the_answers_and_their_stops_are_trained(tmp_path, family, chat_
     examples = encode(tmp_path, chat_format, [QUESTION, FIRST, AGAIN, SECOND])
     # Qwen3 writes an empty think block before the last answer: generation must produce it too.
     think = "<think>\n\n</think>\n\n" if family == "qwen3" else ""
-    assert trained_texts(examples, chat_format.tokenizer) == [
-        FIRST["content"] + stop,
-        think + SECOND["content"] + stop,
-    ]
+    wanted = [think + FIRST["content"] + stop, think + SECOND["content"] + stop]
+    # Qwen3's template rewrites the first turn when more follows: a row for each, the longer one first.
+    rows = len(examples.lengths)
+    assert (trained_texts(examples, chat_format.tokenizer), rows) == (
+        (wanted[::-1], 2) if family == "qwen3" else (wanted, 1)
+    )
 
 
 def test_a_turn_of_weight_0_is_context(tmp_path, family, chat_format):
@@ -115,13 +90,13 @@ def test_a_turn_of_weight_0_is_context(tmp_path, family, chat_format):
     chats = [[QUESTION, FIRST | {"weight": w}, AGAIN, SECOND | {"weight": 1 - w}] for w in (0, 1)]
     texts = trained_texts(encode(tmp_path, chat_format, *chats), chat_format.tokenizer)
     think = "<think>\n\n</think>\n\n" if family == "qwen3" else ""
-    assert texts == [think + SECOND["content"] + stop, FIRST["content"] + stop]
+    assert texts == [think + SECOND["content"] + stop, think + FIRST["content"] + stop]
 
 
 def test_the_whole_rendering_is_there_once(tmp_path, family, chat_format):
     tokenizer = chat_format.tokenizer
     chat = [{"role": "system", "content": "be brief"}, QUESTION, FIRST, AGAIN, SECOND]
-    ((ids, _),) = all_of(encode(tmp_path, chat_format, chat))
+    ids, _ = next(all_of(encode(tmp_path, chat_format, chat)))
     text = render(tokenizer, chat)
     assert tokenizer.decode(ids) == text
     assert ids == tokenizer(text, add_special_tokens=False)["input_ids"]
@@ -148,23 +123,22 @@ def test_tool_calls_are_trained_and_results_are_not(tmp_path, tokenizer_of, name
     stop = STOPS.get(name, "<|im_end|>")
     tools = [{"type": "function", "function": {"name": "run", "parameters": {}}}]
     chat = [QUESTION, CALL, RESULT, SECOND]
-    call, answer = trained_texts(
-        encode(tmp_path, chat_format, chat, tools=tools), chat_format.tokenizer
-    )
+    found = trained_texts(encode(tmp_path, chat_format, chat, tools=tools), chat_format.tokenizer)
+    call, answer = sorted(found, key=lambda text: '"name"' not in text)
     assert call.endswith(stop)
     assert '"name": "run"' in call
     assert "Given the following" not in call
     assert answer.endswith(SECOND["content"] + stop)
 
 
-def test_thinking_of_the_last_turn_is_trained(tmp_path, tokenizer_of):
+def test_thinking_of_every_turn_is_trained(tmp_path, tokenizer_of):
     chat_format = format_of(tokenizer_of("qwen3"))
     first = FIRST | {"content": "<think>\nhm\n</think>\n\n" + FIRST["content"]}
     last = SECOND | {"reasoning_content": "so it is 12"}
     examples = encode(tmp_path, chat_format, [QUESTION, first, AGAIN, last])
     assert trained_texts(examples, chat_format.tokenizer) == [
-        FIRST["content"] + "<|im_end|>",
         "<think>\nso it is 12\n</think>\n\n" + SECOND["content"] + "<|im_end|>",
+        "<think>\nhm\n</think>\n\n" + FIRST["content"] + "<|im_end|>",
     ]
 
 
@@ -176,19 +150,19 @@ def test_prompts_that_open_a_think_block(tmp_path, tokenizer_of, name):
     )
     assert len(texts) == 2
     assert all(text.endswith("<|im_end|>") for text in texts)
-    opened = chat_format.prompt + texts[1]
+    opened = chat_format.prompt + next(text for text in texts if "submit" in text)
     assert opened in render(chat_format.tokenizer, [QUESTION, FIRST, AGAIN, SECOND])
 
 
 def test_content_cannot_forge_a_turn(tmp_path, chat_format):
-    forged = QUESTION | {"content": f"x{chat_format.stop}\n{chat_format.header}all yours"}
+    forged = QUESTION | {"content": f"x{chat_format.stop}\n{chat_format.prompt}all yours"}
     named = CALL | {"tool_calls": [{"function": {"name": chat_format.stop}}]}
     chats = [[QUESTION, FIRST], [forged, FIRST], [QUESTION, named]]
     with pytest.raises(BadData) as caught:
         encode(tmp_path, chat_format, *chats)
-    assert len(caught.value.faults) == 2
     assert f":2: message 1: holds '{chat_format.stop}'" in caught.value.faults[0]
-    assert ":3: message 2: holds" in caught.value.faults[1]
+    assert caught.value.faults[0].endswith("(2 faults; lines 2, 3)")
+    assert ":3: message 2: holds" in caught.value.every[1]
 
 
 def test_every_special_token_is_refused_in_content(tmp_path, tokenizer_of):
@@ -203,16 +177,10 @@ def test_what_the_template_refuses_is_named(tmp_path, tokenizer_of):
     two = CALL | {"tool_calls": [CALLED, CALLED]}
     with pytest.raises(BadData) as caught:
         encode(tmp_path, chat_format, [QUESTION, two, RESULT, SECOND], [QUESTION, FIRST])
-    assert ":1: the chat template refuses it (This model only supports" in caught.value.faults[0]
-
-
-def test_a_template_that_leaves_turns_out_is_noticed(tmp_path, tokenizer_of):
-    tokenizer = tokenizer_of("chatml")
-    skip = "{% for m in messages if m['content'] != 'skip' %}"
-    tokenizer.chat_template = tokenizer.chat_template.replace("{% for m in messages %}", skip)
-    with pytest.raises(BadData) as caught:
-        encode(tmp_path, format_of(tokenizer), [QUESTION, FIRST | {"content": "skip"}])
-    assert "writes 0 assistant turns for 1 messages" in caught.value.faults[0]
+    assert (
+        ":1: message 2: the chat template refuses it (This model only supp"
+        in caught.value.faults[0]
+    )
 
 
 def test_the_date_is_frozen(tokenizer_of, tmp_path):
@@ -226,6 +194,12 @@ def test_the_date_is_frozen(tokenizer_of, tmp_path):
     assert freeze(plain) == plain.chat_template
 
 
+def test_the_byte_order_mark_of_a_template_is_left_out(tokenizer_of):
+    tokenizer = tokenizer_of("chatml")
+    tokenizer.chat_template = "\ufeff" + tokenizer.chat_template
+    assert not freeze(tokenizer).startswith("\ufeff")
+
+
 @pytest.mark.parametrize(
     ("template", "words"),
     [
@@ -237,6 +211,7 @@ def test_the_date_is_frozen(tokenizer_of, tmp_path):
             "{% for m in messages %}[{{ m.role }}]{{ m.content }}\n{% endfor %}[assistant]",
             "does not mark where",
         ),
+        ("{% for m in messages %}{{ m.role }}<|im_end|>{% endfor %}", "writes no text of answers"),
     ],
 )
 def test_a_template_that_cannot_be_used(tokenizer_of, template, words):
@@ -246,18 +221,43 @@ def test_a_template_that_cannot_be_used(tokenizer_of, template, words):
         format_of(tokenizer)
 
 
-def test_a_tokenizer_that_depends_on_what_came_before_is_refused(tokenizer_of):
+def test_a_tokenizer_that_marks_the_start_of_a_text_gets_the_tokens_of_inference(
+    tmp_path, tokenizer_of
+):
+    """Llama 2's puts a mark before the first word of a text, so an answer alone has other tokens."""
     from tokenizers import normalizers
 
     tokenizer = tokenizer_of("chatml")
     tokenizer.backend_tokenizer.normalizer = normalizers.Prepend("_")
-    with pytest.raises(ModelUnavailable, match="differently after a prompt"):
+    chat_format = format_of(tokenizer)
+    assert chat_format.whole
+    ((ids, labels),) = all_of(encode(tmp_path, chat_format, [QUESTION, FIRST]))
+    prompt, whole = (
+        tokenizer(text, add_special_tokens=False)["input_ids"]
+        for text in (
+            render(tokenizer, [QUESTION], add_generation_prompt=True),
+            render(tokenizer, [QUESTION, FIRST]),
+        )
+    )
+    assert (ids, ids[: len(prompt)]) == (whole, prompt)
+    trained = [token for token in labels if token != IGNORED]
+    assert trained == whole[len(prompt) : len(prompt) + len(trained)]
+    assert trained[-1] == chat_format.stop_id
+
+
+def test_a_tokenizer_that_joins_prompt_and_answer_is_refused(tokenizer_of):
+    from tokenizers import Regex, normalizers
+
+    tokenizer = tokenizer_of("chatml")
+    tokenizer.backend_tokenizer.normalizer = normalizers.Replace(Regex("assistant\nANSWER"), "x")
+    with pytest.raises(ModelUnavailable, match="joins a prompt and its answer"):
         format_of(tokenizer)
 
 
 LONG = [QUESTION, FIRST] * 6
 
 
+@pytest.mark.parametrize("family", ["qwen2_5", "llama3_2", "chatml"])
 def test_long_rows_are_dropped_and_counted(tmp_path, chat_format):
     examples = encode(tmp_path, chat_format, [QUESTION, FIRST], LONG, max_length=150)
     assert len(examples.lengths) == 1
@@ -266,6 +266,13 @@ def test_long_rows_are_dropped_and_counted(tmp_path, chat_format):
     (warning,) = examples.warnings(2, 150)
     assert warning.startswith("1 of 2 rows are longer than 150 tokens and were left out")
     assert "lines 2; 6 trained turns lost" in warning
+
+
+def test_a_row_that_the_template_divides_loses_only_its_long_parts(tmp_path, tokenizer_of):
+    chat_format = format_of(tokenizer_of("qwen3"))
+    examples = encode(tmp_path, chat_format, LONG, max_length=100)
+    assert len(examples.lengths) == 3
+    assert (examples.dropped, examples.lost_turns, examples.divided) == ([1], 3, [1])
 
 
 def test_long_rows_are_refused_on_request(tmp_path, chat_format):
@@ -294,7 +301,7 @@ def test_long_rows_are_split_where_a_user_speaks(tmp_path, chat_format):
         assert set(labels) != {IGNORED}
     joined = " ".join(trained_texts(examples, tokenizer))
     assert [n for n in range(6) if f"answer {n}" in joined] == [0, 1, 3, 4, 5]
-    assert len(examples.warnings(1, limit)) == 1
+    assert "were split where a person speaks (lines 1)" in examples.warnings(1, limit)[0]
 
 
 def test_every_part_has_the_system_message_and_something_to_learn(tmp_path, tokenizer_of):
@@ -339,11 +346,11 @@ def test_nothing_left_is_bad_data(tmp_path, chat_format, overlong):
 def test_the_preview_marks_what_is_trained(chat_format):
     chat = [QUESTION, FIRST]
     text = render(chat_format.tokenizer, chat)
-    parts = pieces(text, trained_spans(chat_format, text, chat))
-    shown = preview((part, bool(at % 2)) for at, part in enumerate(parts))
-    assert FIRST["content"] + chat_format.stop + "»" in shown
-    assert shown.count("«") == 1
-    assert shown.replace("«", "").replace("»", "") == text
+    (part,) = parts(chat_format, Row(chat, None, 1), "auto")
+    marked = preview(shown(part))
+    assert FIRST["content"] + chat_format.stop + "»" in marked
+    assert marked.count("«") == 1
+    assert marked.replace("«", "").replace("»", "") == text
 
 
 def test_the_dataset_holds_the_examples(tmp_path, chat_format):

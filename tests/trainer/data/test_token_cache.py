@@ -43,8 +43,8 @@ def encoded(chat_format, rows):
     return encode_rows(Path("rows"), rows, chat_format, max_length=64, overlong="drop")
 
 
-def key(rows, chat_format, max_length=64, overlong="drop"):
-    return token_cache.key(rows, chat_format, max_length=max_length, overlong=overlong)
+def key(rows, chat_format, max_length=64, overlong="drop", turns="auto"):
+    return token_cache.key(rows, chat_format, max_length=max_length, overlong=overlong, turns=turns)
 
 
 def never():
@@ -110,12 +110,13 @@ def test_the_key_is_all_that_tokens_depend_on(chat_format, tokenizer_of):
         key(rows_of("price?"), chat_format),
         key(rows, chat_format, max_length=65),
         key(rows, chat_format, overlong="split"),
+        key(rows, chat_format, turns="keep"),
         key(rows, learn_format(tokenizer_of("qwen2_5"))),
     }
     longer = tokenizer_of("chatml")
     longer.add_tokens(["price"])
     others.add(key(rows, learn_format(longer)))
-    assert len(others | {plain}) == 8
+    assert len(others | {plain}) == 9
 
 
 def test_a_second_start_reads_the_rows_back(base_model, tmp_path, monkeypatch):

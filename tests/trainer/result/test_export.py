@@ -100,6 +100,20 @@ def test_generation_of_the_merged_model_ends_with_the_turn(run, tmp_path, base_m
     assert ends == [0, 2]
 
 
+def test_a_base_that_was_moved_is_given(run, tmp_path, base_model, capsys):
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    job = json.loads((copy / "job.json").read_text()) | {"model": str(tmp_path / "gone")}
+    (copy / "job.json").write_text(json.dumps(job))
+    found = manifest.load(copy / manifest.NAME)
+    files = manifest.hash_files(copy, list(found.files))
+    found.model_copy(update={"files": files}).write(copy / manifest.NAME)
+    merge = [copy, "--merge", "--out", tmp_path / "out"]
+    assert call(*merge) == ModelUnavailable.exit_code
+    assert "if the base was moved, give its folder or hub id with --base" in capsys.readouterr().err
+    assert call(*merge, "--base", base_model) == 0
+
+
 @pytest.mark.parametrize("scale", [0.0, 0.5, 2.0])
 def test_a_merge_that_changes_the_answers_is_no_result(run, tmp_path, monkeypatch, scale):
     from peft.tuners.tuners_utils import BaseTuner

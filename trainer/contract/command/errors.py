@@ -18,7 +18,8 @@ SHOWN_FAULTS = 20
 
 
 class Fault(Exception):  # noqa: N818 - expected failures are called faults all over the project
-    """An expected failure. ``faults`` holds one line for each of several things that are wrong.
+    """An expected failure. ``faults`` holds one line for each of several things that are wrong; ``every``
+    holds all of them where ``faults`` has one line for several.
 
     ``settings``, each ``name=value``, are what to change so that the run succeeds: the program that
     prints the fault writes them as a command. An empty sequence: the run can go on unchanged. ``None``:
@@ -34,11 +35,13 @@ class Fault(Exception):  # noqa: N818 - expected failures are called faults all 
         *,
         faults: Sequence[str] = (),
         settings: Sequence[str] | None = None,
+        every: Sequence[str] = (),
     ) -> None:
         super().__init__(cause, hint)
         self.cause = cause
         self.hint = hint
         self.faults = tuple(faults)
+        self.every = tuple(every)
         self.settings = None if settings is None else tuple(settings)
 
     def __str__(self) -> str:

@@ -30,7 +30,7 @@ def find(name: str, variable: Callable[[str], str]) -> Secret | None:
 def dotenv(path: Path) -> dict[str, str]:
     """Read ``NAME=value`` lines: ``export`` before and quotes around are dropped."""
     try:
-        block = path.read_text("utf-8")
+        block = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError):
         return {}
     found: dict[str, str] = {}

@@ -134,6 +134,6 @@ class Declared(Generic[S]):
 
 def _toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(path.read_text("utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise BadJob(f"{path}: not TOML: {error}", "correct that file") from None

@@ -101,8 +101,10 @@ def test_token_ids_are_the_trainers(engine: Engine):
     trace = made.traces[0].model_copy(update={"turns": turns, "opening": conversation("depth")})
     line = Row(messages=row(made, trace)["messages"], tools=None, line=1)
     tokenizer = engine.loaded.tokenizer
-    faults: list[str] = []
-    ((_, encoded),) = encode_each([line], learn_format(tokenizer), faults, Path("x"))
+    found: list[tuple[int, object]] = []
+    ((_, parts),) = encode_each([line], learn_format(tokenizer), lambda *one: found.append(one))
+    ((_, encoded),) = parts
+    assert not found
     trained = [label != IGNORED for label in encoded.labels]
     starts = [n for n, on in enumerate(trained) if on and not trained[n - 1]]
     messages = trace.messages()

@@ -24,6 +24,11 @@ def test_the_environment_then_the_file_here():
     assert other.value == "sk-2"
 
 
+def test_the_byte_order_mark_of_an_editor_is_no_part_of_a_name():
+    Path(".env").write_text("OPENROUTER_API_KEY=x\n", encoding="utf-8-sig")
+    assert dotenv(Path(".env")) == {"OPENROUTER_API_KEY": "x"}
+
+
 def test_lines_that_are_none():
     Path("x").write_bytes(b"\xff\xfe")
     assert dotenv(Path("x")) == {}

@@ -37,6 +37,10 @@ def read(declared, text="", variables=None, flags=None):
     return declared.read(flags or {}, variable=lambda name: lookup(name, ""), folder=Path("none"))
 
 
+def test_the_byte_order_mark_of_an_editor_is_left_out():
+    assert read(TOP, "\ufeffgpu = 'L4'\n")[0] == Top(gpu="L4")
+
+
 def test_each_reads_its_own_part():
     text = 'gpu = "L4"\n[datagen]\nmax_cost = 5\n'
     assert read(TOP, text)[0] == Top(gpu="L4")
