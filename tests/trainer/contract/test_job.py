@@ -143,6 +143,7 @@ def test_every_other_option_counts_in_the_hash():
         "seed": 9,
         "max_length": 99,
         "overlong": "error",
+        "turns": "keep",
         "precision": "fp32",
         "lora.r": 9,
         "lora.alpha": 9,
