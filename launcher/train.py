@@ -21,6 +21,7 @@ from launcher.runs.run_state import RunState
 from launcher.view.protocol import View
 from launcher.world import World
 from trainer.contract import events, rows
+from trainer.contract.command.crash_safe_files import write_whole
 from trainer.contract.command.errors import Fault, Locked, NotFound, ResultRejected, Usage
 
 
@@ -154,7 +155,7 @@ def start(
         resume_check.check(log.state, job)
         if offer := machine.offer(run, job, data, log.state):
             log.fact("quote", **offer)
-    run.job.write_text(job.to_json(), encoding="utf-8")
+    write_whole(run.job, job.to_json())
     view.recall(events.read(run.events)[0])
     return machine.start(run, job, log, resume=request.resume is not None)
 

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from datagen.progress import Progress
-from trainer.contract.events import Answers, Event
+from trainer.contract.events import Answers, Event, send
 from trainer.contract.pod import EVENTS_FD
 
 if TYPE_CHECKING:
@@ -32,10 +32,8 @@ def emitter(environment: Mapping[str, str] = os.environ) -> Emit:
     os.set_inheritable(pipe, False)
 
     def emit(event: Event) -> None:
-        line = event.model_dump_json(exclude={"seq", "time"}).encode() + b"\n"
         with suppress(OSError):  # the parent has closed the pipe
-            while line:
-                line = line[os.write(pipe, line) :]
+            send(pipe, event)
 
     return emit
 

@@ -6,7 +6,6 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from types import TracebackType
 from typing import Self
 
 from datagen.sandbox import frames
@@ -85,12 +84,7 @@ class Sandbox:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def open(self, seed: int, *, scipy: bool) -> tuple[Server, int, socket.socket]:

@@ -2,13 +2,13 @@
 
 import json
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from launcher.rental.rental import Rental
 from launcher.runpod_api import UNSEEN, Api
 from launcher.runs.run_folder import Run, key_file
 from launcher.runs.run_state import RunState
+from trainer.contract.command.crash_safe_files import write_whole
 from trainer.contract.command.errors import Fault, NotFound
 
 ASK = 2.0  # seconds between two looks at the bill
@@ -82,14 +82,8 @@ def receipt(rental: Rental, *, patience: float) -> dict[str, Any]:
         "charged_disk": round(sum(record.disk for record in records), 4),
         "settled": settled,
     }
-    write(rental.run.folder / "receipt.json", facts)
+    write_whole(rental.run.folder / "receipt.json", json.dumps(facts, indent=2) + "\n")
     return facts
-
-
-def write(path: Path, facts: dict[str, Any]) -> None:
-    new = path.with_name(f".{path.name}.new")
-    new.write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
-    new.replace(path)
 
 
 def receipt_lines(run: Run, facts: dict[str, Any]) -> list[str]:

@@ -6,6 +6,7 @@ from launcher.rental.connection import PodConnection
 from launcher.rental.rental import Rental
 from trainer.contract import episodes, manifest
 from trainer.contract import pod as border
+from trainer.contract.command.crash_safe_files import write_whole
 from trainer.contract.command.errors import NotFound, ResultRejected
 
 
@@ -42,9 +43,7 @@ def result(rental: Rental, connection: PodConnection, *, evaluated: bool) -> boo
         _evaluation(rental, connection)
     with rental.log.effect("fetch", files=len(proof.files), bytes=total):
         transfer.download(link, there, run.folder, proof.files, got=got)
-        new = run.manifest.with_name(f".{manifest.NAME}.new")
-        new.write_bytes(raw)
-        new.replace(run.manifest)
+        write_whole(run.manifest, raw)
         manifest.verify(run.folder)
     if not proof.complete:
         _checkpoint(rental, connection)

@@ -11,6 +11,7 @@ from launcher.settings import Settings
 from launcher.view.protocol import View
 from launcher.world import World
 from trainer.contract import episodes, rows, validation
+from trainer.contract.command.crash_safe_files import write_whole
 from trainer.contract.command.errors import OutputExists
 from trainer.contract.job import Job
 
@@ -76,7 +77,7 @@ def record(
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
-    run.job.write_text(job.to_json(), encoding="utf-8")
+    write_whole(run.job, job.to_json())
     log.fact(
         "created",
         id=run.id,

@@ -17,6 +17,7 @@ from typing import Any
 from launcher.runs.journal import RUN_ID, Journal, Stage, read, salvage
 from launcher.runs.run_state import RunState
 from launcher.world import World
+from trainer.contract.command.crash_safe_files import write_whole
 from trainer.contract.command.errors import Fault, Interrupted, Locked, NotFound, Usage
 
 INDEX = "index.jsonl"
@@ -164,9 +165,8 @@ class Log(Journal):
     def _append(self, what: str, stage: Stage, facts: dict[str, Any]) -> None:
         super()._append(what, stage, facts)
         self.state.add(self.entries[-1])
-        new = self._summary.with_name(".run.json.new")
-        new.write_text(json.dumps(self.state.summary, indent=2) + "\n", "utf-8")
-        new.replace(self._summary)
+        # Without fsync: the journal is on disk, and run.json follows from it.
+        write_whole(self._summary, json.dumps(self.state.summary, indent=2) + "\n", fsync=False)
 
 
 @contextmanager

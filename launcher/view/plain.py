@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Sequence
-from types import TracebackType
 from typing import IO, Any, Self
 
 from launcher.view.event_text import (
@@ -56,12 +55,7 @@ class PlainView:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         pass
 
     def _print(self, text: str) -> None:
@@ -117,12 +111,7 @@ class JsonView(PlainView):
     def _write(self, kind: str, **facts: Any) -> None:
         self._print(json.dumps({"type": kind, **facts}, ensure_ascii=False))
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, Fault):
             self._write(
                 "outcome",

@@ -1,7 +1,6 @@
 """A view that also passes each event to a function."""
 
 from collections.abc import Callable, Sequence
-from types import TracebackType
 from typing import Any, Self
 
 from launcher.view.protocol import View
@@ -20,12 +19,7 @@ class TrackedView:
         self._view.__enter__()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self._view.__exit__(kind, error, trace)
 
     def say(self, text: str) -> None:

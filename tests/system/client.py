@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from itertools import islice
-from types import TracebackType
 from typing import Any, Self
 
 import httpx2 as httpx
@@ -24,12 +23,7 @@ class Client:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._http.close()
 
     def get(self, path: str, **query: Any) -> httpx.Response:

@@ -1,7 +1,6 @@
 """SSH to a pod, for tests: no host key is checked, only told."""
 
 import time
-from types import TracebackType
 from typing import Any, Self
 
 import paramiko
@@ -48,12 +47,7 @@ class Shell:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._transport.close()
 
     @property

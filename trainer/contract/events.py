@@ -5,6 +5,7 @@ lines, remembers a byte offset, and takes what it does not know as ``Unknown``.
 """
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from io import FileIO
@@ -267,6 +268,13 @@ def _parse_object(line: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         value = None
     return value if isinstance(value, dict) else {}
+
+
+def send(pipe: int, event: Event) -> None:
+    """Write ``event`` to a pipe whose reader numbers it: a line without ``seq`` and ``time``."""
+    line = event.model_dump_json(exclude={"seq", "time"}).encode() + b"\n"
+    while line:
+        line = line[os.write(pipe, line) :]
 
 
 def parse(line: bytes) -> Event | None:

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Protocol, Self
 
-from trainer.contract.events import Event, Failed, Writer
+from trainer.contract.events import Event, Failed, Writer, send
 from trainer.contract.pod import EVENTS_FD
 from trainer.processes import collective
 
@@ -29,9 +29,7 @@ class PipeWriter:
         """Leave the pipe open: a later part of this process may write more events."""
 
     def emit(self, event: Event) -> Event:
-        line = event.model_dump_json(exclude={"seq", "time"}).encode() + b"\n"
-        while line:
-            line = line[os.write(self._fd, line) :]
+        send(self._fd, event)
         return event
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from launcher.context import Context
 from launcher.errors import ApiUnavailable
-from launcher.rental.delete import pods_of, receipt, receipt_lines, release, show_receipt, write
+from launcher.rental.delete import pods_of, receipt, receipt_lines, release, show_receipt
 from launcher.rental.rental import Rental
 from launcher.runpod_api import UNSEEN, BillingRecord, Pod
 from launcher.runs.run_folder import Log, Run, key_file
@@ -262,13 +262,3 @@ def test_a_bill_that_cannot_be_had_is_no_failure(run, context, log, world, cloud
     api.bills = {"p1": [charge("p1", 0.1, 0.0)]}
     show_receipt(Rental(run, context, api, log), patience=0.0)
     assert context.view.lines == ["receipt  charged $0.1000 (quoted at most $2.00), 0 s of RTX"]
-
-
-def test_facts_are_written_whole_or_not_at_all(tmp_path):
-    path = tmp_path / "receipt.json"
-    path.write_text("before")
-    with pytest.raises(TypeError):
-        write(path, {"a": object()})
-    assert path.read_text() == "before"
-    write(path, {"a": 1})
-    assert path.read_text() == '{\n  "a": 1\n}\n'

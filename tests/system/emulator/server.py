@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from threading import Thread
-from types import TracebackType
 from typing import Any, Self
 
 import docker.errors
@@ -123,12 +122,7 @@ class Emulator:
         self.url = f"http://127.0.0.1:{port}"
         self._site.inner_url = f"http://{gateway}:{port}"
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         loop = self._site.loop
         for pod in self.pods:
             self.pods.release(pod)
