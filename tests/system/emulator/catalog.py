@@ -61,6 +61,7 @@ class Catalog:
             Problem: 400 or 422, a query against the rules.
         """
         stock = self._stock(query)
+        count = validate.integer(query, "count", 1, least=1)
         cards = []
         for gpu in CARDS if only is None else {only} & CARDS.keys():
             card = _card(gpu)
@@ -68,13 +69,15 @@ class Catalog:
                 hosts = [host for host in stock if host.gpu == gpu]
                 if not hosts and only is None and "countryCodes" in query:
                     continue
-                card |= _availability(hosts, validate.integer(query, "count", 1, least=1))
+                card |= _availability(hosts, count)
             cards.append(card)
         return cards
 
     def _stock(self, query: Mapping[str, str]) -> list[Host] | None:
         """The hosts a query speaks of, or None where it asks for no availability."""
         included = validate.words(query, "include", ("AVAILABILITY",))
+        if len(included) > 1:
+            raise validate.invalid("query.include", "at most one")
         products = validate.words(query, "product", ("POD", "CLUSTER", "SERVERLESS"))
         stray = [key for key in AVAILABILITY_ONLY if key in query]
         if not included:
@@ -85,12 +88,10 @@ class Catalog:
             raise Problem(400, "product is required with include=AVAILABILITY")
         if "cudaVersions" in query and "minCudaVersion" in query:
             raise Problem(400, "cudaVersions and minCudaVersion are mutually exclusive")
-        exact, least = validate.words(query, "cudaVersions"), query.get("minCudaVersion", "")
-        for version in [*exact, *([least] if least else [])]:
-            if not all(part.isdecimal() for part in version.split(".")):
-                raise validate.invalid("query", f"'{version}' is not a CUDA version")
+        exact = validate.words(query, "cudaVersions", like=r"\d+\.\d+")
+        least = next(iter(validate.words(query, "minCudaVersion", like=r"\d+(\.\d+)?")), "")
         cloud = validate.words(query, "cloud", ("SECURE", "COMMUNITY")) or ["SECURE"]
-        countries = validate.words(query, "countryCodes")
+        countries = validate.words(query, "countryCodes", like=r"[A-Z]{2}")
         return [
             host
             for host in self.hosts

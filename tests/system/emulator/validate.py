@@ -5,6 +5,7 @@ name it.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -199,14 +200,18 @@ def boolean(query: Mapping[str, str], key: str) -> bool | None:
     return None if text is None else text == "true"
 
 
-def words(query: Mapping[str, str], key: str, allowed: tuple[str, ...] | None = None) -> list[str]:
+def words(
+    query: Mapping[str, str], key: str, allowed: tuple[str, ...] | None = None, *, like: str = ".*"
+) -> list[str]:
     """A comma-separated list from a query; empty where it is absent.
 
     Raises:
-        Problem: 422, a word that is not among `allowed`.
+        Problem: 422, a word that is not among `allowed`, or not of the form `like`.
     """
-    found = query[key].split(",") if query.get(key) else []
+    found = query[key].split(",") if key in query else []
     for word in found:
         if allowed is not None and word not in allowed:
             raise invalid(f"query.{key}", f"'{word}' is not one of {', '.join(allowed)}")
+        if not re.fullmatch(like, word):
+            raise invalid(f"query.{key}", f"'{word}' is not of the form {like}")
     return found
