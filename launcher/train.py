@@ -12,6 +12,7 @@ from launcher import tracking
 from launcher.context import Context
 from launcher.follow import watch
 from launcher.machines import MACHINES, Machine, Work
+from launcher.quote import measure_run
 from launcher.request import Request, resolve
 from launcher.runs import resume_check, run_folder, status
 from launcher.runs.new_run import Plan, check_data, make_folder, record
@@ -186,4 +187,5 @@ def conclude(run: Run, work: Work, log: Log, context: Context) -> Outcome:
         log.note_end(fault, exit_code=work.exit_code())
         raise fault
     assert outcome is not None
+    measure_run.remember(run, log.state, world=context.world)
     return finished(outcome, log)

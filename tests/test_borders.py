@@ -90,12 +90,12 @@ ROOMS = {
         tracking       -> runs context view
         report         -> runs view
         image          -> docker_engine errors context settings view
-        quote          -> errors runpod_api secrets settings view world
+        quote          -> errors runpod_api runs secrets settings view world
         rental         -> errors image quote runpod_api runs context secrets settings ssh view world
         machines       -> docker_engine image quote rental runpod_api runs context secrets ssh world
         follow         -> errors machines runs context
         request        -> errors machines runs settings world
-        train          -> follow machines request runs context tracking view world
+        train          -> follow machines quote request runs context tracking view world
         stop           -> follow machines request runs context train view world
         skypilot       -> image quote rental request runs settings view world
         demo           -> report request runs train view world

@@ -51,6 +51,7 @@ class Line:
             "tokens_per_second": round(self.sized.tokens_per_second),
             "seconds": {part: round(self.sized.seconds[part]) for part in PARTS},
             "dollars": {part: round(self.money[part], 3) for part in PARTS},
+            "measured": self.sized.own.model_dump(exclude_none=True),
             "note": self.note,
         }
 
@@ -128,10 +129,11 @@ def table(lines: Sequence[Line], what: Work) -> list[str]:
         heading,
     ]
     said += [_text(line) for line in lines]
-    said.append(
-        "rough: tokens estimated from characters, speed from published runs, not measured on a card yet"
-    )
-    return said
+    own = [f"{_short(line.card)}: {text}" for line in lines for text in line.sized.own.lines()]
+    speed = "speed of other cards" if own else "speed"
+    unknown = "" if own else ", not measured on a card yet"
+    rough = f"rough: tokens estimated from characters, {speed} from published runs{unknown}"
+    return [*said, *own, rough]
 
 
 def _text(line: Line) -> str:

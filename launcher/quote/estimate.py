@@ -1,17 +1,20 @@
 """How long a run takes on a card, and whether it fits: from shapes and lengths, before anything is rented.
 
-The estimate is rough and shown as such: low, likely and high for each figure. The share of a card's peak
-that training reaches is taken from published runs of similar work; it was not measured on a card yet.
+The estimate is rough and shown as such: low, likely and high for each figure. Speed, pull and start-up are
+the median of the user's own runs on that card, where there are some; else the share of a card's peak that
+training reaches is taken from published runs of similar work.
 """
 
 import json
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from launcher.quote import measured
+from launcher.quote.measured import Measured, Own, Spread
 from launcher.world import World
 from trainer.contract import episodes, validation
 from trainer.contract.command.errors import ModelUnavailable
@@ -56,7 +59,7 @@ class Work:
     `measured` are the tokens of all evaluations of the loss together, which are forward passes alone;
     their rows count as like those trained on. `questions` go to base and adapter each,
     `validated` to each of several checkpoints.
-    `model` is None where the shape is not known; `parameters` then comes from the name. `shard`: several
+    `own`: all runs that the user has measured. `model` is None where the shape is not known; `parameters` then comes from the name. `shard`: several
     cards divide the base between them. `alone`: why rows are trained one at a time, where they are not packed.
     """
 
@@ -73,15 +76,20 @@ class Work:
     validated: int = 0
     shard: bool = False
     alone: str = ""
+    own: tuple[Measured, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """For one card: how the run fits, tokens a second, seconds low, likely and high, all in."""
+    """For one card: how the run fits, tokens a second, seconds low, likely and high, all in.
+
+    `own`: the user's runs on that card, which the figures are from.
+    """
 
     fit: Fit | None
     tokens_per_second: float
     seconds: dict[str, float]
+    own: Own = field(default_factory=Own)
 
     @property
     def fits(self) -> bool:
@@ -112,7 +120,7 @@ def work(job: Job, data: Rows, *, world: World) -> Work:
     asked = None if job.precision == "auto" else job.precision
     return Work(
         model=shape,
-        parameters=shape.parameters if shape else _named(job.model) * 1e9,
+        parameters=parameters_of(job.model, world=world),
         tokens=round(total * (rows - out) / rows * epochs),
         longest=longest,
         context=sum(length**2 for length in lengths) / max(total, 1),
@@ -124,6 +132,7 @@ def work(job: Job, data: Rows, *, world: World) -> Work:
         validated=episodes.questions(Path(job.validation)) if job.validation else 0,
         shard=job.plan.shard,
         alone=reason_alone(config, longest),
+        own=measured.read(world),
     )
 
 
@@ -160,25 +169,46 @@ def estimate(what: Work, card: str, *, memory: int, count: int = 1, here: bool =
     reached = {part: PEAK.get(card, USUAL) * 1e12 * count * REACHED[part] for part in PARTS}
     if what.alone:
         reached = {part: rate / UNPACKED_SLOWER[part] for part, rate in reached.items()}
+    own = Own.on(
+        card,
+        what.own,
+        cards=count,
+        parameters=what.parameters,
+        precision=fitted.precision if fitted else what.precision,
+    )
+    if own.rate is not None:
+        slowest_last = (own.rate.high, own.rate.likely, own.rate.low)
+        reached = {part: rate * per_token for part, rate in zip(PARTS, slowest_last, strict=True)}
     flops = what.tokens * per_token + what.measured * forward
-    seconds = {part: _seconds(what, part, flops / reached[part], here) for part in PARTS}
-    return Estimate(fit=fitted, tokens_per_second=reached["likely"] / per_token, seconds=seconds)
+    seconds = {part: _seconds(what, part, flops / reached[part], own, here) for part in PARTS}
+    rate = reached["likely"] / per_token
+    return Estimate(fit=fitted, tokens_per_second=rate, seconds=seconds, own=own)
 
 
-def _seconds(what: Work, part: str, training: float, here: bool) -> float:
+def _seconds(what: Work, part: str, training: float, own: Own, here: bool) -> float:
     """Pull, weights (once for training, once for the proof's clean base, from disk), training with the
     loss of held-out rows, questions to checkpoints, to base and to adapter, download.
     """
     adapter = what.model.adapter(what.rank) * 4 if what.model else what.parameters * 0.08
-    brought = 0.0 if here else PULL[part] + adapter / HOME
+    pull = _measured(own.pull, part, PULL[part])
+    brought = 0.0 if here else pull + adapter / HOME
     return (
         brought
-        + START
-        + what.parameters * 2 / LINK[part]
+        + _measured(own.start, part, START + what.parameters * 2 / LINK[part])
         + training
         + (2 * what.questions + validation.ASKED * what.validated) / ANSWERED[part]
         + validation.ASKED * bool(what.validated) * LOADED
     )
+
+
+def _measured(found: Spread | None, part: str, otherwise: float) -> float:
+    return otherwise if found is None else float(getattr(found, part))
+
+
+def parameters_of(model: str, *, world: World) -> float:
+    """The number of a model's parameters, by its shape, the size of its weights, or its name."""
+    shape = architecture(model, world=world)
+    return shape.parameters if shape else _named(model) * 1e9
 
 
 def architecture(model: str, *, world: World) -> Architecture | None:

@@ -29,6 +29,7 @@ SHORTEST = 600.0  # seconds: less is not even enough to pull the image
 class Quote:
     """``rate`` is USD per hour with disks; ``low``, ``likely`` and ``high`` are rough, in USD and at most
     ``most``; ``questions`` of an evaluation and those ``validated`` are in them; ``spent`` is not in ``most``.
+    ``tokens_per_second`` is likely; ``measured``: lines about the user's own runs that it is from.
     """
 
     gpu: str
@@ -50,6 +51,8 @@ class Quote:
     spent: float = 0.0
     validated: int = 0
     alone: str = ""
+    tokens_per_second: float = 0.0
+    measured: tuple[str, ...] = ()
 
     def facts(self) -> dict[str, Any]:
         return asdict(self)
@@ -105,6 +108,8 @@ def quote(
         spent=spent,
         validated=what.validated,
         alone=what.alone,
+        tokens_per_second=round(guess.tokens_per_second, 1),
+        measured=tuple(guess.own.lines()),
     )
 
 
@@ -136,7 +141,7 @@ def lines(offer: Quote, settings: Settings) -> list[str]:
         f"quote: {card}, ${offer.rate:.3f}/h with disks, price read at {at(offer.read_at)}",
         f"  at most ${offer.most:.2f} = {offer.hours:.2f} h at ${offer.rate:.3f}/h{before}",
         f"  {likely}",
-        *[f"  {text}" for text in one_at_a_time(offer.alone)],
+        *[f"  {text}" for text in (*offer.measured, *one_at_a_time(offer.alone))],
         f"  deadlines: saves by {at(offer.finish_by)}, {end} by {at(offer.gone_by)}",
         f"  when finished, waits {settings.grace:g} min (${offer.waiting:.2f}) for the download, {after}",
         f"  {kept}",

@@ -43,7 +43,12 @@ def test_the_adapter_comes_home_and_the_pod_is_gone(story, runpod, laptop, tmp_p
     assert 0 < dollars <= bill["quoted_most"]
     story.ledger(work, says=["RunPod has no A10G"], hours=took / 3600)
     assert runpod.keys.account not in work.said
-    assert list((tmp_path / "state" / "sft-launch" / "keys").iterdir()) == []
+    state = tmp_path / "state" / "sft-launch"
+    assert list((state / "keys").iterdir()) == []
+    # For the next plan; without a card nothing is known of its speed.
+    figures = json.loads((state / "measured.jsonl").read_text("utf-8"))
+    assert (figures["run"], figures["card"], figures["tokens_per_second"]) == ("r1", pod.gpu, None)
+    assert 0 < figures["pull_seconds"] + figures["start_seconds"] < figures["seconds"] < took
 
 
 def test_a_link_that_is_cut_loses_no_byte_and_no_event(story, runpod, laptop, cuts):
