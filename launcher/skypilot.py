@@ -25,37 +25,6 @@ from trainer.contract.command.crash_safe_files import write_whole
 from trainer.contract.command.errors import OutputExists
 from trainer.contract.job import Job
 
-# By RunPod's id; several names where clouds differ: any will do.
-NAMES: Mapping[str, tuple[str, ...]] = {
-    "NVIDIA RTX A4000": ("RTXA4000",),
-    "NVIDIA RTX A4500": ("RTXA4500",),
-    "NVIDIA RTX A5000": ("RTXA5000",),
-    "NVIDIA RTX A6000": ("RTXA6000",),
-    "NVIDIA RTX 2000 Ada Generation": ("RTX2000-Ada",),
-    "NVIDIA RTX 4000 Ada Generation": ("RTX4000-Ada",),
-    "NVIDIA RTX 5000 Ada Generation": ("RTX5000-Ada",),
-    "NVIDIA RTX 6000 Ada Generation": ("RTX6000-Ada",),
-    "NVIDIA RTX PRO 6000 Blackwell Server Edition": ("RTXPRO6000",),
-    "NVIDIA GeForce RTX 3090": ("RTX3090",),
-    "NVIDIA GeForce RTX 3090 Ti": ("RTX3090-Ti",),
-    "NVIDIA GeForce RTX 4080": ("RTX4080",),
-    "NVIDIA GeForce RTX 4090": ("RTX4090",),
-    "NVIDIA GeForce RTX 5080": ("RTX5080",),
-    "NVIDIA GeForce RTX 5090": ("RTX5090",),
-    "NVIDIA L4": ("L4",),
-    "NVIDIA L40": ("L40",),
-    "NVIDIA L40S": ("L40S",),
-    "NVIDIA A30": ("A30",),
-    "NVIDIA A40": ("A40",),
-    "NVIDIA A100 80GB PCIe": ("A100-80GB",),
-    "NVIDIA A100-SXM4-80GB": ("A100-80GB", "A100-80GB-SXM"),
-    "NVIDIA H100 PCIe": ("H100",),
-    "NVIDIA H100 80GB HBM3": ("H100", "H100-SXM"),
-    "NVIDIA H100 NVL": ("H100-NVL",),
-    "NVIDIA H200": ("H200", "H200-SXM"),
-    "NVIDIA B200": ("B200",),
-    "NVIDIA B300 SXM6 AC": ("B300",),
-}
 HOME, FILES, RUN = "~/sft", "files", "run"
 PYTHON = "/opt/sft/venv/bin/python"
 PORT = 29500
@@ -107,7 +76,7 @@ def accelerators(gpu: str) -> dict[str, int]:
     A card that RunPod does not offer keeps its name: other clouds have it.
     """
     wanted = gpu_names.resolve(gpu)
-    names = [name for card in wanted.ids for name in NAMES[card]]
+    names = [name for card in wanted.ids for name in gpu_names.CARDS[card].skypilot]
     return dict.fromkeys([wanted.absent] if wanted.absent else names, wanted.count)
 
 

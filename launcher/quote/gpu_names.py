@@ -10,94 +10,14 @@ from dataclasses import dataclass
 
 from launcher.runpod_api.answers import Catalog, Gpu
 from trainer.contract.command.errors import Usage
+from trainer.contract.sizing import cards
 
-
-@dataclass(frozen=True)
-class Card:
-    """A kind of card at RunPod; ``memory`` in GB."""
-
-    id: str
-    memory: int
-    note: str = ""
-
-
-CARDS: dict[str, Card] = {
-    card.id: card
-    for card in (
-        Card("NVIDIA RTX A4000", 16),
-        Card("NVIDIA RTX 2000 Ada Generation", 16),
-        Card("NVIDIA GeForce RTX 4080", 16),
-        Card("NVIDIA GeForce RTX 5080", 16),
-        Card("NVIDIA RTX A4500", 20),
-        Card("NVIDIA RTX 4000 Ada Generation", 20),
-        Card("NVIDIA RTX A5000", 24, "the A10G's chip"),
-        Card("NVIDIA GeForce RTX 3090", 24, "the A10G's chip family, more bandwidth"),
-        Card("NVIDIA GeForce RTX 3090 Ti", 24, "rare"),
-        Card("NVIDIA A30", 24, "rare"),
-        Card("NVIDIA L4", 24, "low memory bandwidth: slow for training"),
-        Card("NVIDIA GeForce RTX 4090", 24, "the fastest with 24 GB"),
-        Card("NVIDIA GeForce RTX 5090", 32),
-        Card("NVIDIA RTX 5000 Ada Generation", 32),
-        Card("NVIDIA A40", 48),
-        Card("NVIDIA RTX A6000", 48),
-        Card("NVIDIA L40", 48),
-        Card("NVIDIA L40S", 48),
-        Card("NVIDIA RTX 6000 Ada Generation", 48),
-        Card("NVIDIA A100 80GB PCIe", 80),
-        Card("NVIDIA A100-SXM4-80GB", 80),
-        Card("NVIDIA H100 PCIe", 80),
-        Card("NVIDIA H100 80GB HBM3", 80, "SXM"),
-        Card("NVIDIA H100 NVL", 94),
-        Card("NVIDIA RTX PRO 6000 Blackwell Server Edition", 96),
-        Card("NVIDIA H200", 141),
-        Card("NVIDIA B200", 180),
-        Card("NVIDIA B300 SXM6 AC", 288),
-    )
-}
-
-# In order of preference at equal price. Keys as ``_plain`` writes them.
-NAMES: dict[str, tuple[str, ...]] = {
-    "a4000": ("NVIDIA RTX A4000",),
-    "a4500": ("NVIDIA RTX A4500",),
-    "a5000": ("NVIDIA RTX A5000",),
-    "a6000": ("NVIDIA RTX A6000",),
-    "a30": ("NVIDIA A30",),
-    "a40": ("NVIDIA A40",),
-    "l4": ("NVIDIA L4",),
-    "l40": ("NVIDIA L40",),
-    "l40s": ("NVIDIA L40S",),
-    "3090": ("NVIDIA GeForce RTX 3090",),
-    "3090ti": ("NVIDIA GeForce RTX 3090 Ti",),
-    "4080": ("NVIDIA GeForce RTX 4080",),
-    "4090": ("NVIDIA GeForce RTX 4090",),
-    "5080": ("NVIDIA GeForce RTX 5080",),
-    "5090": ("NVIDIA GeForce RTX 5090",),
-    "2000ada": ("NVIDIA RTX 2000 Ada Generation",),
-    "4000ada": ("NVIDIA RTX 4000 Ada Generation",),
-    "5000ada": ("NVIDIA RTX 5000 Ada Generation",),
-    "6000ada": ("NVIDIA RTX 6000 Ada Generation",),
-    "pro6000": ("NVIDIA RTX PRO 6000 Blackwell Server Edition",),
-    "a100": ("NVIDIA A100 80GB PCIe", "NVIDIA A100-SXM4-80GB"),
-    "a10080": ("NVIDIA A100 80GB PCIe", "NVIDIA A100-SXM4-80GB"),
-    "a100pcie": ("NVIDIA A100 80GB PCIe",),
-    "a100sxm": ("NVIDIA A100-SXM4-80GB",),
-    "h100": ("NVIDIA H100 PCIe", "NVIDIA H100 80GB HBM3", "NVIDIA H100 NVL"),
-    "h10080": ("NVIDIA H100 PCIe", "NVIDIA H100 80GB HBM3"),
-    "h100pcie": ("NVIDIA H100 PCIe",),
-    "h100sxm": ("NVIDIA H100 80GB HBM3",),
-    "h100nvl": ("NVIDIA H100 NVL",),
-    "h200": ("NVIDIA H200",),
-    "b200": ("NVIDIA B200",),
-    "b300": ("NVIDIA B300 SXM6 AC",),
-}
-LIKE_A10G = (
-    "NVIDIA RTX A5000",
-    "NVIDIA GeForce RTX 3090",
-    "NVIDIA GeForce RTX 4090",
-    "NVIDIA L4",
-    "NVIDIA A30",
-    "NVIDIA GeForce RTX 3090 Ti",
-)
+# RunPod's cards, those that a name means, and its cards with the A10G's memory.
+CARDS = {name: card for name, card in cards.CARDS.items() if card.runpod}
+NAMES: dict[str, tuple[str, ...]] = {}
+for _id, _card in CARDS.items():
+    NAMES |= {name: (*NAMES.get(name, ()), _id) for name in _card.names}
+LIKE_A10G = tuple(name for name, card in CARDS.items() if card.memory == 24)
 NOT_THERE: dict[str, tuple[tuple[str, ...], str]] = {
     name: (LIKE_A10G, f"RunPod has no {said}: taking the cheapest of its 24 GB cards that is free")
     for name, said in (("a10g", "A10G"), ("a10", "A10"))
@@ -151,7 +71,7 @@ def resolve(text: str, known: Iterable[Gpu] = ()) -> WantedCards:
     if plain in NOT_THERE:
         ids, note = NOT_THERE[plain]
         return WantedCards(text, ids, count, note, plain.upper())
-    names = {**{_plain(card): (card,) for card in CARDS}, **NAMES}
+    names = {_plain(card): (card,) for card in CARDS} | NAMES
     for gpu in known:
         names.setdefault(_plain(gpu.id), (gpu.id,))
         names.setdefault(_plain(gpu.name), (gpu.id,))
