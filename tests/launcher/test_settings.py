@@ -55,7 +55,7 @@ def test_the_later_source_wins(home, monkeypatch):
     [
         ("gpus = 1", "launch.toml: no setting 'gpus'; did you mean 'gpu'?"),
         ("max_cost = -1", "launch.toml: max_cost = -1"),
-        ("max_cost =", "launch.toml: not TOML"),
+        ("max_cost =", "launch.toml: cannot be read as TOML"),
     ],
 )
 def test_a_wrong_setting_is_named_with_its_source(home, text, said):

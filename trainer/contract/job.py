@@ -5,7 +5,6 @@ JSON with a version. What depends on the card (``plan``) is no part of the job's
 """
 
 import argparse
-import difflib
 import hashlib
 import json
 import tomllib
@@ -16,8 +15,9 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 
-from trainer.contract.command.arguments import allowed, shown
+from trainer.contract.command.arguments import add_flag, allowed
 from trainer.contract.command.errors import BadJob, NotFound
+from trainer.contract.command.settings import explain, read_toml, written
 from trainer.contract.options import CheckpointEvery, Lora, Options, PlanOverrides, flag
 
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
@@ -160,9 +160,11 @@ class Job(Options):
     def from_json(cls, path: Path) -> Self:
         """Read a resolved job. Raises ``NotFound`` or ``BadJob``."""
         try:
-            values = json.loads(_read(path))
-        except (ValueError, RecursionError) as error:
-            raise BadJob(f"{path}: not JSON: {error}", "write it again") from None
+            values = json.loads(path.read_text("utf-8-sig"))
+        except FileNotFoundError:
+            raise NotFound(f"{path} does not exist", "check the path") from None
+        except (OSError, ValueError, RecursionError) as error:
+            raise BadJob(f"{path}: cannot be read as JSON: {error}", "write it again") from None
         if not isinstance(values, dict):
             raise BadJob(f"{path}: not a JSON object", "write it again")
         return cls.resolve(values, source=str(path))
@@ -173,7 +175,8 @@ class Job(Options):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            faults = [_explain(detail) for detail in error.errors()]
+            names = [name for name, _ in options()]
+            faults = [explain(detail, names, "option") for detail in error.errors()]
             if len(faults) == 1:
                 raise BadJob(
                     f"{source}: {faults[0]}", "docs/reference.md lists the options"
@@ -204,34 +207,6 @@ def _flag_of(field: FieldInfo) -> str:
     return str(extra["flag"]) if isinstance(extra, dict) else ""
 
 
-def _explain(detail: Mapping[str, Any]) -> str:
-    key = ".".join(str(part) for part in detail["loc"])
-    if detail["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(key, [name for name, _ in options()], n=1)
-        near = near or difflib.get_close_matches(
-            key.rsplit(".", 1)[-1], [name for name, _ in options()], n=1
-        )
-        return f"no option {key!r}" + (f"; did you mean {near[0]!r}?" if near else "")
-    return f"{key} = {detail['input']!r}: {detail['msg']}"
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise NotFound(f"{path} does not exist", "check the path") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadJob(f"{path}: cannot be read: {error}", "check the file") from None
-
-
-def load_toml(path: Path) -> dict[str, Any]:
-    """Read a recipe. Raises ``NotFound`` or ``BadJob``."""
-    try:
-        return tomllib.loads(_read(path))
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise BadJob(f"{path}: not TOML: {error}", "correct that line") from None
-
-
 def find_recipe(name: str | Path) -> Path:
     """Return the path of a recipe given by path, or by name from those shipped here."""
     path = Path(name)
@@ -254,7 +229,7 @@ def from_sources(
     values: dict[str, Any] = {}
     if recipe is not None:
         path = find_recipe(recipe)
-        values = load_toml(path)
+        values = read_toml(path)
         Job.resolve(values, source=str(path))
     return apply(values, sets, flags or {}, source="job")
 
@@ -310,24 +285,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     for name, field in options():
         if not (flag := _flag_of(field)):
             continue
-        default = _default(field)
         if field.annotation is bool:
-            parser.add_argument(
-                flag,
-                dest=name,
-                default=argparse.SUPPRESS,
-                action="store_true",
-                help=field.description,
-            )
+            about, absent = field.description, argparse.SUPPRESS
+            parser.add_argument(flag, dest=name, default=absent, action="store_true", help=about)
         else:
-            parser.add_argument(
-                flag,
-                dest=name,
-                default=argparse.SUPPRESS,
-                metavar=shown(field.annotation, flag.rsplit("-", 1)[-1]),
-                help=f"{field.description}"
-                + (f" (default: {default})" if default is not None else ""),
-            )
+            add_flag(parser, flag, field, dest=name, preset=written(_default(field)))
 
 
 def given_flags(namespace: argparse.Namespace) -> dict[str, Any]:

@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainer.contract.command.errors import BadJob, NotFound
+from trainer.contract.command.settings import read_toml
 from trainer.contract.job import (
     Job,
     add_flags,
     from_sources,
     given_flags,
-    load_toml,
     options,
     options_table,
 )
@@ -86,13 +86,13 @@ def test_a_wrong_recipe_is_named(tmp_path):
     assert str(recipe) in caught.value.cause
     assert len(caught.value.faults) == 2
     recipe.write_text("lr = \n")
-    with pytest.raises(BadJob, match=r"not TOML.*line 1"):
-        load_toml(recipe)
+    with pytest.raises(BadJob, match=r"as TOML.*line 1"):
+        read_toml(recipe)
     recipe.write_bytes(b"model = '\xe9'\n")
-    with pytest.raises(BadJob, match="cannot be read"):
-        load_toml(recipe)
+    with pytest.raises(BadJob, match="utf-8"):
+        read_toml(recipe)
     with pytest.raises(NotFound):
-        load_toml(tmp_path / "none.toml")
+        read_toml(tmp_path / "none.toml")
     with pytest.raises(NotFound, match="no recipe 'qwen9'"):
         from_sources("qwen9")
 

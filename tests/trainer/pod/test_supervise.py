@@ -371,7 +371,7 @@ def test_a_wrong_upload_is_turned_down_and_another_taken(paths):
     told = [e.message for e in only(paths, events.Warning)]
     assert len(told) == 2
     assert "content" in told[0]
-    assert "not JSON" in told[1]
+    assert "as JSON" in told[1]
     assert (paths.root / "inbox" / "job.rejected.json").exists()
     assert phases(paths).count("accepted") == 1
 

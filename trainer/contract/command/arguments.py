@@ -12,9 +12,12 @@ import re
 import sys
 from collections.abc import Iterable, Sequence
 from types import NoneType
-from typing import Any, Literal, NoReturn, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args, get_origin
 
 from trainer.contract.command.errors import Usage
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
 
 
 class Parser(argparse.ArgumentParser):
@@ -69,10 +72,18 @@ def allowed(kind: Any) -> tuple[str, ...]:
     return allowed(parts[0]) if len(parts) == 1 and len(get_args(kind)) == 2 else ()
 
 
-def shown(kind: Any, name: str) -> str:
-    """What stands for the value of a flag in its help: the words it takes, else ``name``."""
-    words = allowed(kind)
-    return "{" + ",".join(words) + "}" if words else name.upper()
+def add_flag(
+    to: argparse._ActionsContainer, flag: str, field: FieldInfo, *, dest: str, preset: str
+) -> None:
+    """Add a flag for a model's field; help shows the words it takes, else the last part of its name."""
+    words, default = allowed(field.annotation), preset and f" (default: {preset})"
+    to.add_argument(
+        flag,
+        dest=dest,
+        default=argparse.SUPPRESS,
+        metavar="{" + ",".join(words) + "}" if words else flag.rsplit("-", 1)[-1].upper(),
+        help=f"{field.description}{default}".replace("%", "%%"),
+    )
 
 
 def _listed(action: argparse.Action) -> list[Any]:

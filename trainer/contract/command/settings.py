@@ -15,8 +15,8 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from trainer.contract.command.arguments import shown
-from trainer.contract.command.errors import BadJob
+from trainer.contract.command.arguments import add_flag
+from trainer.contract.command.errors import BadJob, NotFound
 
 FILE = "launch.toml"
 TABLES = ("datagen",)
@@ -62,15 +62,7 @@ class Declared(Generic[S]):
             if only and name not in only:
                 continue
             field = self.kind.model_fields[name]
-            preset = written(field.default)
-            default = preset and f" (default: {preset})"
-            group.add_argument(
-                flag,
-                dest=f"setting_{name}",
-                default=argparse.SUPPRESS,
-                metavar=shown(field.annotation, name.rsplit("_", 1)[-1]),
-                help=f"{field.description}{default}".replace("%", "%%"),
-            )
+            add_flag(group, flag, field, dest=f"setting_{name}", preset=written(field.default))
 
     def given(self, options: argparse.Namespace) -> dict[str, Any]:
         """The settings that were given as flags."""
@@ -98,7 +90,7 @@ class Declared(Generic[S]):
     ) -> Iterator[tuple[str, dict[str, Any]]]:
         for path in (folder / FILE, Path(FILE)):
             if path.is_file():
-                yield str(path), self._own(_toml(path), path)
+                yield str(path), self._own(read_toml(path), path)
         for name in self.kind.model_fields:
             key = f"{self.prefix}{name.upper()}"
             if value := variable(key):
@@ -123,17 +115,25 @@ class Declared(Generic[S]):
         try:
             return self.kind.model_validate(values)
         except ValidationError as error:
-            detail = error.errors()[0]
-            key = ".".join(str(part) for part in detail["loc"])
-            what = f"{key} = {detail['input']!r}: {detail['msg'].removeprefix('Value error, ')}"
-            if detail["type"] == "extra_forbidden":
-                near = difflib.get_close_matches(key, self.kind.model_fields, n=1)
-                what = f"no setting {key!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+            what = explain(error.errors()[0], self.kind.model_fields, "setting")
             raise BadJob(f"{source}: {what}", f"{self.listing} lists the settings") from None
 
 
-def _toml(path: Path) -> dict[str, Any]:
+def explain(detail: Mapping[str, Any], names: Collection[str], kind: str) -> str:
+    """Return what pydantic found wrong as text; for an unknown name with the nearest of ``names``."""
+    key = ".".join(str(part) for part in detail["loc"])
+    if detail["type"] != "extra_forbidden":
+        return f"{key} = {detail['input']!r}: {detail['msg'].removeprefix('Value error, ')}"
+    near = difflib.get_close_matches(key, names, n=1)
+    near = near or difflib.get_close_matches(key.rsplit(".", 1)[-1], names, n=1)
+    return f"no {kind} {key!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file. Raises ``NotFound`` or ``BadJob``."""
     try:
         return tomllib.loads(path.read_text("utf-8-sig"))
+    except FileNotFoundError:
+        raise NotFound(f"{path} does not exist", "check the path") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise BadJob(f"{path}: not TOML: {error}", "correct that file") from None
+        raise BadJob(f"{path}: cannot be read as TOML: {error}", "correct that file") from None

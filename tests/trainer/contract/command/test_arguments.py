@@ -1,8 +1,9 @@
 from typing import Literal
 
 import pytest
+from pydantic.fields import FieldInfo
 
-from trainer.contract.command.arguments import Parser, allowed, shown
+from trainer.contract.command.arguments import Parser, add_flag, allowed
 from trainer.contract.command.errors import Usage
 
 
@@ -61,4 +62,7 @@ def test_what_is_right_is_parsed():
 )
 def test_the_words_that_a_field_takes(kind, words):
     assert allowed(kind) == words
-    assert shown(kind, "deadline") == ("{" + ",".join(words) + "}" if words else "DEADLINE")
+    parser = Parser()
+    add_flag(parser, "--on-deadline", FieldInfo(annotation=kind), dest="x", preset="")
+    word = "{" + ",".join(words) + "}" if words else "DEADLINE"
+    assert f"--on-deadline {word}" in parser.format_usage()

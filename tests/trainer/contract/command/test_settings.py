@@ -76,7 +76,7 @@ def test_the_users_own_file_comes_before_the_projects(tmp_path):
         (TEACHER, "datagen = 1", "launch.toml: datagen = 1: not a table"),
         (TEACHER, "[datagen]\nteacher_modl = 'x'", "did you mean 'teacher_model'?"),
         (TEACHER, "[datagen]\nmax_cost = 0", "launch.toml: max_cost = 0"),
-        (TEACHER, "[datagen", "launch.toml: not TOML"),
+        (TEACHER, "[datagen", "launch.toml: cannot be read as TOML"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_source(declared, text, said):
