@@ -118,7 +118,7 @@ ROOMS = {
         questions          -> episode judge judge.answer_types models sandbox tables
         episodes           -> episode judge judge.answer_types models progress prompts questions sandbox
                               tables
-        dataset            -> episode episodes judge judge.answer_types models prompts tables
+        dataset            -> episode episodes judge.answer_types models prompts tables
         evaluation         -> episode episodes judge judge.answer_types models progress sandbox tables
         verbs              -> dataset episode episodes evaluation judge models progress questions sandbox
                               tables

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from datagen.episode import Episode, Trace, Turn
-from datagen.judge.solution_shape import trace_shape
+from datagen.episodes.solution_shape import trace_shape
 from trainer.contract.command.crash_safe_files import replacing
 from trainer.contract.command.errors import BadData, Usage
 

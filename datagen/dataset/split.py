@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from datagen.episode import Episode
-from datagen.judge.solution_shape import PERMUTATIONS, shingles, solution_shape, trace_shape
+from datagen.episodes.solution_shape import PERMUTATIONS, shingles, solution_shape, trace_shape
 from trainer.contract.command.errors import BadData, Usage
 
 SIMILAR = 0.85

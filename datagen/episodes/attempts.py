@@ -27,9 +27,9 @@ from datagen.episode import (
     stable_id,
 )
 from datagen.episodes.agent import solve
+from datagen.episodes.solution_shape import trace_shape
 from datagen.judge.agreement import Rule, least_more
-from datagen.judge.solution_shape import trace_shape
-from datagen.judge.verdict import against_gold, against_truth, judged, with_answer_of
+from datagen.judge.judge_attempts import against_gold, against_truth, judged, with_answer_of
 from datagen.prompts.render import TURN_LIMIT, prompt_hash
 
 if TYPE_CHECKING:

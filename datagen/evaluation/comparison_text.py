@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from datagen.evaluation.conclusion import GROUPS
-from datagen.evaluation.result import CEILING, PROBES
+from datagen.evaluation.score import CEILING, PROBES
 
 HEADS = ("base", "adapter")
 WIDE = 28

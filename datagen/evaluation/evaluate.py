@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from datagen.episode import Episode
 from datagen.episodes.attempts import CONCURRENCY, AttemptRules, Solver, Task
 from datagen.episodes.run_questions import AnswerProgress, attempt_all
-from datagen.evaluation.result import MODEL, PROBES, outcome
 from datagen.evaluation.saved_results import FOLDER
+from datagen.evaluation.score import MODEL, PROBES, outcome
 from datagen.evaluation.token_limit import TokenMeter
 from datagen.judge.answer_types import as_truth
 from trainer.contract import episodes as border
@@ -115,11 +115,11 @@ def evaluate(
     limits: Limits = Limits(),
     probes: Mapping[str, Sequence[Task]] | None = None,
 ) -> dict[str, Any]:
-    """Ask every model every question; write and return the outcome (see `outcome.outcome`).
+    """Ask every model every question; write and return the outcome (see `score.outcome`).
 
     Beside it `evaluation/` holds the transcript of each model, `LABEL.jsonl`, that of each probe
     (`floor-LABEL.jsonl`), and questions.jsonl; an interrupted evaluation takes those up again.
-    `probes` are the same questions made harder, by the names of `outcome.PROBES`; the ceiling does
+    `probes` are the same questions made harder, by the names of `score.PROBES`; the ceiling does
     not answer them. `watch` is entered with a label and the number of answers, and yields what receives
     each. Raises BadData where the minutes were too few for one question, BudgetSpent where the tokens
     were too few for all of them, and what models raise.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datagen.evaluation.evaluate import EvaluatedModel
-from datagen.evaluation.result import CEILING, MODEL
+from datagen.evaluation.score import CEILING, MODEL
 from datagen.models.vllm.choice import takes_vllm
 
 if TYPE_CHECKING:

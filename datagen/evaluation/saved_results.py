@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from datagen.episode import Episode, read_episodes
-from datagen.evaluation.result import LABELS, MODEL, PROBES
+from datagen.evaluation.score import LABELS, MODEL, PROBES
 from trainer.contract.command.errors import BadData, NotFound
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import Any
 
 from datagen.episode import Episode
 from datagen.judge.agreement import Rule
-from datagen.judge.verdict import against_gold, against_truth, judged
+from datagen.judge.judge_attempts import against_gold, against_truth, judged
 from datagen.prompts.render import TURN_LIMIT
 
 

@@ -44,8 +44,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _found(args: argparse.Namespace) -> dict[str, Any]:
     from datagen.evaluation.comparison import compared
-    from datagen.evaluation.result import outcome
     from datagen.evaluation.saved_results import read_all, read_result
+    from datagen.evaluation.score import outcome
 
     if args.second is None:
         return outcome(read_all(args.first))

@@ -12,8 +12,8 @@ from datagen.episodes.run_questions import attempt_all
 from datagen.episodes.scripted_teacher import scripted_teacher
 from datagen.evaluation.altered_tables import emptied
 from datagen.evaluation.evaluate import EvaluatedModel, Limits, evaluate, sample, tasks_of
-from datagen.evaluation.result import outcome
 from datagen.evaluation.saved_results import is_finished, read_all
+from datagen.evaluation.score import outcome
 from datagen.models.protocol import ScriptedTeacher
 from tests.datagen.answered import solver
 from trainer.contract.command.errors import BadData, BudgetSpent

@@ -3,7 +3,13 @@
 import pytest
 
 from datagen.episode import Question, Trace, Turn
-from datagen.judge.verdict import against_gold, against_truth, judged, silence, with_answer_of
+from datagen.judge.judge_attempts import (
+    against_gold,
+    against_truth,
+    judged,
+    silence,
+    with_answer_of,
+)
 
 LIMIT = 6
 
