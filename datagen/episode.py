@@ -201,7 +201,7 @@ Category = Literal[
 class Verdict(_Record):
     """The judge's finding: by which rule, why, and how many of how many attempts agreed.
 
-    `category` is the kind of failure of an episode that is not verified; `judge.agreement.category`
+    `category` is the kind of failure of an episode that is not verified; `judge.agreement.rejection_category`
     explains each.
     """
 

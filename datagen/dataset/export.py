@@ -21,7 +21,7 @@ from trainer.contract.command.errors import BadData, Usage
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rules:
+class ExportRules:
     """What is exported: `None` means unlimited. Hinted attempts show the model what a user never gives."""
 
     per_question: int = 4
@@ -42,7 +42,7 @@ def export(
     episodes: Iterable[Episode],
     path: Path,
     *,
-    rules: Rules | None = None,
+    rules: ExportRules | None = None,
     rejected: Path | None = None,
 ) -> Exported:
     """Write the rows of the verified episodes to `path`, whole or not at all.
@@ -54,14 +54,14 @@ def export(
     for given in filter(None, (path, rejected)):
         if given.is_dir():
             raise Usage(f"{given} is a folder", "give the path of a file")
-    rules, left_out = rules or Rules(), Counter[str]()
+    rules, left_out = rules or ExportRules(), Counter[str]()
     pairs: list[dict[str, Any]] = []
     chosen: list[tuple[Episode, Trace]] = []
     for episode in episodes:
-        good = _worthy(episode, rules, left_out)
+        good = _exportable(episode, rules, left_out)
         chosen += [(episode, trace) for trace in good]
         pairs += _pairs(episode, good)
-    kept = _capped(chosen, rules, left_out)
+    kept = _within_limits(chosen, rules, left_out)
     if not kept:
         raise BadData(
             "no rows to export: every episode was left out",
@@ -92,19 +92,19 @@ def _worth_learning(turn: Turn) -> bool:
     return not turn.error and (turn.submitted or bool(turn.stdout.strip() or turn.hooks))
 
 
-def right(episode: Episode, trace: Trace) -> bool:
+def is_right(episode: Episode, trace: Trace) -> bool:
     """Whether the judge found this attempt right."""
     return trace.submitted and (episode.verdict.verified if trace.agrees is None else trace.agrees)
 
 
-def _worthy(episode: Episode, rules: Rules, left_out: Counter[str]) -> list[Trace]:
+def _exportable(episode: Episode, rules: ExportRules, left_out: Counter[str]) -> list[Trace]:
     """Return the distinct right attempts of a verified episode, `per_question` at most."""
     if not episode.verdict.verified:
         left_out["episode not verified"] += 1
         return []
     found: dict[str, Trace] = {}
     for trace in episode.traces:
-        if not right(episode, trace):
+        if not is_right(episode, trace):
             left_out["attempt not right"] += 1
         elif trace.hinted and not rules.hinted:
             left_out["attempt saw the hint"] += 1
@@ -114,8 +114,8 @@ def _worthy(episode: Episode, rules: Rules, left_out: Counter[str]) -> list[Trac
     return [*found.values()][: rules.per_question]
 
 
-def _capped(
-    chosen: Sequence[tuple[Episode, Trace]], rules: Rules, left_out: Counter[str]
+def _within_limits(
+    chosen: Sequence[tuple[Episode, Trace]], rules: ExportRules, left_out: Counter[str]
 ) -> list[tuple[Episode, Trace]]:
     """Apply the caps in an order derived from the episode ids, so that early questions get no preference."""
     kept: set[int] = set()
@@ -139,7 +139,7 @@ def _capped(
 
 def _pairs(episode: Episode, good: Sequence[Trace]) -> list[dict[str, Any]]:
     """The first right attempt against each wrong one that began with the same messages."""
-    wrong = [t for t in episode.traces if t.turns and not right(episode, t)]
+    wrong = [t for t in episode.traces if t.turns and not is_right(episode, t)]
     return [
         {
             "prompt": [m.model_dump() for m in trace.opening],

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from datagen.dataset.export import right
+from datagen.dataset.export import is_right
 from datagen.episode import Episode, TableRef
 
 
@@ -105,7 +105,7 @@ def _count_attempts(quality: Quality, episode: Episode) -> None:
         quality.prompt_tokens += trace.prompt_tokens
         quality.completion_tokens += trace.completion_tokens
         quality.providers.update(trace.providers)
-        if right(episode, trace):
+        if is_right(episode, trace):
             quality.right += 1
             quality.turns[len(trace.turns)] += 1
             quality.repaired += any(turn.error for turn in trace.turns)

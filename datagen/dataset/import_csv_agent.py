@@ -29,7 +29,7 @@ DIFFICULTIES: dict[str, Difficulty] = {
 }
 
 
-class _Asked(BaseModel):
+class _Question(BaseModel):
     question_text: str = Field(min_length=1)
     hint: str | None = None
     difficulty: Literal["EASY", "MEDIUM", "HARD", "VERY_HARD"] | None = None
@@ -48,11 +48,11 @@ class _Trace(BaseModel):
     final_answer: JsonValue = None
 
 
-class _Present(BaseModel):
+class _CurrentEpisode(BaseModel):
     """An episode in the format used since 2025-12-26."""
 
     csv_source: str
-    question: _Asked
+    question: _Question
     gold_trace: _Trace
     consistency_traces: list[_Trace] = []
     verified: bool
@@ -63,21 +63,23 @@ class _OldTrace(BaseModel):
     final_answer: JsonValue = None
 
 
-class _Old(BaseModel):
+class _OldEpisode(BaseModel):
     """An episode in the format used before 2025-12-26."""
 
     csv_source: str
-    question: _Asked
+    question: _Question
     teacher_gold_trace: _OldTrace
     consistency_traces: list[_OldTrace] = []
     verified: bool
 
 
-SHAPES: TypeAdapter[_Present | _Old] = TypeAdapter(_Present | _Old)
+EPISODE_FORMATS: TypeAdapter[_CurrentEpisode | _OldEpisode] = TypeAdapter(
+    _CurrentEpisode | _OldEpisode
+)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Attempt:
+class ImportedAttempt:
     """What the teacher wrote, a reply a turn; `hinted` when it had seen the hint."""
 
     replies: list[str]
@@ -90,11 +92,11 @@ class Imported:
 
     question: Question
     csv: str
-    attempts: list[Attempt]
-    verified_there: bool
+    attempts: list[ImportedAttempt]
+    verified_by_csv_agent: bool
 
 
-def read(path: Path) -> list[Imported]:
+def read_csv_agent(path: Path) -> list[Imported]:
     """Every episode of a JSONL file, or of a JSON file that holds one.
 
     Raises NotFound, and BadData naming file and line of each line in neither shape.
@@ -106,7 +108,7 @@ def read(path: Path) -> list[Imported]:
     found, faults = [], []
     for number, text in _objects(path):
         try:
-            found.append(_imported(SHAPES.validate_json(text)))
+            found.append(_imported(EPISODE_FORMATS.validate_json(text)))
         except ValidationError as error:
             wrong = error.errors()[0]
             where = ".".join(str(part) for part in wrong["loc"][1:])
@@ -132,15 +134,17 @@ def _objects(path: Path) -> Iterator[tuple[int, bytes]]:
             yield number, line
 
 
-def _imported(episode: _Present | _Old) -> Imported:
-    gold = episode.gold_trace if isinstance(episode, _Present) else episode.teacher_gold_trace
+def _imported(episode: _CurrentEpisode | _OldEpisode) -> Imported:
+    gold = (
+        episode.gold_trace if isinstance(episode, _CurrentEpisode) else episode.teacher_gold_trace
+    )
     asked = episode.question
     known = asked.ground_truth is not None
     answer = asked.ground_truth if known else gold.final_answer
-    answer_type, decimals = _form(answer)
+    answer_type, decimals = _answer_form(answer)
     question = Question(
         id=stable_id(episode.csv_source, asked.question_text),
-        text=_stated(asked.question_text, answer_type),
+        text=_with_precision(asked.question_text, answer_type),
         answer_type=answer_type,
         decimals=decimals,
         source="imported",
@@ -155,10 +159,13 @@ def _imported(episode: _Present | _Old) -> Imported:
         question=question,
         csv=episode.csv_source,
         attempts=[
-            Attempt(replies=_replies(gold), hinted=asked.hint is not None),
-            *(Attempt(replies=_replies(t), hinted=False) for t in episode.consistency_traces),
+            ImportedAttempt(replies=_replies(gold), hinted=asked.hint is not None),
+            *(
+                ImportedAttempt(replies=_replies(t), hinted=False)
+                for t in episode.consistency_traces
+            ),
         ],
-        verified_there=episode.verified,
+        verified_by_csv_agent=episode.verified,
     )
 
 
@@ -171,7 +178,7 @@ def _replies(trace: _Trace | _OldTrace) -> list[str]:
     ]
 
 
-def _form(answer: Any) -> tuple[AnswerType, int | None]:
+def _answer_form(answer: Any) -> tuple[AnswerType, int | None]:
     """Return the answer type of a csv-agent value; csv-agent files do not state it."""
     if isinstance(answer, bool):
         return "boolean", None
@@ -186,7 +193,7 @@ def _form(answer: Any) -> tuple[AnswerType, int | None]:
     return "text", None
 
 
-def _stated(text: str, answer_type: AnswerType) -> str:
+def _with_precision(text: str, answer_type: AnswerType) -> str:
     """The question with its precision, which csv-agent leaves unsaid."""
     plain = re.sub(r"^\[(llm_gen|template|procedural)\]\s*", "", text).strip()
     return f"{plain} ({DECIMALS} decimals)" if answer_type == "number" else plain

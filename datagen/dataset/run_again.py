@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from datagen.episodes.attempts import AttemptRules, Solver, Task, episode_id
 from datagen.episodes.journal import Journal
-from datagen.episodes.run_questions import fill, table_ref
+from datagen.episodes.run_questions import fill_journal, table_ref
 from datagen.models.protocol import NoReply, Reply
 from datagen.tables.table import profile_table
 
 if TYPE_CHECKING:
-    from datagen.dataset.import_csv_agent import Attempt, Imported
+    from datagen.dataset.import_csv_agent import Imported, ImportedAttempt
     from datagen.episode import Episode, Message, PromptStyle
 
 STYLE: PromptStyle = "full"
@@ -29,7 +29,7 @@ class Replay:
     """
 
     name: str
-    recorded: Mapping[str, Sequence[Attempt]]
+    recorded: Mapping[str, Sequence[ImportedAttempt]]
 
     async def reply(self, messages: Sequence[Message], *, session: str) -> Reply:
         key, _, number = session.partition("/")
@@ -42,7 +42,7 @@ class Replay:
 
 
 @dataclass(kw_only=True)
-class Plan:
+class ReplayPlan:
     """What can be run again: tasks, and what answers them. `left_out` counts by reason."""
 
     solver: Solver
@@ -50,15 +50,15 @@ class Plan:
     left_out: dict[str, int] = field(default_factory=dict)
 
 
-def plan(found: Iterable[Imported], tables: Path, output: Path, *, model: str) -> Plan:
+def plan_replay(found: Iterable[Imported], tables: Path, output: Path, *, model: str) -> ReplayPlan:
     """Find each episode's CSV in `tables` by its name, and make a task of it.
 
     Episodes in `output` refer to the tables from there.
     """
-    recorded: dict[str, list[Attempt]] = {}
+    recorded: dict[str, list[ImportedAttempt]] = {}
     replay = Replay(name=model, recorded=recorded)
     solver = Solver(model=replay, rules=AttemptRules(seed=0, attempts=1_000, traces=1_000))
-    planned = Plan(solver=solver)
+    planned = ReplayPlan(solver=solver)
     refs = {path.name: path for path in sorted(tables.rglob("*.csv"))}
     profiles = {}
     for episode in found:
@@ -84,9 +84,9 @@ def plan(found: Iterable[Imported], tables: Path, output: Path, *, model: str) -
     return planned
 
 
-def run(planned: Plan, journal: Path, *, kept: Callable[[Episode], None]) -> list[Episode]:
+def replay(planned: ReplayPlan, journal: Path, *, kept: Callable[[Episode], None]) -> list[Episode]:
     """Return the episodes in the order of the tasks; episodes in the journal are not run again."""
     with Journal(journal, kept) as book:
-        asyncio.run(fill(book, planned.tasks, planned.solver, kept=kept))
+        asyncio.run(fill_journal(book, planned.tasks, planned.solver, kept=kept))
         found = {episode.id: episode for episode in book.episodes()}
     return [found[episode_id(task, planned.solver)] for task in planned.tasks]

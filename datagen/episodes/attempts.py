@@ -28,8 +28,13 @@ from datagen.episode import (
 )
 from datagen.episodes.agent import solve
 from datagen.episodes.solution_shape import trace_shape
-from datagen.judge.agreement import Rule, least_more
-from datagen.judge.judge_attempts import against_gold, against_truth, judged, with_answer_of
+from datagen.judge.agreement import Rule, fewest_more_votes
+from datagen.judge.judge_attempts import (
+    judge_against_gold,
+    judge_against_truth,
+    judge_attempt,
+    with_gold_answer,
+)
 from datagen.prompts.render import TURN_LIMIT, prompt_hash
 
 if TYPE_CHECKING:
@@ -114,14 +119,14 @@ async def make_episode(task: Task, solver: Solver, sandbox: Sandbox) -> Episode:
 
     question, limit = task.question, rules.turns or TURN_LIMIT[task.style]
     if question.known:
-        made = await _against_truth(ask, question, rules)
-        traces, verdict = against_truth(question, made, limit=limit)
+        made = await _attempt_until_right(ask, question, rules)
+        traces, verdict = judge_against_truth(question, made, limit=limit)
     else:
-        made = await _against_gold(ask, question, rules.rule, limit)
-        question, traces, verdict = against_gold(question, made, rules.rule, limit=limit)
+        made = await _attempt_until_decided(ask, question, rules.rule, limit)
+        question, traces, verdict = judge_against_gold(question, made, rules.rule, limit=limit)
     audit = None
-    if auditor is not None and verdict.verified and _drawn(key, rules.audit):
-        trace = judged(await ask("audit", by=auditor), question)
+    if auditor is not None and verdict.verified and _is_audited(key, rules.audit):
+        trace = judge_attempt(await ask("audit", by=auditor), question)
         audit = Audit(model=auditor.name, trace=trace, agrees=bool(trace.agrees))
     return Episode(
         id=key,
@@ -148,53 +153,53 @@ def broken_episode(task: Task, solver: Solver, error: Exception) -> Episode:
     )
 
 
-async def _against_truth(
+async def _attempt_until_right(
     ask: Callable[[object], Awaitable[Trace]], question: Question, rules: AttemptRules
 ) -> list[Trace]:
     """Make attempts until enough different ones are right."""
     traces: list[Trace] = []
     right: set[str] = set()
     while len(traces) < rules.attempts and len(right) < rules.traces:
-        traces.append(judged(await ask(len(traces)), question))
+        traces.append(judge_attempt(await ask(len(traces)), question))
         if traces[-1].agrees:
             right.add(trace_shape(traces[-1]))
     return traces
 
 
-async def _against_gold(
+async def _attempt_until_decided(
     ask: Callable[..., Coroutine[Any, Any, Trace]], question: Question, rule: Rule, limit: int
 ) -> list[Trace]:
     """The gold attempt, then the others in waves, until they decide; none where gold has no answer."""
     gold = await ask(0, hinted=True)
     try:
-        answered = with_answer_of(question, gold, limit)
+        answered = with_gold_answer(question, gold, limit)
     except ValueError:
         return [gold]
     runs: list[Trace] = []
-    while more := least_more([bool(run.agrees) for run in runs], rule):
+    while more := fewest_more_votes([bool(run.agrees) for run in runs], rule):
         names = range(len(runs) + 1, len(runs) + 1 + more)
-        found = await _together([ask(name) for name in names])
-        runs += [judged(trace, answered) for trace in found]
+        found = await _gather([ask(name) for name in names])
+        runs += [judge_attempt(trace, answered) for trace in found]
     return [gold, *runs]
 
 
-async def _together(asked: list[Coroutine[Any, Any, Trace]]) -> list[Trace]:
+async def _gather(asked: list[Coroutine[Any, Any, Trace]]) -> list[Trace]:
     """The results in order; the first failure ends the others and is raised as it is."""
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(one) for one in asked]
     except BaseExceptionGroup as failures:
-        raise first_of(failures) from None
+        raise first_failure(failures) from None
     return [task.result() for task in tasks]
 
 
-def first_of(failures: BaseExceptionGroup[BaseException]) -> BaseException:
+def first_failure(failures: BaseExceptionGroup[BaseException]) -> BaseException:
     """The first failure of a task group, out of groups within groups."""
     found = failures.exceptions[0]
-    return first_of(found) if isinstance(found, BaseExceptionGroup) else found
+    return first_failure(found) if isinstance(found, BaseExceptionGroup) else found
 
 
-def _drawn(key: str, share: float) -> bool:
+def _is_audited(key: str, share: float) -> bool:
     """Whether this episode is in the share that is audited: the same one in every run."""
     digest = hashlib.sha256(f"audit {key}".encode()).digest()
     return int.from_bytes(digest[:8], "big") < share * 2**64

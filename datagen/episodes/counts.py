@@ -15,7 +15,7 @@ DIFFICULTIES = ("easy", "medium", "hard", "very hard")
 
 
 @dataclass
-class Tally:
+class EpisodeCounts:
     """Counts of episodes by source and difficulty; its size does not hang on their number."""
 
     asked: Counter[tuple[str, str]] = field(default_factory=Counter)

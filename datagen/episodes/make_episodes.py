@@ -15,9 +15,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from datagen.episode import PromptStyle, Question, TableRef
 from datagen.episodes.attempts import AttemptRules, Solver, Task, episode_id
-from datagen.episodes.counts import Tally
+from datagen.episodes.counts import EpisodeCounts
 from datagen.episodes.proposed_questions import propose
-from datagen.episodes.run_questions import fill, table_ref
+from datagen.episodes.run_questions import fill_journal, table_ref
 from datagen.models.protocol import NoReply
 from datagen.progress import Progress
 from datagen.sandbox.server_pool import ServerPool
@@ -54,7 +54,7 @@ class Proposal:
 
 
 @dataclass
-class Making:
+class EpisodeMaker:
     """One run of `datagen episodes`: its questions, and their outcomes.
 
     `folder` is that of the episode file. Without an account the scripted teacher answers. `order`
@@ -68,12 +68,12 @@ class Making:
     reword: bool = False
     tasks: list[Task] = field(default_factory=list)
     proposals: list[Proposal] = field(default_factory=list)
-    tally: Tally = field(default_factory=Tally)
+    tally: EpisodeCounts = field(default_factory=EpisodeCounts)
     dropped: Counter[str] = field(default_factory=Counter)
     order: list[str] = field(default_factory=list)
     unanswered: int = 0
 
-    def ask(
+    def add_questions(
         self,
         profiles: Sequence[TableProfile],
         *,
@@ -92,7 +92,7 @@ class Making:
                     profiles, count=count, seed=self.seed, source=source, families=families
                 ):
                     paths = [profile.path for profile in batch.tables]
-                    self._take(batch.questions, [refs[path] for path in paths], paths)
+                    self._add_tasks(batch.questions, [refs[path] for path in paths], paths)
                     if not {*paths} <= seen:
                         seen.update(paths)
                         progress.advance()
@@ -104,7 +104,7 @@ class Making:
                 for p in profiles
             ]
 
-    def read(self, path: Path) -> None:
+    def read_questions(self, path: Path) -> None:
         """Take the questions of a file that `datagen questions` wrote.
 
         Raises NotFound, and BadData naming the line that is not a question.
@@ -132,9 +132,9 @@ class Making:
                 table.model_copy(update={"path": os.path.relpath(place, self.folder)})
                 for table, place in zip(found.tables, paths, strict=True)
             ]
-            self._take([found.question], moved, paths)
+            self._add_tasks([found.question], moved, paths)
 
-    def _take(
+    def _add_tasks(
         self, questions: Iterable[Question], tables: list[TableRef], paths: Sequence[Path]
     ) -> None:
         places = [path.resolve() for path in paths]
@@ -146,12 +146,12 @@ class Making:
     async def make(self, journal: Journal, rules: AttemptRules) -> None:
         """Fill the journal. Raises the first Fault; what had ended by then is on disk."""
         async with self.account.connected() if self.account else nullcontext():
-            warm = ServerPool()
+            servers = ServerPool()
             try:
-                await self._propose(warm)
+                await self._propose(servers)
                 await self._reword()
             finally:
-                await warm.close()
+                await servers.close()
             solver = self._solver(rules)
             self.order = [episode_id(task, solver) for task in self.tasks]
             with self._progress("episodes", len(self.order), journal) as progress:
@@ -162,7 +162,7 @@ class Making:
 
                 ticker = asyncio.create_task(_tick(progress))
                 try:
-                    self.unanswered += await fill(journal, self.tasks, solver, kept=kept)
+                    self.unanswered += await fill_journal(journal, self.tasks, solver, kept=kept)
                 finally:
                     ticker.cancel()
 
@@ -197,7 +197,7 @@ class Making:
             details=lambda: self.tally.live(account.status() if account else None, total),
         )
 
-    async def _propose(self, warm: ServerPool) -> None:
+    async def _propose(self, servers: ServerPool) -> None:
         """Have questions proposed; a table whose model cannot be reached for now gets none."""
         if self.account is None or not self.proposals:
             return
@@ -207,7 +207,7 @@ class Making:
         with Progress("proposing", len(self.proposals)) as progress:
 
             async def one(proposal: Proposal) -> Asked:
-                async with warm.over(proposal) as sandbox:
+                async with servers.sandbox_for(proposal) as sandbox:
                     found = await propose(asker, proposal.tables, sandbox, count=proposal.count)
                 progress.advance()
                 return found
@@ -221,7 +221,7 @@ class Making:
             else:
                 self.dropped.update(result.dropped)
                 new = [question for question in result.questions if question.text not in asked]
-                self._take(new, proposal.tables, proposal.paths)
+                self._add_tasks(new, proposal.tables, proposal.paths)
 
     async def _reword(self) -> None:
         """Have the model word the programs' questions; its id changes with its wording."""

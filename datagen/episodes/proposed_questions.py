@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from datagen.sandbox import Sandbox
 
 SYSTEM = (Path(__file__).parents[1] / "prompts" / "propose_system.txt").read_text("utf-8").strip()
-AT_ONCE = 10  # questions of one exploration
-LONGEST = 1000  # characters of a question or hint
+PER_EXPLORATION = 10  # questions of one exploration
+MAX_CHARACTERS = 1000  # characters of a question or hint
 BLOCK = re.compile(r"^```json[ \t]*\n(.*?)^```[ \t]*$", re.DOTALL | re.MULTILINE)
 OPEN_BLOCK = re.compile(r"^```json[ \t]*\n(.*)", re.DOTALL | re.MULTILINE)
 TRAILING_COMMA = re.compile(r",(\s*[\]}])")
@@ -45,14 +45,14 @@ async def propose(
     questions: list[Question] = []
     dropped: Counter[str] = Counter()
     contents = [table.sha256 for table in tables]
-    for round_number in range(-(-count // AT_ONCE)):
-        wanted = min(AT_ONCE, count - len(questions))
+    for round_number in range(-(-count // PER_EXPLORATION)):
+        wanted = min(PER_EXPLORATION, count - len(questions))
         start = _opening(tables, wanted, [question.text for question in questions])
         session = f"propose/{stable_id(*contents)}/{round_number}"
         attempt = Attempt(model, sandbox, session, "full", TURN_LIMIT["full"])
         trace = await attempt.run(start, ended=lambda reply: BLOCK.search(reply) is not None)
         last = trace.turns[-1].reply if trace.turns else ""
-        found, faults = parse(last, contents, {plain(q.text) for q in questions})
+        found, faults = parse(last, contents, {words_alone(q.text) for q in questions})
         dropped.update(faults)
         questions += found[:wanted]
         if not found:
@@ -96,15 +96,15 @@ def parse(
         except ValueError as fault:
             faults[str(fault)] += 1
             continue
-        if plain(question.text) in seen:
+        if words_alone(question.text) in seen:
             faults["repeated question"] += 1
             continue
-        seen.add(plain(question.text))
+        seen.add(words_alone(question.text))
         questions.append(question)
     return questions, faults
 
 
-def plain(text: str) -> str:
+def words_alone(text: str) -> str:
     """A question's words alone: two with the same ones are one question."""
     return " ".join(re.findall(r"\w+", text.casefold()))
 
@@ -163,8 +163,8 @@ def _text(proposal: dict[str, Any], key: str) -> str:
     text = " ".join(value.split()) if isinstance(value, str) else ""
     if not text:
         raise ValueError(f"no {key}")
-    if len(text) > LONGEST:
-        raise ValueError(f"a {key} of more than {LONGEST} characters")
+    if len(text) > MAX_CHARACTERS:
+        raise ValueError(f"a {key} of more than {MAX_CHARACTERS} characters")
     return text
 
 

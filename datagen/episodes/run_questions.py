@@ -22,12 +22,12 @@ from datagen.episodes.attempts import (
     Task,
     broken_episode,
     episode_id,
-    first_of,
+    first_failure,
     make_episode,
 )
 from datagen.episodes.journal import Journal, keeping
 from datagen.models.protocol import NoReply
-from datagen.sandbox.server_pool import ServerPool, tables_of
+from datagen.sandbox.server_pool import ServerPool, server_key
 from datagen.tables.table import read_table
 from trainer.contract.command.errors import Fault, TeacherUnavailable
 
@@ -83,7 +83,7 @@ class AnswerProgress(Protocol):
     def found(self, episode: Episode) -> None: ...
 
 
-async def fill(
+async def fill_journal(
     journal: Journal,
     tasks: Iterable[Task],
     solver: Solver,
@@ -112,7 +112,7 @@ async def fill(
                 continue
             begun.add(key)
             try:
-                async with servers.over(task) as sandbox:
+                async with servers.sandbox_for(task) as sandbox:
                     episode = await make_episode(task, solver, sandbox)
             except NoReply:
                 unanswered += 1
@@ -131,7 +131,7 @@ async def fill(
             for _ in range(solver.concurrency):
                 group.create_task(work(keep))
     except BaseExceptionGroup as failures:
-        raise first_of(failures) from None
+        raise first_failure(failures) from None
     finally:
         await servers.close()
     return unanswered
@@ -166,8 +166,8 @@ def attempt_all(
         if progress is not None and episode.id in wanted:
             progress.found(episode)
 
-    by_tables = {key: at for at, key in enumerate(dict.fromkeys(map(tables_of, tasks)))}
-    ordered = sorted(tasks, key=lambda task: by_tables[tables_of(task)])
+    by_tables = {key: at for at, key in enumerate(dict.fromkeys(map(server_key, tasks)))}
+    ordered = sorted(tasks, key=lambda task: by_tables[server_key(task)])
 
     async def ask() -> int:
         unanswered = 0
@@ -175,7 +175,7 @@ def attempt_all(
             for one in solvers:
                 in_time = takewhile(lambda _: may_begin(), ordered)
                 broken = partial(failures.record, one)
-                unanswered += await fill(book, in_time, one, kept=kept, broken=broken)
+                unanswered += await fill_journal(book, in_time, one, kept=kept, broken=broken)
         return unanswered
 
     with Journal(journal, found) as book:

@@ -22,12 +22,15 @@ if TYPE_CHECKING:
     from datagen.episode import Message, Question
     from datagen.episodes.attempts import Task
 
-SLIP = "submit(answer)"  # before anything was computed: a NameError
-SLIP_SHARE = 0.1
+MISTAKE = "submit(answer)"  # before anything was computed: a NameError
+MISTAKE_SHARE = 0.1
 TEXT = re.compile(r'"(?:[^"\\\n]|\\.)*"')
-FIRST = ("First I look at what that gives.", "I check the intermediate result first.")
-THEN = ("That looks right; now the answer.", "The intermediate result is plausible, so I submit.")
-MENDED = (
+BEFORE_LOOK = ("First I look at what that gives.", "I check the intermediate result first.")
+AFTER_LOOK = (
+    "That looks right; now the answer.",
+    "The intermediate result is plausible, so I submit.",
+)
+CORRECTED = (
     "The column name was wrong; the table spells it {name}.",
     "KeyError: I misspelt the column. It is {name}.",
 )
@@ -41,13 +44,13 @@ def scripted_teacher(tasks: Sequence[Task], *, seed: int) -> ScriptedTeacher:
     scripts: dict[str, list[str]] = {}
     for task in tasks:
         asked = _asked(opening(task.question, task.tables, task.style))
-        slips = rng.random() < SLIP_SHARE
+        slips = rng.random() < MISTAKE_SHARE
         if task.style == "brief":
             right = [as_reply(code) for code in solution(task.question)]
-            scripts[asked] = [as_reply(SLIP), *right] if slips else right
+            scripts[asked] = [as_reply(MISTAKE), *right] if slips else right
         else:
             columns = {column.name for table in task.tables for column in table.columns}
-            scripts[asked] = spoken(task.question, rng, columns if slips else None)
+            scripts[asked] = full_style_replies(task.question, rng, columns if slips else None)
     return _Teacher(scripts)
 
 
@@ -58,7 +61,7 @@ def solution(question: Question) -> list[str]:
     return [script(question)] if question.source == "template" else []
 
 
-def spoken(
+def full_style_replies(
     question: Question, rng: random.Random, columns: Collection[str] | None = None
 ) -> list[str]:
     """The replies that lead to the answer in the full style, one a turn.
@@ -72,17 +75,17 @@ def spoken(
         return []
     turns = [(plan, codes[-1])]
     if len(codes) > 1:
-        said = f"{plan} {rng.choice(FIRST)}"
-        turns = [(said, look("\n".join(codes[:-1]))), (rng.choice(THEN), codes[-1])]
+        said = f"{plan} {rng.choice(BEFORE_LOOK)}"
+        turns = [(said, with_hooks("\n".join(codes[:-1]))), (rng.choice(AFTER_LOOK), codes[-1])]
     if columns is not None:
         said, right = turns[0]
         wrong, name = _misspelt(right, columns)
-        mended = rng.choice(MENDED).format(name=name) if name else UNDEFINED
-        turns = [(said, wrong if name else SLIP), (mended, right), *turns[1:]]
+        mended = rng.choice(CORRECTED).format(name=name) if name else UNDEFINED
+        turns = [(said, wrong if name else MISTAKE), (mended, right), *turns[1:]]
     return [f"{said}\n\n{as_reply(code)}" for said, code in turns]
 
 
-def look(code: str) -> str:
+def with_hooks(code: str) -> str:
     """The code with a hook for each intermediate value it assigns, and the last of them printed."""
     hooks: dict[str, str] = {}
     for node in ast.parse(code).body:

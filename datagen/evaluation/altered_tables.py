@@ -20,7 +20,7 @@ from datagen.episode import Column, Question, Reading, TableRef
 from datagen.episodes.run_questions import table_ref
 from datagen.judge.answer_types import as_truth, kind_of
 from datagen.judge.compare import judge
-from datagen.sandbox.server_pool import start, tables_of
+from datagen.sandbox.server_pool import server_key, start_sandbox
 from datagen.tables.table import profile_table
 from trainer.contract.manifest import hash_file
 
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from datagen.episodes.attempts import Task
     from datagen.sandbox import Sandbox
 
-KEPT = 0.75
+SHARE_OF_ROWS = 0.75
 """The share of a table's rows that are drawn."""
 
 
-def emptied(tasks: Sequence[Task], folder: Path) -> list[Task]:
+def with_empty_tables(tasks: Sequence[Task], folder: Path) -> list[Task]:
     """The tasks over tables that have their columns and one row with nothing in it, in `folder`.
 
     No reader takes a table without rows. Prompts show names and kinds of the columns, nothing of what
@@ -64,7 +64,7 @@ def _empty(table: TableRef, folder: Path) -> TableRef:
     )
 
 
-def renamed(tasks: Sequence[Task], folder: Path, *, seed: int) -> list[Task]:
+def with_renamed_columns(tasks: Sequence[Task], folder: Path, *, seed: int) -> list[Task]:
     """The tasks with their columns renamed, in texts, solutions and truths, over tables in `folder`.
 
     Where a question has a solution, three rows of four are drawn and the truth is computed again in the
@@ -73,7 +73,7 @@ def renamed(tasks: Sequence[Task], folder: Path, *, seed: int) -> list[Task]:
     """
     by_tables: dict[tuple[Path, ...], list[Task]] = {}
     for task in tasks:
-        by_tables.setdefault(tables_of(task), []).append(task)
+        by_tables.setdefault(server_key(task), []).append(task)
     found = {}
     for together in by_tables.values():
         names = new_names(together[0].tables)
@@ -91,7 +91,7 @@ def renamed(tasks: Sequence[Task], folder: Path, *, seed: int) -> list[Task]:
         )
         old = replace(together[0], tables=whole, paths=[folder / "whole" / t.path for t in whole])
         new = replace(together[0], tables=drawn, paths=[folder / "drawn" / t.path for t in drawn])
-        with start(old) as before, start(new) as after:
+        with start_sandbox(old) as before, start_sandbox(new) as after:
             for task in together:
                 if (question := _renamed_question(task.question, names)) is None:
                     continue
@@ -133,7 +133,7 @@ def _renamed_table(
         lines = csv.reader(file, delimiter=reading.delimiter, skipinitialspace=reading.skip_space)
         _, *rows = (line for line in lines if line)
     if draw is not None:
-        kept = sorted(draw.sample(range(len(rows)), max(1, round(KEPT * len(rows)))))
+        kept = sorted(draw.sample(range(len(rows)), max(1, round(SHARE_OF_ROWS * len(rows)))))
         rows = [rows[at] for at in kept]
     place = folder / f"{table.name}-{table.sha256[:12]}.csv"
     _write(place, reading, [[names[column.name] for column in table.columns], *rows])
@@ -171,7 +171,7 @@ def _renamed_question(question: Question, names: Mapping[str, str]) -> Question 
             "text": pattern.sub(other, text),
             "code": None if code is None else pattern.sub(other, code),
             "hint": None,
-            "truth": _in_names(question.truth, names),
+            "truth": _renamed_truth(question.truth, names),
         }
     )
 
@@ -180,14 +180,14 @@ def _literal(name: str) -> str:
     return rf"\"{re.escape(name)}\"|'{re.escape(name)}'"
 
 
-def _in_names(truth: Any, names: Mapping[str, str]) -> Any:
+def _renamed_truth(truth: Any, names: Mapping[str, str]) -> Any:
     """A truth that names columns, in the new names."""
     if isinstance(truth, str):
         return names.get(truth, truth)
     if isinstance(truth, list):
-        return [_in_names(part, names) for part in truth]
+        return [_renamed_truth(part, names) for part in truth]
     if isinstance(truth, dict):
-        return {names.get(key, key): _in_names(part, names) for key, part in truth.items()}
+        return {names.get(key, key): _renamed_truth(part, names) for key, part in truth.items()}
     return truth
 
 

@@ -32,7 +32,7 @@ GROUPS: Mapping[str, Callable[[Episode], str]] = {
 Pairs = Sequence[tuple[Episode, Episode]]
 
 
-def compared(
+def compare_models(
     base: Sequence[Episode], adapter: Sequence[Episode], *, names: tuple[str, str] = NAMES
 ) -> dict[str, Any]:
     """What comparison.json holds, from two transcripts; questions are paired by their id.
@@ -41,7 +41,7 @@ def compared(
     all. `names` stand in the verdict. Raises BadData when they have no question in common. What
     only one answered is counted as `unpaired`.
     """
-    ours, theirs = tries(base), tries(adapter)
+    ours, theirs = attempts_by_question(base), attempts_by_question(adapter)
     both = [key for key in ours if key in theirs]
     if not both:
         raise BadData(
@@ -66,7 +66,7 @@ def compared(
         },
         "models": {"base": pairs[0][0].provenance.model, "adapter": pairs[0][1].provenance.model},
         "effort": {"base": effort([b for b, _ in pairs]), "adapter": effort([a for _, a in pairs])},
-        **{name: _by(pairs, key) for name, key in GROUPS.items()},
+        **{name: _compare_groups(pairs, key) for name, key in GROUPS.items()},
     }
     sampled = samples({key: (ours[key], theirs[key]) for key in both})
     if sampled is not None:
@@ -74,9 +74,9 @@ def compared(
     return {**found, "verdict": verdict(found), "notes": notes(found)}
 
 
-def measured(episodes: Sequence[Episode]) -> dict[str, Any]:
+def measure_model(episodes: Sequence[Episode]) -> dict[str, Any]:
     """Return the content of result.json: the figures of one model. Raises BadData without answers."""
-    asked = tries(episodes)
+    asked = attempts_by_question(episodes)
     if not asked:
         raise BadData("no answer to measure", "evaluate the model first: datagen evaluate")
     firsts = [found[0] for found in asked.values()]
@@ -90,14 +90,14 @@ def measured(episodes: Sequence[Episode]) -> dict[str, Any]:
         "interval": [*wilson(right, len(firsts))],
         **_clustered([float(e.verdict.verified) for e in firsts], firsts),
         "effort": effort(firsts),
-        **{name: _shares(firsts, key) for name, key in GROUPS.items()},
+        **{name: _accuracy_of_groups(firsts, key) for name, key in GROUPS.items()},
     }
     if (k := min(map(len, asked.values()))) > 1:
-        found["samples"] = {"k": k, **_passed([*asked.values()], k)}
+        found["samples"] = {"k": k, **_pass_rates([*asked.values()], k)}
     return {**found, "notes": notes(found)}
 
 
-def tries(episodes: Iterable[Episode]) -> dict[str, list[Episode]]:
+def attempts_by_question(episodes: Iterable[Episode]) -> dict[str, list[Episode]]:
     """The episodes of each question, by its id, the lowest seed first."""
     found: defaultdict[str, list[Episode]] = defaultdict(list)
     for episode in episodes:
@@ -121,8 +121,8 @@ def samples(
     ]
     return {
         "k": k,
-        "base": _passed([b for b, _ in asked.values()], k),
-        "adapter": _passed([a for _, a in asked.values()], k),
+        "base": _pass_rates([b for b, _ in asked.values()], k),
+        "adapter": _pass_rates([a for _, a in asked.values()], k),
         "difference": fmean(differences),
         **_clustered(differences, [b[0] for b, _ in asked.values()]),
     }
@@ -167,7 +167,7 @@ def _prompts(episodes: Iterable[Episode]) -> set[str]:
     return {episode.provenance.prompt_sha256 for episode in episodes}
 
 
-def _passed(asked: Sequence[Sequence[Episode]], k: int) -> dict[str, float]:
+def _pass_rates(asked: Sequence[Sequence[Episode]], k: int) -> dict[str, float]:
     counts = [(sum(e.verdict.verified for e in found), len(found)) for found in asked]
     return {
         "pass_at_1": fmean(pass_at_k(right, n, 1) for right, n in counts),
@@ -175,7 +175,7 @@ def _passed(asked: Sequence[Sequence[Episode]], k: int) -> dict[str, float]:
     }
 
 
-def _by(pairs: Pairs, key: Callable[[Episode], str]) -> dict[str, dict[str, Any]]:
+def _compare_groups(pairs: Pairs, key: Callable[[Episode], str]) -> dict[str, dict[str, Any]]:
     groups: defaultdict[str, list[tuple[bool, bool]]] = defaultdict(list)
     for base, adapter in pairs:
         groups[key(base)].append((base.verdict.verified, adapter.verdict.verified))
@@ -185,7 +185,9 @@ def _by(pairs: Pairs, key: Callable[[Episode], str]) -> dict[str, dict[str, Any]
     }
 
 
-def _shares(episodes: Sequence[Episode], key: Callable[[Episode], str]) -> dict[str, Any]:
+def _accuracy_of_groups(
+    episodes: Sequence[Episode], key: Callable[[Episode], str]
+) -> dict[str, Any]:
     groups: defaultdict[str, list[bool]] = defaultdict(list)
     for episode in episodes:
         groups[key(episode)].append(episode.verdict.verified)

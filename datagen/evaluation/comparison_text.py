@@ -8,19 +8,19 @@ from typing import Any
 from datagen.evaluation.conclusion import GROUPS
 from datagen.evaluation.score import CEILING, PROBES
 
-HEADS = ("base", "adapter")
-WIDE = 28
+HEADINGS = ("base", "adapter")
+NAME_WIDTH = 28
 
 
 def lines(found: Mapping[str, Any]) -> list[str]:
     """Return the text of a comparison or of one model's result, with ceiling, floor and probe."""
-    *before, last = text(found) if "names" in found else text_of_one(found)
-    return [*before, *_more(found), last]
+    *before, last = comparison_lines(found) if "names" in found else model_lines(found)
+    return [*before, *_probe_lines(found), last]
 
 
-def text(found: Mapping[str, Any], heads: tuple[str, str] = HEADS) -> list[str]:
+def comparison_lines(found: Mapping[str, Any], heads: tuple[str, str] = HEADINGS) -> list[str]:
     """Return the text of a comparison; `heads` are the headings of the two models' columns."""
-    lines = [f"{'':{WIDE}}{'n':>5}{heads[0]:>9}{heads[1]:>9}{'difference':>12}"]
+    lines = [f"{'':{NAME_WIDTH}}{'n':>5}{heads[0]:>9}{heads[1]:>9}{'difference':>12}"]
     for group in _groups(found):
         lines += [_line(name, row) for name, row in group.items()] + [""]
     lines.append(_line("all", found))
@@ -46,9 +46,9 @@ def text(found: Mapping[str, Any], heads: tuple[str, str] = HEADS) -> list[str]:
     return [*lines, *_noted(found), found["verdict"]]
 
 
-def text_of_one(found: Mapping[str, Any]) -> list[str]:
+def model_lines(found: Mapping[str, Any]) -> list[str]:
     """Return the text of one model's result."""
-    lines = [f"{'':{WIDE}}{'n':>5}{'accuracy':>10}"]
+    lines = [f"{'':{NAME_WIDTH}}{'n':>5}{'accuracy':>10}"]
     for group in _groups(found):
         lines += [_share(name, row) for name, row in group.items()] + [""]
     lines.append(_share("all", found))
@@ -60,7 +60,7 @@ def text_of_one(found: Mapping[str, Any]) -> list[str]:
         )
     lines += _effort("the model", found["effort"])
     if sampled := found.get("samples"):
-        lines.append(_passes("the model", sampled, sampled["k"]))
+        lines.append(_pass_line("the model", sampled, sampled["k"]))
     lines += _noted(found)
     return [*lines, f"{found['model']}: {found['right']} of {found['n']} right"]
 
@@ -72,7 +72,7 @@ def _groups(found: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
             yield found[heading]
 
 
-def _more(found: Mapping[str, Any]) -> list[str]:
+def _probe_lines(found: Mapping[str, Any]) -> list[str]:
     """Ceiling, floor and probe."""
     told = []
     if CEILING in found:
@@ -110,14 +110,14 @@ def _samples(found: Mapping[str, Any], heads: tuple[str, str]) -> Iterator[str]:
     if sampled is None:
         return
     for head, name in zip(heads, ("base", "adapter"), strict=True):
-        yield _passes(head, sampled[name], sampled["k"])
+        yield _pass_line(head, sampled[name], sampled["k"])
     change = f"pass@1 difference {sampled['difference']:+.3f}"
     if sampled["low"] is not None:
         change += f", 95% interval {sampled['low']:+.3f} to {sampled['high']:+.3f}"
     yield change
 
 
-def _passes(name: str, row: Mapping[str, Any], k: int) -> str:
+def _pass_line(name: str, row: Mapping[str, Any], k: int) -> str:
     return f"{name}: pass@1 {row['pass_at_1']:.3f}, pass@{k} {row['pass_at_k']:.3f}"
 
 
@@ -127,8 +127,8 @@ def _noted(found: Mapping[str, Any]) -> Iterator[str]:
 
 def _line(name: str, row: Mapping[str, Any]) -> str:
     figures = f"{row['base']:>9.3f}{row['adapter']:>9.3f}{row['difference']:>+12.3f}"
-    return f"{name:{WIDE}}{row['n']:>5}{figures}"
+    return f"{name:{NAME_WIDTH}}{row['n']:>5}{figures}"
 
 
 def _share(name: str, row: Mapping[str, Any]) -> str:
-    return f"{name:{WIDE}}{row['n']:>5}{row['accuracy']:>10.3f}"
+    return f"{name:{NAME_WIDTH}}{row['n']:>5}{row['accuracy']:>10.3f}"

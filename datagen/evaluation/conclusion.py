@@ -33,17 +33,17 @@ def verdict(found: Mapping[str, Any]) -> str:
 
 def notes(found: Mapping[str, Any]) -> list[str]:
     """Return what limits the figures of a comparison or of one model's result."""
-    return [*_paired(found), *_asked(found)]
+    return [*_pairing_notes(found), *_coverage_notes(found)]
 
 
-def _paired(found: Mapping[str, Any]) -> Iterator[str]:
+def _pairing_notes(found: Mapping[str, Any]) -> Iterator[str]:
     if unpaired := found.get("unpaired"):
         yield f"{unpaired} answers are left out: only one of the two models answered those questions"
     if found.get("prompts_differ"):
         yield "the two models had different prompts: part of the difference may come from the prompts"
 
 
-def _asked(found: Mapping[str, Any]) -> Iterator[str]:
+def _coverage_notes(found: Mapping[str, Any]) -> Iterator[str]:
     for group, word in GROUPS.items():
         if len(found[group]) == 1 and found["n"] > 1 and group != "sources":
             (name,) = found[group]

@@ -16,7 +16,7 @@ from datagen.episode import Episode
 from datagen.episodes.attempts import CONCURRENCY, AttemptRules, Solver, Task
 from datagen.episodes.run_questions import AnswerProgress, attempt_all
 from datagen.evaluation.saved_results import FOLDER
-from datagen.evaluation.score import MODEL, PROBES, outcome
+from datagen.evaluation.score import MODEL, PROBES, score_answers
 from datagen.evaluation.token_limit import TokenMeter
 from datagen.judge.answer_types import as_truth
 from trainer.contract import episodes as border
@@ -115,7 +115,7 @@ def evaluate(
     limits: Limits = Limits(),
     probes: Mapping[str, Sequence[Task]] | None = None,
 ) -> dict[str, Any]:
-    """Ask every model every question; write and return the outcome (see `score.outcome`).
+    """Ask every model every question; write and return the outcome (see `score.score_answers`).
 
     Beside it `evaluation/` holds the transcript of each model, `LABEL.jsonl`, that of each probe
     (`floor-LABEL.jsonl`), and questions.jsonl; an interrupted evaluation takes those up again.
@@ -143,7 +143,7 @@ def evaluate(
             f"time limit of {limits.minutes:g} minutes reached before every model answered a question",
             "run the same command with a higher --max-minutes: answers so far are kept",
         )
-    found = outcome(answers, questions=len(tasks))
+    found = score_answers(answers, questions=len(tasks))
     if MODEL not in answers:
         rows = _rows(answers["base"], answers["adapter"])
         write_whole(folder / "questions.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
@@ -169,7 +169,7 @@ class _Evaluation:
         rules = AttemptRules(seed=limits.seed, turns=limits.turns, sampling=evaluated.sampling)
         with self.watch(label, len(tasks) * limits.seeds) as shown:
             return attempt_all(
-                [_seen_from(self.folder, task) for task in tasks],
+                [_with_tables_from(self.folder, task) for task in tasks],
                 Solver(
                     model=evaluated.model,
                     rules=rules,
@@ -201,7 +201,7 @@ class _Metered:
         self.shown.found(episode)
 
 
-def _seen_from(folder: Path, task: Task) -> Task:
+def _with_tables_from(folder: Path, task: Task) -> Task:
     """The task for a transcript in `folder`: its tables' paths are relative to that."""
     tables = [
         table.model_copy(update={"path": os.path.relpath(path, folder)})

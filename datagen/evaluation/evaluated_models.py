@@ -14,20 +14,20 @@ from datagen.models.vllm.choice import takes_vllm
 
 if TYPE_CHECKING:
     from datagen.models.local.model import LocalModel
-    from datagen.models.local.weights import Place
+    from datagen.models.local.weights import ModelLocation
 
 LEDGER = "calls.jsonl"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
-    """What the command line gives. `flags` are those of `teacher.settings`; `place` None: `model` is
+class EvaluationRequest:
+    """What the command line gives. `flags` are those of `paid_api.settings`; `location` None: `model` is
     behind the API. `tokens` None: 256 a reply here, the API's setting there. `engine` is one of
     `vllm.choice`, for weights here. `alone`: of base and adapter the adapter is the one model.
     """
 
     model: str
-    place: Place | None
+    location: ModelLocation | None
     ceiling: str | None = None
     tokens: int | None = None
     temperature: float = 0.0
@@ -42,31 +42,33 @@ def is_remote(model: str, flags: dict[str, Any]) -> bool:
 
 
 @contextmanager
-def contenders(asked: Asked, ledger: Path) -> Iterator[list[EvaluatedModel]]:
+def evaluated_models(asked: EvaluationRequest, ledger: Path) -> Iterator[list[EvaluatedModel]]:
     """Base and adapter, or the one model, and the ceiling. Calls are kept in `ledger`, none is paid twice.
 
     Raises what loading weights raises, and what opening an account raises.
     """
     with ExitStack() as stack:
         found = []
-        if asked.place is not None:
-            here = _vllm if takes_vllm(asked.engine, asked.place) else _local
-            found += stack.enter_context(here(asked, asked.place, ledger.with_name("vllm.log")))
+        if asked.location is not None:
+            here = _vllm_models if takes_vllm(asked.engine, asked.location) else _local_models
+            found += stack.enter_context(here(asked, asked.location, ledger.with_name("vllm.log")))
         else:
-            found.append(stack.enter_context(_behind_api(asked, asked.model, MODEL, ledger)))
+            found.append(stack.enter_context(_api_model(asked, asked.model, MODEL, ledger)))
         if asked.ceiling is not None:
             beside = ledger.with_name(f"ceiling-{ledger.name}")
-            found.append(stack.enter_context(_behind_api(asked, asked.ceiling, CEILING, beside)))
+            found.append(stack.enter_context(_api_model(asked, asked.ceiling, CEILING, beside)))
         yield found
 
 
 @contextmanager
-def _local(asked: Asked, place: Place, _log: Path) -> Iterator[list[EvaluatedModel]]:
-    from datagen.models.local.model import TOKENS, Engine, Writing
+def _local_models(
+    asked: EvaluationRequest, location: ModelLocation, _log: Path
+) -> Iterator[list[EvaluatedModel]]:
+    from datagen.models.local.model import REPLY_TOKENS, Engine, Generation
 
-    writing = Writing(tokens=asked.tokens or TOKENS, temperature=asked.temperature)
-    sampling = {"max_tokens": writing.tokens, "temperature": writing.temperature}
-    engine = Engine(place, writing)
+    generation = Generation(tokens=asked.tokens or REPLY_TOKENS, temperature=asked.temperature)
+    sampling = {"max_tokens": generation.tokens, "temperature": generation.temperature}
+    engine = Engine(location, generation)
 
     def contender(label: str, model: LocalModel) -> EvaluatedModel:
         return EvaluatedModel(label=label, model=model, sampling=sampling, activity=engine.activity)
@@ -80,16 +82,22 @@ def _local(asked: Asked, place: Place, _log: Path) -> Iterator[list[EvaluatedMod
 
 
 @contextmanager
-def _vllm(asked: Asked, place: Place, log: Path) -> Iterator[list[EvaluatedModel]]:
-    from datagen.models.local.model import TOKENS, Writing
+def _vllm_models(
+    asked: EvaluationRequest, location: ModelLocation, log: Path
+) -> Iterator[list[EvaluatedModel]]:
+    from datagen.models.local.model import REPLY_TOKENS, Generation
     from datagen.models.vllm.model import CONCURRENCY, NAME, engine
 
-    writing = Writing(tokens=asked.tokens or TOKENS, temperature=asked.temperature)
-    sampling = {"max_tokens": writing.tokens, "temperature": writing.temperature, "engine": NAME}
-    with engine(place, writing, log) as models:
+    generation = Generation(tokens=asked.tokens or REPLY_TOKENS, temperature=asked.temperature)
+    sampling = {
+        "max_tokens": generation.tokens,
+        "temperature": generation.temperature,
+        "engine": NAME,
+    }
+    with engine(location, generation, log) as models:
         yield [
             EvaluatedModel(
-                label=label if place.adapter and not asked.alone else MODEL,
+                label=label if location.adapter and not asked.alone else MODEL,
                 model=model,
                 sampling=sampling,
                 concurrency=CONCURRENCY,
@@ -101,7 +109,9 @@ def _vllm(asked: Asked, place: Place, log: Path) -> Iterator[list[EvaluatedModel
 
 
 @contextmanager
-def _behind_api(asked: Asked, model: str, label: str, ledger: Path) -> Iterator[EvaluatedModel]:
+def _api_model(
+    asked: EvaluationRequest, model: str, label: str, ledger: Path
+) -> Iterator[EvaluatedModel]:
     from datagen.models.paid_api.account import open_account
     from datagen.models.paid_api.settings import load
 

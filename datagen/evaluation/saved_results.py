@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FOLDER = "evaluation"
-ONE = "model.jsonl"
-SEARCHED = ("adapter.jsonl", ONE)
+MODEL_FILE = "model.jsonl"
+TRANSCRIPTS = ("adapter.jsonl", MODEL_FILE)
 HINT = "give a run folder that was evaluated, its evaluation folder, or a transcript (JSONL)"
 
 
@@ -23,7 +23,7 @@ def transcript_of(path: Path) -> Path:
     if path.is_file():
         return path
     for folder in (path / FOLDER, path):
-        for name in SEARCHED:
+        for name in TRANSCRIPTS:
             if (folder / name).is_file():
                 return folder / name
     raise NotFound(f"{path}: no evaluation result found", HINT)

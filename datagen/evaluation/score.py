@@ -7,7 +7,12 @@ from typing import Any
 
 from datagen.episode import Episode
 from datagen.episodes.attempts import BROKEN
-from datagen.evaluation.comparison import compared, effort, measured, tries
+from datagen.evaluation.comparison import (
+    attempts_by_question,
+    compare_models,
+    effort,
+    measure_model,
+)
 from datagen.evaluation.stats import compare, wilson
 
 MODEL = "model"
@@ -16,7 +21,7 @@ LABELS = ("base", "adapter", MODEL, CEILING)
 PROBES = {"floor": "tables emptied", "renamed": "columns renamed, rows resampled"}
 
 
-def outcome(
+def score_answers(
     answers: Mapping[str, Sequence[Episode]], *, questions: int | None = None
 ) -> dict[str, Any]:
     """The comparison of `base` and `adapter`, else the measures of `model`, from transcripts by label.
@@ -25,14 +30,14 @@ def outcome(
     questions went there. `questions` is how many there were; `finished`: all of them have answers.
     """
     if MODEL in answers:
-        found = measured(answers[MODEL])
+        found = measure_model(answers[MODEL])
     else:
-        found = compared(answers["base"], answers["adapter"])
+        found = compare_models(answers["base"], answers["adapter"])
     if answers.get(CEILING):
         found[CEILING] = _ceiling(answers[CEILING])
     for probe in PROBES:
         sides = {
-            label: _probed(answers[f"{probe}-{label}"], answers[label])
+            label: _compare_probe(answers[f"{probe}-{label}"], answers[label])
             for label in ("base", "adapter", MODEL)
             if answers.get(f"{probe}-{label}")
         }
@@ -45,7 +50,7 @@ def outcome(
 
 
 def _ceiling(episodes: Sequence[Episode]) -> dict[str, Any]:
-    firsts = [found[0] for found in tries(episodes).values()]
+    firsts = [found[0] for found in attempts_by_question(episodes).values()]
     return {
         "model": firsts[0].provenance.model,
         **_share([episode.verdict.verified for episode in firsts]),
@@ -53,9 +58,9 @@ def _ceiling(episodes: Sequence[Episode]) -> dict[str, Any]:
     }
 
 
-def _probed(probed: Sequence[Episode], plain: Sequence[Episode]) -> dict[str, Any]:
+def _compare_probe(probed: Sequence[Episode], plain: Sequence[Episode]) -> dict[str, Any]:
     """`plain` is the accuracy on the same questions as they were, `mcnemar_p` that of the change."""
-    before, after = tries(plain), tries(probed)
+    before, after = attempts_by_question(plain), attempts_by_question(probed)
     keys = [key for key in after if key in before]
     right = [after[key][0].verdict.verified for key in keys]
     was = [before[key][0].verdict.verified for key in keys]

@@ -29,7 +29,7 @@ ACCEPT, REJECT = (
 )
 
 
-def decided(votes: Sequence[bool], rule: Rule) -> bool | None:
+def decide(votes: Sequence[bool], rule: Rule) -> bool | None:
     """Whether these votes accept the question; None while they decide nothing."""
     agreed = sum(votes)
     against = len(votes) - agreed
@@ -45,17 +45,17 @@ def decided(votes: Sequence[bool], rule: Rule) -> bool | None:
     return agreed > against if len(votes) >= STRICT_MOST else None
 
 
-def least_more(votes: Sequence[bool], rule: Rule) -> int:
+def fewest_more_votes(votes: Sequence[bool], rule: Rule) -> int:
     """How many more runs it takes at least to decide: so many may run at once, and none is wasted."""
     more = 0
-    while decided([*votes, *[True] * more], rule) is None and (
-        decided([*votes, *[False] * more], rule) is None
+    while decide([*votes, *[True] * more], rule) is None and (
+        decide([*votes, *[False] * more], rule) is None
     ):
         more += 1
     return more
 
 
-def same(one: Trace, other: Trace, question: Question) -> bool:
+def agree(one: Trace, other: Trace, question: Question) -> bool:
     """Whether two attempts, that submitted, have the same answer in the form that the question requires."""
     form = (question.answer_type, question.decimals, question.significant)
     try:
@@ -77,7 +77,7 @@ class _Count:
     others: int
 
 
-def category(runs: Sequence[Trace], question: Question) -> Category:
+def rejection_category(runs: Sequence[Trace], question: Question) -> Category:
     """Why a question was not accepted, from the runs without hint (`agrees` is set on each).
 
     crash, no submit: half of them or more gave no answer, most with an error, or not.
@@ -94,7 +94,7 @@ def category(runs: Sequence[Trace], question: Question) -> Category:
         silent=len(silent),
         crashed=sum(crashed(run) for run in silent),
         agreed=sum(bool(run.agrees) for run in runs),
-        others=max((sum(same(one, other, question) for other in rest) for one in rest), default=0),
+        others=max((sum(agree(one, other, question) for other in rest) for one in rest), default=0),
     )
     return _category(count)
 
@@ -114,7 +114,7 @@ def crashed(trace: Trace) -> bool:
     return bool(trace.turns) and trace.turns[-1].code is not None and trace.turns[-1].error
 
 
-def failure(trace: Trace) -> Category:
+def failure_category(trace: Trace) -> Category:
     """The kind of failure of one attempt whose answer is not right, or that has none."""
     if trace.submitted:
         return "wrong"

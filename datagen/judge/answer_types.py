@@ -17,7 +17,7 @@ NUMBER = re.compile(r"[+-]?\d{1,40}(\.\d{0,40})?([eE][+-]?\d{1,3})?")
 # As written by Python and pandas; a leading zero means a code, not a number.
 PLAIN = re.compile(r"-?(0|[1-9]\d{0,15})(\.\d{1,15})?")
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ].*)?")
-SAID = {"true": True, "yes": True, "false": False, "no": False}
+BOOLEAN_WORDS = {"true": True, "yes": True, "false": False, "no": False}
 _KIND_OF_TYPE: dict[AnswerType, Kind] = {
     "integer": "number",
     "number": "number",
@@ -45,7 +45,7 @@ def kind_of(value: object) -> Kind | None:
     return "object" if isinstance(value, dict) else None
 
 
-def spoken(answer: object, answer_type: AnswerType) -> object:
+def value_of_text(answer: object, answer_type: AnswerType) -> object:
     """The value that a text stands for, if the question's type determines it.
 
     "3.5" is a number where a number is due, "yes" and "True" are booleans where one is due. Where
@@ -57,7 +57,7 @@ def spoken(answer: object, answer_type: AnswerType) -> object:
     if answer_type in {"integer", "number"} and NUMBER.fullmatch(text):
         return float(text) if set(text) & set(".eE") else int(text)
     if answer_type == "boolean":
-        return SAID.get(text.lower(), answer)
+        return BOOLEAN_WORDS.get(text.lower(), answer)
     return answer
 
 
@@ -91,7 +91,7 @@ def as_truth(
 
     Raises ValueError when it does not have the form that the question requires.
     """
-    value = spoken(answer, answer_type)
+    value = value_of_text(answer, answer_type)
     if answer_type == "integer" and isinstance(value, float) and value.is_integer():
         value = int(value)
     check_question(value, answer_type, decimals, significant)

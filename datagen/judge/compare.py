@@ -4,7 +4,7 @@ Strict on purpose. A bool is not a number, sign and case matter, a list has an o
 element as often as the truth has it, an object has the truth's keys. An integer may come as a float
 of exactly that value, because pandas turns counts into floats. Missing (None, NaN) is right exactly
 where the truth is missing. Text that spells a date is that date; what other texts may stand for is
-`answer_types.spoken`'s.
+`answer_types.value_of_text`'s.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from datagen.judge.answer_types import (
     kind_of,
     plain_key,
     plain_text,
-    spoken,
+    value_of_text,
 )
 
 _SLACK = 1 + 1e-9
@@ -63,7 +63,7 @@ def judge(
     not the answer.
     """
     check_question(truth, answer_type, decimals, significant)
-    answer = spoken(answer, answer_type)
+    answer = value_of_text(answer, answer_type)
     if (
         answer_type == "set"
         and isinstance(truth, list | tuple)

@@ -11,12 +11,12 @@ from typing import Any
 
 from datagen.episode import Episode
 from datagen.judge.agreement import Rule
-from datagen.judge.judge_attempts import against_gold, against_truth, judged
+from datagen.judge.judge_attempts import judge_against_gold, judge_against_truth, judge_attempt
 from datagen.prompts.render import TURN_LIMIT
 
 
 @dataclass
-class Score:
+class RejudgedCounts:
     """What judging again came to; `changes` has a line for each episode whose verdict is another.
 
     `left` counts those that cannot be judged: imported ones without truth or gold attempt.
@@ -35,8 +35,8 @@ class Score:
         return asdict(self) | {"rejected": dict(self.rejected)}
 
 
-def score(
-    episodes: Iterable[Episode], tally: Score, *, rule: Rule | None = None
+def judge_all_again(
+    episodes: Iterable[Episode], tally: RejudgedCounts, *, rule: Rule | None = None
 ) -> Iterator[Episode]:
     """Each episode with today's verdict, counted in `tally`.
 
@@ -44,7 +44,7 @@ def score(
     An episode that had too few attempts for the rule is rejected, because none can be made here.
     """
     for episode in episodes:
-        again = judged_again(episode, rule)
+        again = judge_again(episode, rule)
         tally.episodes += 1
         tally.left += again is None
         again = again or episode
@@ -59,7 +59,7 @@ def score(
         yield again
 
 
-def judged_again(episode: Episode, rule: Rule | None = None) -> Episode | None:
+def judge_again(episode: Episode, rule: Rule | None = None) -> Episode | None:
     """Return the episode with today's verdict, or None without a known answer and a gold attempt."""
     question, traces = episode.question, episode.traces
     limit = TURN_LIMIT[episode.provenance.prompt]
@@ -67,23 +67,23 @@ def judged_again(episode: Episode, rule: Rule | None = None) -> Episode | None:
         if not traces:
             return None
         if question.known:
-            found, verdict = against_truth(question, traces, limit=limit)
+            found, verdict = judge_against_truth(question, traces, limit=limit)
         elif traces[0].hinted:
             made = rule or ("strict" if episode.verdict.rule == "strict" else "majority")
-            question, found, verdict = against_gold(question, traces, made, limit=limit)
+            question, found, verdict = judge_against_gold(question, traces, made, limit=limit)
         else:
             return None
     except ValueError:  # the truth is not of the question's form
         return None
     audit = episode.audit
     if audit is not None and verdict.verified:
-        agrees = bool(judged(audit.trace, question).agrees)
+        agrees = bool(judge_attempt(audit.trace, question).agrees)
         audit = audit.model_copy(update={"agrees": agrees})
     changed = {"question": question, "traces": found, "verdict": verdict, "audit": audit}
     return episode.model_copy(update=changed)
 
 
-def moved(episode: Episode, old: Path, new: Path) -> Episode:
+def with_moved_tables(episode: Episode, old: Path, new: Path) -> Episode:
     """The episode for a file in another folder: its tables' paths are relative to that."""
     tables = [
         table.model_copy(update={"path": os.path.relpath(old / table.path, new)})

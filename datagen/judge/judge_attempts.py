@@ -6,52 +6,52 @@ from collections.abc import Sequence
 from typing import Any
 
 from datagen.episode import Question, Trace, Verdict
-from datagen.judge.agreement import Rule, category, decided, failure
+from datagen.judge.agreement import Rule, decide, failure_category, rejection_category
 from datagen.judge.answer_types import as_truth
 from datagen.judge.compare import Judgement, judge
 
 
-def judgement(trace: Trace, question: Question) -> Judgement:
+def compare_attempt(trace: Trace, question: Question) -> Judgement:
     """The judge's finding on an attempt that submitted. Raises ValueError as `judge` does."""
     form = (question.answer_type, question.decimals, question.significant)
     return judge(trace.answer, question.truth, *form)
 
 
-def judged(trace: Trace, question: Question) -> Trace:
+def judge_attempt(trace: Trace, question: Question) -> Trace:
     """The attempt with `agrees` set."""
-    agrees = trace.submitted and judgement(trace, question).correct
+    agrees = trace.submitted and compare_attempt(trace, question).correct
     return trace.model_copy(update={"agrees": agrees})
 
 
-def silence(trace: Trace, limit: int) -> str:
+def why_no_answer(trace: Trace, limit: int) -> str:
     """Return why an attempt has no answer."""
     if trace.failure is not None:
         return f"no reply: {trace.failure}"
     return f"no answer in {len(trace.turns)} of {limit} turns"
 
 
-def with_answer_of(question: Question, gold: Trace, limit: int) -> Question:
+def with_gold_answer(question: Question, gold: Trace, limit: int) -> Question:
     """The question with the gold attempt's answer as truth.
 
     Raises ValueError if the answer is missing or does not have the form that the question requires.
     """
     if not gold.submitted:
-        raise ValueError(silence(gold, limit))
+        raise ValueError(why_no_answer(gold, limit))
     form = (question.answer_type, question.decimals, question.significant)
     truth: Any = as_truth(gold.answer, *form)
     return question.model_copy(update={"truth": truth})
 
 
-def against_truth(
+def judge_against_truth(
     question: Question, traces: Sequence[Trace], *, limit: int
 ) -> tuple[list[Trace], Verdict]:
     """The judged attempts and the verdict where the truth is known: one right attempt verifies it."""
-    found = [judged(trace, question) for trace in traces]
+    found = [judge_attempt(trace, question) for trace in traces]
     agreed = sum(bool(trace.agrees) for trace in found)
     decisive = next((trace for trace in found if trace.agrees), found[-1])
-    rule, detail = "not submitted", silence(decisive, limit)
+    rule, detail = "not submitted", why_no_answer(decisive, limit)
     if decisive.submitted:
-        why = judgement(decisive, question)
+        why = compare_attempt(decisive, question)
         rule, detail = why.rule, why.detail
     return found, Verdict(
         verified=agreed > 0,
@@ -59,11 +59,11 @@ def against_truth(
         detail=detail,
         agreed=agreed,
         attempts=len(found),
-        category=None if agreed else failure(decisive),
+        category=None if agreed else failure_category(decisive),
     )
 
 
-def against_gold(
+def judge_against_gold(
     question: Question, traces: Sequence[Trace], rule: Rule, *, limit: int
 ) -> tuple[Question, list[Trace], Verdict]:
     """The question, the judged attempts and the verdict where the truth is not known.
@@ -73,15 +73,15 @@ def against_gold(
     gold, *runs = traces
     open_question = question.model_copy(update={"truth": None})
     try:
-        answered = with_answer_of(question, gold, limit)
+        answered = with_gold_answer(question, gold, limit)
     except ValueError as error:
         detail = f"gold: {error}"
-        kind = failure(gold)
+        kind = failure_category(gold)
         verdict = Verdict(verified=False, rule=rule, detail=detail, category=kind)
         return open_question, [gold.model_copy(update={"agrees": None}), *runs], verdict
-    found = [judged(run, answered) for run in runs]
+    found = [judge_attempt(run, answered) for run in runs]
     votes = [bool(run.agrees) for run in found]
-    accepted = decided(votes, rule)
+    accepted = decide(votes, rule)
     detail = "" if accepted else f"{sum(votes)} of {len(votes)} agree with gold"
     verdict = Verdict(
         verified=bool(accepted),
@@ -89,7 +89,7 @@ def against_gold(
         detail=detail if accepted is not None else f"{detail}, too few to decide",
         agreed=sum(votes),
         attempts=len(votes),
-        category=None if accepted else category(found, answered),
+        category=None if accepted else rejection_category(found, answered),
     )
     return (
         answered if accepted else open_question,

@@ -164,7 +164,7 @@ class Session:
             self.close()
             text = f"TimeoutError: the cell was stopped after {allowed:.3g} s; {_LOST}"
             return _failed(text, seconds=time.monotonic() - started, timed_out=True)
-        except (frames.BrokenWireError, MalformedError):
+        except (frames.BrokenFrameError, MalformedError):
             self.close()
             text = f"SandboxError: the cell's process died; {_LOST}"
             return _failed(text, seconds=time.monotonic() - started)

@@ -51,11 +51,11 @@ class Server(ABC):
     def stop(self) -> None:
         """End it with all its children. Idempotent."""
 
-    def greet(self, tables: Mapping[str, Table], limits: Limits, level: Level | None) -> None:
+    def set_up(self, tables: Mapping[str, Table], limits: Limits, level: Level | None) -> None:
         """Send the setup and wait until the server has read the tables.
 
         Raises NotFound and BadData (a table cannot be read), NotInstalled, SandboxUnsafe, and
-        BrokenWireError or TimeoutError when there is no answer.
+        BrokenFrameError or TimeoutError when there is no answer.
         """
         setup = {
             "tables": {name: _where(table) for name, table in tables.items()},
@@ -86,7 +86,7 @@ class Server(ABC):
             if greeting != {"ready": True}:
                 raise RuntimeError(str(greeting["error"]))
             frames.write_frame(channel.fileno(), {"seed": seed}, deadline=deadline)
-        except frames.BrokenWireError:
+        except frames.BrokenFrameError:
             channel.close()
             if not self._stays():
                 raise ServerGoneError("the server ended") from None
@@ -101,7 +101,7 @@ class Server(ABC):
 
     def close(self, number: int) -> None:
         """Have the child of episode ``number`` killed; nothing happens where it is gone already."""
-        with self._lock, contextlib.suppress(frames.BrokenWireError, TimeoutError, OSError):
+        with self._lock, contextlib.suppress(frames.BrokenFrameError, TimeoutError, OSError):
             deadline = time.monotonic() + REQUEST_SECONDS
             frames.write_frame(self._control.fileno(), {"close": number}, deadline=deadline)
 
@@ -111,7 +111,7 @@ class Server(ABC):
             with self._lock:
                 frames.write_frame(self._control.fileno(), request, deadline=deadline)
                 answer, fd = frames.read_frame_with_fd(self._control, deadline=deadline)
-        except (frames.BrokenWireError, TimeoutError, OSError, ValueError) as error:
+        except (frames.BrokenFrameError, TimeoutError, OSError, ValueError) as error:
             raise ServerGoneError(str(error)) from None
         if fd is None:
             raise RuntimeError(str(answer.get("error", "the server started no episode")))

@@ -16,12 +16,12 @@ HEADER = struct.Struct(">I")
 MAX_BYTES = 8 * 1024 * 1024
 
 
-class BrokenWireError(Exception):
+class BrokenFrameError(Exception):
     """The other end is gone, or what it sent is not a frame."""
 
 
 def write_frame(fd: int, message: object, *, deadline: float | None = None) -> None:
-    """Write one frame. Raises BrokenWireError, or TimeoutError past ``deadline`` (``time.monotonic``)."""
+    """Write one frame. Raises BrokenFrameError, or TimeoutError past ``deadline`` (``time.monotonic``)."""
     rest = memoryview(_encode(message))
     while rest:
         try:
@@ -29,23 +29,23 @@ def write_frame(fd: int, message: object, *, deadline: float | None = None) -> N
         except BlockingIOError:
             wait(fd, select.POLLOUT, deadline)
         except OSError as error:
-            raise BrokenWireError(str(error)) from None
+            raise BrokenFrameError(str(error)) from None
 
 
 def read_frame(fd: int, *, deadline: float | None = None) -> Any:
-    """Read one frame. Raises BrokenWireError, or TimeoutError past ``deadline`` (``time.monotonic``)."""
+    """Read one frame. Raises BrokenFrameError, or TimeoutError past ``deadline`` (``time.monotonic``)."""
     return _decode(_read(fd, _length(_read(fd, HEADER.size, deadline)), deadline))
 
 
 def write_frame_with_fd(control: socket.socket, message: object, fd: int) -> None:
-    """Write one small frame with a descriptor; raises BrokenWireError when it does not fit at once."""
+    """Write one small frame with a descriptor; raises BrokenFrameError when it does not fit at once."""
     data = _encode(message)
     try:
         sent = socket.send_fds(control, [data], [fd])
     except OSError as error:
-        raise BrokenWireError(str(error)) from None
+        raise BrokenFrameError(str(error)) from None
     if sent != len(data):
-        raise BrokenWireError("the other end does not read")
+        raise BrokenFrameError("the other end does not read")
 
 
 def read_frame_with_fd(
@@ -53,20 +53,20 @@ def read_frame_with_fd(
 ) -> tuple[Any, int | None]:
     """Read one frame and the descriptor that came with it, if any.
 
-    Raises BrokenWireError, or TimeoutError past ``deadline`` (``time.monotonic``).
+    Raises BrokenFrameError, or TimeoutError past ``deadline`` (``time.monotonic``).
     """
     size = array.array("i").itemsize
     wait(control.fileno(), select.POLLIN, deadline)
     try:
         header, ancillary, _, _ = control.recvmsg(HEADER.size, socket.CMSG_SPACE(size))
     except OSError as error:
-        raise BrokenWireError(str(error)) from None
+        raise BrokenFrameError(str(error)) from None
     fd = None
     for level, kind, data in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS and len(data) >= size:
             fd = array.array("i", data[:size])[0]
     if not header:
-        raise BrokenWireError("the other end is closed")
+        raise BrokenFrameError("the other end is closed")
     header += _read(control.fileno(), HEADER.size - len(header), deadline)
     return _decode(_read(control.fileno(), _length(header), deadline)), fd
 
@@ -89,7 +89,7 @@ def _decode(body: bytes) -> Any:
     try:
         return json.loads(body, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
-        raise BrokenWireError(f"not a frame: {error}") from None
+        raise BrokenFrameError(f"not a frame: {error}") from None
 
 
 def _refuse(constant: str) -> Any:
@@ -99,7 +99,7 @@ def _refuse(constant: str) -> Any:
 def _length(header: bytes) -> int:
     (length,) = HEADER.unpack(header)
     if length > MAX_BYTES:
-        raise BrokenWireError("a frame too long to be one")
+        raise BrokenFrameError("a frame too long to be one")
     return int(length)
 
 
@@ -114,9 +114,9 @@ def _read(fd: int, size: int, deadline: float | None) -> bytes:
             wait(fd, select.POLLIN, deadline)
             continue
         except OSError as error:
-            raise BrokenWireError(str(error)) from None
+            raise BrokenFrameError(str(error)) from None
         if not part:
-            raise BrokenWireError("the other end is closed")
+            raise BrokenFrameError("the other end is closed")
         parts.append(part)
         size -= len(part)
     return b"".join(parts)

@@ -11,26 +11,26 @@ SETTING = "SFT_SANDBOX"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SandboxSetting:
     """``socket`` is a service's; without one, a server on this machine. ``level`` None: the strongest."""
 
     level: Level | None = None
     socket: Path | None = None
 
 
-def from_setting(text: str | None = None) -> Place:
+def from_setting(text: str | None = None) -> SandboxSetting:
     """Read ``unix:PATH``, a level, or nothing (the strongest level here).
 
     Without ``text`` the environment is read. Raises Usage.
     """
     text = os.environ.get(SETTING, "") if text is None else text
     if not text:
-        return Place()
+        return SandboxSetting()
     if text.startswith("unix:") and len(text) > len("unix:"):
-        return Place(socket=Path(text.removeprefix("unix:")))
+        return SandboxSetting(socket=Path(text.removeprefix("unix:")))
     for level in LEVELS:
         if text == level:
-            return Place(level=level)
+            return SandboxSetting(level=level)
     raise Usage(
         f"unknown sandbox {text!r}",
         f"use unix:PATH of a sandbox service, or a level: {', '.join(LEVELS)}",

@@ -27,8 +27,8 @@ class RemoteServer(Server):
         """
         super().__init__(_connect(path))
         try:
-            self.greet(tables, limits, level)
-        except (frames.BrokenWireError, TimeoutError):
+            self.set_up(tables, limits, level)
+        except (frames.BrokenFrameError, TimeoutError):
             self.stop()
             raise SandboxUnsafe(
                 f"the sandbox service at {path} ended without an answer",

@@ -16,11 +16,11 @@ from datagen.sandbox import Sandbox
 if TYPE_CHECKING:
     from datagen.episode import TableRef
 
-TABLES_AT_ONCE = 8
+MAX_SERVERS = 8
 Key = tuple[Path, ...]
 
 
-class Placed(Protocol):
+class TablesAndPaths(Protocol):
     """Tables, the first of which is `df`, and where they lie, in that order."""
 
     @property
@@ -30,12 +30,12 @@ class Placed(Protocol):
     def paths(self) -> list[Path]: ...
 
 
-def tables_of(task: Placed) -> Key:
+def server_key(task: TablesAndPaths) -> Key:
     """Return the key of a task's tables: tasks with the same key share a server."""
     return tuple(task.paths)
 
 
-def start(task: Placed) -> Sandbox:
+def start_sandbox(task: TablesAndPaths) -> Sandbox:
     """The sandbox over the task's tables, each read by the Reading in its episode."""
     pairs = zip(task.tables, task.paths, strict=True)
     return Sandbox({table.name: (path, table.reading) for table, path in pairs})
@@ -51,7 +51,7 @@ class ServerPool:
     """At most `limit` sandboxes at a time; call `close` when none is in use."""
 
     def __init__(
-        self, limit: int = TABLES_AT_ONCE, starter: Callable[[Placed], Sandbox] = start
+        self, limit: int = MAX_SERVERS, starter: Callable[[TablesAndPaths], Sandbox] = start_sandbox
     ) -> None:
         self._limit = limit
         self._starter = starter
@@ -59,7 +59,7 @@ class ServerPool:
         self._freed = asyncio.Condition()
 
     @asynccontextmanager
-    async def over(self, task: Placed) -> AsyncIterator[Sandbox]:
+    async def sandbox_for(self, task: TablesAndPaths) -> AsyncIterator[Sandbox]:
         """The sandbox over the task's tables; waits for a place where all servers are in use.
 
         Raises what starting one raises: NotFound, BadData, NotInstalled, SandboxUnsafe.
@@ -79,8 +79,8 @@ class ServerPool:
         for pooled in up:
             await _end(pooled)
 
-    async def _take(self, task: Placed) -> _PooledServer:
-        key = tables_of(task)
+    async def _take(self, task: TablesAndPaths) -> _PooledServer:
+        key = server_key(task)
         async with self._freed:
             while key not in self._pooled and len(self._pooled) >= self._limit:
                 idle = next((k for k, pooled in self._pooled.items() if not pooled.users), None)
@@ -96,7 +96,9 @@ class ServerPool:
             return pooled
 
 
-def _in_background(starter: Callable[[Placed], Sandbox], task: Placed) -> Future[Sandbox]:
+def _in_background(
+    starter: Callable[[TablesAndPaths], Sandbox], task: TablesAndPaths
+) -> Future[Sandbox]:
     """Start it in a thread that keeps no process alive: a wide table is read for half a minute.
 
     One that is up after the future was cancelled is closed there.

@@ -16,14 +16,14 @@ from datagen.sandbox import CellResult
 if TYPE_CHECKING:
     from datagen.sandbox import Sandbox, Session
 
-MOST = 128  # living processes, of some 5 MB each
+MAX_PROCESSES = 128  # living processes, of some 5 MB each
 LOST = "SandboxError: the variables of earlier cells are gone; start again"
 
 
 class Slots:
     """A limited number of slots (processes), safe for threads; at most as many cells may run at once."""
 
-    def __init__(self, most: int = MOST) -> None:
+    def __init__(self, most: int = MAX_PROCESSES) -> None:
         self._most = most
         self._lock = threading.Lock()
         self._idle: OrderedDict[int, SlotSession] = OrderedDict()
@@ -81,7 +81,7 @@ class SlotSession:
         with self._lock:
             self._slots.acquire(self)
             try:
-                session = self._session or self._again()
+                session = self._session or self._restart()
                 return (
                     CellResult(ok=False, stderr=LOST)
                     if session is None
@@ -103,7 +103,7 @@ class SlotSession:
             self._session = None
             self._stack.close()
 
-    def _again(self) -> Session | None:
+    def _restart(self) -> Session | None:
         """Start a process and run the earlier cells in it; None if their results differ this time."""
         session = self._session = self._stack.enter_context(self._sandbox.episode())
         for code, before in self._ran:

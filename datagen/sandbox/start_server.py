@@ -56,10 +56,10 @@ class ServerProcess(Server):
             )
             theirs.close()
             try:
-                self.greet(tables, limits, level)
-            except (frames.BrokenWireError, TimeoutError):
+                self.set_up(tables, limits, level)
+            except (frames.BrokenFrameError, TimeoutError):
                 self.stop()
-                raise _without_a_word(log) from None
+                raise _failure_from_log(log) from None
             except BaseException:
                 self.stop()
                 raise
@@ -86,7 +86,7 @@ def serve_clean(argv: Sequence[str]) -> NoReturn:
     os.execve(sys.executable, command, _environment())  # noqa: S606
 
 
-def _without_a_word(log: IO[bytes]) -> Exception:
+def _failure_from_log(log: IO[bytes]) -> Exception:
     log.seek(0)
     lines = log.read().decode("utf-8", "replace").strip().splitlines()
     reason = lines[-1] if lines else "it ended without a message"

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from datagen.episode import Reading
 from datagen.tables.date_formats import PLAIN, find_format, looks_like_date, reads
-from datagen.tables.missing_values import among_words, stands_for_missing
-from datagen.tables.number_formats import Parsed, Style, other, parse_numbers, style_of
+from datagen.tables.missing_values import missing_among_words, stands_for_missing
+from datagen.tables.number_formats import Parsed, Style, other_mark, parse_numbers, style_of
 from trainer.contract.command.errors import BadData
 
 if TYPE_CHECKING:
@@ -19,11 +19,11 @@ BOOLEANS = {"yes": True, "no": False, "true": True, "false": False}
 BOOLEANS |= {"y": True, "n": False, "t": True, "f": False}
 _PAIRS = [{"yes", "no"}, {"true", "false"}, {"y", "n"}, {"t", "f"}]
 PROBED = 200
-FEW = 4
+MIN_DISTINCT = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class FoundKind:
     """What a text column is. `formats` has two entries if day and month are ambiguous."""
 
     kind: str = "text"
@@ -35,7 +35,7 @@ class Found:
     notes: tuple[str, ...] = ()
 
 
-def find(column: pd.Series[Any], *, marks: str, thousands: str | None) -> Found:
+def find_kind(column: pd.Series[Any], *, marks: str, thousands: str | None) -> FoundKind:
     """What a text column is.
 
     `marks` are the decimal marks to try, the table's first; `thousands` None tries all group marks.
@@ -49,13 +49,13 @@ def find(column: pd.Series[Any], *, marks: str, thousands: str | None) -> Found:
                 return found
         if found := _numbers(texts, marks=marks, thousands=thousands):
             return found
-        lone = _lone(texts, marks=marks, thousands=thousands)
+        lone = _only_exception(texts, marks=marks, thousands=thousands)
     if not len(values):
-        return Found()
-    signs, words = among_words(values.astype("str"))
+        return FoundKind()
+    signs, words = missing_among_words(values.astype("str"))
     notes = [f"{text!r} is a value, not missing (--missing {text!r})" for text in words]
     notes += [f"numbers, except for {text!r} (--missing {text!r})" for text in lone]
-    return Found(missing=tuple(signs), notes=tuple(notes))
+    return FoundKind(missing=tuple(signs), notes=tuple(notes))
 
 
 def distinct(column: pd.Series[Any]) -> list[str]:
@@ -78,34 +78,36 @@ def _may_be_typed(texts: Sequence[str], marks: str, thousands: str | None) -> bo
     return 2 * typed >= len(texts[:PROBED]) > 0
 
 
-def _booleans(texts: Sequence[str]) -> Found | None:
+def _booleans(texts: Sequence[str]) -> FoundKind | None:
     if len(texts) > PROBED:
         return None
     plain = {text.strip().casefold() for text in texts}
     values = {text for text in plain if not stands_for_missing(text)}
     if values in _PAIRS or values in ({"true"}, {"false"}):
-        return Found(kind="boolean", missing=_others(texts, values))
+        return FoundKind(kind="boolean", missing=_missing_texts(texts, values))
     return None
 
 
-def _dates(texts: Sequence[str]) -> Found | None:
+def _dates(texts: Sequence[str]) -> FoundKind | None:
     if not any(map(looks_like_date, texts[:PROBED])):
         return None
     values = [text for text in texts if not stands_for_missing(text)]
     if not values or not looks_like_date(values[0]):
         return None
-    missing = _others(texts, {text.strip().casefold() for text in values})
+    missing = _missing_texts(texts, {text.strip().casefold() for text in values})
     formats = find_format(values).formats
     if not formats:
-        return Found(missing=missing, notes=("dates in more than one format, or not only dates",))
-    return Found(kind="date", formats=formats, missing=missing)
+        return FoundKind(
+            missing=missing, notes=("dates in more than one format, or not only dates",)
+        )
+    return FoundKind(kind="date", formats=formats, missing=missing)
 
 
-def _others(texts: Sequence[str], values: set[str]) -> tuple[str, ...]:
+def _missing_texts(texts: Sequence[str], values: set[str]) -> tuple[str, ...]:
     return tuple(sorted(text for text in texts if text.strip().casefold() not in values))
 
 
-def _numbers(texts: Sequence[str], *, marks: str, thousands: str | None) -> Found | None:
+def _numbers(texts: Sequence[str], *, marks: str, thousands: str | None) -> FoundKind | None:
     """Numbers, with the first decimal mark that reads them all."""
     probe = texts[:PROBED]
     for mark in marks:
@@ -116,31 +118,33 @@ def _numbers(texts: Sequence[str], *, marks: str, thousands: str | None) -> Foun
         missing = [t for t, v in zip(texts, parsed.numbers, strict=True) if v is None]
         if not all(map(stands_for_missing, missing)) or len(missing) == len(texts):
             continue
-        if why := _mixed(parsed):
-            return Found(notes=(why,))
-        return Found(
+        if why := _why_mixed(parsed):
+            return FoundKind(notes=(why,))
+        return FoundKind(
             kind="number",
             missing=tuple(sorted(missing)),
             style=style,
             groups=parsed.groups,
             unit=parsed.unit,
-            notes=_doubt(texts, parsed, mark) if len(marks) > 1 and thousands is None else (),
+            notes=_ambiguity_notes(texts, parsed, mark)
+            if len(marks) > 1 and thousands is None
+            else (),
         )
     return None
 
 
-def _lone(texts: Sequence[str], *, marks: str, thousands: str | None) -> list[str]:
+def _only_exception(texts: Sequence[str], *, marks: str, thousands: str | None) -> list[str]:
     """Return the text that alone keeps a column from being numbers, if there is exactly one."""
     for mark in marks:
         numbers = parse_numbers(texts, style_of(mark, thousands)).numbers
         odd = [text for text, number in zip(texts, numbers, strict=True) if number is None]
         odd = [text for text in odd if not stands_for_missing(text)]
-        if len(odd) == 1 and len(texts) >= FEW:
+        if len(odd) == 1 and len(texts) >= MIN_DISTINCT:
             return odd
     return []
 
 
-def _mixed(parsed: Parsed) -> str:
+def _why_mixed(parsed: Parsed) -> str:
     if len(parsed.units) > 1:
         return f"left as text: amounts in several units ({', '.join(sorted(parsed.units))})"
     if parsed.bare and parsed.units == {"%"}:
@@ -148,11 +152,11 @@ def _mixed(parsed: Parsed) -> str:
     return ""
 
 
-def _doubt(texts: Sequence[str], parsed: Parsed, mark: str) -> tuple[str, ...]:
+def _ambiguity_notes(texts: Sequence[str], parsed: Parsed, mark: str) -> tuple[str, ...]:
     """Whether the other decimal mark would give other numbers, as in 1,234 and nothing else."""
     if not set(parsed.groups) & set(".,"):
         return ()
-    swapped = parse_numbers(texts, style_of(other(mark), None)).numbers
+    swapped = parse_numbers(texts, style_of(other_mark(mark), None)).numbers
     doubtful = [
         (text, ours, theirs)
         for text, ours, theirs in zip(texts, parsed.numbers, swapped, strict=True)
@@ -161,7 +165,7 @@ def _doubt(texts: Sequence[str], parsed: Parsed, mark: str) -> tuple[str, ...]:
     if not doubtful or any(theirs is None for _, _, theirs in doubtful):
         return ()
     text, ours, theirs = doubtful[0]
-    return (f"{text!r} is read as {ours}; with --decimal '{other(mark)}' it is {theirs}",)
+    return (f"{text!r} is read as {ours}; with --decimal '{other_mark(mark)}' it is {theirs}",)
 
 
 def convert(name: str, column: pd.Series[Any], kind: str, reading: Reading) -> pd.Series[Any]:

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datagen.tables.encoding import WIDE
-from datagen.tables.number_formats import speaks_for
+from datagen.tables.number_formats import only_decimal_mark
 from trainer.contract.command.errors import BadData
 
 DELIMITERS = (",", ";", "\t", "|")
 HEAD_BYTES = 1 << 18
 BLOCKS, BLOCK_BYTES = 16, 1 << 15
-JUDGED = 500
+SAMPLE_RECORDS = 500
 NO_HEADER = "if the first line is a title, delete the lines above the header"
 
 
@@ -72,11 +72,11 @@ def find_layout(
         header = [*header, ""]  # each row ends with a delimiter, the header does not
     names, renamed = unique_names(header)
     named = sum(bool(name.strip()) for name in header)
-    if len(header) == 1 and (mark := _inside(rows)):
+    if len(header) == 1 and (mark := _delimiter_in_rows(rows)):
         renamed.append(f"one column, and most rows hold {mark!r}: {NO_HEADER}")
     elif 2 * named < len(header):
         renamed.insert(0, f"{named} of {len(header)} columns have a name: {NO_HEADER}")
-    rows += [] if whole or encoding in WIDE else _from_all_over(path, encoding, delimiter)
+    rows += [] if whole or encoding in WIDE else _records_across_file(path, encoding, delimiter)
     sample = [row for row in rows if len(row) == len(names)]
     return Layout(
         delimiter=delimiter,
@@ -112,7 +112,7 @@ def unique_names(header: list[str]) -> tuple[list[str], list[str]]:
     return names, renamed
 
 
-def _inside(rows: list[list[str]]) -> str:
+def _delimiter_in_rows(rows: list[list[str]]) -> str:
     """The delimiter that most rows of one column hold; empty where none does. Commas are of texts."""
     for mark in DELIMITERS[1:]:
         if 2 * sum(mark in row[0] for row in rows if row) > len(rows):
@@ -123,7 +123,7 @@ def _inside(rows: list[list[str]]) -> str:
 def _find_delimiter(text: str, *, whole: bool) -> str:
     scores: dict[str, tuple[bool, float, int]] = {}
     for delimiter in DELIMITERS:
-        records = _records(text, delimiter, skip_space=False, whole=whole, limit=JUDGED)
+        records = _records(text, delimiter, skip_space=False, whole=whole, limit=SAMPLE_RECORDS)
         if not records:
             continue
         widths = Counter(map(len, records[1:]))
@@ -132,8 +132,8 @@ def _find_delimiter(text: str, *, whole: bool) -> str:
         if named or (width > 1 and times > 0.9 * len(records[1:])):
             agreed = times / max(1, len(records) - 1) * (abs(len(records[0]) - width) <= 1)
             scores[delimiter] = (named, agreed, width)
-    lines = [line for line in text.splitlines()[1:JUDGED] if line.strip()]
-    if not any(named for named, _, _ in scores.values()) and speaks_for(lines) == ",":
+    lines = [line for line in text.splitlines()[1:SAMPLE_RECORDS] if line.strip()]
+    if not any(named for named, _, _ in scores.values()) and only_decimal_mark(lines) == ",":
         scores.clear()  # one column of numbers with a decimal comma
     if scores:
         return max(scores, key=lambda delimiter: scores[delimiter])
@@ -159,7 +159,7 @@ def _records(
     return records if whole else records[:-1]
 
 
-def _from_all_over(path: Path, encoding: str, delimiter: str) -> list[list[str]]:
+def _records_across_file(path: Path, encoding: str, delimiter: str) -> list[list[str]]:
     """Records from blocks spread over the file; a block that starts inside quotes yields none."""
     size = path.stat().st_size
     records: list[list[str]] = []

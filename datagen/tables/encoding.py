@@ -16,8 +16,8 @@ from trainer.contract.command.errors import BadData
 
 UTF8 = "utf-8-sig"
 WIDE = {"utf-16-le", "utf-16-be", "utf-16", "utf-32"}
-_APART = bytes(0x20 if byte <= 0x20 or byte in b',;|"' else byte for byte in range(256))
-ENOUGH = 6
+_SEPARATORS = bytes(0x20 if byte <= 0x20 or byte in b',;|"' else byte for byte in range(256))
+MIN_BYTES = 6
 _MARKS = (  # the longer mark first: UTF-32's begins with UTF-16's
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -25,7 +25,7 @@ _MARKS = (  # the longer mark first: UTF-32's begins with UTF-16's
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_NO_TEXT = {
+_BINARY_FORMATS = {
     b"PK\x03\x04": "an Excel workbook or a zip archive",
     b"\xd0\xcf\x11\xe0": "an old Excel workbook",
     b"\x1f\x8b": "compressed with gzip",
@@ -41,7 +41,7 @@ def certain_encoding(path: object, head: bytes) -> str:
 
     Raises BadData when these are not the bytes of a text.
     """
-    for mark, what in _NO_TEXT.items():
+    for mark, what in _BINARY_FORMATS.items():
         if head.startswith(mark):
             raise BadData(f"{path}: not a CSV but {what}", "export the table as CSV")
     for mark, encoding in _MARKS:
@@ -55,9 +55,9 @@ def certain_encoding(path: object, head: bytes) -> str:
     return UTF8
 
 
-def foreign_words(data: bytes) -> set[bytes]:
+def non_ascii_words(data: bytes) -> set[bytes]:
     """The words that are not ASCII."""
-    return {word for word in data.translate(_APART).split() if not word.isascii()}
+    return {word for word in data.translate(_SEPARATORS).split() if not word.isascii()}
 
 
 def guess_encoding(words: Iterable[bytes]) -> str:
@@ -67,16 +67,16 @@ def guess_encoding(words: Iterable[bytes]) -> str:
     telling = [word for word in words if len(word) > 1]
     text = b" ".join(telling)
     high = sum(byte > 0x7F for byte in text)
-    if ENOUGH <= sum(map(len, telling)) < 2 * high:
+    if MIN_BYTES <= sum(map(len, telling)) < 2 * high:
         best = from_bytes(text, cp_isolation=_NOT_LATIN).best()
         if best and _decodes(text, best.encoding):
             return best.encoding
-    if _signs(text, "cp1250") < _signs(text, "cp1252"):
+    if _count_odd_characters(text, "cp1250") < _count_odd_characters(text, "cp1252"):
         return "cp1250"
     return "cp1252" if _decodes(text, "cp1252") else "latin-1"
 
 
-def _signs(text: bytes, encoding: str) -> int:
+def _count_odd_characters(text: bytes, encoding: str) -> int:
     """How many characters inside words are not letters: what a wrong Latin code page makes."""
     inside = re.findall(r"(?<=\w)[^\w\s'.-]|[^\w\s'.-](?=\w)", text.decode(encoding, "replace"))
     return len(inside)

@@ -13,24 +13,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datagen.episode import Reading
-from datagen.tables.column_types import Found, distinct, find, plain_dates
+from datagen.tables.column_types import FoundKind, distinct, find_kind, plain_dates
 from datagen.tables.csv_layout import Layout, find_layout
 from datagen.tables.encoding import certain_encoding
 from datagen.tables.frame import parse, to_kinds
-from datagen.tables.missing_values import number_stand_in, stands_for_missing, suspect
-from datagen.tables.number_formats import speaks_for
+from datagen.tables.missing_values import number_stand_in, stands_for_missing, suspected_stand_in
+from datagen.tables.number_formats import only_decimal_mark
 from datagen.tables.scan import Scan, scan
 from trainer.contract.command.errors import BadData, NotFound
 
 if TYPE_CHECKING:
     import pandas as pd
 
-VOTING = 200
+SAMPLED_VALUES = 200
 NOT_A_NUMBER = re.compile(r"-?0\d+|\+\d{7,}|-?\d{19,}", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Given:
+class ReadingOptions:
     """What the user states about a file: used as stated; only the rest is inferred."""
 
     encoding: str | None = None
@@ -65,13 +65,15 @@ def read_as(path: Path, reading: Reading) -> Table:
     found = _scan(path, reading.encoding, layout, fixed=True)
     frame = parse(path, reading, layout.names, found.rows)
     return Table(
-        frame=_named(path, lambda: to_kinds(frame, reading)), reading=reading, sha256=found.sha256
+        frame=_with_file_name(path, lambda: to_kinds(frame, reading)),
+        reading=reading,
+        sha256=found.sha256,
     )
 
 
-def infer(path: Path, given: Given | None = None) -> Table:
+def infer(path: Path, given: ReadingOptions | None = None) -> Table:
     """Infer how to read a CSV, and read it. Raises as `read_as` does."""
-    given = given or Given()
+    given = given or ReadingOptions()
     check_file(path)
     with path.open("rb") as file:
         encoding = given.encoding or certain_encoding(path, file.read(1 << 16))
@@ -95,9 +97,9 @@ def infer(path: Path, given: Given | None = None) -> Table:
         formats={n: f for n, f in given.formats.items() if n in layout.names},
     )
     raw = parse(path, reading, layout.names, found.rows)
-    reading, notes = _named(path, lambda: _columns(raw, reading, given))
-    frame = _named(path, lambda: to_kinds(_without_stand_ins(raw, reading), reading))
-    notes = [*layout.renamed, *_about_encoding(found, layout), *notes]
+    reading, notes = _with_file_name(path, lambda: _columns(raw, reading, given))
+    frame = _with_file_name(path, lambda: to_kinds(_without_stand_ins(raw, reading), reading))
+    notes = [*layout.renamed, *_encoding_notes(found, layout), *notes]
     return Table(frame=frame, reading=reading, sha256=found.sha256, notes=tuple(notes))
 
 
@@ -121,7 +123,7 @@ def _scan(path: Path, encoding: str, layout: Layout, *, fixed: bool) -> Scan:
     )
 
 
-def _named(path: Path, make: Any) -> Any:
+def _with_file_name(path: Path, make: Any) -> Any:
     try:
         return make()
     except BadData as error:
@@ -131,13 +133,15 @@ def _named(path: Path, make: Any) -> Any:
 def _decimal(layout: Layout) -> str:
     """The decimal mark of most columns that can have only one."""
     votes = [
-        speaks_for([text for text in column if text and not stands_for_missing(text)][:VOTING])
+        only_decimal_mark(
+            [text for text in column if text and not stands_for_missing(text)][:SAMPLED_VALUES]
+        )
         for column in layout.columns
     ]
     return "," if votes.count(",") > votes.count(".") else "."
 
 
-def _about_encoding(found: Scan, layout: Layout) -> list[str]:
+def _encoding_notes(found: Scan, layout: Layout) -> list[str]:
     if not found.guessed:
         return []
     values = [*layout.names, *(value for column in layout.columns for value in column)]
@@ -145,7 +149,9 @@ def _about_encoding(found: Scan, layout: Layout) -> list[str]:
     return [f"encoding: {found.encoding} is a guess; it reads {shown} (--encoding)"]
 
 
-def _columns(raw: pd.DataFrame, reading: Reading, given: Given) -> tuple[Reading, list[str]]:
+def _columns(
+    raw: pd.DataFrame, reading: Reading, given: ReadingOptions
+) -> tuple[Reading, list[str]]:
     """The Reading completed from the columns' values."""
     notes: list[str] = []
     kinds, formats = dict(reading.kinds), dict(reading.formats)
@@ -153,7 +159,7 @@ def _columns(raw: pd.DataFrame, reading: Reading, given: Given) -> tuple[Reading
     decimals: dict[str, str] = {}
     units: dict[str, str] = {}
     groups = ""
-    unsure: dict[str, Found] = {}
+    unsure: dict[str, FoundKind] = {}
     marks = given.decimal or reading.decimal + ("," if reading.decimal == "." else ".")
     for name in map(str, raw.columns):
         column = raw[name]
@@ -162,7 +168,7 @@ def _columns(raw: pd.DataFrame, reading: Reading, given: Given) -> tuple[Reading
         if kinds.get(name) in {"text", "boolean"} or name in formats:
             continue
         if raw[name].dtype.kind in "iuf" and name not in kinds:
-            stand_in, doubt = number_stand_in(column), suspect(column)
+            stand_in, doubt = number_stand_in(column), suspected_stand_in(column)
             if stand_in is not None and str(stand_in) not in reading.kept:
                 sentinels[name] = [str(stand_in)]
             elif doubt is not None:
@@ -170,7 +176,7 @@ def _columns(raw: pd.DataFrame, reading: Reading, given: Given) -> tuple[Reading
             continue
         if raw[name].dtype.kind == "b" and name not in kinds:
             continue
-        found = find(column, marks=marks, thousands=given.thousands)
+        found = find_kind(column, marks=marks, thousands=given.thousands)
         notes += [f"{name}: {note}" for note in found.notes]
         missing = [text for text in found.missing if text not in reading.kept]
         if missing and len(missing) == len(found.missing):
@@ -212,7 +218,7 @@ def _columns(raw: pd.DataFrame, reading: Reading, given: Given) -> tuple[Reading
 
 
 def _formats(
-    raw: pd.DataFrame, unsure: dict[str, Found], sentinels: dict[str, list[str]]
+    raw: pd.DataFrame, unsure: dict[str, FoundKind], sentinels: dict[str, list[str]]
 ) -> tuple[dict[str, str], list[str]]:
     """A format for each date column that needs one; of two orders, the one another column proves."""
     notes: list[str] = []

@@ -51,7 +51,7 @@ def stands_for_missing(text: str) -> bool:
     return text.strip().casefold() in SIGNS | WORDS
 
 
-def among_words(column: pd.Series[Any]) -> tuple[list[str], list[str]]:
+def missing_among_words(column: pd.Series[Any]) -> tuple[list[str], list[str]]:
     """The signs in a column of words, and the words in it that may mean missing as well.
 
     No signs where there is nothing but signs (+ and -), no words where there is nothing else.
@@ -82,7 +82,7 @@ def number_stand_in(column: pd.Series[Any]) -> int | None:
     return int(lowest) if small and (apart or rest.min() >= 0) else None
 
 
-def suspect(column: pd.Series[Any]) -> int | None:
+def suspected_stand_in(column: pd.Series[Any]) -> int | None:
     """A number such as 9999 that may stand for missing: the highest by ten times, twice or more."""
     values = _finite(column)
     highest = values.max() if len(values) else 0

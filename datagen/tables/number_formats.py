@@ -74,7 +74,7 @@ def parse_numbers(texts: Iterable[str], style: Style) -> Parsed:
             continue
         number, power, before, after = found.group("n", "e", "u1", "u2")
         signs = found.group("s1", "s2", "s3", "open", "close")
-        if (any(signs) and _contradict(signs)) or (before and after):
+        if (any(signs) and _signs_conflict(signs)) or (before and after):
             values.append(None)
             continue
         if style.thousands:
@@ -92,13 +92,13 @@ def parse_numbers(texts: Iterable[str], style: Style) -> Parsed:
     return Parsed(numbers=values, units=units, bare=bare, groups="".join(sorted(groups)))
 
 
-def _contradict(signs: Sequence[str | None]) -> bool:
+def _signs_conflict(signs: Sequence[str | None]) -> bool:
     """Whether more than one sign is there, or half a pair of brackets."""
     *single, opened, closed = signs
     return sum(map(bool, [*single, opened])) > 1 or bool(opened) != bool(closed)
 
 
-def other(decimal: str) -> str:
+def other_mark(decimal: str) -> str:
     return "," if decimal == "." else "."
 
 
@@ -108,7 +108,7 @@ def style_of(decimal: str, thousands: str | None) -> Style:
     return Style(decimal=decimal, thousands=allowed.replace(decimal, ""))
 
 
-def speaks_for(texts: Sequence[str]) -> str | None:
+def only_decimal_mark(texts: Sequence[str]) -> str | None:
     """Return the decimal mark of a column if only one is possible."""
     able = [
         mark

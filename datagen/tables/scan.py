@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datagen.tables.csv_layout import NO_HEADER, is_blank
-from datagen.tables.encoding import UTF8, WIDE, foreign_words, guess_encoding
+from datagen.tables.encoding import UTF8, WIDE, guess_encoding, non_ascii_words
 from trainer.contract.command.errors import BadData
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 CHUNK = 1 << 22
 LONGEST_RECORD = 1 << 26
-CHUNKS_HEARD = 2  # for words to guess the encoding from
-MANY_FAULTS = 1000
+CHUNKS_FOR_GUESS = 2  # for words to guess the encoding from
+MAX_FAULTS = 1000
 QUOTE, LINE_FEED, RETURN = b'"\n\r'
 BLANKS = [*b" \t"]
 END = "\0the end\0"
@@ -41,7 +41,7 @@ class Scan:
     rows: int
 
 
-class _OddError(Exception):
+class _UncountableError(Exception):
     """The quick count cannot tell the width of a record."""
 
 
@@ -55,7 +55,7 @@ def scan(
     """
     digest = hashlib.sha256()
     words: set[bytes] = set()
-    heard = CHUNKS_HEARD
+    heard = CHUNKS_FOR_GUESS
     check = codecs.getincrementaldecoder(encoding)()
     valid, odd, rows, rest = True, False, -1, b""
     for chunk, last in _chunks(path):
@@ -66,10 +66,10 @@ def scan(
                 text = check.decode(chunk, final=last)
             except UnicodeDecodeError as error:
                 if fixed or encoding != UTF8:
-                    raise _not_text(path, encoding, error) from error
+                    raise _not_in_encoding(path, encoding, error) from error
                 valid = False
         if not valid and heard:
-            words |= foreign_words(chunk)
+            words |= non_ascii_words(chunk)
             heard -= 1
         if odd:
             continue
@@ -79,7 +79,7 @@ def scan(
         try:
             block, rest = (rest + b"\n", b"") if last else _whole_records(rest)
             rows += _count(block, delimiter.encode(), width, first=rows < 0)
-        except _OddError:
+        except _UncountableError:
             odd, rest = True, b""
     guessed = not valid
     found = guess_encoding(sorted(words)) if guessed else encoding
@@ -108,7 +108,7 @@ def _whole_records(data: bytes) -> tuple[bytes, bytes]:
     if end:
         return data[:end], data[end:]
     if len(data) > LONGEST_RECORD:
-        raise _OddError
+        raise _UncountableError
     return b"", data
 
 
@@ -117,7 +117,7 @@ def _count(block: bytes, delimiter: bytes, width: int, *, first: bool) -> int:
     import numpy as np
 
     if b"\r" in block and block.count(b"\r") != block.count(b"\r\n"):
-        raise _OddError
+        raise _UncountableError
     if not block:
         return 0
     data = np.frombuffer(block, dtype=np.uint8)
@@ -127,7 +127,7 @@ def _count(block: bytes, delimiter: bytes, width: int, *, first: bool) -> int:
         ends, marks = ends & outside, marks & outside
     at = np.flatnonzero(ends)
     if not len(at) or at[-1] != len(block) - 1:
-        raise _OddError
+        raise _UncountableError
     widths = np.diff(np.searchsorted(np.flatnonzero(marks), at), prepend=0) + 1
     starts = np.concatenate(([0], at[:-1] + 1))
     lengths = at - starts
@@ -139,7 +139,7 @@ def _count(block: bytes, delimiter: bytes, width: int, *, first: bool) -> int:
         header = int(np.argmin(blank))
         wrong[header] = wrong[header] and widths[header] != width - 1
     if wrong.any():
-        raise _OddError
+        raise _UncountableError
     return int((~blank).sum())
 
 
@@ -153,7 +153,7 @@ def _inside_quotes(data: np.ndarray, delimiter: int) -> np.ndarray:
     border[[QUOTE, LINE_FEED, RETURN, delimiter]] = True
     before = np.where(at[0::2] > 0, data[at[0::2] - 1], LINE_FEED)
     if len(at) % 2 or not border[before].all() or not border[data[at[1::2] + 1]].all():
-        raise _OddError
+        raise _UncountableError
     return np.logical_xor.accumulate(quotes)
 
 
@@ -174,7 +174,7 @@ def _count_exactly(
                         faults.append(
                             f"{path}:{line}: {len(record)} fields, the header has {width}"
                         )
-                if len(faults) > MANY_FAULTS or (record and record[-1].endswith(END)):
+                if len(faults) > MAX_FAULTS or (record and record[-1].endswith(END)):
                     break
                 line = reader.line_num + 1
         except csv.Error as error:
@@ -182,8 +182,8 @@ def _count_exactly(
                 f"{path}:{line}: {error}", "look for a quote in this record that is never closed"
             ) from error
         except UnicodeDecodeError as error:
-            raise _not_text(path, encoding, error) from error
-    if not closed and len(faults) <= MANY_FAULTS:
+            raise _not_in_encoding(path, encoding, error) from error
+    if not closed and len(faults) <= MAX_FAULTS:
         raise BadData(f"{path}:{line}: a quote opens here and never closes", "close the quote")
     if faults:
         raise BadData(
@@ -198,7 +198,7 @@ def _count_exactly(
     return rows
 
 
-def _not_text(path: Path, encoding: str, error: UnicodeDecodeError) -> BadData:
+def _not_in_encoding(path: Path, encoding: str, error: UnicodeDecodeError) -> BadData:
     return BadData(
         f"{path}: not {encoding}: {error.reason}",
         "give the right encoding with --encoding, and check that the file is a CSV",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from datagen.episode import Reading
 from datagen.tables.column_profile import CATEGORY_LIMIT, ColumnProfile, profile_column
-from datagen.tables.infer import Given, infer, read_as
+from datagen.tables.infer import ReadingOptions, infer, read_as
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,7 +62,7 @@ def read_table(path: Path, reading: Reading | None = None) -> pd.DataFrame:
 
 
 def profile_table(
-    path: Path, reading: Reading | None = None, *, given: Given | None = None
+    path: Path, reading: Reading | None = None, *, given: ReadingOptions | None = None
 ) -> TableProfile:
     """Profile one CSV, read by `reading` or, without one, by `given` and its content.
 

@@ -35,25 +35,25 @@ def run(args: argparse.Namespace) -> int:
 
     if args.out is not None and args.out.exists():
         raise OutputExists(f"{args.out} already exists", "choose another --out, or remove it")
-    found = _found(args)
+    found = _comparison(args)
     if args.out is not None:
         write_whole(args.out, json.dumps(found, indent=2) + "\n")
-    print(json.dumps(found) if args.json else "\n".join(_told(args, found)))
+    print(json.dumps(found) if args.json else "\n".join(_text_lines(args, found)))
     return 0
 
 
-def _found(args: argparse.Namespace) -> dict[str, Any]:
-    from datagen.evaluation.comparison import compared
+def _comparison(args: argparse.Namespace) -> dict[str, Any]:
+    from datagen.evaluation.comparison import compare_models
     from datagen.evaluation.saved_results import read_all, read_result
-    from datagen.evaluation.score import outcome
+    from datagen.evaluation.score import score_answers
 
     if args.second is None:
-        return outcome(read_all(args.first))
-    return compared(read_result(args.first), read_result(args.second), names=("A", "B"))
+        return score_answers(read_all(args.first))
+    return compare_models(read_result(args.first), read_result(args.second), names=("A", "B"))
 
 
-def _told(args: argparse.Namespace, found: dict[str, Any]) -> list[str]:
-    from datagen.evaluation.comparison_text import lines, text
+def _text_lines(args: argparse.Namespace, found: dict[str, Any]) -> list[str]:
+    from datagen.evaluation.comparison_text import comparison_lines, lines
     from datagen.evaluation.saved_results import transcript_of
 
     if args.second is None:
@@ -62,4 +62,4 @@ def _told(args: argparse.Namespace, found: dict[str, Any]) -> list[str]:
     named = [
         f"{name}: {transcript_of(path)} ({found['models'][model]})" for name, path, model in pairs
     ]
-    return [*named, *text(found, ("A", "B"))]
+    return [*named, *comparison_lines(found, ("A", "B"))]

@@ -21,7 +21,7 @@ from trainer.contract.command.errors import (
 
 if TYPE_CHECKING:
     from datagen.episodes.attempts import AttemptRules
-    from datagen.episodes.make_episodes import Making
+    from datagen.episodes.make_episodes import EpisodeMaker
     from datagen.verbs.arguments import Verbs
 
 LEDGER = "calls.jsonl"
@@ -92,7 +92,7 @@ def add(verbs: Verbs) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from datagen.episodes.journal import Journal
-    from datagen.episodes.make_episodes import Making
+    from datagen.episodes.make_episodes import EpisodeMaker
 
     check_source(args.source, args.families)
     target, journal = args.out / "episodes.jsonl", args.out / "episodes.journal.jsonl"
@@ -109,47 +109,47 @@ def run(args: argparse.Namespace) -> int:
             "--teacher scripted calls no model; --source proposed and --reword need one",
             "leave them out, or use another --teacher",
         )
-    making = Making(args.out, style=args.prompt, seed=args.seed)
+    maker = EpisodeMaker(args.out, style=args.prompt, seed=args.seed)
     with account_of(args, args.out / LEDGER) as account:
-        making.account = account
-        _gather(args, making)
-        with Journal(journal, making.tally.add) as book:
+        maker.account = account
+        _gather(args, maker)
+        with Journal(journal, maker.tally.add) as book:
             try:
-                asyncio.run(making.make(book, _rules(args, making)))
+                asyncio.run(maker.make(book, _rules(args, maker)))
             except KeyboardInterrupt:
                 raise Interrupted(
                     "interrupted", "run the same command to continue; answers so far are kept"
                 ) from None
             finally:  # also for a stopped run: its episodes can be used, and the journal can be continued
-                book.copy_to(target, making.order)
-                _report(args, making, target)
-    if making.unanswered:
+                book.copy_to(target, maker.order)
+                _report(args, maker, target)
+    if maker.unanswered:
         raise TeacherUnavailable(
-            f"{making.unanswered} questions have no answer yet",
+            f"{maker.unanswered} questions have no answer yet",
             "run the same command again: it continues with these",
         )
     journal.unlink()
     return 0
 
 
-def _gather(args: argparse.Namespace, making: Making) -> None:
+def _gather(args: argparse.Namespace, maker: EpisodeMaker) -> None:
     if args.questions is not None:
-        making.read(args.questions)
+        maker.read_questions(args.questions)
     else:
-        making.ask(
+        maker.add_questions(
             profiles_of(args), source=args.source, families=args.families, count=args.per_table
         )
-    making.reword = args.reword
-    if not making.tasks and not making.proposals:
+    maker.reword = args.reword
+    if not maker.tasks and not maker.proposals:
         raise BadData(
             "no questions can be made from these tables", "look at the tables with: datagen profile"
         )
 
 
-def _rules(args: argparse.Namespace, making: Making) -> AttemptRules:
+def _rules(args: argparse.Namespace, maker: EpisodeMaker) -> AttemptRules:
     from datagen.episodes.attempts import AttemptRules
 
-    account = making.account
+    account = maker.account
     return AttemptRules(
         seed=args.seed,
         attempts=args.attempts,
@@ -161,19 +161,19 @@ def _rules(args: argparse.Namespace, making: Making) -> AttemptRules:
     )
 
 
-def _report(args: argparse.Namespace, making: Making, target: Path) -> None:
+def _report(args: argparse.Namespace, maker: EpisodeMaker, target: Path) -> None:
     from datagen.episodes.counts import money
 
-    tally, account = making.tally, making.account
+    tally, account = maker.tally, maker.account
     status = account.status() if account else None
     if args.json:
-        print(json.dumps(making.counts() | {"file": str(target)}))
+        print(json.dumps(maker.counts() | {"file": str(target)}))
         return
     for line in tally.table():
         print(line)
     if status is not None:
-        print(money(status, tally.asked.total(), len(making.order)))
-    for reason, times in making.dropped.most_common():
+        print(money(status, tally.asked.total(), len(maker.order)))
+    for reason, times in maker.dropped.most_common():
         print(f"proposals dropped: {times} {reason}")
     level = ", ".join(sorted(tally.levels)) or "not used"
     print(f"{tally.right} of {tally.asked.total()} episodes verified, sandbox {level}: {target}")

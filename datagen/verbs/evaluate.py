@@ -17,11 +17,11 @@ from trainer.contract.command.errors import Interrupted, OutputExists, Usage
 
 if TYPE_CHECKING:
     from datagen.episodes.attempts import Task
-    from datagen.evaluation.evaluated_models import Asked
+    from datagen.evaluation.evaluated_models import EvaluationRequest
     from datagen.verbs.arguments import Verbs
 
 EVALUATIONS = Path("evaluations")
-API = frozenset(
+API_FLAGS = frozenset(
     (
         "base_url openrouter key_name max_cost price max_tokens concurrency timeout providers"
         " reasoning_effort enforce_distillable"
@@ -119,7 +119,7 @@ def add(verbs: Verbs) -> None:
         help="discard earlier answers and ask all questions again",
     )
     verb.add_argument("--json", action="store_true", help="print JSON")
-    add_flags(verb, only=API)
+    add_flags(verb, only=API_FLAGS)
     verb.set_defaults(run=run)
 
 
@@ -132,22 +132,22 @@ def run(args: argparse.Namespace) -> int:
             "--seeds at temperature 0 repeats the same answers",
             "add a temperature: --temperature 0.7",
         )
-    asked = _asked(args)
+    asked = _request(args)
     tasks = tasks_of(read_episodes(args.episodes), args.episodes)
     if args.limit is not None:
         tasks = sample(tasks, args.limit, seed=args.seed)
-    output = args.out or _own_folder(asked)
-    _ready(output, overwrite=args.overwrite)
-    _tell(_evaluated(args, asked, tasks, output), output, as_json=args.json)
+    output = args.out or _default_folder(asked)
+    _check_output(output, overwrite=args.overwrite)
+    _print_result(_evaluate(args, asked, tasks, output), output, as_json=args.json)
     return 0
 
 
-def _evaluated(
-    args: argparse.Namespace, asked: Asked, tasks: list[Task], output: Path
+def _evaluate(
+    args: argparse.Namespace, asked: EvaluationRequest, tasks: list[Task], output: Path
 ) -> dict[str, Any]:
     """The outcome. Raises Interrupted, at Ctrl-C and SIGTERM alike, with what was answered on disk."""
     from datagen.evaluation.evaluate import Limits, evaluate
-    from datagen.evaluation.evaluated_models import LEDGER, contenders
+    from datagen.evaluation.evaluated_models import LEDGER, evaluated_models
     from datagen.evaluation.progress_events import EvaluationProgress, emitter
     from datagen.evaluation.saved_results import FOLDER
 
@@ -162,7 +162,7 @@ def _evaluated(
     before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         print(f"loading {args.model}; {len(tasks)} questions", file=sys.stderr, flush=True)
-        with contenders(asked, output / FOLDER / LEDGER) as models:
+        with evaluated_models(asked, output / FOLDER / LEDGER) as models:
             progress = EvaluationProgress(emitter(), {one.label: one.activity for one in models})
             return evaluate(
                 tasks,
@@ -182,18 +182,18 @@ def _evaluated(
         signal.signal(signal.SIGTERM, before)
 
 
-def _asked(args: argparse.Namespace) -> Asked:
-    from datagen.evaluation.evaluated_models import Asked, is_remote
-    from datagen.models.local.weights import find
+def _request(args: argparse.Namespace) -> EvaluationRequest:
+    from datagen.evaluation.evaluated_models import EvaluationRequest, is_remote
+    from datagen.models.local.weights import find_model
     from datagen.models.paid_api.settings import given
 
     flags = given(args)
-    place = None if is_remote(args.model, flags) else find(args.model, args.base)
-    if args.alone and (place is None or place.adapter is None):
+    location = None if is_remote(args.model, flags) else find_model(args.model, args.base)
+    if args.alone and (location is None or location.adapter is None):
         raise Usage(f"--alone: {args.model} is not an adapter", "leave out --alone")
-    return Asked(
+    return EvaluationRequest(
         model=args.model,
-        place=place,
+        location=location,
         ceiling=args.ceiling,
         tokens=args.tokens,
         temperature=args.temperature,
@@ -203,15 +203,15 @@ def _asked(args: argparse.Namespace) -> Asked:
     )
 
 
-def _own_folder(asked: Asked) -> Path:
+def _default_folder(asked: EvaluationRequest) -> Path:
     """The run folder of an adapter; of a model that has none, a folder of its name."""
-    if asked.place is None or asked.place.adapter is None:
+    if asked.location is None or asked.location.adapter is None:
         return EVALUATIONS / re.sub(r"[^\w.-]+", "-", asked.model).strip("-.")
-    folder = asked.place.adapter
+    folder = asked.location.adapter
     return folder.parent if folder.name == "adapter" else folder
 
 
-def _ready(output: Path, *, overwrite: bool) -> None:
+def _check_output(output: Path, *, overwrite: bool) -> None:
     """Refuse or remove earlier results; an evaluation that a limit ended is continued."""
     from datagen.evaluation.saved_results import FOLDER, is_finished
 
@@ -228,17 +228,17 @@ def _ready(output: Path, *, overwrite: bool) -> None:
 
 
 def _probes(args: argparse.Namespace, tasks: list[Task], folder: Path) -> dict[str, list[Task]]:
-    from datagen.evaluation.altered_tables import emptied, renamed
+    from datagen.evaluation.altered_tables import with_empty_tables, with_renamed_columns
 
     found = {}
     if args.floor:
-        found["floor"] = emptied(tasks, folder / "floor")
+        found["floor"] = with_empty_tables(tasks, folder / "floor")
     if args.probe:
-        found["renamed"] = renamed(tasks, folder / "renamed", seed=args.seed)
+        found["renamed"] = with_renamed_columns(tasks, folder / "renamed", seed=args.seed)
     return found
 
 
-def _tell(found: dict[str, Any], output: Path, *, as_json: bool) -> None:
+def _print_result(found: dict[str, Any], output: Path, *, as_json: bool) -> None:
     from datagen.evaluation.comparison_text import lines
 
     if as_json:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datagen.dataset.export import Rules
+from datagen.dataset.export import ExportRules
 from datagen.verbs.arguments import whole_count
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def add(verbs: Verbs) -> None:
         verb.add_argument(
             f"--{name.replace('_', '-')}",
             type=whole_count,
-            default=getattr(Rules, name),
+            default=getattr(ExportRules, name),
             metavar="N",
             help=meaning,
         )
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     from datagen.dataset.export import export
     from datagen.episode import read_episodes
 
-    rules = Rules(hinted=args.hinted, **{name: getattr(args, name) for name in LIMITS})
+    rules = ExportRules(hinted=args.hinted, **{name: getattr(args, name) for name in LIMITS})
     done = export(read_episodes(args.episodes), args.out, rules=rules, rejected=args.rejected)
     print(f"{done.rows} rows: {args.out}")
     for reason, count in done.left_out.items():

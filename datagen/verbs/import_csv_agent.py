@@ -35,16 +35,16 @@ def add(verbs: Verbs) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from datagen.dataset.import_csv_agent import read
-    from datagen.dataset.run_again import plan
-    from datagen.dataset.run_again import run as run_again
+    from datagen.dataset.import_csv_agent import read_csv_agent
+    from datagen.dataset.run_again import plan_replay
+    from datagen.dataset.run_again import replay as run_again
     from datagen.episode import write_episodes
 
     target = args.out / "episodes.jsonl"
     if target.exists():
         raise OutputExists(f"{target} already exists", "choose another --out, or remove it")
-    found = read(args.episodes)
-    planned = plan(found, args.tables, args.out, model=args.model)
+    found = read_csv_agent(args.episodes)
+    planned = plan_replay(found, args.tables, args.out, model=args.model)
     for reason, count in planned.left_out.items():
         print(f"{count} left out: {reason}")
     if not planned.tasks:
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
         done = run_again(planned, journal, kept=kept)
     write_episodes(target, done)
     journal.unlink()
-    here, there = sum(e.verdict.verified for e in done), sum(e.verified_there for e in found)
+    here, there = sum(e.verdict.verified for e in done), sum(e.verified_by_csv_agent for e in found)
     print(
         f"{here} of {len(done)} episodes verified (by csv-agent {there} of {len(found)}): {target}"
     )

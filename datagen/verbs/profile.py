@@ -8,7 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datagen.verbs.reading_flags import add_reading_flags, check_named, given_of, profile_of
+from datagen.verbs.reading_flags import (
+    add_reading_flags,
+    check_columns,
+    profile_of,
+    reading_options,
+)
 from trainer.contract.command.errors import BadData
 
 if TYPE_CHECKING:
@@ -34,7 +39,7 @@ def add(verbs: Verbs) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    given = given_of(args)
+    given = reading_options(args)
     found, faults = [], []
     for path in args.csv:
         try:
@@ -42,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
         except BadData as fault:
             faults.append(fault)
     if not faults:
-        check_named(given, found)
+        check_columns(given, found)
     for table in found:
         if args.json:
             record = asdict(table) | {"reading": table.reading.model_dump()}

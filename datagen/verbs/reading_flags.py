@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from datagen.tables.infer import Given
+    from datagen.tables.infer import ReadingOptions
     from datagen.tables.table import TableProfile
 
 KINDS = ("integer", "number", "boolean", "date", "text")
@@ -61,11 +61,11 @@ def add_reading_flags(verb: argparse.ArgumentParser) -> None:
     )
 
 
-def given_of(args: argparse.Namespace) -> Given:
+def reading_options(args: argparse.Namespace) -> ReadingOptions:
     """Return the values of the flags."""
-    from datagen.tables.infer import Given
+    from datagen.tables.infer import ReadingOptions
 
-    return Given(
+    return ReadingOptions(
         encoding=args.encoding,
         delimiter=args.delimiter,
         decimal=args.decimal,
@@ -82,13 +82,13 @@ def profiles_of(args: argparse.Namespace) -> list[TableProfile]:
 
     Raises NotFound, BadData, and Usage when a flag names a column that no table has.
     """
-    given = given_of(args)
+    given = reading_options(args)
     found = [profile_of(path, given) for path in args.csv]
-    check_named(given, found)
+    check_columns(given, found)
     return found
 
 
-def profile_of(path: Path, given: Given) -> TableProfile:
+def profile_of(path: Path, given: ReadingOptions) -> TableProfile:
     """The profile of one file, which is named when it takes long. Raises NotFound and BadData."""
     from datagen.tables.table import profile_table
 
@@ -96,7 +96,7 @@ def profile_of(path: Path, given: Given) -> TableProfile:
         return profile_table(path, given=given)
 
 
-def check_named(given: Given, tables: Iterable[TableProfile]) -> None:
+def check_columns(given: ReadingOptions, tables: Iterable[TableProfile]) -> None:
     """Raise Usage when a flag names a column that no table has."""
     names = {column.name for table in tables for column in table.columns}
     for name in (*given.kinds, *given.formats):

@@ -18,7 +18,7 @@ LAYERS = {
 ALWAYS = (
     "a fresh process for each episode, killed at its end; limits on time, output and environment"
 )
-OPEN = {
+NOT_STOPPED = {
     "reduced": "a cell can read your files, empty them, and reach the network",
     "none": "a cell can do everything that you can",
 }
@@ -50,6 +50,6 @@ def run(args: argparse.Namespace) -> int:
     for layer in layers:
         print(f"  {layer:9} {LAYERS[layer]}")
     print(f"  {'always':9} {ALWAYS}")
-    if level in OPEN:
-        print(f"not stopped: {OPEN[level]}; docker compose gives level full")
+    if level in NOT_STOPPED:
+        print(f"not stopped: {NOT_STOPPED[level]}; docker compose gives level full")
     return 0

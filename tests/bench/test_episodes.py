@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from datagen.judge.agreement import MOST, NEEDED, decided, least_more
+from datagen.judge.agreement import MOST, NEEDED, decide, fewest_more_votes
 
 pytestmark = pytest.mark.bench
 MEMORY = """
@@ -16,11 +16,11 @@ import asyncio, re, sys
 from pathlib import Path
 from datagen.episodes.attempts import AttemptRules, Solver, Task
 from datagen.episode import Column, Question, TableRef
-from datagen.episodes.run_questions import fill
+from datagen.episodes.run_questions import fill_journal
 from datagen.episodes.journal import Journal
 from datagen.models.protocol import Reply
 from datagen.sandbox import CellResult
-from datagen.episodes.counts import Tally
+from datagen.episodes.counts import EpisodeCounts
 from datagen.sandbox.server_pool import ServerPool
 
 class Cells:
@@ -46,11 +46,11 @@ def tasks(count):
         yield Task(question=question, tables=[table], paths=[Path("t.csv")], style="full")
 
 count, path = int(sys.argv[1]), Path(sys.argv[2])
-tally = Tally()
+tally = EpisodeCounts()
 with Journal(path) as journal:
     servers = ServerPool(1, lambda task: Cells())
     solver = Solver(model=Model(), rules=AttemptRules(seed=0), concurrency=100)
-    asyncio.run(fill(journal, tasks(count), solver, kept=tally.add, servers=servers))
+    asyncio.run(fill_journal(journal, tasks(count), solver, kept=tally.add, servers=servers))
 assert tally.right == count
 # Not ru_maxrss: that starts with what the parent had.
 peak = re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]
@@ -87,13 +87,13 @@ def test_runs_for_a_decision():
         for _ in range(trials):
             course = [draw.random() < rate for _ in range(7)]
             votes: list[bool] = []
-            while more := least_more(votes, "majority"):
+            while more := fewest_more_votes(votes, "majority"):
                 votes += course[len(votes) : len(votes) + more]
             taken += len(votes)
-            accepted += bool(decided(votes, "majority"))
-            same += decided(votes, "majority") == (sum(course[:MOST]) >= NEEDED)
+            accepted += bool(decide(votes, "majority"))
+            same += decide(votes, "majority") == (sum(course[:MOST]) >= NEEDED)
             votes = []
-            while more := least_more(votes, "strict"):
+            while more := fewest_more_votes(votes, "strict"):
                 votes += course[len(votes) : len(votes) + more]
             strict += len(votes)
         assert same == trials

@@ -20,7 +20,7 @@ from datagen.episodes.run_questions import table_ref
 from datagen.evaluation.evaluate import EvaluatedModel, evaluate
 from datagen.models.local.model import BATCH, Engine, PendingCall
 from datagen.models.local.token_ids import token_ids
-from datagen.models.local.weights import find
+from datagen.models.local.weights import find_model
 from datagen.prompts.render import opening
 from datagen.questions.basic import ask
 from datagen.tables.synthetic import invent_tables
@@ -42,7 +42,7 @@ def engine(tmp_path_factory) -> Engine:
     config = LoraConfig(r=16, target_modules="all-linear", task_type="CAUSAL_LM")
     get_peft_model(AutoModelForCausalLM.from_pretrained(BASE), config).save_pretrained(folder)
     AutoTokenizer.from_pretrained(BASE).save_pretrained(folder)
-    return Engine(find(str(folder)))
+    return Engine(find_model(str(folder)))
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from datagen.models.paid_api.model import PaidModel
 from datagen.models.paid_api.prices import Price
 from datagen.models.paid_api.rate_limit import RateLimit
 from datagen.models.paid_api.settings import TeacherSettings
-from datagen.models.paid_api.status import Tally
+from datagen.models.paid_api.status import CallCounts
 from datagen.models.protocol import Reply
 
 pytestmark = pytest.mark.bench
@@ -79,8 +79,8 @@ def test_schedule(share):
         settings=settings,
         ledger=NoLedger(),  # type: ignore[arg-type]
         budget=Budget(limit=Decimal(1000)),
-        pace=RateLimit(most=AT_ONCE),
-        tally=Tally(),
+        rate_limit=RateLimit(most=AT_ONCE),
+        tally=CallCounts(),
         price=Price(prompt=Decimal("1e-7"), completion=Decimal("1e-7")),
         client=Endpoint(share),  # type: ignore[arg-type]
     )
@@ -96,5 +96,5 @@ def test_schedule(share):
     print(
         f"\n{share:.0%} errors: {seconds:.2f} s for {CALLS:,} calls of 1 s, {AT_ONCE} at once:"
         f" {seconds / ideal:.3f} of ideal; {model.tally.throttled} throttled, then"
-        f" {int(model.pace.allowed)} allowed"
+        f" {int(model.rate_limit.allowed)} allowed"
     )

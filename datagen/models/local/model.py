@@ -15,25 +15,27 @@ from typing import TYPE_CHECKING, Protocol
 
 from datagen.models.local.batch import Batch, Row
 from datagen.models.local.token_ids import stop_ids, token_ids
-from datagen.models.local.weights import Place, load, name_of
+from datagen.models.local.weights import ModelLocation, load, model_name
 from datagen.models.protocol import NoReply, Reply
 
 if TYPE_CHECKING:
     from datagen.episode import Message
 
-TOKENS = 256
+REPLY_TOKENS = 256
 BATCH = 64
-WORTH = 8  # rows join once they are this share of those under way: each time costs those a moment
+JOIN_SHARE = (
+    8  # rows join once they are this share of those under way: each time costs those a moment
+)
 # What one pass reads of prompts at most, unless a single one is longer: no progress can be shown, nor the
 # evaluation be ended, while it lasts.
-PASS_TOKENS = {"cpu": 4096, "cuda": 65536}
+PREFILL_TOKENS = {"cpu": 4096, "cuda": 65536}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Writing:
+class Generation:
     """`tokens`: the most of a reply. At `temperature` 0 the likeliest token is taken."""
 
-    tokens: int = TOKENS
+    tokens: int = REPLY_TOKENS
     temperature: float = 0.0
 
 
@@ -43,15 +45,15 @@ class Engine:
     Raises what `weights.load` raises.
     """
 
-    def __init__(self, place: Place, writing: Writing | None = None) -> None:
-        self.loaded = load(place)
-        self.writing = writing or Writing()
+    def __init__(self, location: ModelLocation, generation: Generation | None = None) -> None:
+        self.loaded = load(location)
+        self.generation = generation or Generation()
         self.stops = stop_ids(self.loaded.tokenizer, self.loaded.weights)
         self.room = BATCH  # rows at a time
         self.tokens = self.under_way = 0
-        self.base = LocalModel(self, name=place.base, adapted=False)
+        self.base = LocalModel(self, name=location.base, adapted=False)
         self.adapter = (
-            LocalModel(self, name=name_of(place), adapted=True) if place.adapter else None
+            LocalModel(self, name=model_name(location), adapted=True) if location.adapter else None
         )
 
     @property
@@ -78,7 +80,7 @@ class Engine:
         batch = Batch(
             self.loaded.weights,
             stops=self.stops,
-            temperature=self.writing.temperature,
+            temperature=self.generation.temperature,
             device=self.loaded.device,
         )
         asked: dict[Row, PendingCall] = {}
@@ -107,7 +109,7 @@ class Engine:
         """Let rows join, or write a token of each; which are over. A full card has fewer at a time."""
         import torch
 
-        joining = self._joining(batch, waiting)
+        joining = self._rows_to_join(batch, waiting)
         try:
             over = batch.join(joining) if joining else batch.step()
         except torch.OutOfMemoryError:
@@ -122,20 +124,20 @@ class Engine:
             waiting.remove(row)
         return over
 
-    def _joining(self, batch: Batch, waiting: Sequence[Row]) -> list[Row]:
+    def _rows_to_join(self, batch: Batch, waiting: Sequence[Row]) -> list[Row]:
         """The shortest of those whose turn it is, as many as one pass reads quickly."""
         room = self.room - len(batch)
-        if room <= 0 or len(waiting) * WORTH < len(batch) or not batch.takes_more:
+        if room <= 0 or len(waiting) * JOIN_SHARE < len(batch) or not batch.takes_more:
             return []
         turn = sorted(waiting[:room], key=lambda row: len(row.ids))
-        most = PASS_TOKENS[self.loaded.device]
+        most = PREFILL_TOKENS[self.loaded.device]
         fits = [row for at, row in enumerate(turn, 1) if at * len(row.ids) <= most]
         return fits or turn[:1]
 
     def _row(self, asked: PendingCall) -> Row:
         ids = token_ids(self.loaded.tokenizer, asked.messages)
-        room = self.writing.tokens if self.context is None else self.context - len(ids)
-        return Row(ids, asked.session, most=min(room, self.writing.tokens))
+        room = self.generation.tokens if self.context is None else self.context - len(ids)
+        return Row(ids, asked.session, most=min(room, self.generation.tokens))
 
     def _too_long(self, row: Row) -> NoReply:
         return NoReply(

@@ -18,15 +18,15 @@ from trainer.contract.manifest import check_adapter, hash_file, safetensors_head
 
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
-MARK = "checkpoint.json"  # the trainer writes it last
+COMPLETE_MARK = "checkpoint.json"  # the trainer writes it last
 BUNDLED = "bundled:"
 PREFIX = "base_model.model."
 SIDES = {".lora_A.weight": ("in_features", 1), ".lora_B.weight": ("out_features", 0)}
-SHOWN = 3
+MAX_SHOWN = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class ModelLocation:
     """Where weights lie: a base (folder or hub id, with the hub's revision), and perhaps an adapter."""
 
     base: str
@@ -47,7 +47,10 @@ def adapter_folder(path: Path) -> Path:
     for folder in (path, path / "adapter"):
         if (folder / CONFIG).is_file():
             return folder
-    marks = [*path.glob(f"checkpoint-*/{MARK}"), *path.glob(f"checkpoints/checkpoint-*/{MARK}")]
+    marks = [
+        *path.glob(f"checkpoint-*/{COMPLETE_MARK}"),
+        *path.glob(f"checkpoints/checkpoint-*/{COMPLETE_MARK}"),
+    ]
     newest = max((mark.parent for mark in marks), key=_step, default=None)
     if newest is not None and (newest / CONFIG).is_file():
         return newest
@@ -62,7 +65,7 @@ def _step(checkpoint: Path) -> int:
     return int(number) if number.isdecimal() else -1
 
 
-def find(model: str, base: str | None = None) -> Place:
+def find_model(model: str, base: str | None = None) -> ModelLocation:
     """What `model` names: run or adapter folder, model folder, `bundled:` name or hub id.
 
     `base` is the place of an adapter's base model, if it has moved. Raises NotFound, and
@@ -70,15 +73,15 @@ def find(model: str, base: str | None = None) -> Place:
     """
     path = Path(model)
     if model.startswith(BUNDLED):
-        return Place(base=str(_bundled(model)))
+        return ModelLocation(base=str(_bundled(model)))
     if (path / "config.json").is_file():
-        return Place(base=model)
+        return ModelLocation(base=model)
     if not path.exists() and not path.is_absolute() and not model.startswith((".", "~")):
-        return Place(base=model)
-    return _adapted(adapter_folder(path), base)
+        return ModelLocation(base=model)
+    return _adapter_location(adapter_folder(path), base)
 
 
-def _adapted(folder: Path, base: str | None) -> Place:
+def _adapter_location(folder: Path, base: str | None) -> ModelLocation:
     if faults := check_adapter(folder):
         raise ModelUnavailable(
             f"{folder}: the adapter is incomplete",
@@ -88,19 +91,19 @@ def _adapted(folder: Path, base: str | None) -> Place:
     config = json.loads((folder / CONFIG).read_text("utf-8"))
     made_for = str(config["base_model_name_or_path"])
     if base is None:
-        return Place(
-            base=_still_there(made_for, folder), revision=config.get("revision"), adapter=folder
+        return ModelLocation(
+            base=_base_path(made_for, folder), revision=config.get("revision"), adapter=folder
         )
     if not Path(base).exists() and not Path(made_for).is_absolute() and base != made_for:
         raise ModelUnavailable(
             f"{folder}: the adapter was trained on {made_for}, not on {base}",
             f"leave out --base, or give {made_for}",
         )
-    place = str(_bundled(base)) if base.startswith(BUNDLED) else base
-    return Place(base=place, adapter=folder)
+    location = str(_bundled(base)) if base.startswith(BUNDLED) else base
+    return ModelLocation(base=location, adapter=folder)
 
 
-def _still_there(made_for: str, folder: Path) -> str:
+def _base_path(made_for: str, folder: Path) -> str:
     """The base, of a run elsewhere with the bundled model the bundled one here."""
     job = folder.parent / "job.json"
     if Path(made_for).is_absolute() and not Path(made_for).exists() and job.is_file():
@@ -118,11 +121,11 @@ def _bundled(name: str) -> Path:
     return folder
 
 
-def name_of(place: Place) -> str:
-    """The adapter by its content, so that another one in the same place is another model."""
-    if place.adapter is None:
-        return place.base
-    return f"{place.base} + adapter {hash_file(place.adapter / WEIGHTS).sha256[:12]}"
+def model_name(location: ModelLocation) -> str:
+    """The adapter by its content, so that another one in the same folder is another model."""
+    if location.adapter is None:
+        return location.base
+    return f"{location.base} + adapter {hash_file(location.adapter / WEIGHTS).sha256[:12]}"
 
 
 @dataclass(frozen=True)
@@ -134,7 +137,7 @@ class Loaded:
     device: str
 
 
-def load(place: Place) -> Loaded:
+def load(location: ModelLocation) -> Loaded:
     """Raises NotInstalled, and ModelUnavailable where base, adapter and template do not go together."""
     libraries.prepare_environment()
     with needing(LOCAL_MODEL):
@@ -146,37 +149,37 @@ def load(place: Place) -> Loaded:
     dtype = torch.bfloat16 if device == "cuda" else torch.float32
     try:
         weights = AutoModelForCausalLM.from_pretrained(
-            place.base, revision=place.revision, dtype=dtype
+            location.base, revision=location.revision, dtype=dtype
         )
-        tokenizer = AutoTokenizer.from_pretrained(place.tokenizer)
+        tokenizer = AutoTokenizer.from_pretrained(location.tokenizer)
     except Exception as error:
-        here = "" if Path(place.base).exists() else "not a folder here, and the hub failed: "
+        here = "" if Path(location.base).exists() else "not a folder here, and the hub failed: "
         raise ModelUnavailable(
-            f"model {place.base}: {here}{' '.join(str(error).split())[:300]}",
+            f"model {location.base}: {here}{' '.join(str(error).split())[:300]}",
             "give a complete model folder, or the id of a model on a reachable hub",
         ) from error
     if tokenizer.chat_template is None:
         raise ModelUnavailable(
-            f"{place.tokenizer} has no chat template", "evaluate an instruct model"
+            f"{location.tokenizer} has no chat template", "evaluate an instruct model"
         )
-    if place.adapter is not None:
-        weights = _around(weights, place, place.adapter)
+    if location.adapter is not None:
+        weights = _with_adapter(weights, location, location.adapter)
     return Loaded(weights.to(device).eval(), tokenizer, device)
 
 
-def _around(base: Any, place: Place, folder: Path) -> Any:
+def _with_adapter(base: Any, location: ModelLocation, folder: Path) -> Any:
     from peft import PeftModel
 
-    if faults := misfits(base, safetensors_header(folder / WEIGHTS)):
+    if faults := shape_mismatches(base, safetensors_header(folder / WEIGHTS)):
         raise ModelUnavailable(
-            f"{folder}: the adapter does not fit {place.base}",
+            f"{folder}: the adapter does not fit {location.base}",
             "it was trained on another base model: give that model with --base",
-            faults=faults[:SHOWN],
+            faults=faults[:MAX_SHOWN],
         )
     return PeftModel.from_pretrained(base, folder)
 
 
-def misfits(base: Any, tensors: dict[str, Any]) -> list[str]:
+def shape_mismatches(base: Any, tensors: dict[str, Any]) -> list[str]:
     """Which of an adapter's tensors have no place, or one of another width, in the base."""
     faults = []
     for name, tensor in tensors.items():

@@ -23,7 +23,7 @@ from datagen.models.paid_api.ledger import Ledger, open_ledger, read_ledger
 from datagen.models.paid_api.model import PaidModel
 from datagen.models.paid_api.rate_limit import RateLimit
 from datagen.models.paid_api.settings import TeacherSettings, variable
-from datagen.models.paid_api.status import ModelStatus, Status, Tally
+from datagen.models.paid_api.status import CallCounts, ModelStatus, Status
 from trainer.contract.command.errors import TeacherRefused
 from trainer.contract.command.secrets import Secret, find
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 # Licences that put no condition on training with outputs; others have to be stated.
 LICENCES = {"openai/gpt-oss-120b": "Apache-2.0", "openai/gpt-oss-20b": "Apache-2.0"}
 NOT_STATED = "not stated"
-LEAVING_SECONDS = 3.0
+DRAIN_SECONDS = 3.0
 
 
 @dataclass(kw_only=True)
@@ -78,7 +78,7 @@ class Account:
         """Models answer inside, in the running event loop; may be entered again in a later one.
 
         Leaving, however, waits for the calls that have been sent, so that their answers are recorded;
-        calls that have not are dropped. One who is cancelled (Ctrl-C) waits `LEAVING_SECONDS` for them:
+        calls that have not are dropped. One who is cancelled (Ctrl-C) waits `DRAIN_SECONDS` for them:
         those without an answer by then stay in flight in the ledger, at their worst case.
         """
         if self.client is None:
@@ -88,18 +88,18 @@ class Account:
             try:
                 yield
             except asyncio.CancelledError:
-                await self._let_them_end(LEAVING_SECONDS)
+                await self._drain(DRAIN_SECONDS)
                 raise
             finally:
-                await self._let_them_end()
+                await self._drain()
 
-    async def _let_them_end(self, seconds: float | None = None) -> None:
+    async def _drain(self, seconds: float | None = None) -> None:
         for model in self.models.values():
-            for asking in model.under_way.values():
+            for asking in model.in_flight.values():
                 asking.withdrawn = True
                 if not asking.sent:
                     asking.task.cancel()
-        tasks = [a.task for model in self.models.values() for a in model.under_way.values()]
+        tasks = [a.task for model in self.models.values() for a in model.in_flight.values()]
         if not tasks:
             return
         _, late = await asyncio.wait(tasks, timeout=seconds)
@@ -125,7 +125,7 @@ class Account:
             models={
                 m.name: ModelStatus(
                     in_flight=m.tally.in_flight,
-                    allowed=int(m.pace.allowed),
+                    allowed=int(m.rate_limit.allowed),
                     answered=m.tally.answered,
                     throttled=m.tally.throttled,
                 )
@@ -149,7 +149,7 @@ def open_account(settings: TeacherSettings, *, ledger: Path) -> Iterator[Account
     )
     with open_ledger(ledger) as lines:
         budget = Budget(limit=settings.budget, spent=lines.spent, uncertain=lines.uncertain)
-        notices = [*_told_of_ledger(lines), *_told_of_settings(settings)]
+        notices = [*_ledger_notices(lines), *_settings_notices(settings)]
         if settings.at_openrouter:
             notices += check_key(client, budget)
         offers = find_offers(client, settings)
@@ -183,8 +183,8 @@ def _account(
             settings=settings,
             ledger=ledger,
             budget=budget,
-            pace=RateLimit(most=settings.concurrency),
-            tally=Tally(),
+            rate_limit=RateLimit(most=settings.concurrency),
+            tally=CallCounts(),
             price=offer.price,
             quantizations=offer.quantizations,
             client=client,
@@ -211,7 +211,7 @@ def _secret(settings: TeacherSettings) -> Secret | None:
     return found
 
 
-def _told_of_ledger(ledger: Ledger) -> Iterator[str]:
+def _ledger_notices(ledger: Ledger) -> Iterator[str]:
     if ledger.in_flight:
         worst = sum(call.worst for call in ledger.in_flight.values())
         yield (
@@ -220,7 +220,7 @@ def _told_of_ledger(ledger: Ledger) -> Iterator[str]:
         )
 
 
-def _told_of_settings(settings: TeacherSettings) -> Iterator[str]:
+def _settings_notices(settings: TeacherSettings) -> Iterator[str]:
     if settings.at_openrouter and not settings.enforce_distillable:
         yield (
             "WARNING: enforce_distillable is off: this permits models that forbid"

@@ -29,7 +29,7 @@ class Budget:
 
         Raises BudgetSpent when it would not fit with nothing in flight.
         """
-        self._refuse_the_hopeless(worst)
+        self._refuse_over_limit(worst)
         if not self._queue and self._fits(worst):
             self.reserved += worst
             return
@@ -59,7 +59,7 @@ class Budget:
                 self._queue.popleft()
                 continue
             try:
-                self._refuse_the_hopeless(worst)
+                self._refuse_over_limit(worst)
             except BudgetSpent as fault:
                 self._queue.popleft()
                 turn.set_exception(fault)
@@ -73,7 +73,7 @@ class Budget:
     def _fits(self, worst: Decimal) -> bool:
         return self.limit is None or self.spent + self.reserved + worst <= self.limit
 
-    def _refuse_the_hopeless(self, worst: Decimal) -> None:
+    def _refuse_over_limit(self, worst: Decimal) -> None:
         if self.limit is not None and self.spent + worst > self.limit:
             raise BudgetSpent(
                 f"${self.spent:.4f} of ${self.limit} is spent, and the next call may cost"

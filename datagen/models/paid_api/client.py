@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from datagen.missing_package import openai_package
-from datagen.models.paid_api.errors import Failure, judge_status
+from datagen.models.paid_api.errors import Failure, failure_of_status
 from datagen.models.paid_api.response import read_answer
 from trainer.contract.command.errors import TeacherRefused, TeacherUnavailable
 
@@ -64,7 +64,7 @@ class Client:
                 raise TeacherRefused(cause, self.hint(found)) from None
             except (openai.APIConnectionError, ValueError, RecursionError) as error:
                 raise TeacherUnavailable(
-                    f"{self.base_url}{path}: {_why(error)}",
+                    f"{self.base_url}{path}: {_cause(error)}",
                     "check the address, and that the server is running",
                 ) from None
 
@@ -102,9 +102,9 @@ class Client:
             return Failure(kind="retry", cause=f"no reply in {self.timeout:g} s", cost=None)
         except openai.APIConnectionError as error:
             if _never_sent(error):
-                return Failure(kind="retry", cause=f"no connection: {_why(error)}")
-            return Failure(kind="retry", cause=f"connection lost: {_why(error)}", cost=None)
-        return read_answer(_parsed(self._told(text)), price, now=time.time())
+                return Failure(kind="retry", cause=f"no connection: {_cause(error)}")
+            return Failure(kind="retry", cause=f"connection lost: {_cause(error)}", cost=None)
+        return read_answer(_parsed(self._without_key(text)), price, now=time.time())
 
     def hint(self, found: Failure) -> str:
         """What to do about a request that is not accepted."""
@@ -120,10 +120,10 @@ class Client:
 
     def _failure(self, error: sdk.APIStatusError) -> Failure:
         response = error.response
-        body = _parsed(self._told(response.text))
-        return judge_status(response.status_code, body, response.headers, now=time.time())
+        body = _parsed(self._without_key(response.text))
+        return failure_of_status(response.status_code, body, response.headers, now=time.time())
 
-    def _told(self, text: str) -> str:
+    def _without_key(self, text: str) -> str:
         """Remove the key from a response: some servers repeat the request in their errors."""
         return text.replace(self.secret.value, "[the key]") if self.secret else text
 
@@ -147,7 +147,7 @@ def _never_sent(error: BaseException) -> bool:
     return False
 
 
-def _why(error: BaseException) -> str:
+def _cause(error: BaseException) -> str:
     """The innermost cause in one line."""
     while error.__cause__ is not None:
         error = error.__cause__

@@ -15,7 +15,7 @@ KEY_LIMIT = "key limit exceeded"
 # A 402 that passes: what is in flight fills the part of the credits that may be in flight at once.
 IN_FLIGHT_LIMIT = "openrouter_in_flight_budget"
 THROTTLES = (429, 503, 529)
-PASSING = (408, 409, 425)
+TRANSIENT = (408, 409, 425)
 REFUSED_REQUEST = (400, 403, 413, 422)
 
 
@@ -36,12 +36,14 @@ class Failure:
     cost: Decimal | None = Decimal(0)
 
 
-def judge_status(status: int, body: object, headers: Mapping[str, str], *, now: float) -> Failure:
+def failure_of_status(
+    status: int, body: object, headers: Mapping[str, str], *, now: float
+) -> Failure:
     """The failure that an HTTP status, or the code in an error body, stands for.
 
     `now` in Unix seconds, for a Retry-After that is a date.
     """
-    cause = f"HTTP {status}: {said(body)}"
+    cause = f"HTTP {status}: {error_message(body)}"
     wait = retry_after(headers.get("retry-after"), now=now) or _asked_in(body)
     if status == 402 and _limit_source(body) == IN_FLIGHT_LIMIT:
         return Failure(kind="retry", cause=cause, throttled=True, wait=wait)
@@ -49,7 +51,7 @@ def judge_status(status: int, body: object, headers: Mapping[str, str], *, now: 
         return Failure(kind="budget", cause=cause)
     if status in REFUSED_REQUEST:
         return Failure(kind="refused", cause=cause)
-    if status in PASSING or status == 429 or status >= 500:
+    if status in TRANSIENT or status == 429 or status >= 500:
         return Failure(kind="retry", cause=cause, throttled=status in THROTTLES, wait=wait)
     return Failure(kind="key" if status == 401 else "fatal", cause=cause)
 
@@ -81,7 +83,7 @@ def error_in(body: object) -> Mapping[str, Any] | None:
     return None
 
 
-def said(body: object) -> str:
+def error_message(body: object) -> str:
     """The message of an error body in one line of at most 300 characters."""
     error = error_in(body)
     text = str(error.get("message") if error else body or "empty body")

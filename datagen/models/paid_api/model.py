@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from datagen.models.paid_api.prices import Price
     from datagen.models.paid_api.rate_limit import RateLimit
     from datagen.models.paid_api.settings import TeacherSettings
-    from datagen.models.paid_api.status import Tally
+    from datagen.models.paid_api.status import CallCounts
 
 # Tries that failed for other reasons than too much to do; and how long to go on trying at all.
 TRIES = 6
-PATIENCE = 15 * 60.0
+RETRY_SECONDS = 15 * 60.0
 
 
 @dataclass(kw_only=True)
@@ -55,12 +55,12 @@ class PaidModel:
     settings: TeacherSettings
     ledger: Ledger
     budget: Budget
-    pace: RateLimit
-    tally: Tally
+    rate_limit: RateLimit
+    tally: CallCounts
     price: Price | None = None
     client: Client | None = None
     quantizations: dict[str, str] = field(default_factory=dict)
-    under_way: dict[str, CallInFlight] = field(default_factory=dict)
+    in_flight: dict[str, CallInFlight] = field(default_factory=dict)
 
     async def reply(self, messages: Sequence[Message], *, session: str) -> Reply:
         """See `datagen.models.protocol.Model`; a call that was paid for is never sent again.
@@ -71,18 +71,18 @@ class PaidModel:
         key, turn = request.key(self.settings.base_url, session, body)
         if (recorded := self.ledger.answer(key)) is not None:
             self.tally.replayed += 1
-            return _usable(recorded)
+            return _finished(recorded)
         if self.client is None:
             raise NotRecorded(
                 f"{self.ledger.path}: no recorded answer of {self.name} for turn {turn} of session {session!r}",
                 "replay with the same tables, questions and settings as in the recording",
             )
-        asking = self.under_way.get(key)
+        asking = self.in_flight.get(key)
         if asking is None or asking.withdrawn:
             asking = self._begin(key, session, turn, messages, body)
         asking.listeners += 1
         try:
-            return _usable(await asyncio.shield(asking.task))
+            return _finished(await asyncio.shield(asking.task))
         finally:
             asking.listeners -= 1
             if not asking.listeners and not asking.sent:
@@ -100,16 +100,16 @@ class PaidModel:
         worst = self.price.worst(messages, self.settings.max_tokens) if self.price else Decimal(0)
         call = Call(key=key, session=session, turn=turn, model=self.name, attempt=1, worst=worst)
         if self.price and self.settings.at_openrouter:
-            body = request.at_most(body, self.price)
+            body = request.with_price_limit(body, self.price)
         asking = CallInFlight(call=call, body=body)
         asking.task = asyncio.create_task(self._ask(asking))
         asking.task.add_done_callback(lambda _: self._forget(asking))
-        self.under_way[key] = asking
+        self.in_flight[key] = asking
         return asking
 
     def _forget(self, asking: CallInFlight) -> None:
-        if self.under_way.get(asking.call.key) is asking:
-            del self.under_way[asking.call.key]
+        if self.in_flight.get(asking.call.key) is asking:
+            del self.in_flight[asking.call.key]
         if not asking.task.cancelled():
             asking.task.exception()  # the caller may have been cancelled
 
@@ -131,11 +131,13 @@ class PaidModel:
             if isinstance(found, Reply):
                 return found
             if found.kind != "retry":
-                self._give_up(found)
+                self._raise_refusal(found)
             tries += not found.throttled
             wait = wait_before(asking.call.attempt, asked=found.wait)
-            if tries >= TRIES or clock() + wait - started > PATIENCE:
-                self._out_of_reach(found, others_answered=self.tally.answered > answered_before)
+            if tries >= TRIES or clock() + wait - started > RETRY_SECONDS:
+                self._raise_unavailable(
+                    found, others_answered=self.tally.answered > answered_before
+                )
             if asking.withdrawn or not asking.listeners:
                 raise asyncio.CancelledError
             self.tally.retries += 1
@@ -145,7 +147,7 @@ class PaidModel:
     async def _try(self, asking: CallInFlight) -> Reply | Failure:
         """One request: a place, its worst case reserved, its intent on disk, its outcome on disk."""
         worst = asking.call.worst
-        moment = await self.pace.enter()
+        moment = await self.rate_limit.enter()
         found: Reply | Failure | None = None
         try:
             await self.budget.reserve(worst)
@@ -154,7 +156,7 @@ class PaidModel:
             try:
                 number = await self.ledger.intend(asking.call)
                 found = await self._send(asking.body)
-                self.pace.leave(
+                self.rate_limit.leave(
                     moment,
                     throttled=isinstance(found, Failure) and found.throttled,
                     answered=isinstance(found, Reply),
@@ -164,7 +166,7 @@ class PaidModel:
                 self.budget.settle(worst, cost, certain=certain)
         finally:
             if found is None:
-                self.pace.leave(moment, throttled=False, answered=False)
+                self.rate_limit.leave(moment, throttled=False, answered=False)
         return found
 
     async def _send(self, body: Mapping[str, Any]) -> Reply | Failure:
@@ -194,7 +196,7 @@ class PaidModel:
         await self.ledger.conclude(number, call, ending, cost=cost, reply=reply, cause=cause)
         return cost, known is not None
 
-    def _give_up(self, found: Failure) -> NoReturn:
+    def _raise_refusal(self, found: Failure) -> NoReturn:
         assert self.client is not None
         if found.kind == "budget":
             raise BudgetSpent(
@@ -206,7 +208,7 @@ class PaidModel:
             raise NoReply("refused", found.cause)
         raise TeacherRefused(f"{self.name}: {found.cause}", self.client.hint(found))
 
-    def _out_of_reach(self, found: Failure, *, others_answered: bool) -> NoReturn:
+    def _raise_unavailable(self, found: Failure, *, others_answered: bool) -> NoReturn:
         if others_answered:
             raise NoReply("unavailable", found.cause)
         raise TeacherUnavailable(
@@ -215,7 +217,7 @@ class PaidModel:
         )
 
 
-def _usable(reply: Reply) -> Reply:
+def _finished(reply: Reply) -> Reply:
     """Only a finished reply is a success; a cut one as context would teach to stop midway."""
     match reply.finish_reason:
         case "length":

@@ -60,7 +60,7 @@ def body(
     return found
 
 
-def at_most(body: dict[str, Any], price: Price) -> dict[str, Any]:
+def with_price_limit(body: dict[str, Any], price: Price) -> dict[str, Any]:
     """The same request, to be answered by no provider dearer than the budget reckons with."""
     ceiling = {
         "prompt": float(price.prompt * MILLION),

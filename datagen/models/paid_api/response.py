@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from datagen.models.paid_api.errors import Failure, error_in, judge_status, said
+from datagen.models.paid_api.errors import Failure, error_in, error_message, failure_of_status
 from datagen.models.paid_api.prices import money
 from datagen.models.protocol import Reply
 
@@ -72,17 +72,23 @@ def _broken(
 ) -> Failure:
     code = error.get("code") if error else None
     if isinstance(code, int) and code >= 400:
-        found = judge_status(code, body, {}, now=now)
+        found = failure_of_status(code, body, {}, now=now)
         # The generation had begun: the request as such was accepted.
         kind = found.kind if found.kind == "budget" else "retry"
         return Failure(
             kind=kind,
-            cause=f"HTTP 200 with error {code}: {said(body)}",
+            cause=f"HTTP 200 with error {code}: {error_message(body)}",
             throttled=found.throttled,
             wait=found.wait,
             cost=cost,
         )
-    what = said(body) if error else "no choices" if not body.get("choices") else "generation failed"
+    what = (
+        error_message(body)
+        if error
+        else "no choices"
+        if not body.get("choices")
+        else "generation failed"
+    )
     return Failure(kind="retry", cause=f"HTTP 200: {what}", cost=cost)
 
 

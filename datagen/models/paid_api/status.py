@@ -49,7 +49,7 @@ class Status:
 
 
 @dataclass
-class Tally:
+class CallCounts:
     """Counts for one model; `ends` are the moments of its last answers, on the monotonic clock."""
 
     answered: int = 0

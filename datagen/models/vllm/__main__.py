@@ -11,7 +11,7 @@ import threading
 import time
 from contextlib import suppress
 
-TO_END = 20.0  # seconds
+END_SECONDS = 20.0
 
 
 def main(command: list[str]) -> int:
@@ -28,7 +28,7 @@ def _end_with_stdin(group: int) -> None:
     while os.read(0, 4096):
         pass
     _signal(group, signal.SIGTERM)
-    time.sleep(TO_END)
+    time.sleep(END_SECONDS)
     _signal(group, signal.SIGKILL)
 
 

@@ -12,11 +12,11 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from datagen.missing_package import LOCAL_MODEL, needing, openai_package
-from datagen.models.local.model import Writing
+from datagen.models.local.model import Generation
 from datagen.models.local.token_ids import stop_ids, token_ids
-from datagen.models.local.weights import Place, name_of
+from datagen.models.local.weights import ModelLocation, model_name
 from datagen.models.protocol import NoReply, Reply
-from datagen.models.vllm.server import ADAPTER, BASE, LONGEST, Address, serving
+from datagen.models.vllm.server import ADAPTER, BASE, MAX_CONTEXT, Address, serving
 from trainer.contract.command import libraries
 from trainer.contract.command.errors import ModelUnavailable
 
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 
 CONCURRENCY = 128
 """Calls in flight: half of what vLLM takes into a batch at most."""
-TIMEOUT = 900.0  # seconds for a reply, its wait for a place in the batch included
+REPLY_SECONDS = 900.0  # its wait for a place in the batch included
 RETRIES = 3
-SETTLE = 2.0  # seconds after which a server that has lost its connections is seen to have ended
-REFUSED = (400, 413, 422)
+LOST_SECONDS = 2.0  # after which a server that has lost its connections is seen to have ended
+REFUSED_STATUS = (400, 413, 422)
 NAME = "vllm"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
+class PromptFormat:
     """What is needed to write prompts and end replies, without the weights."""
 
     tokenizer: Any
@@ -44,49 +44,55 @@ class Reading:
     dtype: str
 
 
-def reading(place: Place) -> Reading:
+def read_prompt_format(location: ModelLocation) -> PromptFormat:
     """Raises NotInstalled and ModelUnavailable."""
     libraries.prepare_environment()
     with needing(LOCAL_MODEL):
         import torch
         from transformers import AutoConfig, AutoTokenizer, GenerationConfig
     try:
-        config = AutoConfig.from_pretrained(place.base, revision=place.revision)
-        tokenizer = AutoTokenizer.from_pretrained(place.tokenizer)
+        config = AutoConfig.from_pretrained(location.base, revision=location.revision)
+        tokenizer = AutoTokenizer.from_pretrained(location.tokenizer)
         try:
-            told = GenerationConfig.from_pretrained(place.base, revision=place.revision)
+            told = GenerationConfig.from_pretrained(location.base, revision=location.revision)
         except OSError:
             told = GenerationConfig.from_model_config(config)
     except (OSError, ValueError) as error:
         raise ModelUnavailable(
-            f"model {place.base}: {' '.join(str(error).split())[:300]}",
+            f"model {location.base}: {' '.join(str(error).split())[:300]}",
             "give a complete model folder, or the id of a model on a reachable hub",
         ) from error
     if tokenizer.chat_template is None:
         raise ModelUnavailable(
-            f"{place.tokenizer} has no chat template", "evaluate an instruct model"
+            f"{location.tokenizer} has no chat template", "evaluate an instruct model"
         )
-    return Reading(
+    return PromptFormat(
         tokenizer=tokenizer,
         stops=stop_ids(tokenizer, SimpleNamespace(generation_config=told)),
-        context=min(getattr(config, "max_position_embeddings", None) or LONGEST, LONGEST),
+        context=min(getattr(config, "max_position_embeddings", None) or MAX_CONTEXT, MAX_CONTEXT),
         dtype="bfloat16" if torch.cuda.is_available() else "float32",
     )
 
 
 @contextmanager
-def engine(place: Place, writing: Writing, log: Path) -> Iterator[dict[str, VllmModel]]:
+def engine(
+    location: ModelLocation, generation: Generation, log: Path
+) -> Iterator[dict[str, VllmModel]]:
     """The models by what they are, `base` and perhaps `adapter`, while their server runs.
 
-    Raises what `reading` and `server.serving` raise.
+    Raises what `read_prompt_format` and `server.serving` raise.
     """
-    read = reading(place)
+    read = read_prompt_format(location)
     with serving(
-        place, context=read.context, dtype=read.dtype, log=log, ready=_is_ready
+        location, context=read.context, dtype=read.dtype, log=log, ready=_is_ready
     ) as address:
-        named = {BASE: place.base} | ({ADAPTER: name_of(place)} if place.adapter else {})
+        named = {BASE: location.base} | (
+            {ADAPTER: model_name(location)} if location.adapter else {}
+        )
         yield {
-            served: VllmModel(name=name, served=served, at=address, read=read, writing=writing)
+            served: VllmModel(
+                name=name, served=served, at=address, read=read, generation=generation
+            )
             for served, name in named.items()
         }
 
@@ -108,8 +114,8 @@ class VllmModel:
     name: str
     served: str
     at: Address
-    read: Reading
-    writing: Writing
+    read: PromptFormat
+    generation: Generation
     _api: sdk.AsyncOpenAI | None = field(default=None, repr=False)
 
     @asynccontextmanager
@@ -117,7 +123,7 @@ class VllmModel:
         """Hold connections in the running event loop."""
         openai = openai_package()
         async with openai.AsyncOpenAI(
-            base_url=self.at.url, api_key=self.at.key, max_retries=RETRIES, timeout=TIMEOUT
+            base_url=self.at.url, api_key=self.at.key, max_retries=RETRIES, timeout=REPLY_SECONDS
         ) as api:
             self._api = api
             try:
@@ -130,7 +136,7 @@ class VllmModel:
         assert self._api is not None, "used outside of connected()"
         openai = openai_package()
         ids = token_ids(self.read.tokenizer, messages)
-        room = min(self.writing.tokens, self.read.context - len(ids))
+        room = min(self.generation.tokens, self.read.context - len(ids))
         if room < 1:
             raise NoReply(
                 "refused",
@@ -141,17 +147,17 @@ class VllmModel:
                 model=self.served,
                 prompt=ids,
                 max_tokens=room,
-                temperature=self.writing.temperature,
+                temperature=self.generation.temperature,
                 seed=_seed(session, len(ids)),
                 extra_body={"stop_token_ids": sorted(self.read.stops), "return_token_ids": True},
             )
         except openai.APIStatusError as error:
             cause = f"vLLM: {' '.join(str(error).split())[:300]}"
-            if error.status_code in REFUSED:
+            if error.status_code in REFUSED_STATUS:
                 raise NoReply("refused", cause) from None
             raise NoReply("unavailable", cause) from None
         except openai.APIConnectionError as error:
-            await asyncio.sleep(SETTLE)
+            await asyncio.sleep(LOST_SECONDS)
             if self.at.alive():
                 raise NoReply("unavailable", f"vLLM: {error}") from None
             raise self.at.fault("vLLM ended before it answered") from None

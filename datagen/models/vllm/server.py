@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from datagen.models.local.weights import CONFIG, Place
+from datagen.models.local.weights import CONFIG, ModelLocation
 from datagen.progress import Progress
 from trainer.contract.command.errors import ModelUnavailable, NotInstalled
 
@@ -24,13 +24,13 @@ BASE, ADAPTER = "base", "adapter"
 """What the server calls its models."""
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """What `--max-lora-rank` takes (vllm/config/lora.py)."""
-LONGEST = 32_768
+MAX_CONTEXT = 32_768
 """Tokens of prompt and reply at most: a model that reads more would want a card's memory for one row."""
-POLL = 0.5
-SILENT = 900.0  # seconds without a line in its log: it hangs
-TO_END = 30.0
-TAIL = 12
-SHOWN = 100  # letters of its last line
+POLL_SECONDS = 0.5
+SILENT_SECONDS = 900.0  # seconds without a line in its log: it hangs
+END_SECONDS = 30.0
+TAIL_LINES = 12
+LINE_CHARACTERS = 100  # letters of its last line
 INSTALL = "install vLLM in a separate environment (it needs other library versions) and put its bin/ on PATH"
 
 
@@ -50,11 +50,11 @@ class Address:
         )
 
 
-def refusal(place: Place) -> str | None:
+def why_not_servable(location: ModelLocation) -> str | None:
     """Return why vLLM cannot serve these weights, or None."""
-    if place.adapter is not None and _config(place.adapter).get("use_dora"):
+    if location.adapter is not None and _config(location.adapter).get("use_dora"):
         return "vLLM cannot serve DoRA adapters"
-    if place.adapter is not None and rank(place.adapter) > RANKS[-1]:
+    if location.adapter is not None and rank(location.adapter) > RANKS[-1]:
         return f"vLLM serves adapters of rank {RANKS[-1]} at most"
     return None
 
@@ -68,30 +68,35 @@ def _config(adapter: Path) -> dict[str, object]:
     return found
 
 
-def arguments(place: Place, *, port: int, context: int, dtype: str) -> list[str]:
+def arguments(location: ModelLocation, *, port: int, context: int, dtype: str) -> list[str]:
     """The command line after `vllm`.
 
     `--generation-config vllm`: a base's own defaults, such as a repetition penalty, would change what
     a likeliest token is. Its tokenizer is the base's, for a text that is not used: what goes in and
     comes out are token ids.
     """
-    words = ["serve", place.base, "--host", "127.0.0.1", "--port", str(port)]
+    words = ["serve", location.base, "--host", "127.0.0.1", "--port", str(port)]
     words += ["--served-model-name", BASE, "--dtype", dtype]
-    words += ["--max-model-len", str(min(context, LONGEST)), "--generation-config", "vllm"]
-    if place.revision is not None:
-        words += ["--revision", place.revision]
-    if place.adapter is not None:
-        ceiling = next(size for size in RANKS if size >= rank(place.adapter))
+    words += ["--max-model-len", str(min(context, MAX_CONTEXT)), "--generation-config", "vllm"]
+    if location.revision is not None:
+        words += ["--revision", location.revision]
+    if location.adapter is not None:
+        ceiling = next(size for size in RANKS if size >= rank(location.adapter))
         words += ["--enable-lora", "--max-lora-rank", str(ceiling)]
-        words += ["--lora-modules", f"{ADAPTER}={place.adapter}"]
+        words += ["--lora-modules", f"{ADAPTER}={location.adapter}"]
     return words
 
 
 @contextmanager
 def serving(
-    place: Place, *, context: int, dtype: str, log: Path, ready: Callable[[Address], bool]
+    location: ModelLocation,
+    *,
+    context: int,
+    dtype: str,
+    log: Path,
+    ready: Callable[[Address], bool],
 ) -> Iterator[Address]:
-    """A server over the weights of `place`; it and all it started end with the block, or with us.
+    """A server over the weights of `location`; it and all it started end with the block, or with us.
 
     `ready` checks whether it answers already. What it prints goes to `log`. Raises NotInstalled, and
     ModelUnavailable with the end of its log where it does not come up.
@@ -105,7 +110,7 @@ def serving(
     key = secrets.token_urlsafe(24)
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as sink:
-        words = [found, *arguments(place, port=port, context=context, dtype=dtype)]
+        words = [found, *arguments(location, port=port, context=context, dtype=dtype)]
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "datagen.models.vllm", *words],
             stdin=subprocess.PIPE,
@@ -128,7 +133,7 @@ def serving(
         assert process.stdin is not None
         process.stdin.close()
         try:
-            process.wait(TO_END)
+            process.wait(END_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -138,17 +143,19 @@ def _wait(address: Address, log: Path, ready: Callable[[Address], bool]) -> None
     begun = time.monotonic()
 
     def news() -> list[str]:
-        last = "".join(_tail(log)[-1:])[:SHOWN]
+        last = "".join(_tail(log)[-1:])[:LINE_CHARACTERS]
         return [f"{time.monotonic() - begun:.0f} s  {last}"]
 
     with Progress("starting vLLM", 1, details=news) as progress:
         while not ready(address):
             if not address.alive():
                 raise address.fault(f"vLLM ended before it was ready, see {log}")
-            if time.time() - log.stat().st_mtime > SILENT:
-                raise address.fault(f"vLLM printed nothing for {SILENT / 60:.0f} min, see {log}")
+            if time.time() - log.stat().st_mtime > SILENT_SECONDS:
+                raise address.fault(
+                    f"vLLM printed nothing for {SILENT_SECONDS / 60:.0f} min, see {log}"
+                )
             progress.refresh()
-            time.sleep(POLL)
+            time.sleep(POLL_SECONDS)
         progress.advance()
 
 
@@ -164,4 +171,4 @@ def _tail(log: Path) -> list[str]:
         lines = log.read_bytes()[-16_384:].decode("utf-8", "replace").splitlines()
     except OSError:
         return []
-    return [line for line in lines if line.strip()][-TAIL:]
+    return [line for line in lines if line.strip()][-TAIL_LINES:]

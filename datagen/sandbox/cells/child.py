@@ -6,7 +6,7 @@ from typing import NoReturn
 
 from datagen.sandbox import frames
 from datagen.sandbox.cells.cell import Cells
-from datagen.sandbox.isolation.limits import Confinement, level_of, observed
+from datagen.sandbox.isolation.limits import Confinement, layers_in_force, level_of
 from datagen.sandbox.messages import Level
 
 _CHANNEL = 3
@@ -26,8 +26,8 @@ def run_episode(
     """
     try:
         obtained = level_of(confinement.enter_child())
-        silence()
-        keep_only(channel)
+        redirect_to_null()
+        close_other_descriptors(channel)
         if obtained != level:
             frames.write_frame(
                 _CHANNEL, {"error": f"the sandbox level dropped from {level} to {obtained}"}
@@ -38,7 +38,7 @@ def run_episode(
         while True:
             message = frames.read_frame(_CHANNEL)
             frames.write_frame(_CHANNEL, cells.run(str(message["code"])))
-    except frames.BrokenWireError:
+    except frames.BrokenFrameError:
         os._exit(0)
     except BaseException:  # noqa: BLE001 - the server's own code must never go on in a child
         os._exit(1)
@@ -52,20 +52,20 @@ def probe(channel: int, confinement: Confinement, *, as_server: bool = False) ->
     try:
         if as_server:
             confinement.enter_server()
-        layers = observed(confinement.enter_child())
-        keep_only(channel)
+        layers = layers_in_force(confinement.enter_child())
+        close_other_descriptors(channel)
         frames.write_frame(_CHANNEL, {"layers": sorted(layers)})
     finally:
         os._exit(0)
 
 
-def keep_only(channel: int) -> None:
+def close_other_descriptors(channel: int) -> None:
     """Close every descriptor but the standard ones and ``channel``, which becomes number 3."""
     os.dup2(channel, _CHANNEL)
     os.closerange(_CHANNEL + 1, _most_descriptors())
 
 
-def silence() -> None:
+def redirect_to_null() -> None:
     """Make stdin, stdout and stderr the null device, opened again: a shared open file has flags that can be changed."""
     null = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):

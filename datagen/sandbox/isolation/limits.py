@@ -29,7 +29,7 @@ _LINUX = sys.platform.startswith("linux")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Restrictions:
     """What to take away: everything possible when ``level`` is None, else exactly that level.
 
     ``memory_bytes`` is address space beyond what the server has.
@@ -46,7 +46,7 @@ class Confinement:
     ``enter_server`` comes before the first fork, ``enter_child`` first of all in each child.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Restrictions) -> None:
         self._plan = plan
         self._address_space = 0
         self._statm = _open("/proc/self/statm")
@@ -105,7 +105,7 @@ class Confinement:
         return limits
 
 
-def observed(layers: Iterable[str]) -> frozenset[str]:
+def layers_in_force(layers: Iterable[str]) -> frozenset[str]:
     """Return the layers of ``layers`` that hold when tried: a claim is not a level."""
     tries: dict[str, Callable[[], bool]] = {
         "rlimits": lambda: _refuses(lambda: resource.setrlimit(resource.RLIMIT_CORE, (1, 1))),

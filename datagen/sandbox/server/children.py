@@ -72,7 +72,7 @@ class ChildPool:
 
 
 def ask_in_child(start: Callable[[int], NoReturn]) -> Any:
-    """The one frame that a child writes and ends with; raises BrokenWireError, OSError."""
+    """The one frame that a child writes and ends with; raises BrokenFrameError, OSError."""
     pid, ours = _fork(start)
     with ours:
         try:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def ending_with(control: socket.socket) -> Iterator[None]:
+def exit_with_client(control: socket.socket) -> Iterator[None]:
     """End this process as soon as the other end of ``control`` is closed, until the block ends.
 
     The kernel reports it with SIGIO (``F_SETOWN`` in ``man 2 fcntl``): a thread that waits for it would
@@ -18,18 +18,18 @@ def ending_with(control: socket.socket) -> Iterator[None]:
     us ends, not when its process does.
     """
     flags = fcntl.fcntl(control, fcntl.F_GETFL)
-    before = signal.signal(signal.SIGIO, lambda *_: _end_if_left(control))
+    before = signal.signal(signal.SIGIO, lambda *_: _exit_if_closed(control))
     fcntl.fcntl(control, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(control, fcntl.F_SETFL, flags | os.O_ASYNC)
     try:
-        _end_if_left(control)  # closed before the handler was set
+        _exit_if_closed(control)  # closed before the handler was set
         yield
     finally:
         fcntl.fcntl(control, fcntl.F_SETFL, flags)
         signal.signal(signal.SIGIO, before)
 
 
-def _end_if_left(control: socket.socket) -> None:
+def _exit_if_closed(control: socket.socket) -> None:
     poll = select.poll()
     poll.register(control, 0)
     if poll.poll(0):

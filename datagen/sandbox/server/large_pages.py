@@ -17,7 +17,7 @@ _PART = 1 << 16
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
-class Memory:
+class LargePages:
     """The memory of this process. Made before Landlock closes /proc to it."""
 
     def __init__(self) -> None:

@@ -34,7 +34,7 @@ class ClientRules:
     level: Level = "full"
     most: Limits = field(default_factory=lambda: Limits(memory_bytes=2 * 1024**3))
 
-    def vet(self, setup: Mapping[str, Any]) -> dict[str, Any]:
+    def check_setup(self, setup: Mapping[str, Any]) -> dict[str, Any]:
         """The setup of a server within our bounds. Raises NotFound, BadData."""
         tables = setup.get("tables")
         if not isinstance(tables, dict) or not tables:
@@ -66,7 +66,7 @@ class ClientRules:
 
 
 def main(argv: Sequence[str]) -> int:
-    """``--socket PATH --tables DIR [--tables DIR ...] [--level LEVEL]``; see ``process.serve_clean``."""
+    """``--socket PATH --tables DIR [--tables DIR ...] [--level LEVEL]``; see ``start_server.serve_clean``."""
     return run_main(_main, argv)
 
 
@@ -94,7 +94,7 @@ def _main(argv: Sequence[str] | None) -> int:
 
 
 def _check_level(level: Level) -> None:
-    plan = limits.Plan(level=level, memory_bytes=Limits().memory_bytes, cpu_seconds=60)
+    plan = limits.Restrictions(level=level, memory_bytes=Limits().memory_bytes, cpu_seconds=60)
     confinement = limits.Confinement(plan)
     answer = ask_in_child(lambda channel: child.probe(channel, confinement, as_server=True))
     found = limits.level_of(answer["layers"])
@@ -150,9 +150,9 @@ def _fork_server(listener: socket.socket, control: socket.socket, rules: ClientR
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             limits.die_with_parent()
             listener.close()
-            child.silence()
+            child.redirect_to_null()
             control.settimeout(None)
-            code = table_server.run(control, rules.vet)
+            code = table_server.run(control, rules.check_setup)
         finally:
             os._exit(code)
     return pid

@@ -19,25 +19,25 @@ from datagen.sandbox.cells import child
 from datagen.sandbox.cells.cell import Cells
 from datagen.sandbox.isolation import limits
 from datagen.sandbox.server.children import ChildPool, ask_in_child
-from datagen.sandbox.server.client_exit import ending_with
-from datagen.sandbox.server.large_pages import Memory
+from datagen.sandbox.server.client_exit import exit_with_client
+from datagen.sandbox.server.large_pages import LargePages
 from datagen.sandbox.server.preload import import_scipy, read_tables, warm_cells, warm_tables
 
 _SETUP_SECONDS = 30.0
 _DYING_SECONDS = 0.05
 
-Vet = Callable[[Any], Any]
+CheckSetup = Callable[[Any], Any]
 
 
-def run(control: socket.socket, vet: Vet = lambda setup: setup) -> int:
+def run(control: socket.socket, check_setup: CheckSetup = lambda setup: setup) -> int:
     """Serve the client at the other end of ``control`` until it closes it; the exit code.
 
-    ``vet`` checks and changes the client's setup; the client receives the errors that it raises.
+    ``check_setup`` checks and changes the client's setup; the client receives the errors that it raises.
     """
     try:
-        with ending_with(control):
-            server = _start(control, vet)
-    except (frames.BrokenWireError, TimeoutError):
+        with exit_with_client(control):
+            server = _start(control, check_setup)
+    except (frames.BrokenFrameError, TimeoutError):
         return 1
     except Exception as error:  # noqa: BLE001 - the client turns it into a fault
         frames.write_frame(control.fileno(), _failure(error))
@@ -47,13 +47,13 @@ def run(control: socket.socket, vet: Vet = lambda setup: setup) -> int:
     return 0
 
 
-def _start(control: socket.socket, vet: Vet) -> "_Server":
+def _start(control: socket.socket, check_setup: CheckSetup) -> "_Server":
     """Read the setup in a separate function: no frame below a cell contains the client's setup."""
     deadline = time.monotonic() + _SETUP_SECONDS
-    setup = vet(frames.read_frame(control.fileno(), deadline=deadline))
+    setup = check_setup(frames.read_frame(control.fileno(), deadline=deadline))
     tables = read_tables(setup["tables"])
     warm_tables(tables)
-    child.silence()
+    child.redirect_to_null()
     return _Server(control, tables, setup)
 
 
@@ -65,8 +65,8 @@ class _Server:
         self._control = control
         self._cells = warm_cells(Cells(tables, output_chars=int(setup["output_chars"])))
         self._has_scipy = False
-        self._memory = Memory()
-        plan = limits.Plan(
+        self._memory = LargePages()
+        plan = limits.Restrictions(
             level=setup["level"],
             memory_bytes=int(setup["memory_bytes"]),
             cpu_seconds=int(setup["cpu_seconds"]),
@@ -79,13 +79,13 @@ class _Server:
         self._children = ChildPool(self._run_episode)
 
     def serve(self) -> None:
-        with contextlib.suppress(frames.BrokenWireError):
+        with contextlib.suppress(frames.BrokenFrameError):
             while True:
                 if frames.pending(self._control.fileno()) or not self._children.reap_and_refill():
-                    self._wait_and_obey()
+                    self._handle_request()
         self._children.end_all()
 
-    def _wait_and_obey(self) -> None:
+    def _handle_request(self) -> None:
         seconds = _DYING_SECONDS if self._children.has_dying() else None
         if not frames.pending(self._control.fileno(), seconds):
             return
@@ -122,7 +122,7 @@ class _Server:
     def _probe(self) -> list[str]:
         try:
             answer = ask_in_child(lambda channel: child.probe(channel, self._confinement))
-        except frames.BrokenWireError:
+        except frames.BrokenFrameError:
             return []
         return [str(layer) for layer in answer["layers"]]
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from datagen.dataset.export import Rules, export
+from datagen.dataset.export import ExportRules, export
 from datagen.episode import Episode, Message, Provenance, Question, TableRef, Trace, Turn, Verdict
 from datagen.episodes.attempts import Task
 from datagen.episodes.run_questions import attempt_all
@@ -85,8 +85,8 @@ def test_what_each_rule_leaves_out_is_counted(tmp_path: Path):
     }
 
 
-@pytest.mark.parametrize("rules", [Rules(per_family=3), Rules(per_table=3)])
-def test_caps_choose_among_all_questions_and_keep_their_order(rules: Rules, tmp_path: Path):
+@pytest.mark.parametrize("rules", [ExportRules(per_family=3), ExportRules(per_table=3)])
+def test_caps_choose_among_all_questions_and_keep_their_order(rules: ExportRules, tmp_path: Path):
     path = tmp_path / "rows.jsonl"
     done = export([episode(n, attempt(f"submit({n})")) for n in range(40)], path, rules=rules)
     kept = [json.loads(line)["episode"] for line in path.read_text().splitlines()]

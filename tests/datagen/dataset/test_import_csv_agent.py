@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from datagen.cli import main
-from datagen.dataset.import_csv_agent import read
+from datagen.dataset.import_csv_agent import read_csv_agent
 from datagen.episode import read_episodes
 from trainer.contract.command.errors import BadData, NotFound
 
@@ -51,12 +51,12 @@ def write(folder: Path, *episodes: dict[str, object]) -> Path:
 
 
 def test_both_shapes_are_read(folder: Path):
-    first, second = read(write(folder, present(1, RIGHT, WRONG), old(2, RIGHT)))
+    first, second = read_csv_agent(write(folder, present(1, RIGHT, WRONG), old(2, RIGHT)))
     assert (first.question.text, first.question.difficulty) == ("Sum 1?", "very hard")
     assert [a.hinted for a in first.attempts] == [True, False]
     assert first.attempts[0].replies == ["so\n\n```python\nsubmit(df['a'].sum())\n```"]
     assert len(second.attempts[0].replies) == 2
-    assert (first.verified_there, second.verified_there) == (True, False)
+    assert (first.verified_by_csv_agent, second.verified_by_csv_agent) == (True, False)
 
 
 def test_each_line_in_neither_shape_is_named(folder: Path):
@@ -64,16 +64,16 @@ def test_each_line_in_neither_shape_is_named(folder: Path):
         folder, present(1, RIGHT), {"question": {}}, {**present(2, RIGHT), "verified": None}
     )
     with pytest.raises(BadData) as caught:
-        read(path)
+        read_csv_agent(path)
     assert len(caught.value.faults) == 2
     assert all(
         f"{path}:{line}:" in fault for line, fault in zip((2, 3), caught.value.faults, strict=True)
     )
     with pytest.raises(BadData, match="no csv-agent episodes") as caught:
-        read(write(folder, {"question": {}}, {"question": {}}))
+        read_csv_agent(write(folder, {"question": {}}, {"question": {}}))
     assert len(caught.value.faults) == 1
     with pytest.raises(NotFound):
-        read(folder / "none.jsonl")
+        read_csv_agent(folder / "none.jsonl")
 
 
 def test_attempts_are_run_again_and_judged_here(folder: Path, capsys: pytest.CaptureFixture[str]):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from datagen.episodes.attempts import Task, _drawn, episode_id, make_episode
+from datagen.episodes.attempts import Task, _is_audited, episode_id, make_episode
 from datagen.models.protocol import NoReply, Reply
 from datagen.prompts.render import as_reply
 from datagen.sandbox import CellResult
@@ -183,13 +183,13 @@ def test_a_second_model_solves_a_share_of_the_verified_again(unknown: Task):
 
 
 def test_about_the_share_asked_for_is_audited_and_always_the_same():
-    some = [n for n in range(1000) if _drawn(str(n), 0.1)]
-    more = [n for n in range(1000) if _drawn(str(n), 0.3)]
+    some = [n for n in range(1000) if _is_audited(str(n), 0.1)]
+    more = [n for n in range(1000) if _is_audited(str(n), 0.3)]
     assert 60 <= len(some) <= 140
     assert 240 <= len(more) <= 360
     assert {*some} <= {*more}
-    assert not any(_drawn(str(n), 0.0) for n in range(1000))
-    assert all(_drawn(str(n), 1.0) for n in range(1000))
+    assert not any(_is_audited(str(n), 0.0) for n in range(1000))
+    assert all(_is_audited(str(n), 1.0) for n in range(1000))
 
 
 def test_all_that_changes_an_episode_changes_its_id(known: Task, unknown: Task, tmp_path: Path):

@@ -1,7 +1,7 @@
 from decimal import Decimal
 
 from datagen.episode import Audit, Episode, Provenance, Question, Trace, Verdict
-from datagen.episodes.counts import Tally, money
+from datagen.episodes.counts import EpisodeCounts, money
 from datagen.models.paid_api.status import Status
 
 
@@ -44,8 +44,8 @@ def status(spent="0.5", limit="5", uncertain="0"):
     )
 
 
-def filled() -> Tally:
-    tally = Tally()
+def filled() -> EpisodeCounts:
+    tally = EpisodeCounts()
     tally.add(episode("template", "easy", verified=True))
     tally.add(episode("template", "very hard", verified=False, category="wrong"))
     trace = Trace(opening=[], turns=[])
@@ -95,7 +95,7 @@ def test_money_is_what_was_spent_what_may_be_and_what_it_will_come_to():
 
 
 def test_the_live_lines():
-    assert Tally().live(None, 3) == []
+    assert EpisodeCounts().live(None, 3) == []
     lines = filled().live(status(), 40)
     assert lines[0].startswith("yield: proposed 50%, template 50%, easy 100%")
     assert (

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datagen.episodes.attempts import Task
-from datagen.episodes.proposed_questions import parse, plain, propose
+from datagen.episodes.proposed_questions import parse, propose, words_alone
 from datagen.models.protocol import Reply
 from datagen.prompts.render import as_reply
 from datagen.sandbox import Sandbox
@@ -84,7 +84,7 @@ def test_the_same_words_are_one_question():
     questions, faults = parse(block([GOOD, again]), ["sha"], set())
     assert len(questions) == 1
     assert faults == Counter({"repeated question": 1})
-    assert parse(block([GOOD]), ["sha"], {plain(str(GOOD["question"]))})[0] == []
+    assert parse(block([GOOD]), ["sha"], {words_alone(str(GOOD["question"]))})[0] == []
 
 
 def test_no_list_is_a_fault_too():

@@ -8,7 +8,7 @@ import pytest
 from datagen.episode import Episode
 from datagen.episodes.attempts import Task
 from datagen.episodes.journal import Journal
-from datagen.episodes.run_questions import attempt_all, fill, table_ref
+from datagen.episodes.run_questions import attempt_all, fill_journal, table_ref
 from datagen.episodes.scripted_teacher import scripted_teacher
 from datagen.models.protocol import NoReply, Reply, ScriptedTeacher
 from datagen.prompts.render import as_reply, opening
@@ -97,11 +97,11 @@ def test_a_question_that_got_no_reply_is_asked_again_and_no_other(
 
     patchy = Patchy(teacher.scripts)
     with Journal(tmp_path / "j") as journal:
-        assert asyncio.run(fill(journal, tasks, solver(patchy))) == 1
+        assert asyncio.run(fill_journal(journal, tasks, solver(patchy))) == 1
         assert len(journal) == len(tasks) - 1
         patchy.up = True
         asked.clear()
-        assert asyncio.run(fill(journal, tasks, solver(patchy))) == 0
+        assert asyncio.run(fill_journal(journal, tasks, solver(patchy))) == 0
         assert len({session.partition("/")[0] for session in asked}) == 1
         assert len(journal) == len(tasks)
     patchy.up = False
@@ -123,7 +123,7 @@ def test_a_fault_ends_the_run_as_itself_and_what_had_ended_is_kept(
     kept: list[Episode] = []
     with Journal(tmp_path / "j") as journal:
         one = replace(solver(Dear(teacher.scripts)), concurrency=1)
-        run = fill(journal, tasks, one, kept=kept.append)
+        run = fill_journal(journal, tasks, one, kept=kept.append)
         with pytest.raises(BudgetSpent):
             asyncio.run(run)
         assert asked(kept) == [task.question.id for task in tasks[:6]]
@@ -152,6 +152,6 @@ def test_tasks_are_taken_from_a_stream_as_there_is_room(tasks: list[Task], tmp_p
             done.append(episode)
             ahead.append(len(taken) - len(done))
 
-        asyncio.run(fill(journal, stream(), three, kept=kept))
+        asyncio.run(fill_journal(journal, stream(), three, kept=kept))
     assert len(done) == len(tasks)
     assert max(ahead) <= 3

@@ -3,7 +3,7 @@ from pathlib import Path
 
 from datagen.episodes.attempts import Task
 from datagen.episodes.run_questions import table_ref
-from datagen.episodes.scripted_teacher import look, scripted_teacher, spoken
+from datagen.episodes.scripted_teacher import full_style_replies, scripted_teacher, with_hooks
 from datagen.judge.compare import judge
 from datagen.prompts.render import code_of, opening
 from datagen.questions.basic import ask as ask_basic
@@ -47,7 +47,7 @@ def test_full_replies_lead_to_the_truth_with_and_without_a_slip(repairs: Path):
     with Sandbox({profile.name: (repairs, profile.reading)}) as sandbox:
         for question in proposals(repairs)[:30]:
             for given in (None, columns):
-                replies = spoken(question, rng, given)
+                replies = full_style_replies(question, rng, given)
                 with sandbox.episode() as session:
                     results = [session.run(code_of(reply) or "") for reply in replies]
                 assert [r.submitted for r in results] == [False] * (len(results) - 1) + [True]
@@ -67,7 +67,7 @@ def test_full_replies_lead_to_the_truth_with_and_without_a_slip(repairs: Path):
 
 def test_every_full_reply_is_a_sentence_and_one_block(repairs: Path):
     for question in proposals(repairs):
-        for reply in spoken(question, random.Random(1), ["hours", "cost", "site"]):
+        for reply in full_style_replies(question, random.Random(1), ["hours", "cost", "site"]):
             said, _, rest = reply.partition("\n\n```python\n")
             assert said.endswith(".")
             assert "```" not in said
@@ -75,7 +75,7 @@ def test_every_full_reply_is_a_sentence_and_one_block(repairs: Path):
 
 
 def test_a_look_announces_what_it_made_and_from_what():
-    code = look("a = 1\nb, c = a, 2\nd = b + c\n")
+    code = with_hooks("a = 1\nb, c = a, 2\nd = b + c\n")
     assert code.splitlines()[-5:] == [
         'hook(a, "a", [])',
         "hook(b, \"b\", ['a'])",

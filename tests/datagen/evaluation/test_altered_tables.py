@@ -8,16 +8,21 @@ import pytest
 from datagen.episode import Question
 from datagen.episodes.agent import solve
 from datagen.episodes.attempts import Task
-from datagen.evaluation.altered_tables import _renamed_question, emptied, new_names, renamed
+from datagen.evaluation.altered_tables import (
+    _renamed_question,
+    new_names,
+    with_empty_tables,
+    with_renamed_columns,
+)
 from datagen.judge.compare import judge
 from datagen.models.protocol import Reply
 from datagen.prompts.render import as_reply, opening
-from datagen.sandbox.server_pool import start
+from datagen.sandbox.server_pool import start_sandbox
 from datagen.tables.table import read_table
 
 
 def test_an_emptied_table_has_its_columns_and_tells_nothing(tasks: list[Task], tmp_path: Path):
-    found = emptied(tasks, tmp_path / "floor")
+    found = with_empty_tables(tasks, tmp_path / "floor")
     (path,) = {path for task in found for path in task.paths}
     frame = read_table(path, found[0].tables[0].reading)
     assert list(frame.columns) == ["city", "amount", "units", "day"]
@@ -29,7 +34,7 @@ def test_an_emptied_table_has_its_columns_and_tells_nothing(tasks: list[Task], t
 
 
 def test_columns_are_renamed_rows_drawn_and_truths_computed_anew(tasks, tmp_path: Path):
-    found = renamed(tasks, tmp_path, seed=0)
+    found = with_renamed_columns(tasks, tmp_path, seed=0)
     assert len(found) == len(tasks)
     names = new_names(tasks[0].tables)
     assert names == {
@@ -42,7 +47,7 @@ def test_columns_are_renamed_rows_drawn_and_truths_computed_anew(tasks, tmp_path
     assert len(rows) == 6
     assert [t.question.id for t in found] == [t.question.id for t in tasks]
     assert [t.question.truth for t in found] != [t.question.truth for t in tasks]
-    with start(found[0]) as sandbox:
+    with start_sandbox(found[0]) as sandbox:
         for task in found:
             question = task.question
             assert question.code is not None
@@ -58,7 +63,7 @@ def test_without_a_solution_the_rows_stay_and_so_does_the_truth(tasks, tmp_path:
         Task(question=t.question.model_copy(update={"code": None}), tables=t.tables, paths=t.paths)
         for t in tasks
     ]
-    found = renamed(plain, tmp_path, seed=0)
+    found = with_renamed_columns(plain, tmp_path, seed=0)
     assert {t.question.id: t.question.truth for t in found}.items() <= {
         t.question.id: t.question.truth for t in tasks
     }.items()
@@ -72,7 +77,9 @@ def test_a_solution_that_does_not_come_to_the_old_truth_is_left_out(tasks, tmp_p
     changed = [
         Task(question=q, tables=tasks[0].tables, paths=tasks[0].paths) for q in (odd, broken)
     ]
-    assert renamed([*changed, *tasks[2:]], tmp_path, seed=0) == renamed(tasks[2:], tmp_path, seed=0)
+    assert with_renamed_columns([*changed, *tasks[2:]], tmp_path, seed=0) == with_renamed_columns(
+        tasks[2:], tmp_path, seed=0
+    )
 
 
 def question(text: str, code: str | None, truth) -> Question:
@@ -109,7 +116,7 @@ def test_nothing_is_known_of_an_emptied_table_in_the_sandbox(tasks, tmp_path: Pa
         async def reply(self, messages, *, session):
             return Reply(text=as_reply("submit(int(df.notna().sum().sum()))"))
 
-    (task,) = emptied(tasks[:1], tmp_path / "floor")
-    with start(task) as sandbox:
+    (task,) = with_empty_tables(tasks[:1], tmp_path / "floor")
+    with start_sandbox(task) as sandbox:
         trace = asyncio.run(solve(task, Counting(), sandbox, session="s"))
     assert trace.answer == 0

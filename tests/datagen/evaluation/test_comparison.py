@@ -1,7 +1,7 @@
 import pytest
 
-from datagen.evaluation.comparison import compared, effort, measured
-from datagen.evaluation.comparison_text import text, text_of_one
+from datagen.evaluation.comparison import compare_models, effort, measure_model
+from datagen.evaluation.comparison_text import comparison_lines, model_lines
 from datagen.evaluation.conclusion import verdict
 from tests.datagen.answered import both, episode
 from trainer.contract.command.errors import BadData
@@ -9,24 +9,26 @@ from trainer.contract.command.errors import BadData
 
 def test_a_gain_and_a_regression_are_said_equally_loudly():
     base, adapter = both(30, 2, 40, tables=12)
-    gain, loss = compared(base, adapter), compared(adapter, base)
+    gain, loss = compare_models(base, adapter), compare_models(adapter, base)
     assert verdict(gain) == "the adapter is BETTER than the base by +0.389"
     assert verdict(loss) == "the adapter is WORSE than the base by -0.389"
     assert gain["low"] < gain["difference"] < gain["high"]
     assert (gain["clusters"], gain["reliable"]) == (12, True)
-    assert text(gain)[-1] == gain["verdict"] == verdict(gain)
+    assert comparison_lines(gain)[-1] == gain["verdict"] == verdict(gain)
 
 
 def test_too_few_questions_are_said_to_be_too_few():
-    found = compared(*both(2, 1, 3, tables=3))
+    found = compare_models(*both(2, 1, 3, tables=3))
     assert "no significant difference (+0.167)" in verdict(found)
     assert "too few" in verdict(found)
-    assert any("only 3 tables: the interval is too narrow" in line for line in text(found))
+    assert any(
+        "only 3 tables: the interval is too narrow" in line for line in comparison_lines(found)
+    )
 
 
 def test_groups_add_up_and_order_does_not_matter():
     base, adapter = both(5, 2, 9, tables=4)
-    found = compared(base, adapter[::-1])
+    found = compare_models(base, adapter[::-1])
     for name in ("families", "tables", "difficulties", "sources", "answer_types"):
         assert sum(row["n"] for row in found[name].values()) == found["n"] == 16
         assert sum(row["wins"] for row in found[name].values()) == found["wins"]
@@ -36,8 +38,8 @@ def test_the_text_has_ties_intervals_what_n_can_show_and_each_group_with_several
     base, adapter = both(30, 2, 40, tables=12)
     hard = [e.question.model_copy(update={"difficulty": "hard"}) for e in base]
     mixed = [e.model_copy(update={"question": q}) for e, q in zip(base, hard, strict=True)]
-    found = compared([*mixed[:20], *base[20:]], adapter)
-    told = text(found)
+    found = compare_models([*mixed[:20], *base[20:]], adapter)
+    told = comparison_lines(found)
     assert any(line.startswith("hard ") for line in told)
     assert not any(line.startswith("integer ") for line in told)  # all of them are
     assert (
@@ -46,15 +48,15 @@ def test_the_text_has_ties_intervals_what_n_can_show_and_each_group_with_several
     )
     low, high = found["intervals"]["adapter"]
     assert f"adapter: 0.972, 95% interval {low:.3f} to {high:.3f} (Wilson)" in told
-    few = text(compared(*both(1, 0, 0, tables=1)))
+    few = comparison_lines(compare_models(*both(1, 0, 0, tables=1)))
     assert "0 ties; 1 questions over 1 tables can show no difference of any size" in few
 
 
 def test_results_of_other_questions_are_refused_and_some_are_counted():
     base, adapter = both(5, 2, 9, tables=4)
-    assert compared(base[:10], adapter[4:])["unpaired"] == 10
+    assert compare_models(base[:10], adapter[4:])["unpaired"] == 10
     with pytest.raises(BadData, match="no question in common"):
-        compared(base[:4], adapter[4:])
+        compare_models(base[:4], adapter[4:])
 
 
 def test_effort():
@@ -75,13 +77,13 @@ def test_effort():
 def test_one_class_of_question_and_other_prompts_are_said():
     base = [episode(n, right=n > 3, table=n, family="f") for n in range(12)]
     adapter = [episode(n, right=True, table=n, family="f", prompt="q") for n in range(11)]
-    notes = compared(base, adapter)["notes"]
+    notes = compare_models(base, adapter)["notes"]
     assert (
         "all questions have the same template family (f): the result does not cover others" in notes
     )
     assert any("1 answers are left out" in note for note in notes)
     assert any("different prompts" in note for note in notes)
-    assert compared(*both(5, 2, 9, tables=12))["notes"] == [
+    assert compare_models(*both(5, 2, 9, tables=12))["notes"] == [
         "all questions have the same difficulty (easy): the result does not cover others",
         "all questions have the same type of answer (integer): the result does not cover others",
     ]
@@ -90,23 +92,23 @@ def test_one_class_of_question_and_other_prompts_are_said():
 def test_of_several_tries_the_lowest_seed_is_paired_and_all_count_in_pass_at_k():
     base = [episode(n, right=False, table=n, seed=s) for n in range(4) for s in (1, 0)]
     adapter = [episode(n, right=s == 1, table=n, seed=s) for n in range(4) for s in (1, 0)]
-    found = compared(base, adapter)
+    found = compare_models(base, adapter)
     assert (found["n"], found["difference"]) == (4, 0.0)
     sampled = found["samples"]
     assert sampled["k"] == 2
     assert sampled["adapter"] == {"pass_at_1": 0.5, "pass_at_k": 1.0}
     assert sampled["base"] == {"pass_at_1": 0.0, "pass_at_k": 0.0}
     assert (sampled["difference"], sampled["low"], sampled["high"]) == (0.5, 0.5, 0.5)
-    assert "B: pass@1 0.500, pass@2 1.000" in text(found, ("A", "B"))
-    assert "samples" not in compared(base, adapter[::2])
+    assert "B: pass@1 0.500, pass@2 1.000" in comparison_lines(found, ("A", "B"))
+    assert "samples" not in compare_models(base, adapter[::2])
 
 
 def test_one_model_alone():
-    found = measured([episode(n, right=n % 4 > 0, table=n, slip=n == 1) for n in range(20)])
+    found = measure_model([episode(n, right=n % 4 > 0, table=n, slip=n == 1) for n in range(20)])
     assert (found["n"], found["right"], found["accuracy"]) == (20, 15, 0.75)
     assert found["interval"] == pytest.approx([0.531, 0.888], abs=1e-3)
     assert found["low"] < 0.75 < found["high"]
     assert found["families"]["f0"] == {"n": 10, "accuracy": 0.5}
-    assert text_of_one(found)[-1] == "m: 15 of 20 right"
+    assert model_lines(found)[-1] == "m: 15 of 20 right"
     with pytest.raises(BadData, match="no answer to measure"):
-        measured([])
+        measure_model([])

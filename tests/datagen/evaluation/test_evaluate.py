@@ -10,10 +10,10 @@ from datagen.episode import read_episodes, write_episodes
 from datagen.episodes.attempts import Task
 from datagen.episodes.run_questions import attempt_all
 from datagen.episodes.scripted_teacher import scripted_teacher
-from datagen.evaluation.altered_tables import emptied
+from datagen.evaluation.altered_tables import with_empty_tables
 from datagen.evaluation.evaluate import EvaluatedModel, Limits, evaluate, sample, tasks_of
 from datagen.evaluation.saved_results import is_finished, read_all
-from datagen.evaluation.score import outcome
+from datagen.evaluation.score import score_answers
 from datagen.models.protocol import ScriptedTeacher
 from tests.datagen.answered import solver
 from trainer.contract.command.errors import BadData, BudgetSpent
@@ -220,13 +220,13 @@ def test_one_model_the_ceiling_and_what_transcripts_come_to_again(tasks, tmp_pat
         EvaluatedModel(label="model", model=silent),
         EvaluatedModel(label="ceiling", model=knowing),
     ]
-    probes = {"floor": emptied(tasks, tmp_path / "evaluation" / "tables")}
+    probes = {"floor": with_empty_tables(tasks, tmp_path / "evaluation" / "tables")}
     found = evaluate(tasks, models, output=tmp_path, watch=unwatched, probes=probes)
     assert found == json.loads((tmp_path / "result.json").read_text())
     assert (found["accuracy"], found["ceiling"]["accuracy"]) == (0.0, 1.0)
     assert found["floor"]["model"]["n"] == len(tasks)
     assert not (tmp_path / "evaluation" / "floor-ceiling.jsonl").exists()
-    assert outcome(read_all(tmp_path)) == found
+    assert score_answers(read_all(tmp_path)) == found
 
 
 def test_a_sample_keeps_the_order_and_hangs_on_the_seed(tasks: list[Task]):

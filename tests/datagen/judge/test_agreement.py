@@ -13,10 +13,10 @@ from datagen.judge.agreement import (
     MOST,
     NEEDED,
     STRICT_MOST,
-    category,
-    decided,
-    failure,
-    least_more,
+    decide,
+    failure_category,
+    fewest_more_votes,
+    rejection_category,
 )
 
 QUESTION = Question(
@@ -53,14 +53,14 @@ MAJORITY = {
 def votes_of(stream, rule):
     """The votes taken from a stream, in waves as the runner takes them."""
     votes: list[bool] = []
-    while more := least_more(votes, rule):
+    while more := fewest_more_votes(votes, rule):
         votes += [next(stream) for _ in range(more)]
     return votes
 
 
 def exact(rate, rule, votes=()):
     """Acceptance and mean runs at an agreement rate, over every course that voting can take."""
-    verdict = decided(votes, rule)
+    verdict = decide(votes, rule)
     if verdict is not None:
         return float(verdict), float(len(votes))
     yes, no = exact(rate, rule, (*votes, True)), exact(rate, rule, (*votes, False))
@@ -76,7 +76,7 @@ def test_acceptance_and_mean_runs_are_those_of_the_facts(rule, table):
 def test_stopped_when_decided_decides_as_all_five_would():
     for course in product([True, False], repeat=MOST):
         votes = votes_of(iter(course), "majority")
-        assert decided(votes, "majority") == (sum(course) >= NEEDED)
+        assert decide(votes, "majority") == (sum(course) >= NEEDED)
     for rate in MAJORITY:
         fixed = sum(comb(5, k) * rate**k * (1 - rate) ** (5 - k) for k in range(3, 6))
         assert exact(rate, "majority")[0] == pytest.approx(fixed)
@@ -90,7 +90,7 @@ def test_simulated_runs_stay_at_about_four():
             course = [draw.random() < rate for _ in range(MOST)]
             votes = votes_of(iter(course), "majority")
             runs += len(votes)
-            same += decided(votes, "majority") == (sum(course) >= NEEDED)
+            same += decide(votes, "majority") == (sum(course) >= NEEDED)
         assert same == 4000
         assert runs / 4000 <= 4.15
 
@@ -99,17 +99,17 @@ def test_simulated_runs_stay_at_about_four():
 def test_no_run_is_wasted(course, rule):
     """Waves take exactly the runs that one at a time would."""
     single = 0
-    while decided(course[:single], rule) is None:
+    while decide(course[:single], rule) is None:
         single += 1
     votes = votes_of(iter(course), rule)
     assert len(votes) == single <= STRICT_MOST
-    assert least_more(votes, rule) == 0
+    assert fewest_more_votes(votes, rule) == 0
 
 
 @given(st.lists(st.booleans(), max_size=7), st.randoms())
 def test_the_order_of_the_votes_does_not_matter(votes, shuffler):
     for rule in ("majority", "strict"):
-        assert decided(shuffler.sample(votes, len(votes)), rule) == decided(votes, rule)
+        assert decide(shuffler.sample(votes, len(votes)), rule) == decide(votes, rule)
 
 
 SILENT, CRASHED = "silent", "crashed"
@@ -147,18 +147,18 @@ CASES = [
 def test_the_kinds_of_failure_and_their_order_does_not_matter(answers, expected):
     runs = [run(answer) for answer in answers]
     for shift in range(len(runs)):
-        assert category([*runs[shift:], *runs[:shift]], QUESTION) == expected
-        assert category([*runs[shift::-1], *runs[:shift:-1]], QUESTION) == expected
+        assert rejection_category([*runs[shift:], *runs[:shift]], QUESTION) == expected
+        assert rejection_category([*runs[shift::-1], *runs[:shift:-1]], QUESTION) == expected
 
 
 def test_a_single_vote_is_no_majority():
     """Facts 1.7: a largest group of one accepted a question with as many answers as runs."""
-    assert decided([True], "majority") is None
-    assert decided([True, False], "majority") is None
+    assert decide([True], "majority") is None
+    assert decide([True, False], "majority") is None
 
 
 @pytest.mark.parametrize(
     ("answer", "kind"), [(2.0, "wrong"), (SILENT, "no submit"), (CRASHED, "crash")]
 )
 def test_the_failure_of_one_attempt(answer, kind):
-    assert failure(run(answer)) == kind
+    assert failure_category(run(answer)) == kind

@@ -16,7 +16,7 @@ from datagen.episode import (
     read_episodes,
     write_episodes,
 )
-from datagen.judge.judge_again import Score, judged_again, score
+from datagen.judge.judge_again import RejudgedCounts, judge_again, judge_all_again
 
 
 def attempt(answer, *, hinted=False, agrees=None) -> Trace:
@@ -64,18 +64,18 @@ CASES = [
 
 @pytest.mark.parametrize(("old", "verified"), CASES)
 def test_the_verdict_is_today_s(old: Episode, verified: bool):
-    new = judged_again(old)
+    new = judge_again(old)
     assert new is not None
     assert new.verdict.verified == verified
     assert (new.verdict.category is None) == verified
     if not new.question.known:
         assert new.question.truth == (1.0 if verified else None)
-    assert judged_again(new) == new
+    assert judge_again(new) == new
 
 
 def test_another_rule_may_want_more_attempts_than_there_are():
     old = episode(1.0, GOLD, *RUNS[:1] * 3, known=False, verified=True, rule="majority")
-    again = judged_again(old, "strict")
+    again = judge_again(old, "strict")
     assert again is not None
     assert not again.verdict.verified
     assert again.verdict.detail == "3 of 3 agree with gold, too few to decide"
@@ -85,14 +85,14 @@ def test_what_cannot_be_judged_is_left_as_it_is():
     ungold = episode(None, attempt(1.0), known=False, verified=True)
     unfit = episode("one", attempt(1.0), verified=True)
     empty = episode(1.0, verified=True)
-    tally = Score()
-    assert [*score([ungold, unfit, empty], tally)] == [ungold, unfit, empty]
+    tally = RejudgedCounts()
+    assert [*judge_all_again([ungold, unfit, empty], tally)] == [ungold, unfit, empty]
     assert (tally.left, tally.now, tally.before) == (3, 3, 3)
 
 
 def test_the_audit_is_judged_again_too():
     audit = Audit(model="b", trace=attempt(1.03), agrees=False)
-    again = judged_again(episode(1.0, attempt(1.0), verified=True, audit=audit))
+    again = judge_again(episode(1.0, attempt(1.0), verified=True, audit=audit))
     assert again is not None
     assert again.audit is not None
     assert again.audit.agrees

@@ -4,11 +4,11 @@ import pytest
 
 from datagen.episode import Question, Trace, Turn
 from datagen.judge.judge_attempts import (
-    against_gold,
-    against_truth,
-    judged,
-    silence,
-    with_answer_of,
+    judge_against_gold,
+    judge_against_truth,
+    judge_attempt,
+    why_no_answer,
+    with_gold_answer,
 )
 
 LIMIT = 6
@@ -43,13 +43,13 @@ def agreements(traces):
 
 
 def test_why_there_is_no_answer():
-    assert silence(silent(), LIMIT) == "no answer in 2 of 6 turns"
-    assert silence(silent(failure="HTTP 503"), LIMIT) == "no reply: HTTP 503"
+    assert why_no_answer(silent(), LIMIT) == "no answer in 2 of 6 turns"
+    assert why_no_answer(silent(failure="HTTP 503"), LIMIT) == "no reply: HTTP 503"
 
 
 def test_an_attempt_agrees_when_it_submitted_what_is_right():
     known = question(1.0)
-    assert agreements([judged(t, known) for t in (said(1.001), said(2.0), silent())]) == [
+    assert agreements([judge_attempt(t, known) for t in (said(1.001), said(2.0), silent())]) == [
         True,
         False,
         False,
@@ -57,11 +57,11 @@ def test_an_attempt_agrees_when_it_submitted_what_is_right():
 
 
 def test_gold_gives_the_truth_in_the_form_that_was_asked_for():
-    assert with_answer_of(question(), said("1.5"), LIMIT).truth == 1.5
+    assert with_gold_answer(question(), said("1.5"), LIMIT).truth == 1.5
     with pytest.raises(ValueError, match="no answer in 2 of 6 turns"):
-        with_answer_of(question(), silent(), LIMIT)
+        with_gold_answer(question(), silent(), LIMIT)
     with pytest.raises(ValueError, match="truth is a str"):
-        with_answer_of(question(), said("much"), LIMIT)
+        with_gold_answer(question(), said("much"), LIMIT)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_gold_gives_the_truth_in_the_form_that_was_asked_for():
 def test_one_right_attempt_verifies_a_known_truth(
     attempts, verified, agreed, rule, detail, category
 ):
-    found, verdict = against_truth(question(1.0), attempts, limit=LIMIT)
+    found, verdict = judge_against_truth(question(1.0), attempts, limit=LIMIT)
     assert len(found) == verdict.attempts == len(attempts)
     assert verdict.verified is verified
     assert (verdict.agreed, verdict.rule, verdict.detail) == (agreed, rule, detail)
@@ -88,7 +88,7 @@ def test_one_right_attempt_verifies_a_known_truth(
 
 
 def test_gold_that_says_nothing_leaves_the_question_open():
-    asked, traces, verdict = against_gold(
+    asked, traces, verdict = judge_against_gold(
         question(5.0), [silent(), said(1.0)], "majority", limit=LIMIT
     )
     assert asked.truth is None
@@ -109,7 +109,7 @@ def test_gold_that_says_nothing_leaves_the_question_open():
 )
 def test_gold_is_the_truth_when_enough_agree_with_it(votes, truth, detail, category):
     attempts = [said(1.0), *map(said, votes)]
-    asked, traces, verdict = against_gold(question(5.0), attempts, "majority", limit=LIMIT)
+    asked, traces, verdict = judge_against_gold(question(5.0), attempts, "majority", limit=LIMIT)
     assert asked.truth == truth
     assert agreements(traces) == [True, *(vote == 1.0 for vote in votes)]
     assert verdict.verified is (truth is not None)

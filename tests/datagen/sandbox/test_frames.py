@@ -53,7 +53,7 @@ def test_what_is_no_frame_is_broken(pair, data):
     ours, theirs = pair
     os.write(theirs.fileno(), data)
     theirs.close()
-    with pytest.raises(frames.BrokenWireError):
+    with pytest.raises(frames.BrokenFrameError):
         frames.read_frame(ours.fileno(), deadline=time.monotonic() + 5)
 
 
@@ -71,5 +71,5 @@ def test_descriptor_travels_with_its_frame(pair):
     os.close(received)
     os.close(reader)
     ours.close()
-    with pytest.raises(frames.BrokenWireError):
+    with pytest.raises(frames.BrokenFrameError):
         frames.read_frame_with_fd(theirs)

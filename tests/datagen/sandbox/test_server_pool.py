@@ -7,7 +7,7 @@ import pytest
 
 from datagen.episodes.attempts import Task
 from datagen.sandbox import Sandbox
-from datagen.sandbox.server_pool import Placed, ServerPool
+from datagen.sandbox.server_pool import ServerPool, TablesAndPaths
 
 
 class Server:
@@ -35,18 +35,18 @@ def about(task: Task, name: str) -> Task:
 def test_few_servers_run_and_each_user_gets_its_own_table(tasks: list[Task]):
     used: list[tuple[str, str]] = []
 
-    async def one(warm: ServerPool, name: str) -> None:
-        async with warm.over(about(tasks[0], name)) as server:
+    async def one(servers: ServerPool, name: str) -> None:
+        async with servers.sandbox_for(about(tasks[0], name)) as server:
             await asyncio.sleep(0.001)
             assert server.name in Server.open  # type: ignore[attr-defined]
             used.append((name, server.name))  # type: ignore[attr-defined]
 
     async def main() -> None:
-        warm = ServerPool(3, Server)  # type: ignore[arg-type]
+        servers = ServerPool(3, Server)  # type: ignore[arg-type]
         names = [f"t{n % 7}" for n in range(50)]
-        await asyncio.gather(*(one(warm, name) for name in names))
-        await warm.close()
-        await warm.close()
+        await asyncio.gather(*(one(servers, name) for name in names))
+        await servers.close()
+        await servers.close()
 
     asyncio.run(main())
     assert len(used) == 50
@@ -56,18 +56,18 @@ def test_few_servers_run_and_each_user_gets_its_own_table(tasks: list[Task]):
 
 
 def test_a_server_that_does_not_start_is_told_of_where_it_is_wanted(tasks: list[Task]):
-    def broken(task: Placed) -> Sandbox:
+    def broken(task: TablesAndPaths) -> Sandbox:
         raise ValueError(task.paths[0].name)
 
     async def main() -> None:
-        warm = ServerPool(1, broken)
+        servers = ServerPool(1, broken)
         with pytest.raises(ValueError, match="t1"):
-            async with warm.over(about(tasks[0], "t1")):
+            async with servers.sandbox_for(about(tasks[0], "t1")):
                 pass
         with pytest.raises(ValueError, match="t2"):
-            async with warm.over(about(tasks[0], "t2")):
+            async with servers.sandbox_for(about(tasks[0], "t2")):
                 pass
-        await warm.close()
+        await servers.close()
 
     asyncio.run(main())
 
@@ -76,7 +76,7 @@ def test_a_server_that_is_still_starting_is_not_waited_for_and_does_not_stay(tas
     begun, go, closed = threading.Event(), threading.Event(), threading.Event()
 
     class Slow:
-        def __init__(self, task: Placed) -> None:
+        def __init__(self, task: TablesAndPaths) -> None:
             begun.set()
             assert go.wait(60)
 
@@ -84,12 +84,12 @@ def test_a_server_that_is_still_starting_is_not_waited_for_and_does_not_stay(tas
             closed.set()
 
     async def main() -> None:
-        warm = ServerPool(1, Slow)  # type: ignore[arg-type]
-        user = asyncio.create_task(warm.over(tasks[0]).__aenter__())
+        servers = ServerPool(1, Slow)  # type: ignore[arg-type]
+        user = asyncio.create_task(servers.sandbox_for(tasks[0]).__aenter__())
         await asyncio.to_thread(begun.wait, 60)
         user.cancel()
         await asyncio.wait([user])
-        await asyncio.wait_for(warm.close(), 30)
+        await asyncio.wait_for(servers.close(), 30)
 
     asyncio.run(main())
     assert not go.is_set()

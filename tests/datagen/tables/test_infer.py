@@ -9,7 +9,7 @@ from pandas.testing import assert_frame_equal
 
 from datagen.episode import Reading
 from datagen.tables.csv_layout import unique_names
-from datagen.tables.infer import Given, Table, infer, read_as
+from datagen.tables.infer import ReadingOptions, Table, infer, read_as
 from datagen.tables.missing_values import DEFAULT
 from trainer.contract.command.errors import BadData
 
@@ -20,7 +20,7 @@ EMPTY = pd.Series([NAN, NAN])
 def read(folder: Path, content: str | bytes, written: str = "utf-8", **given) -> Table:
     path = folder / "table.csv"
     path.write_bytes(content if isinstance(content, bytes) else content.encode(written))
-    table = infer(path, Given(**given))
+    table = infer(path, ReadingOptions(**given))
     assert_frame_equal(read_as(path, table.reading).frame, table.frame)
     assert Reading.model_validate_json(table.reading.model_dump_json()) == table.reading
     return table

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from datagen.sandbox import Sandbox
-from datagen.tables.infer import Given
+from datagen.tables.infer import ReadingOptions
 from datagen.tables.table import bundled_tables, profile_table, read_table
 from trainer.contract.command.errors import BadData, NotFound
 
@@ -147,7 +147,7 @@ def test_one_row_and_one_column(tmp_path: Path):
 def test_the_sandbox_sees_what_the_profile_saw(tmp_path: Path):
     path = tmp_path / "t.csv"
     path.write_text(MEANINGS, "cp1252")
-    reading = profile_table(path, given=Given(kinds={"order": "text"})).reading
+    reading = profile_table(path, given=ReadingOptions(kinds={"order": "text"})).reading
     expected = ["str", 1352.75, "2024-03-02T00:00:00", 2, 3]
     code = "submit([str(df['order'].dtype), round(df.spent.sum(), 2), df.day.max(), int(df.member.sum()), int(df.zip.nunique())])"
     with Sandbox({"t": (path, reading)}) as sandbox, sandbox.episode() as session:

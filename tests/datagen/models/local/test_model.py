@@ -10,9 +10,9 @@ import pytest
 from datagen.dataset.export import row
 from datagen.episode import Message, Turn
 from datagen.models.local.batch import Batch
-from datagen.models.local.model import BATCH, Engine, Writing
+from datagen.models.local.model import BATCH, Engine, Generation
 from datagen.models.local.token_ids import rendered, token_ids
-from datagen.models.local.weights import find, misfits, name_of
+from datagen.models.local.weights import find_model, model_name, shape_mismatches
 from datagen.models.protocol import NoReply
 from tests.datagen.answered import episode
 from trainer.contract.command.errors import ModelUnavailable, NotFound
@@ -51,7 +51,7 @@ def answers(model, conversations, name="s"):
 
 @pytest.fixture(scope="module")
 def engine(zero_adapter: Path) -> Engine:
-    return Engine(find(str(zero_adapter.parent)))
+    return Engine(find_model(str(zero_adapter.parent)))
 
 
 COLUMNS = [f"col{letter}" for letter in "abcdefgh"]
@@ -116,7 +116,7 @@ def test_token_ids_are_the_trainers(engine: Engine):
 
 
 def test_a_reply_that_is_too_long_is_cut_and_a_question_that_is_gets_none(zero_adapter: Path):
-    short = Engine(find(str(zero_adapter)), Writing(tokens=4))
+    short = Engine(find_model(str(zero_adapter)), Generation(tokens=4))
     (reply,) = answers(short.base, [conversation("depth")])
     assert (reply.finish_reason, reply.completion_tokens) == ("length", 4)
     endless = [Message(role="user", content="word " * 5000)]
@@ -127,7 +127,7 @@ def test_a_reply_that_is_too_long_is_cut_and_a_question_that_is_gets_none(zero_a
 
 
 def test_sampling_hangs_on_the_session_and_not_on_the_batch(zero_adapter: Path):
-    warm = Engine(find(str(zero_adapter)), Writing(temperature=1.5, tokens=20))
+    warm = Engine(find_model(str(zero_adapter)), Generation(temperature=1.5, tokens=20))
     asked = [conversation(c) for c in COLUMNS]
     first, again = answers(warm.base, asked, "a"), answers(warm.base, asked, "a")
     assert first == again
@@ -245,13 +245,13 @@ def test_a_failing_pass_fails_whoever_asked(engine: Engine, monkeypatch):
 
 
 def test_what_a_path_names(tmp_path: Path, zero_adapter: Path):
-    assert find(str(zero_adapter.parent)).adapter == zero_adapter
-    assert find(str(BASE)) == find("bundled:tiny")
-    assert find("org/name").base == "org/name"
+    assert find_model(str(zero_adapter.parent)).adapter == zero_adapter
+    assert find_model(str(BASE)) == find_model("bundled:tiny")
+    assert find_model("org/name").base == "org/name"
     with pytest.raises(NotFound, match="no adapter"):
-        find(str(tmp_path))
+        find_model(str(tmp_path))
     with pytest.raises(NotFound, match="unknown bundled model"):
-        find("bundled:huge")
+        find_model("bundled:huge")
 
 
 def test_of_checkpoints_the_newest_that_is_whole(tmp_path: Path, zero_adapter: Path):
@@ -261,10 +261,12 @@ def test_of_checkpoints_the_newest_that_is_whole(tmp_path: Path, zero_adapter: P
         if step != 11:
             (made / "checkpoint.json").write_text("{}")
     newest = run / "checkpoints" / "checkpoint-10"
-    assert find(str(run)).adapter == find(str(run / "checkpoints")).adapter == newest
-    assert find(str(newest.with_name("checkpoint-2"))).adapter == newest.with_name("checkpoint-2")
+    assert find_model(str(run)).adapter == find_model(str(run / "checkpoints")).adapter == newest
+    assert find_model(str(newest.with_name("checkpoint-2"))).adapter == newest.with_name(
+        "checkpoint-2"
+    )
     shutil.copytree(zero_adapter, run / "adapter")
-    assert find(str(run)).adapter == run / "adapter"
+    assert find_model(str(run)).adapter == run / "adapter"
 
 
 @pytest.fixture
@@ -281,19 +283,19 @@ def test_a_run_elsewhere_with_the_bundled_base_finds_the_one_here(copy: Path, tm
     gone = str(tmp_path / "gone")
     edit(copy, base_model_name_or_path=gone)
     with pytest.raises(ModelUnavailable, match="gone"):
-        Engine(find(str(copy)))
-    assert find(str(copy), "bundled:tiny").base == str(BASE)
+        Engine(find_model(str(copy)))
+    assert find_model(str(copy), "bundled:tiny").base == str(BASE)
     (copy.parent / "job.json").write_text(json.dumps({"model": "bundled:tiny"}))
-    assert find(str(copy.parent)).base == str(BASE)
+    assert find_model(str(copy.parent)).base == str(BASE)
 
 
 def test_another_adapter_in_the_same_place_is_another_model(copy: Path):
     from safetensors.torch import load_file, save_file
 
-    before = name_of(find(str(copy)))
+    before = model_name(find_model(str(copy)))
     file = copy / "adapter_model.safetensors"
     save_file({name: tensor + 1 for name, tensor in load_file(file).items()}, file)
-    assert name_of(find(str(copy))) != before
+    assert model_name(find_model(str(copy))) != before
 
 
 def test_damaged_adapters_are_refused(copy: Path):
@@ -301,12 +303,12 @@ def test_damaged_adapters_are_refused(copy: Path):
     whole = file.read_bytes()
     file.write_bytes(whole[:-100])
     with pytest.raises(ModelUnavailable, match="is incomplete") as refused:
-        find(str(copy))
+        find_model(str(copy))
     assert "tensor data is cut" in refused.value.faults[0]
     file.write_bytes(whole)
     edit(copy, r=4)
     with pytest.raises(ModelUnavailable, match="is incomplete") as refused:
-        find(str(copy))
+        find_model(str(copy))
     assert "not of rank 4" in refused.value.faults[0]
 
 
@@ -317,9 +319,9 @@ def test_an_adapter_of_another_base_is_refused(copy: Path, engine: Engine):
         "base_model.model.model.layers.0.mlp.up_proj.lora_A.weight": shape,
         "base_model.model.model.layers.99.mlp.up_proj.lora_A.weight": shape,
     }
-    faults = misfits(base, odd)
+    faults = shape_mismatches(base, odd)
     assert "in_features 999, in the base 128" in faults[0]
     assert faults[1] == "the base has no model.layers.99.mlp.up_proj"
     edit(copy, base_model_name_or_path="org/made-for")
     with pytest.raises(ModelUnavailable, match="trained on org/made-for, not on org/other"):
-        find(str(copy), "org/other")
+        find_model(str(copy), "org/other")

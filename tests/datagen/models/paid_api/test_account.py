@@ -367,7 +367,7 @@ def test_a_refusal_takes_away_nothing_that_was_there(fake, settings, ledger):
 def test_leaving_by_ctrl_c_is_prompt_and_what_was_sent_stays_in_flight(
     fake, settings, ledger, monkeypatch
 ):
-    monkeypatch.setattr(account_module, "LEAVING_SECONDS", 0.1)
+    monkeypatch.setattr(account_module, "DRAIN_SECONDS", 0.1)
     fake.will(Mishap("hang"))
 
     async def interrupted(account):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datagen.models.paid_api.errors import Failure, judge_status, retry_after
+from datagen.models.paid_api.errors import Failure, failure_of_status, retry_after
 from datagen.models.paid_api.prices import Price
 from datagen.models.paid_api.response import read_answer
 from datagen.models.protocol import Reply
@@ -35,7 +35,7 @@ NOW = 1_790_000_000.0
     ],
 )
 def test_kinds_by_status(status, kind, throttled):
-    found = judge_status(status, {"error": {"message": "because\nof it"}}, {}, now=NOW)
+    found = failure_of_status(status, {"error": {"message": "because\nof it"}}, {}, now=NOW)
     assert (found.kind, found.throttled) == (kind, throttled)
     assert found.cost == 0
     assert found.cause == f"HTTP {status}: because of it"
@@ -62,9 +62,9 @@ def test_retry_after(text, seconds):
 
 def test_the_wait_is_found_in_header_or_body():
     body = {"error": {"code": 429, "message": "m", "availability": {"retry_after": 9}}}
-    assert judge_status(429, body, {"retry-after": "3"}, now=NOW).wait == 3
-    assert judge_status(429, body, {}, now=NOW).wait == 9
-    assert judge_status(429, "<html>", {}, now=NOW).wait is None
+    assert failure_of_status(429, body, {"retry-after": "3"}, now=NOW).wait == 3
+    assert failure_of_status(429, body, {}, now=NOW).wait == 9
+    assert failure_of_status(429, "<html>", {}, now=NOW).wait is None
 
 
 PRICE = Price(prompt=Decimal("0.001"), completion=Decimal("0.01"), request=Decimal("0.1"))
@@ -143,6 +143,6 @@ json_values = st.recursive(
 
 @given(json_values, st.sampled_from([200, 400, 402, 403, 429, 500]))
 def test_no_body_whatever_breaks_the_reading(body, status):
-    judge_status(status, body, {}, now=NOW)
+    failure_of_status(status, body, {}, now=NOW)
     found = read_answer(body, PRICE, now=NOW)
     assert found.cost is None or found.cost >= 0

@@ -235,7 +235,7 @@ def test_what_was_in_flight_is_asked_again(fake, settings, ledger):
         async with account.connected():
             waiting = asyncio.create_task(ask_one(account))
             await asyncio.sleep(0.3)
-            asking = next(iter(account.teacher.under_way.values()))
+            asking = next(iter(account.teacher.in_flight.values()))
             asking.task.cancel()  # what the end of the process does to it
             await asyncio.gather(waiting, return_exceptions=True)
 

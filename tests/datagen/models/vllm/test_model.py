@@ -13,12 +13,12 @@ import pytest
 
 from datagen.cli import main
 from datagen.episode import Message, read_episodes
-from datagen.models.local.model import Writing
+from datagen.models.local.model import Generation
 from datagen.models.local.token_ids import token_ids
-from datagen.models.local.weights import Place, name_of
+from datagen.models.local.weights import ModelLocation, model_name
 from datagen.models.protocol import NoReply
 from datagen.models.vllm import choice, server
-from datagen.models.vllm.model import engine, reading
+from datagen.models.vllm.model import engine, read_prompt_format
 from datagen.prompts.render import as_reply
 from datagen.verbs import evaluate
 from trainer.contract.command.errors import ModelUnavailable, NotInstalled
@@ -31,7 +31,7 @@ QUESTION = [Message(role="user", content='Largest "depth"?')]
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory) -> Place:
+def place(tmp_path_factory) -> ModelLocation:
     """An adapter as far as anyone but vLLM looks into it."""
     from transformers import AutoTokenizer
 
@@ -39,7 +39,7 @@ def place(tmp_path_factory) -> Place:
     AutoTokenizer.from_pretrained(BASE).save_pretrained(folder)
     (folder / "adapter_config.json").write_text('{"r": 12}')
     (folder / "adapter_model.safetensors").write_bytes(b"weights")
-    return Place(base=str(BASE), adapter=folder)
+    return ModelLocation(base=str(BASE), adapter=folder)
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def vllm(tmp_path, monkeypatch, place):
     command.chmod(0o755)
     notes = tmp_path / "notes"
     notes.touch()
-    read = reading(place)
+    read = read_prompt_format(place)
     says = {
         name: [*read.tokenizer(text)["input_ids"], min(read.stops)] for name, text in SAID.items()
     }
@@ -59,7 +59,7 @@ def vllm(tmp_path, monkeypatch, place):
     monkeypatch.setenv("FAKE_NOTES", str(notes))
     monkeypatch.setenv("FAKE_SAYS", json.dumps(says))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setattr(server, "POLL", 0.05)
+    monkeypatch.setattr(server, "POLL_SECONDS", 0.05)
     return lambda: [json.loads(line) for line in notes.read_text().splitlines()]
 
 
@@ -87,17 +87,17 @@ def is_gone(pid: int) -> bool:
 
 def test_base_and_adapter_from_one_server_that_ends_with_the_block(vllm, place, tmp_path):
     log = tmp_path / "evaluation" / "vllm.log"
-    with engine(place, Writing(tokens=64), log) as models:
+    with engine(place, Generation(tokens=64), log) as models:
         assert {name: model.name for name, model in models.items()} == {
             "base": place.base,
-            "adapter": name_of(place),
+            "adapter": model_name(place),
         }
         for name, model in models.items():
             (reply, _) = answers(model, QUESTION, QUESTION)
             assert reply.text == SAID[name]
             assert reply.finish_reason == "stop"
     started, *asked = vllm()
-    read = reading(place)
+    read = read_prompt_format(place)
     prompt = token_ids(read.tokenizer, QUESTION)
     assert [one["asked"]["prompt"] for one in asked] == [prompt] * 4
     assert {one["asked"]["model"] for one in asked} == {"base", "adapter"}
@@ -113,14 +113,14 @@ def test_base_and_adapter_from_one_server_that_ends_with_the_block(vllm, place, 
 
 
 def test_a_base_alone_is_served_without_adapters(vllm, tmp_path):
-    with engine(Place(base=str(BASE)), Writing(), tmp_path / "log") as models:
+    with engine(ModelLocation(base=str(BASE)), Generation(), tmp_path / "log") as models:
         assert [*models] == ["base"]
         assert answers(models["base"], QUESTION)[0].text == SAID["base"]
     assert not any("lora" in word for word in vllm()[0]["argv"])
 
 
 def test_a_reply_that_is_cut_and_a_question_that_is_too_long(vllm, place, tmp_path):
-    with engine(place, Writing(tokens=3), tmp_path / "log") as models:
+    with engine(place, Generation(tokens=3), tmp_path / "log") as models:
         (reply,) = answers(models["base"], QUESTION)
         assert (reply.finish_reason, reply.completion_tokens) == ("length", 3)
         endless = [Message(role="user", content="word " * 5000)]
@@ -133,7 +133,7 @@ def test_a_server_that_does_not_come_up_says_why(vllm, place, tmp_path, monkeypa
     monkeypatch.setenv("FAKE_MOOD", "broken")
     with (
         pytest.raises(ModelUnavailable) as caught,
-        engine(place, Writing(), tmp_path / "log"),
+        engine(place, Generation(), tmp_path / "log"),
     ):
         pass
     assert "ValueError: no room for the KV cache" in caught.value.faults
@@ -152,15 +152,15 @@ def test_a_server_that_does_not_come_up_says_why(vllm, place, tmp_path, monkeypa
 def test_a_server_in_a_mood(vllm, place, tmp_path, monkeypatch, mood, kind, says):
     monkeypatch.setenv("FAKE_MOOD", mood)
     monkeypatch.setattr("datagen.models.vllm.model.RETRIES", 0)
-    with engine(place, Writing(), tmp_path / "log") as models, pytest.raises(kind, match=says):
+    with engine(place, Generation(), tmp_path / "log") as models, pytest.raises(kind, match=says):
         answers(models["base"], QUESTION)
 
 
 def test_the_server_ends_with_us_also_when_we_are_killed(vllm, place, tmp_path):
     code = (
-        "import sys, time; from pathlib import Path; from datagen.models.local.weights import Place\n"
+        "import sys, time; from pathlib import Path; from datagen.models.local.weights import ModelLocation\n"
         "from datagen.models.vllm.server import serving\n"
-        "place = Place(base=sys.argv[1])\n"
+        "place = ModelLocation(base=sys.argv[1])\n"
         "up = lambda address: bool(Path(sys.argv[3]).read_text())\n"
         "with serving(place, context=64, dtype='auto', log=Path(sys.argv[2]), ready=up):\n"
         "    print('up', flush=True); time.sleep(600)\n"
@@ -179,7 +179,7 @@ def test_which_engine_answers(vllm, place, tmp_path, monkeypatch):
     dora = tmp_path / "dora"
     dora.mkdir()
     (dora / "adapter_config.json").write_text('{"r": 8, "use_dora": true}')
-    odd = Place(base="x", adapter=dora)
+    odd = ModelLocation(base="x", adapter=dora)
     assert not choice.takes_vllm("transformers", place)
     assert choice.takes_vllm("vllm", place)
     assert not choice.takes_vllm("auto", place)  # no card
@@ -192,7 +192,7 @@ def test_which_engine_answers(vllm, place, tmp_path, monkeypatch):
     assert not choice.takes_vllm("auto", place)
     with (
         pytest.raises(NotInstalled, match="command vllm is not on PATH"),
-        engine(place, Writing(), tmp_path / "log"),
+        engine(place, Generation(), tmp_path / "log"),
     ):
         pass
 
@@ -201,7 +201,7 @@ def test_the_verb_from_the_command_line_to_the_comparison(
     vllm, run, episodes, tasks, tmp_path, monkeypatch, capsys
 ):
     """The adapter solves one of the questions, the base none."""
-    read = reading(Place(base=str(BASE), adapter=run / "adapter"))
+    read = read_prompt_format(ModelLocation(base=str(BASE), adapter=run / "adapter"))
     says = {"base": "I do not know.", "adapter": as_reply(tasks[3].question.code)}
     ids = {
         name: [*read.tokenizer(text)["input_ids"], min(read.stops)] for name, text in says.items()

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from datagen.sandbox import Sandbox
-from datagen.sandbox.server.large_pages import Memory
+from datagen.sandbox.server.large_pages import LargePages
 from datagen.sandbox.start_server import ServerProcess
 
 MOVE = """
 import mmap, os, sys
 from pathlib import Path
-from datagen.sandbox.server.large_pages import Memory
-memory = Memory()
+from datagen.sandbox.server.large_pages import LargePages
+memory = LargePages()
 size = 8 << 20
 block = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 written = os.urandom(1 << 16) * (size >> 16)
@@ -66,5 +66,5 @@ def test_a_system_without_proc_is_left_alone(monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "open", none)
-        memory = Memory()
+        memory = LargePages()
     memory.gather()

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from datagen.sandbox import Limits, Sandbox, frames, remote
-from datagen.sandbox.level import Place, from_setting
+from datagen.sandbox.level import SandboxSetting, from_setting
 from datagen.sandbox.server import service
 from trainer.contract.command.errors import BadData, NotFound, SandboxUnsafe, Usage
 
@@ -172,7 +172,7 @@ def test_a_stranger_harms_nobody(place, tables, data):
 def test_limits_are_cut_to_the_service_s_own(tables):
     gate = service.ClientRules(folders=(tables,), most=Limits(memory_bytes=10, output_chars=20))
     asked = {"memory_bytes": 99, "output_chars": "much", "cpu_seconds": -1, "level": "none"}
-    setup = gate.vet({"tables": {"a": {"path": "a.csv"}}, **asked})
+    setup = gate.check_setup({"tables": {"a": {"path": "a.csv"}}, **asked})
     assert setup == {
         "tables": {"a": {"path": str(tables / "a.csv"), "reading": None}},
         "level": "full",
@@ -188,14 +188,14 @@ def test_links_lead_nowhere_whoever_names_them(tables, tmp_path):
     (tables / "way-out.csv").symlink_to(tmp_path / "outside.csv")
     for name in ("way-out.csv", "../outside.csv", "/etc/passwd"):
         with pytest.raises(NotFound, match="outside the folders"):
-            service.ClientRules(folders=(tables,)).vet({"tables": {"t": {"path": name}}})
+            service.ClientRules(folders=(tables,)).check_setup({"tables": {"t": {"path": name}}})
     (tables / "way-out.csv").unlink()
 
 
 def test_unreadable_table_says_what_to_do(tables, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     with pytest.raises(BadData, match="may not read it") as caught:
-        service.ClientRules(folders=(tables,)).vet({"tables": {"a": {"path": "a.csv"}}})
+        service.ClientRules(folders=(tables,)).check_setup({"tables": {"a": {"path": "a.csv"}}})
     assert "chmod o+r a.csv" in caught.value.hint
 
 
@@ -237,11 +237,11 @@ def test_service_that_goes_away_is_told(tables, tmp_path):
 
 
 def test_setting_names_a_place(monkeypatch):
-    assert from_setting("unix:/run/x") == Place(socket=Path("/run/x"))
-    assert from_setting("reduced") == Place(level="reduced")
-    assert from_setting("") == Place()
+    assert from_setting("unix:/run/x") == SandboxSetting(socket=Path("/run/x"))
+    assert from_setting("reduced") == SandboxSetting(level="reduced")
+    assert from_setting("") == SandboxSetting()
     monkeypatch.setenv("SFT_SANDBOX", "none")
-    assert from_setting() == Place(level="none")
+    assert from_setting() == SandboxSetting(level="none")
     with pytest.raises(Usage, match="unknown sandbox 'docker'"):
         from_setting("docker")
 
