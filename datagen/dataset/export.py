@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from datagen.episode import Episode, Trace, Turn
+from datagen.episode import Episode, Trace
 from datagen.episodes.solution_shape import trace_shape
 from trainer.contract.command.crash_safe_files import replacing
 from trainer.contract.command.errors import BadData, Usage
@@ -82,14 +82,11 @@ def row(episode: Episode, trace: Trace) -> dict[str, Any]:
 
 def _turns(trace: Trace) -> Iterator[dict[str, Any]]:
     for turn in trace.turns:
-        yield {"role": "assistant", "content": turn.reply, "weight": int(_worth_learning(turn))}
+        progress = turn.submitted or bool(turn.stdout.strip() or turn.hooks)
+        learn = progress and not turn.error
+        yield {"role": "assistant", "content": turn.reply, "weight": int(learn)}
         if turn.feedback is not None:
             yield {"role": "user", "content": turn.feedback}
-
-
-def _worth_learning(turn: Turn) -> bool:
-    """Whether the turn made progress: it submitted, or printed something without an error."""
-    return not turn.error and (turn.submitted or bool(turn.stdout.strip() or turn.hooks))
 
 
 def is_right(episode: Episode, trace: Trace) -> bool:

@@ -112,7 +112,9 @@ def words_alone(text: str) -> str:
 def _listed(reply: str) -> list[Any] | None:
     found = BLOCK.findall(reply) or OPEN_BLOCK.findall(reply)
     text = found[-1] if found else reply
-    for attempt in (text, TRAILING_COMMA.sub(r"\1", text), _between(text)):
+    brackets = text[text.find("[") : text.rfind("]") + 1]
+    without_commas = (TRAILING_COMMA.sub(r"\1", part) for part in (text, brackets))
+    for attempt in (text, *without_commas):
         try:
             value = json.loads(attempt)
         except (ValueError, RecursionError):
@@ -123,12 +125,6 @@ def _listed(reply: str) -> list[Any] | None:
         if isinstance(value, list):
             return value
     return None
-
-
-def _between(text: str) -> str:
-    """From the first opening bracket to the last closing one, and without trailing commas."""
-    inner = text[text.find("[") : text.rfind("]") + 1]
-    return TRAILING_COMMA.sub(r"\1", inner)
 
 
 def _question(proposal: object, contents: Sequence[str]) -> Question:

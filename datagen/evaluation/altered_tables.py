@@ -9,9 +9,9 @@ from __future__ import annotations
 import csv
 import random
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import count, islice, product
+from itertools import count, product
 from pathlib import Path
 from string import ascii_lowercase
 from typing import TYPE_CHECKING, Any
@@ -112,12 +112,8 @@ def with_renamed_columns(tasks: Sequence[Task], folder: Path, *, seed: int) -> l
 def new_names(tables: Sequence[TableRef]) -> dict[str, str]:
     """column_a, column_b, ... for every column; one name for columns of one name, as keys are."""
     old = dict.fromkeys(column.name for table in tables for column in table.columns)
-    return dict(zip(old, islice(_letters(), len(old)), strict=True))
-
-
-def _letters() -> Iterator[str]:
-    for length in count(1):
-        yield from ("column_" + "".join(found) for found in product(ascii_lowercase, repeat=length))
+    letters = (found for length in count(1) for found in product(ascii_lowercase, repeat=length))
+    return {name: "column_" + "".join(found) for name, found in zip(old, letters, strict=False)}
 
 
 def _renamed_table(

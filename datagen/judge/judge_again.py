@@ -53,7 +53,9 @@ def judge_all_again(
         pairs = zip(episode.traces, again.traces, strict=True)
         tally.attempts_changed += sum(old.agrees != new.agrees for old, new in pairs)
         if again.verdict.verified != episode.verdict.verified:
-            tally.changes.append(_change(episode, again))
+            word = "verified now" if again.verdict.verified else "no longer verified"
+            why = "; ".join(filter(None, (again.verdict.rule, again.verdict.detail)))
+            tally.changes.append(f"{episode.id}: {word} ({why}): {episode.question.text}")
         if not again.verdict.verified:
             tally.rejected[again.verdict.category or again.verdict.rule] += 1
         yield again
@@ -90,9 +92,3 @@ def with_moved_tables(episode: Episode, old: Path, new: Path) -> Episode:
         for table in episode.tables
     ]
     return episode.model_copy(update={"tables": tables})
-
-
-def _change(old: Episode, new: Episode) -> str:
-    word = "verified now" if new.verdict.verified else "no longer verified"
-    why = "; ".join(part for part in (new.verdict.rule, new.verdict.detail) if part)
-    return f"{old.id}: {word} ({why}): {old.question.text}"

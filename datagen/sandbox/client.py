@@ -109,14 +109,12 @@ class Sandbox:
             if self._server is not None and not self._server.alive():
                 self._server.stop()
                 self._server = None
-            if self._server is None:
-                self._server = self._start()
+            setup = (self._tables, self._limits, self._wanted)
+            if self._server is None and self._service is not None:
+                self._server = RemoteServer(self._service, *setup)
+            elif self._server is None:
+                self._server = ServerProcess(*setup)
             return self._server
-
-    def _start(self) -> Server:
-        if self._service is not None:
-            return RemoteServer(self._service, self._tables, self._limits, self._wanted)
-        return ServerProcess(self._tables, self._limits, self._wanted)
 
     def _discard(self, server: Server) -> None:
         with self._lock:
@@ -147,9 +145,11 @@ class Session:
             )
         allowed = min(self._limits.cell_seconds, left)
         try:
-            channel = self._channel(scipy="scipy" in code)
+            if self._child is None:
+                self._child = self._sandbox.open(self._seed, scipy="scipy" in code)
         except (RuntimeError, Fault) as error:
             return _failed(f"SandboxError: {error}")
+        channel = self._child[2]
         started = time.monotonic()
         try:
             deadline = started + allowed
@@ -178,11 +178,6 @@ class Session:
             self._child = None
             server.close(number)
             channel.close()
-
-    def _channel(self, *, scipy: bool) -> socket.socket:
-        if self._child is None:
-            self._child = self._sandbox.open(self._seed, scipy=scipy)
-        return self._child[2]
 
 
 def _failed(text: str, *, seconds: float = 0.0, timed_out: bool = False) -> CellResult:

@@ -58,7 +58,7 @@ class Server(ABC):
         BrokenFrameError or TimeoutError when there is no answer.
         """
         setup = {
-            "tables": {name: _where(table) for name, table in tables.items()},
+            "tables": {name: _table_message(table) for name, table in tables.items()},
             "level": level,
             "memory_bytes": limits.memory_bytes,
             "cpu_seconds": math.ceil(limits.episode_seconds) + 1,
@@ -88,7 +88,8 @@ class Server(ABC):
             frames.write_frame(channel.fileno(), {"seed": seed}, deadline=deadline)
         except frames.BrokenFrameError:
             channel.close()
-            if not self._stays():
+            time.sleep(0.2)  # the sockets of a dead server close one after the other
+            if not self.alive():
                 raise ServerGoneError("the server ended") from None
             raise RuntimeError("the episode's process died before its first cell") from None
         except TimeoutError:
@@ -119,13 +120,8 @@ class Server(ABC):
         channel.setblocking(False)
         return channel
 
-    def _stays(self) -> bool:
-        """Tell a dead child from a dead server, whose sockets close one after the other."""
-        time.sleep(0.2)
-        return self.alive()
 
-
-def _where(table: Table) -> dict[str, Any]:
+def _table_message(table: Table) -> dict[str, Any]:
     path, reading = table if isinstance(table, tuple) else (table, None)
     return {"path": str(path.resolve()), "reading": reading and reading.model_dump()}
 

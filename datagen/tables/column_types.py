@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from datagen.episode import Reading
-from datagen.tables.date_formats import PLAIN, find_format, looks_like_date, reads
+from datagen.tables.date_formats import PLAIN, find_formats, looks_like_date, reads
 from datagen.tables.missing_values import missing_among_words, stands_for_missing
 from datagen.tables.number_formats import Parsed, Style, other_mark, parse_numbers, style_of
 from trainer.contract.command.errors import BadData
@@ -95,7 +95,7 @@ def _dates(texts: Sequence[str]) -> FoundKind | None:
     if not values or not looks_like_date(values[0]):
         return None
     missing = _missing_texts(texts, {text.strip().casefold() for text in values})
-    formats = find_format(values).formats
+    formats = find_formats(values)
     if not formats:
         return FoundKind(
             missing=missing, notes=("dates in more than one format, or not only dates",)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 _MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
 _NAME = r"(?:January|February|March|April|May|June|July|August|September|October|November|December)"
@@ -55,26 +54,17 @@ _ANY = re.compile(
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Dates:
-    """The formats that read every text, in which month and day may be exchanged; none: no dates."""
-
-    formats: tuple[str, ...]
-
-    @property
-    def format(self) -> str | None:
-        return self.formats[0] if len(self.formats) == 1 else None
-
-
-def find_format(texts: Sequence[str]) -> Dates:
-    """The format of the texts (distinct, none missing); two when both orders fit all of them."""
+def find_formats(texts: Sequence[str]) -> tuple[str, ...]:
+    """The format that reads all the texts (distinct, none missing); two if day and month can be
+    exchanged, none if they are not dates.
+    """
     first = next(iter(texts), "")
     for shape, formats in _SHAPES:
         if shape.fullmatch(first):
             fitting = [f for f in formats if all(map(shape.fullmatch, texts)) and reads(texts, f)]
             if fitting:
-                return Dates(formats=tuple(fitting))
-    return Dates(formats=())
+                return tuple(fitting)
+    return ()
 
 
 def looks_like_date(text: str) -> bool:

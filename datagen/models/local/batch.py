@@ -7,10 +7,11 @@ of 64 a fifth to nearly half of the work (tests/bench/test_generation.py). Its c
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from datagen.models.local.token_ids import reply_seed
 
 
 @dataclass(eq=False)
@@ -42,8 +43,8 @@ class Batch:
         self._stops = stops
         self._temperature = temperature
         self._device = device
-        # Of each row: chance, and the last token, which is not in the cache yet.
-        self._chances: list[Any] = []
+        # Of each row: its random generator, and the last token, which is not in the cache yet.
+        self._generators: list[Any] = []
         self._last: list[int] = []
         self._cache: Any = None
         self._mask: Any = None
@@ -67,14 +68,16 @@ class Batch:
         seen = [[0] * (width - len(row.ids)) + [1] * len(row.ids) for row in rows]
         mask = torch.tensor(seen, device=self._device)
         places = (mask.cumsum(1) - 1).clamp(min=0)
-        chances = [_generator(row, self._temperature) for row in rows]
+        generators = [
+            torch.Generator().manual_seed(reply_seed(row.session, len(row.ids))) for row in rows
+        ]
         ids = torch.tensor(padded, device=self._device)
-        cache, chosen = self._forward(ids, mask, places, None, chances)
+        cache, chosen = self._forward(ids, mask, places, None, generators)
         if self.rows:
             cache, mask = _side_by_side((self._cache, self._mask), (cache, mask))
         self._cache, self._mask = cache, mask
         self.rows += rows
-        self._chances += chances
+        self._generators += generators
         self._last += chosen
         return self._note(rows, chosen)
 
@@ -85,7 +88,7 @@ class Batch:
         mask = torch.cat([self._mask, self._mask.new_ones((len(self.rows), 1))], dim=1)
         places = mask.sum(1, keepdim=True) - 1
         ids = torch.tensor([[token] for token in self._last], device=self._device)
-        self._cache, self._last = self._forward(ids, mask, places, self._cache, self._chances)
+        self._cache, self._last = self._forward(ids, mask, places, self._cache, self._generators)
         self._mask = mask
         return self._note(self.rows, self._last)
 
@@ -102,7 +105,7 @@ class Batch:
         return rows
 
     def _forward(
-        self, ids: Any, mask: Any, places: Any, cache: Any, chances: Sequence[Any]
+        self, ids: Any, mask: Any, places: Any, cache: Any, generators: Sequence[Any]
     ) -> tuple[Any, list[int]]:
         import torch
 
@@ -115,7 +118,7 @@ class Batch:
                 use_cache=True,
                 logits_to_keep=1,
             )
-            return out.cache, _choose(out.logits[:, -1], chances, self._temperature)
+            return out.cache, _choose(out.logits[:, -1], generators, self._temperature)
 
     def _note(self, rows: Sequence[Row], tokens: Sequence[int]) -> list[Row]:
         for row, token in zip(rows, tokens, strict=True):
@@ -132,7 +135,7 @@ class Batch:
         import torch
 
         self.rows = [self.rows[at] for at in kept]
-        self._chances = [self._chances[at] for at in kept]
+        self._generators = [self._generators[at] for at in kept]
         self._last = [self._last[at] for at in kept]
         if not kept:
             self._cache = self._mask = None
@@ -165,7 +168,7 @@ def _side_by_side(first: tuple[Any, Any], second: tuple[Any, Any]) -> tuple[Any,
         return cache, torch.cat([pad(mask, (short, 0)), pad(seen, (more, 0))])
 
 
-def _choose(logits: Any, chances: Sequence[Any], temperature: float) -> list[int]:
+def _choose(logits: Any, generators: Sequence[Any], temperature: float) -> list[int]:
     import torch
 
     if temperature == 0:
@@ -173,16 +176,6 @@ def _choose(logits: Any, chances: Sequence[Any], temperature: float) -> list[int
         return found
     shares = torch.softmax(logits.float() / temperature, dim=-1).cpu()
     return [
-        int(torch.multinomial(share, 1, generator=chance))
-        for share, chance in zip(shares, chances, strict=True)
+        int(torch.multinomial(share, 1, generator=one))
+        for share, one in zip(shares, generators, strict=True)
     ]
-
-
-def _generator(row: Row, temperature: float) -> Any:
-    """A random generator for each attempt's turn: its draws do not depend on the other rows of the batch."""
-    import torch
-
-    if temperature == 0:
-        return None
-    digest = hashlib.sha256(f"{row.session} {len(row.ids)}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))

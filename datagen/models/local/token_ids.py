@@ -1,7 +1,8 @@
-"""Conversations to token ids, as the trainer makes them."""
+"""Conversations to token ids, as the trainer makes them, and the seed of a reply."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -38,3 +39,8 @@ def stop_ids(tokenizer: Any, weights: Any) -> frozenset[int]:
     told = weights.generation_config.eos_token_id
     more = told if isinstance(told, list) else [told]
     return frozenset(x for x in (tokenizer.eos_token_id, *more) if x is not None)
+
+
+def reply_seed(session: str, length: int) -> int:
+    """A random seed for each attempt's turn: the draws do not depend on other replies of the batch."""
+    return int.from_bytes(hashlib.sha256(f"{session} {length}".encode()).digest()[:7], "big")

@@ -12,7 +12,6 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from datagen.models.paid_api import request
@@ -23,7 +22,7 @@ from datagen.models.paid_api.ledger import Ledger, open_ledger, read_ledger
 from datagen.models.paid_api.model import PaidModel
 from datagen.models.paid_api.rate_limit import RateLimit
 from datagen.models.paid_api.settings import TeacherSettings, variable
-from datagen.models.paid_api.status import CallCounts, ModelStatus, Status
+from datagen.models.paid_api.status import CallCounts, Status
 from trainer.contract.command.errors import TeacherRefused
 from trainer.contract.command.secrets import Secret, find
 
@@ -47,7 +46,6 @@ class Account:
     client: Client | None = None
     notices: list[str] = field(default_factory=list)
     _began: float = field(default_factory=time.monotonic)
-    _spent_before: Decimal
 
     @property
     def teacher(self) -> PaidModel:
@@ -117,20 +115,10 @@ class Account:
             in_flight=sum(m.tally.in_flight for m in models),
             waiting=sum(m.tally.asked - m.tally.in_flight for m in models),
             spent=self.budget.spent,
-            spent_now=self.budget.spent - self._spent_before,
             uncertain=self.budget.uncertain,
             reserved=self.budget.reserved,
             limit=self.budget.limit,
             per_minute=sum(m.tally.per_minute(self._began) for m in models),
-            models={
-                m.name: ModelStatus(
-                    in_flight=m.tally.in_flight,
-                    allowed=int(m.rate_limit.allowed),
-                    answered=m.tally.answered,
-                    throttled=m.tally.throttled,
-                )
-                for m in models
-            },
         )
 
 
@@ -196,7 +184,6 @@ def _account(
         models=models,
         client=client,
         notices=notices,
-        _spent_before=budget.spent,
     )
 
 

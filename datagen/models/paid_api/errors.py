@@ -44,8 +44,11 @@ def failure_of_status(
     `now` in Unix seconds, for a Retry-After that is a date.
     """
     cause = f"HTTP {status}: {error_message(body)}"
-    wait = retry_after(headers.get("retry-after"), now=now) or _asked_in(body)
-    if status == 402 and _limit_source(body) == IN_FLIGHT_LIMIT:
+    asked = _detail(body, "availability", "retry_after")
+    wait = retry_after(headers.get("retry-after"), now=now)
+    if wait is None and isinstance(asked, int | float) and asked > 0:
+        wait = float(asked)
+    if status == 402 and _detail(body, "metadata", "limit_source") == IN_FLIGHT_LIMIT:
         return Failure(kind="retry", cause=cause, throttled=True, wait=wait)
     if status == 402 or (status == 403 and KEY_LIMIT in cause.lower()):
         return Failure(kind="budget", cause=cause)
@@ -87,19 +90,12 @@ def error_message(body: object) -> str:
     """The message of an error body in one line of at most 300 characters."""
     error = error_in(body)
     text = str(error.get("message") if error else body or "empty body")
-    raw = (error or {}).get("metadata")
-    if isinstance(raw, Mapping) and isinstance(raw.get("raw"), str):
-        text += f" ({raw['raw']})"
+    if isinstance(raw := _detail(body, "metadata", "raw"), str):
+        text += f" ({raw})"
     return " ".join(text.split())[:300]
 
 
-def _limit_source(body: object) -> object:
-    metadata = (error_in(body) or {}).get("metadata")
-    return metadata.get("limit_source") if isinstance(metadata, Mapping) else None
-
-
-def _asked_in(body: object) -> float | None:
-    """What `error.availability.retry_after` holds, in seconds."""
-    availability = (error_in(body) or {}).get("availability")
-    asked = availability.get("retry_after") if isinstance(availability, Mapping) else None
-    return float(asked) if isinstance(asked, int | float) and asked > 0 else None
+def _detail(body: object, part: str, name: str) -> object:
+    """What `error.PART.NAME` holds in an error body; None if it is missing."""
+    found = (error_in(body) or {}).get(part)
+    return found.get(name) if isinstance(found, Mapping) else None

@@ -34,10 +34,6 @@ class RateLimit:
     def __post_init__(self) -> None:
         self.allowed = float(self.most)
 
-    @property
-    def waiting(self) -> int:
-        return len(self._queue)
-
     async def enter(self) -> int:
         """Wait for a place. Returns the moment, to be handed to `leave`."""
         if self._queue or self.in_flight >= int(self.allowed):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from datagen.models.paid_api.prices import Price
     from datagen.models.paid_api.settings import TeacherSettings
 
-SESSION_LIMIT = 128
+SESSION_LIMIT = 128  # characters that OpenRouter takes
 
 
 def sampling(settings: TeacherSettings) -> dict[str, Any]:
@@ -56,7 +56,8 @@ def body(
         **sampling(settings),
     }
     if settings.at_openrouter:
-        found["session_id"] = _short(session)
+        short = len(session) <= SESSION_LIMIT
+        found["session_id"] = session if short else hashlib.sha256(session.encode()).hexdigest()
     return found
 
 
@@ -82,10 +83,3 @@ def key(base_url: str, session: str, body: dict[str, Any]) -> tuple[str, int]:
 
 def _names(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _short(session: str) -> str:
-    """OpenRouter takes at most 128 characters."""
-    if len(session) <= SESSION_LIMIT:
-        return session
-    return hashlib.sha256(session.encode()).hexdigest()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -12,18 +11,8 @@ WINDOW = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelStatus:
-    """Calls to one model: under way, allowed at once, answered so far, rate-limited."""
-
-    in_flight: int
-    allowed: int
-    answered: int
-    throttled: int
-
-
-@dataclass(frozen=True, kw_only=True)
 class Status:
-    """`spent` is what the whole ledger comes to, `spent_now` what this process added to it.
+    """`spent` is what the whole ledger comes to.
 
     `uncertain` is the part of `spent` that no answer confirmed: calls that were cut off count at their
     worst case. `reserved` is the worst case of what is in flight. `replayed` answers came from the
@@ -36,12 +25,10 @@ class Status:
     in_flight: int
     waiting: int
     spent: Decimal
-    spent_now: Decimal
     uncertain: Decimal
     reserved: Decimal
     limit: Decimal | None
     per_minute: float
-    models: Mapping[str, ModelStatus]
 
     def projected(self, done: int, total: int) -> Decimal | None:
         """What `total` episodes will come to when `done` of them came to what is spent now."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from datagen.missing_package import LOCAL_MODEL, needing, openai_package
 from datagen.models.local.model import Generation
-from datagen.models.local.token_ids import stop_ids, token_ids
+from datagen.models.local.token_ids import reply_seed, stop_ids, token_ids
 from datagen.models.local.weights import ModelLocation, model_name
 from datagen.models.protocol import NoReply, Reply
 from datagen.models.vllm.server import ADAPTER, BASE, MAX_CONTEXT, Address, serving
@@ -148,7 +147,7 @@ class VllmModel:
                 prompt=ids,
                 max_tokens=room,
                 temperature=self.generation.temperature,
-                seed=_seed(session, len(ids)),
+                seed=reply_seed(session, len(ids)),
                 extra_body={"stop_token_ids": sorted(self.read.stops), "return_token_ids": True},
             )
         except openai.APIStatusError as error:
@@ -177,8 +176,3 @@ class VllmModel:
             completion_tokens=len(written),
             finish_reason=choice.finish_reason,
         )
-
-
-def _seed(session: str, length: int) -> int:
-    """A random seed for each attempt's turn, as `local.token_ids` has it."""
-    return int.from_bytes(hashlib.sha256(f"{session} {length}".encode()).digest()[:7], "big")

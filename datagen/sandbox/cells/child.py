@@ -62,7 +62,8 @@ def probe(channel: int, confinement: Confinement, *, as_server: bool = False) ->
 def close_other_descriptors(channel: int) -> None:
     """Close every descriptor but the standard ones and ``channel``, which becomes number 3."""
     os.dup2(channel, _CHANNEL)
-    os.closerange(_CHANNEL + 1, _most_descriptors())
+    # Linux closes a range in one call; elsewhere it is one call for each number.
+    os.closerange(_CHANNEL + 1, 1 << 20 if sys.platform.startswith("linux") else 4096)
 
 
 def redirect_to_null() -> None:
@@ -72,8 +73,3 @@ def redirect_to_null() -> None:
         os.dup2(null, standard)
     if null > 2:  # else it took the place of one that was closed
         os.close(null)
-
-
-def _most_descriptors() -> int:
-    # Linux closes a range in one call; elsewhere it is one call for each number.
-    return 1 << 20 if sys.platform.startswith("linux") else 4096

@@ -49,7 +49,9 @@ class Confinement:
     def __init__(self, plan: Restrictions) -> None:
         self._plan = plan
         self._address_space = 0
-        self._statm = _open("/proc/self/statm")
+        self._statm = -1
+        with contextlib.suppress(OSError):
+            self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
         everything = plan.level in {None, "full"}
         self._ruleset = landlock.Ruleset(readable_folders()) if everything else None
         self._outer = seccomp.Filter("outer") if everything else None
@@ -162,12 +164,6 @@ def _set_limits(wanted: dict[int, int]) -> bool:
     except (OSError, ValueError):
         return False
     return True
-
-
-def _open(path: str) -> int:
-    with contextlib.suppress(OSError):
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    return -1
 
 
 def _prctl(option: int, value: int) -> None:

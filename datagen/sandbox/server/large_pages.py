@@ -29,11 +29,9 @@ class LargePages:
         """Move what is there now into large pages, as far as the kernel has them. Never raises."""
         if self._maps < 0:
             return
-        for found in _MAPPING.finditer(self._read()):
+        os.lseek(self._maps, 0, os.SEEK_SET)
+        mappings = b"".join(iter(lambda: os.read(self._maps, _PART), b""))
+        for found in _MAPPING.finditer(mappings):
             start, end = (int(word, 16) for word in found.groups())
             # Refused for parts that nothing was written to, and by older kernels for all.
             _LIBC.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), _COLLAPSE)
-
-    def _read(self) -> bytes:
-        os.lseek(self._maps, 0, os.SEEK_SET)
-        return b"".join(iter(lambda: os.read(self._maps, _PART), b""))

@@ -35,12 +35,10 @@ def status(spent="0.5", limit="5", uncertain="0"):
         in_flight=3,
         waiting=7,
         spent=Decimal(spent),
-        spent_now=Decimal(0),
         uncertain=Decimal(uncertain),
         reserved=Decimal(0),
         limit=Decimal(limit) if limit else None,
         per_minute=60.4,
-        models={},
     )
 
 
