@@ -64,6 +64,11 @@ def _parser() -> argparse.ArgumentParser:
         description="Make verified episodes (question, attempts, verdict) from CSV files, and evaluate"
         " models on them.",
     )
+    parser.examples = (
+        "datagen profile data/*.csv",
+        "datagen episodes data/*.csv --out episodes --max-cost 5",
+        "datagen evaluate --model runs/RUN --episodes episodes/test.jsonl",
+    )
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
     for verb in VERBS:
         verb.add(verbs)

@@ -44,6 +44,11 @@ def _main(argv: Sequence[str] | None) -> int:
         epilog="See launch VERB --help for each verb. Exit codes are listed in docs/reference.md.",
         allow_abbrev=False,
     )
+    parser.examples = (
+        "launch demo",
+        "launch check --data chats.jsonl --model Qwen/Qwen2.5-3B-Instruct",
+        "launch train --gpu A10G --data chats.jsonl",
+    )
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     chosen = next((a for a in arguments if not a.startswith("-")), None)
     for name, about in VERBS.items():
@@ -52,6 +57,7 @@ def _main(argv: Sequence[str] | None) -> int:
         if name == chosen:
             verb = import_module(f"launcher.verbs.{name}")
             verb.add_flags(sub)
+            sub.examples = getattr(verb, "EXAMPLES", ())
             sub.set_defaults(call=verb.run)
     options = parser.parse_args(arguments)
     if getattr(options, "json", False):

@@ -11,6 +11,7 @@ from pathlib import Path
 from trainer.contract import resuming
 from trainer.contract.command import libraries
 from trainer.contract.command.errors import BadData, Usage, run_main
+from trainer.contract.command.arguments import Parser
 from trainer.contract.exporting import add_flags as add_export_flags
 from trainer.contract.job import Job, add_flags, from_sources, given_flags
 from trainer.contract.manifest import ADAPTER
@@ -43,7 +44,7 @@ def _say(line: str) -> None:
 
 
 def _train(argv: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m trainer",
         description="Train a LoRA adapter on rows of chat.",
         epilog="python -m trainer check says what a job would train on.",
@@ -60,6 +61,11 @@ def _train(argv: Sequence[str]) -> int:
         "--choose",
         action="store_true",
         help="do not train: choose the adapter among the checkpoints, as keep = best does",
+    )
+    parser.examples = (
+        "python -m trainer --recipe tiny --data rows.jsonl --output runs/first",
+        "python -m trainer runs/first/job.json --resume",
+        "python -m trainer runs/first/job.json --overwrite --epochs 1",
     )
     options = parser.parse_args(argv)
     if options.resume + options.overwrite + options.from_checkpoint + options.choose > 1:
@@ -83,11 +89,16 @@ def _train(argv: Sequence[str]) -> int:
 
 
 def _check(argv: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m trainer check",
         description="Say what a job would train on, and refuse what training would refuse.",
     )
     _add_job(parser)
+    parser.examples = (
+        "python -m trainer check --data rows.jsonl",
+        "python -m trainer check --recipe tiny --data rows.jsonl --html check.html",
+        "python -m trainer check runs/first/job.json --json",
+    )
     parser.add_argument("--html", type=Path, metavar="FILE", help="also write it as a page")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument(
@@ -113,7 +124,7 @@ def _check(argv: Sequence[str]) -> int:
 
 
 def _export(argv: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m trainer export",
         description="Make one model of base and adapter, measure it, and send it on.",
     )

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from datagen.questions.sources import FamilySet
+    from trainer.contract.command.arguments import Parser
 
-    Verbs = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - it has no public name
+    Verbs = argparse._SubParsersAction[Parser]  # noqa: SLF001 - it has no public name
 
 
 def whole_count(text: str) -> int:

@@ -87,6 +87,11 @@ def add(verbs: Verbs) -> None:
     verb.add_argument("--json", action="store_true", help="print the counts as JSON")
     add_teacher_flags(verb)
     add_reading_flags(verb)
+    verb.examples = (
+        "datagen episodes data/*.csv --out episodes --max-cost 5",
+        "datagen episodes --questions questions.jsonl --out episodes",
+        "datagen episodes data/*.csv --out trial --teacher scripted --families basic --prompt brief",
+    )
     verb.set_defaults(run=run)
 
 

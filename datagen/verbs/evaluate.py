@@ -120,6 +120,11 @@ def add(verbs: Verbs) -> None:
     )
     verb.add_argument("--json", action="store_true", help="print JSON")
     add_flags(verb, only=API_FLAGS)
+    verb.examples = (
+        "datagen evaluate --model runs/RUN --episodes test.jsonl",
+        "datagen evaluate --model runs/RUN --episodes test.jsonl --floor --probe renamed",
+        "datagen evaluate --model Qwen/Qwen2.5-3B-Instruct --episodes test.jsonl --limit 100",
+    )
     verb.set_defaults(run=run)
 
 

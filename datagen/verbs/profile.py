@@ -35,6 +35,11 @@ def add(verbs: Verbs) -> None:
     verb.add_argument("csv", type=Path, nargs="+", metavar="CSV", help="CSV files")
     verb.add_argument("--json", action="store_true", help="print JSON, one line per file")
     add_reading_flags(verb)
+    verb.examples = (
+        "datagen profile data/*.csv",
+        "datagen profile sales.csv --delimiter ';' --decimal ,",
+        "datagen profile sales.csv --date-format day=%d/%m/%Y --json",
+    )
     verb.set_defaults(run=run)
 
 

@@ -4,6 +4,12 @@ import argparse
 import tempfile
 from pathlib import Path
 
+EXAMPLES = (
+    "launch check --data chats.jsonl",
+    "launch check --recipe tiny --data rows.jsonl",
+    "launch check --data chats.jsonl --set turns=split --html check.html",
+)
+
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     from trainer.contract.job import add_flags

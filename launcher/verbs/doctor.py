@@ -5,6 +5,12 @@ import sys
 
 from launcher.verbs.arguments import json_flag
 
+EXAMPLES = (
+    "launch doctor",
+    "launch doctor --gpu A10G --image-repo ghcr.io/me/sft-launch",
+    "launch doctor --add-volume weights --mount 100 --data-center EU-RO-1",
+)
+
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     from launcher import settings

@@ -3,6 +3,12 @@
 import argparse
 from pathlib import Path
 
+EXAMPLES = (
+    "launch plan --data chats.jsonl",
+    "launch plan --recipe qwen2.5-7b --cards 2 --data chats.jsonl",
+    "launch plan --data chats.jsonl --epochs 1 --json",
+)
+
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     from launcher import settings

@@ -13,6 +13,12 @@ from trainer.contract.command.errors import Usage
 if TYPE_CHECKING:
     from launcher.request import Request
 
+EXAMPLES = (
+    "launch train --recipe tiny --data rows.jsonl --output runs/first",
+    "launch train --gpu A10G --max-cost 1 --data chats.jsonl --dry-run",
+    "launch train --resume RUN",
+)
+
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     from launcher import settings

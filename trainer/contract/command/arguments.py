@@ -21,7 +21,16 @@ if TYPE_CHECKING:
 
 
 class Parser(argparse.ArgumentParser):
-    """As argparse's, but wrong arguments raise ``Usage``; verbs' parsers are of this kind too."""
+    """As argparse's, but wrong arguments raise ``Usage``; verbs' parsers are of this kind too.
+
+    ``examples``: command lines at the end of the help.
+    """
+
+    examples: Sequence[str] = ()
+
+    def format_help(self) -> str:
+        lines = ["", "examples:", *(f"  {line}" for line in self.examples), ""]
+        return super().format_help() + "\n".join(lines if self.examples else ())
 
     def parse_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
