@@ -9,6 +9,7 @@ from typing import Any
 
 from trainer.contract.command.errors import NotInstalled
 
+QUESTIONS = "datagen.questions"
 DATAGEN = "install it with: pip install '.[datagen]'"
 LOCAL_MODEL = "to run a local model: pip install '.[train,datagen]'"
 
@@ -20,6 +21,20 @@ def needing(install: str) -> Iterator[None]:
         yield
     except ImportError as error:
         raise NotInstalled(f"{error.name} is not installed", install) from error
+
+
+@contextmanager
+def needing_questions() -> Iterator[None]:
+    """Turn the failed import of `datagen.questions`, which the image that trains lacks, into NotInstalled."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if not f"{error.name}.".startswith(f"{QUESTIONS}."):
+            raise
+        raise NotInstalled(
+            "this image cannot make questions: it lacks datagen.questions",
+            "run the command where you run launch, or in the image of --target cpu",
+        ) from error
 
 
 def openai_package() -> Any:

@@ -1,6 +1,6 @@
 """`launch demo`: make data, train and evaluate on this machine; each step is a command that a user can type.
 
-Bundled and invented tables, a scripted teacher, LoRA on the bundled tiny base model, base against
+Bundled and synthetic tables, a scripted teacher, LoRA on the bundled tiny base model, base against
 adapter on tables that neither the adapter nor the base model has seen.
 """
 
@@ -46,7 +46,7 @@ def run(*, out: Path | None, seed: int, world: World, view: View) -> int:
     data = folder / "data"
     story = _Story(world, view)
 
-    view.say("1/5 tables: bundled CSVs, and generated ones with other names and values")
+    view.say("1/5 tables: bundled CSVs, and synthetic ones with other names and values")
     story.datagen("tables", "--out", data / "tables", "--invent", INVENTED, "--seed", seed)
     tables = sorted((data / "tables").glob("*.csv"))
     story.datagen("profile", *(data / "tables" / f"{name}.csv" for name in BUNDLED))

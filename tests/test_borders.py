@@ -319,10 +319,11 @@ def asks_for_the_device(path: Path) -> bool:
     )
 
 
-def test_one_module_asks_which_device_the_trainer_is_on():
-    trainer = [path for path in SOURCES if name_of(path).startswith("trainer/")]
-    asking = {name_of(path) for path in trainer if asks_for_the_device(path)}
-    assert asking == {"trainer/device.py"}
+@pytest.mark.parametrize("module", ["trainer/device.py", "datagen/models/device.py"])
+def test_one_module_of_a_package_asks_which_device_there_is(module):
+    package = module.partition("/")[0] + "/"
+    sources = [path for path in SOURCES if name_of(path).startswith(package)]
+    assert {name_of(path) for path in sources if asks_for_the_device(path)} == {module}
 
 
 @pytest.mark.parametrize(

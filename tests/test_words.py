@@ -31,7 +31,7 @@ NOT_YET = ("trainer",)
 LEFT_OUT = (
     "datagen/questions",  # not yet
     "datagen/prompts",  # texts for models
-    "datagen/tables/synthetic.py",  # words of invented tables: another word makes other tables
+    "datagen/tables/synthetic.py",  # words of synthetic tables: another word makes other tables
     "docs/models.md",  # written from the trainer's code, which is not yet plain
     "docs/reference.md",
 )

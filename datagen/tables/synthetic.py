@@ -1,4 +1,4 @@
-"""Invented tables: seeded CSVs whose column names and values appear in no other table of the same call.
+"""Synthetic tables: seeded CSVs whose column names and values appear in no other table of the same call.
 
 They give a demo or a test as many unseen tables as it wants. No real data, no network; the same
 seed gives the same bytes.
@@ -92,7 +92,7 @@ def _table(rng: random.Random, names: _Names) -> tuple[str, dict[str, list[str]]
     return names.tables.pop(), {name: columns[name] for name in order}
 
 
-def invent_tables(folder: Path, *, count: int, seed: int) -> list[Path]:
+def synthetic_tables(folder: Path, *, count: int, seed: int) -> list[Path]:
     """Write `count` (at most LIMIT) CSV files into `folder` and return their paths."""
     assert count <= LIMIT
     rng = random.Random(f"tables-{seed}")

@@ -1,4 +1,4 @@
-"""Write the bundled tables, and invented ones, to a folder."""
+"""Write the bundled tables, and synthetic ones, to a folder."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def add(verbs: Verbs) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from datagen.tables.synthetic import LIMIT, invent_tables
+    from datagen.tables.synthetic import LIMIT, synthetic_tables
     from datagen.tables.table import bundled_tables
 
     if not 0 <= args.invent <= LIMIT:
@@ -39,6 +39,6 @@ def run(args: argparse.Namespace) -> int:
         )
     args.out.mkdir(parents=True, exist_ok=True)
     bundled = [Path(shutil.copy(path, args.out)) for path in bundled_tables()]
-    invented = invent_tables(args.out, count=args.invent, seed=args.seed)
-    print(f"{len(bundled)} bundled and {len(invented)} synthetic tables in {args.out}")
+    synthetic = synthetic_tables(args.out, count=args.invent, seed=args.seed)
+    print(f"{len(bundled)} bundled and {len(synthetic)} synthetic tables in {args.out}")
     return 0

@@ -23,7 +23,7 @@ from datagen.models.local.token_ids import token_ids
 from datagen.models.local.weights import find_model
 from datagen.prompts.render import opening
 from datagen.questions.basic import ask
-from datagen.tables.synthetic import invent_tables
+from datagen.tables.synthetic import synthetic_tables
 from datagen.tables.table import profile_table
 
 pytestmark = pytest.mark.bench
@@ -49,7 +49,7 @@ def engine(tmp_path_factory) -> Engine:
 def tasks(tmp_path_factory) -> list[Task]:
     folder: Path = tmp_path_factory.mktemp("tables")
     found = []
-    for path in invent_tables(folder, count=8, seed=0):
+    for path in synthetic_tables(folder, count=8, seed=0):
         profile = profile_table(path)
         ref = table_ref(profile, folder)
         found += [

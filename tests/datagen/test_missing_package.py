@@ -1,5 +1,6 @@
 """What a person without a package is told."""
 
+import subprocess
 import sys
 
 import pytest
@@ -18,3 +19,25 @@ def test_the_package_and_the_command_are_named(monkeypatch):
 def test_what_else_fails_is_left_alone():
     with pytest.raises(ZeroDivisionError), needing(LOCAL_MODEL):
         raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "questions {csv} --out {out}/questions.jsonl",
+        "episodes {csv} --out {out}/episodes --teacher scripted",
+        "episodes {csv} --out {out}/episodes --teacher scripted --families slope",
+    ],
+)
+def test_where_questions_are_left_out_the_next_step_is_named(words, shop, tmp_path):
+    """As in the image that trains, whose datagen has no such folder."""
+    code = "import sys; sys.modules['datagen.questions'] = None; from datagen.cli import main; sys.exit(main())"
+    arguments = words.format(csv=shop, out=tmp_path).split()
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == NotInstalled.exit_code
+    assert done.stderr.splitlines()[-2:] == [
+        "error: this image cannot make questions: it lacks datagen.questions",
+        "  -> run the command where you run launch, or in the image of --target cpu",
+    ]

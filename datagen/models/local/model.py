@@ -13,6 +13,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from datagen.models.device import free_memory
 from datagen.models.local.batch import Batch, Row
 from datagen.models.local.token_ids import stop_ids, token_ids
 from datagen.models.local.weights import ModelLocation, load, model_name
@@ -26,9 +27,6 @@ BATCH = 64
 JOIN_SHARE = (
     8  # rows join once they are this share of those under way: each time costs those a moment
 )
-# What one pass reads of prompts at most, unless a single one is longer: no progress can be shown, nor the
-# evaluation be ended, while it lasts.
-PREFILL_TOKENS = {"cpu": 4096, "cuda": 65536}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +79,7 @@ class Engine:
             self.loaded.weights,
             stops=self.stops,
             temperature=self.generation.temperature,
-            device=self.loaded.device,
+            device=self.loaded.device.place,
         )
         asked: dict[Row, PendingCall] = {}
         waiting: list[Row] = []
@@ -118,7 +116,7 @@ class Engine:
                 raise
             self.room = at_once // 2
             waiting += batch.empty()
-            torch.cuda.empty_cache()
+            free_memory()
             return []
         for row in joining:
             waiting.remove(row)
@@ -130,7 +128,7 @@ class Engine:
         if room <= 0 or len(waiting) * JOIN_SHARE < len(batch) or not batch.takes_more:
             return []
         turn = sorted(waiting[:room], key=lambda row: len(row.ids))
-        most = PREFILL_TOKENS[self.loaded.device]
+        most = self.loaded.device.prefill_tokens
         fits = [row for at, row in enumerate(turn, 1) if at * len(row.ids) <= most]
         return fits or turn[:1]
 

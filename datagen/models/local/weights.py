@@ -12,6 +12,7 @@ from typing import Any
 
 import trainer.contract
 from datagen.missing_package import LOCAL_MODEL, needing
+from datagen.models.device import Device, find_device
 from trainer.contract.command import libraries
 from trainer.contract.command.errors import ModelUnavailable, NotFound
 from trainer.contract.manifest import check_adapter, hash_file, safetensors_header
@@ -134,7 +135,7 @@ class Loaded:
 
     weights: Any
     tokenizer: Any
-    device: str
+    device: Device
 
 
 def load(location: ModelLocation) -> Loaded:
@@ -145,11 +146,10 @@ def load(location: ModelLocation) -> Loaded:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer, logging
     logging.disable_progress_bar()
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    dtype = torch.bfloat16 if device == "cuda" else torch.float32
+    device = find_device()
     try:
         weights = AutoModelForCausalLM.from_pretrained(
-            location.base, revision=location.revision, dtype=dtype
+            location.base, revision=location.revision, dtype=getattr(torch, device.dtype)
         )
         tokenizer = AutoTokenizer.from_pretrained(location.tokenizer)
     except Exception as error:
@@ -164,7 +164,7 @@ def load(location: ModelLocation) -> Loaded:
         )
     if location.adapter is not None:
         weights = _with_adapter(weights, location, location.adapter)
-    return Loaded(weights.to(device).eval(), tokenizer, device)
+    return Loaded(weights.to(device.place).eval(), tokenizer, device)
 
 
 def _with_adapter(base: Any, location: ModelLocation, folder: Path) -> Any:

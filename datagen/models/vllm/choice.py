@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
+from datagen.models.device import CARD, find_device
 from datagen.models.vllm.server import COMMAND, why_not_servable
 from trainer.contract.command.errors import ModelUnavailable
 
@@ -26,12 +27,4 @@ def takes_vllm(engine: str, location: ModelLocation) -> bool:
         if found is not None:
             raise ModelUnavailable(found, "use --engine transformers")
         return True
-    return found is None and shutil.which(COMMAND) is not None and _has_card()
-
-
-def _has_card() -> bool:
-    try:
-        import torch
-    except ImportError:
-        return False
-    return bool(torch.cuda.is_available())
+    return found is None and shutil.which(COMMAND) is not None and find_device() is CARD

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from datagen.missing_package import LOCAL_MODEL, needing, openai_package
+from datagen.models.device import find_device
 from datagen.models.local.model import Generation
 from datagen.models.local.token_ids import reply_seed, stop_ids, token_ids
 from datagen.models.local.weights import ModelLocation, model_name
@@ -47,7 +48,6 @@ def read_prompt_format(location: ModelLocation) -> PromptFormat:
     """Raises NotInstalled and ModelUnavailable."""
     libraries.prepare_environment()
     with needing(LOCAL_MODEL):
-        import torch
         from transformers import AutoConfig, AutoTokenizer, GenerationConfig
     try:
         config = AutoConfig.from_pretrained(location.base, revision=location.revision)
@@ -69,7 +69,7 @@ def read_prompt_format(location: ModelLocation) -> PromptFormat:
         tokenizer=tokenizer,
         stops=stop_ids(tokenizer, SimpleNamespace(generation_config=told)),
         context=min(getattr(config, "max_position_embeddings", None) or MAX_CONTEXT, MAX_CONTEXT),
-        dtype="bfloat16" if torch.cuda.is_available() else "float32",
+        dtype=find_device().dtype,
     )
 
 

@@ -9,7 +9,7 @@ from pandas.testing import assert_frame_equal
 
 from datagen.episode import Reading
 from datagen.questions import basic
-from datagen.tables.synthetic import LIMIT, invent_tables
+from datagen.tables.synthetic import LIMIT, synthetic_tables
 from datagen.tables.table import bundled_tables, profile_table, read_table
 
 KINDS = {
@@ -37,8 +37,8 @@ def test_bundled_tables_stay_as_they_are(path: Path):
 
 
 @pytest.mark.parametrize("seed", [0, 1, 20])
-def test_invented_tables_stay_as_they_are(tmp_path: Path, seed: int):
-    for path in invent_tables(tmp_path, count=LIMIT, seed=seed):
+def test_synthetic_tables_stay_as_they_are(tmp_path: Path, seed: int):
+    for path in synthetic_tables(tmp_path, count=LIMIT, seed=seed):
         profile = check(path)
         for column in profile.columns:
             values = pd.read_csv(path)[column.name].dropna()
@@ -50,7 +50,7 @@ def test_invented_tables_stay_as_they_are(tmp_path: Path, seed: int):
 def test_the_demos_questions_stay_as_they_are(tmp_path: Path):
     """The tiny model was trained on such; when they are to change, it is retrained by its script."""
     digest = hashlib.sha256()
-    for path in [*bundled_tables(), *invent_tables(tmp_path, count=LIMIT, seed=0)]:
+    for path in [*bundled_tables(), *synthetic_tables(tmp_path, count=LIMIT, seed=0)]:
         for question in basic.ask(profile_table(path), count=26, seed=0):
             digest.update(f"{question.text}\0{question.code}\0{question.truth!r}\n".encode())
     assert digest.hexdigest() == QUESTIONS

@@ -19,7 +19,7 @@ from datagen.episodes.attempts import Solver
 from datagen.episodes.proposed_questions import parse
 from datagen.models.paid_api import rate_limit
 from datagen.prompts.render import as_reply
-from datagen.tables.synthetic import invent_tables
+from datagen.tables.synthetic import synthetic_tables
 from datagen.tables.table import profile_table
 from tests.openrouter.mishaps import Mishap
 from tests.openrouter.server import KEY, OpenRouter
@@ -37,7 +37,7 @@ HINTED = {**AGREED, "question": "What is the number?", "difficulty": "medium"}
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory) -> Path:
-    (path,) = invent_tables(tmp_path_factory.mktemp("tables"), count=1, seed=3)
+    (path,) = synthetic_tables(tmp_path_factory.mktemp("tables"), count=1, seed=3)
     return path
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from datagen.cli import main
-from datagen.tables.synthetic import invent_tables
+from datagen.tables.synthetic import synthetic_tables
 from tests.datagen.verbs.test_episodes import Brain, command
 from tests.openrouter.mishaps import Mishap
 from tests.openrouter.server import OpenRouter
@@ -21,7 +21,7 @@ QUESTIONS = 6
 
 @pytest.fixture
 def questions(tmp_path: Path) -> Path:
-    (table,) = invent_tables(tmp_path, count=1, seed=3)
+    (table,) = synthetic_tables(tmp_path, count=1, seed=3)
     file = tmp_path / "questions.jsonl"
     asked = ["--families", "basic", "--per-table", str(QUESTIONS)]
     assert main(["questions", str(table), "--out", str(file), *asked]) == 0

@@ -12,7 +12,7 @@ import pytest
 
 from datagen.cli import main
 from datagen.episode import read_episodes
-from datagen.tables.synthetic import invent_tables
+from datagen.tables.synthetic import synthetic_tables
 from tests.datagen.verbs.test_episodes import Brain, command, requests_of
 from tests.openrouter.server import KEY, OpenRouter
 
@@ -50,7 +50,7 @@ def questions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("OPENROUTER_API_KEY", KEY)
     monkeypatch.setenv("SFT_DATAGEN_OPENROUTER", "yes")
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
-    (table,) = invent_tables(tmp_path, count=1, seed=3)
+    (table,) = synthetic_tables(tmp_path, count=1, seed=3)
     file = tmp_path / "questions.jsonl"
     flags = ["--families", "basic", "--per-table", str(QUESTIONS)]
     assert main(["questions", str(table), "--out", str(file), *flags]) == 0

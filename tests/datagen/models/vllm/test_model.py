@@ -13,6 +13,7 @@ import pytest
 
 from datagen.cli import main
 from datagen.episode import Message, read_episodes
+from datagen.models.device import CARD
 from datagen.models.local.model import Generation
 from datagen.models.local.token_ids import token_ids
 from datagen.models.local.weights import ModelLocation, model_name
@@ -183,7 +184,7 @@ def test_which_engine_answers(vllm, place, tmp_path, monkeypatch):
     assert not choice.takes_vllm("transformers", place)
     assert choice.takes_vllm("vllm", place)
     assert not choice.takes_vllm("auto", place)  # no card
-    monkeypatch.setattr(choice, "_has_card", lambda: True)
+    monkeypatch.setattr(choice, "find_device", lambda: CARD)
     assert choice.takes_vllm("auto", place)
     assert not choice.takes_vllm("auto", odd)
     with pytest.raises(ModelUnavailable, match="DoRA"):
