@@ -102,4 +102,5 @@ if __name__ == "__main__":
         print("ValueError: no room for the KV cache", flush=True)
         os._exit(1)
     time.sleep(0.3)
+    ThreadingHTTPServer.request_queue_size = 64  # all questions connect at once
     ThreadingHTTPServer((Handler.options.host, Handler.options.port), Handler).serve_forever()
