@@ -6,10 +6,10 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datagen.verbs.progress import watched
 from trainer.contract.command.errors import BadData, OutputExists
 
 if TYPE_CHECKING:
+    from datagen.episode import Episode
     from datagen.verbs.arguments import Verbs
 
 
@@ -36,9 +36,9 @@ def add(verbs: Verbs) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from datagen.dataset.import_csv_agent import read_csv_agent
-    from datagen.dataset.run_again import plan_replay
-    from datagen.dataset.run_again import replay as run_again
+    from datagen.dataset.run_again import plan_replay, replay
     from datagen.episode import write_episodes
+    from datagen.progress import Progress
 
     target = args.out / "episodes.jsonl"
     if target.exists():
@@ -53,8 +53,14 @@ def run(args: argparse.Namespace) -> int:
             "give the folder with its CSV files: --tables FOLDER",
         )
     journal = args.out / "episodes.journal.jsonl"
-    with watched("running again", len(planned.tasks)) as kept:
-        done = run_again(planned, journal, kept=kept)
+    verdicts: list[bool] = []
+
+    def kept(episode: Episode) -> None:
+        verdicts.append(episode.verdict.verified)
+        progress.advance(f"{sum(verdicts)} right")
+
+    with Progress("running again", len(planned.tasks)) as progress:
+        done = replay(planned, journal, kept=kept)
     write_episodes(target, done)
     journal.unlink()
     here, there = sum(e.verdict.verified for e in done), sum(e.verified_by_csv_agent for e in found)

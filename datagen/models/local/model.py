@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from datagen.models.device import free_memory
 from datagen.models.local.batch import Batch, Row
@@ -90,7 +90,7 @@ class Engine:
                     asked[row] = one
                     waiting.append(row)
                 else:
-                    queue.tell(one, self._too_long(row))
+                    queue.answer(one, self._too_long(row))
             gone = [row for row, one in asked.items() if one.reply.done()]
             if gone:
                 asked = {row: one for row, one in asked.items() if row not in gone}
@@ -99,7 +99,7 @@ class Engine:
             if not waiting and not batch:
                 return
             for row in self._forward(batch, waiting):
-                queue.tell(asked.pop(row), self._reply(row))
+                queue.answer(asked.pop(row), self._reply(row))
             self.under_way = len(batch)
             self.tokens += len(batch)
 
@@ -161,14 +161,6 @@ class PendingCall:
     reply: asyncio.Future[Reply]
 
 
-class CallQueue(Protocol):
-    """Gives the engine its calls and takes the replies."""
-
-    def take(self) -> list[PendingCall]: ...
-
-    def tell(self, asked: PendingCall, reply: Reply | NoReply) -> None: ...
-
-
 class LocalModel:
     """One of the engine's models; calls in flight together are answered together."""
 
@@ -188,7 +180,7 @@ class LocalModel:
 
     async def _work(self) -> None:
         """Answer calls until the queue is empty."""
-        queue = _CallQueue(self.waiting, asyncio.get_running_loop())
+        queue = CallQueue(self.waiting, asyncio.get_running_loop())
         while self.waiting:
             try:
                 await asyncio.to_thread(self.engine.serve, queue, adapted=self.adapted)
@@ -196,8 +188,8 @@ class LocalModel:
                 queue.fail(error)
 
 
-class _CallQueue:
-    """Between the loop, where replies are awaited, and the thread that writes them."""
+class CallQueue:
+    """Gives the engine's thread its calls, and the loop, where they are awaited, the replies."""
 
     def __init__(self, waiting: deque[PendingCall], loop: asyncio.AbstractEventLoop) -> None:
         self._waiting = waiting
@@ -211,7 +203,7 @@ class _CallQueue:
         self._open |= dict.fromkeys(found)
         return found
 
-    def tell(self, asked: PendingCall, reply: Reply | NoReply) -> None:
+    def answer(self, asked: PendingCall, reply: Reply | NoReply) -> None:
         self._open.pop(asked)
         self._loop.call_soon_threadsafe(_settle, asked.reply, reply)
 
