@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +13,6 @@ from datagen.evaluation.score import CEILING, MODEL
 from datagen.models.vllm.choice import takes_vllm
 
 if TYPE_CHECKING:
-    from datagen.models.local.model import LocalModel
     from datagen.models.local.weights import ModelLocation
 
 LEDGER = "calls.jsonl"
@@ -50,8 +49,8 @@ def evaluated_models(asked: EvaluationRequest, ledger: Path) -> Iterator[list[Ev
     with ExitStack() as stack:
         found = []
         if asked.location is not None:
-            here = _vllm_models if takes_vllm(asked.engine, asked.location) else _local_models
-            found += stack.enter_context(here(asked, asked.location, ledger.with_name("vllm.log")))
+            log = ledger.with_name("vllm.log")
+            found += stack.enter_context(_models_here(asked, asked.location, log))
         else:
             found.append(stack.enter_context(_api_model(asked, asked.model, MODEL, ledger)))
         if asked.ceiling is not None:
@@ -61,51 +60,33 @@ def evaluated_models(asked: EvaluationRequest, ledger: Path) -> Iterator[list[Ev
 
 
 @contextmanager
-def _local_models(
-    asked: EvaluationRequest, location: ModelLocation, _log: Path
+def _models_here(
+    asked: EvaluationRequest, location: ModelLocation, log: Path
 ) -> Iterator[list[EvaluatedModel]]:
+    """Base and adapter, or the one model, behind vLLM (whose output goes to `log`) or transformers."""
     from datagen.models.local.model import REPLY_TOKENS, Engine, Generation
 
     generation = Generation(tokens=asked.tokens or REPLY_TOKENS, temperature=asked.temperature)
     sampling = {"max_tokens": generation.tokens, "temperature": generation.temperature}
-    engine = Engine(location, generation)
 
-    def contender(label: str, model: LocalModel) -> EvaluatedModel:
-        return EvaluatedModel(label=label, model=model, sampling=sampling, activity=engine.activity)
-
-    if engine.adapter is None:
-        yield [contender(MODEL, engine.base)]
-    elif asked.alone:
-        yield [contender(MODEL, engine.adapter)]
-    else:
-        yield [contender("base", engine.base), contender("adapter", engine.adapter)]
-
-
-@contextmanager
-def _vllm_models(
-    asked: EvaluationRequest, location: ModelLocation, log: Path
-) -> Iterator[list[EvaluatedModel]]:
-    from datagen.models.local.model import REPLY_TOKENS, Generation
-    from datagen.models.vllm.model import CONCURRENCY, NAME, engine
-
-    generation = Generation(tokens=asked.tokens or REPLY_TOKENS, temperature=asked.temperature)
-    sampling = {
-        "max_tokens": generation.tokens,
-        "temperature": generation.temperature,
-        "engine": NAME,
-    }
-    with engine(location, generation, log) as models:
-        yield [
+    def chosen(models: Mapping[str, Any], **options: Any) -> list[EvaluatedModel]:
+        both = location.adapter is not None and not asked.alone
+        return [
             EvaluatedModel(
-                label=label if location.adapter and not asked.alone else MODEL,
-                model=model,
-                sampling=sampling,
-                concurrency=CONCURRENCY,
-                connected=model.connected,
+                label=label if both else MODEL, model=model, connected=model.connected, **options
             )
             for label, model in models.items()
             if label == "adapter" or not asked.alone
         ]
+
+    if not takes_vllm(asked.engine, location):
+        local = Engine(location, generation)
+        yield chosen(local.models, sampling=sampling, activity=local.activity)
+        return
+    from datagen.models.vllm.model import CONCURRENCY, NAME, engine
+
+    with engine(location, generation, log) as models:
+        yield chosen(models, sampling=sampling | {"engine": NAME}, concurrency=CONCURRENCY)
 
 
 @contextmanager

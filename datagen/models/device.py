@@ -1,6 +1,6 @@
 """The device that weights on this machine run on, and every choice that depends on it.
 
-Nothing else in datagen asks torch which device there is.
+No other module of datagen reads from torch which device there is.
 """
 
 from __future__ import annotations

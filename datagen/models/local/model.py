@@ -55,6 +55,11 @@ class Engine:
         )
 
     @property
+    def models(self) -> dict[str, LocalModel]:
+        """By what they are, `base` and perhaps `adapter`."""
+        return {"base": self.base} | ({"adapter": self.adapter} if self.adapter else {})
+
+    @property
     def context(self) -> int | None:
         """The most tokens that the model reads and writes."""
         found = getattr(self.loaded.weights.config, "max_position_embeddings", None)
@@ -163,6 +168,8 @@ class PendingCall:
 
 class LocalModel:
     """One of the engine's models; calls in flight together are answered together."""
+
+    connected = staticmethod(nullcontext)
 
     def __init__(self, engine: Engine, *, name: str, adapted: bool) -> None:
         self.engine = engine
