@@ -10,8 +10,8 @@ from pathlib import Path
 
 from trainer.contract import resuming
 from trainer.contract.command import libraries
-from trainer.contract.command.errors import BadData, Usage, run_main
 from trainer.contract.command.arguments import Parser
+from trainer.contract.command.errors import BadData, Usage, run_main
 from trainer.contract.exporting import add_flags as add_export_flags
 from trainer.contract.job import Job, add_flags, from_sources, given_flags
 from trainer.contract.manifest import ADAPTER
