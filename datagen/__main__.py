@@ -1,8 +1,7 @@
 """`python -m datagen` is `datagen`."""
 
-import sys
-
 from datagen.cli import main
+from trainer.contract.command.end_process import end_process
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_process(main())

@@ -11,6 +11,7 @@ from pathlib import Path
 from trainer.contract import resuming
 from trainer.contract.command import libraries
 from trainer.contract.command.arguments import Parser
+from trainer.contract.command.end_process import end_process
 from trainer.contract.command.errors import BadData, Usage, run_main
 from trainer.contract.exporting import add_flags as add_export_flags
 from trainer.contract.job import Job, add_flags, from_sources, given_flags
@@ -167,4 +168,4 @@ def _main(argv: Sequence[str] | None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run_main(_main, sys.argv[1:]))
+    end_process(run_main(_main, sys.argv[1:]))
