@@ -3,7 +3,7 @@
 from contextlib import suppress
 
 from launcher.context import Context
-from launcher.errors import PodFailed, PodRefused
+from launcher.errors import NoEngine, PodFailed, PodRefused
 from launcher.machines import Work
 from launcher.runs import status
 from launcher.runs.run_folder import Log, Run
@@ -22,8 +22,8 @@ def watch(run: Run, work: Work, log: Log, context: Context) -> Fault | None:
 
     On the first Ctrl-C the trainer saves and ends, the second kills it. Where the trainer can run
     without this process, Ctrl-C detaches instead and ``Detached`` is raised; the same happens when
-    another process wants to stop the run. If this process fails, the trainer keeps running and a line
-    for the user reports that.
+    another process wants to stop the run. If this process fails, a line for the user reports whether the
+    trainer keeps running.
     """
     world, view = context.world, context.view
     seen: list[events.Event] = []
@@ -60,11 +60,17 @@ def watch(run: Run, work: Work, log: Log, context: Context) -> Fault | None:
             attend()
     except (Interrupted, PodFailed, PodRefused):
         raise
-    except BaseException:
+    except BaseException as error:
+        unknown = isinstance(error, NoEngine)  # a container may have ended with its engine
+        runs = (
+            "whether the trainer still runs is unknown" if unknown else "the trainer keeps running"
+        )
         with suppress(OSError):
-            view.say(f"the trainer keeps running; continue with: {status.resume_hint(run)}")
+            view.say(f"{runs}; continue with: {status.resume_hint(run)}")
         raise
-    return status.fault_of(run, seen, exit_code=work.exit_code(), stopped=handled > 0)
+    return status.fault_of(
+        run, seen, exit_code=work.exit_code(), lost=work.lost, stopped=handled > 0
+    )
 
 
 def stop(work: Work, log: Log, *, again: bool, context: Context) -> None:

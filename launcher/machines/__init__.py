@@ -19,6 +19,10 @@ class Work(Protocol):
     def pid(self) -> int | None:
         """Its process id on this machine; None if it is not a process of this machine."""
 
+    @property
+    def lost(self) -> str | None:
+        """Why the trainer ended, where no exit code can tell: "because ..."; else None."""
+
     def prepare(self, job: Job, *, resume: bool) -> None:
         """Do everything up to the start of training; finished steps are not repeated.
 

@@ -30,6 +30,7 @@ SECRETS = "/run/sft-secrets"
 TOKEN = f"{SECRETS}/{HUGGING_FACE}"
 SIGNALLED = 128
 INTERRUPTED = 130  # the trainer's own, not a signal's
+REMOVED = {404, 409}  # somebody else has removed the container, or is removing it
 
 
 def name_of(run: Run) -> str:
@@ -43,6 +44,7 @@ class Container:
     """A trainer in a container; ``handle`` is the docker package's."""
 
     handle: Any
+    lost: str | None = field(default=None, init=False)
     _ended: int | None = field(default=None, init=False)
 
     @property
@@ -53,19 +55,26 @@ class Container:
         """It trains as soon as it is started."""
 
     def alive(self) -> bool:
-        return self.exit_code() is None
+        return self.exit_code() is None and self.lost is None
 
     def exit_code(self) -> int | None:
         """Negative when a signal ended it. What has ended is removed."""
-        if self._ended is None:
+        import docker.errors
+
+        if self._ended is None and self.lost is None:
             with docker_engine.explained("the container cannot be watched"):
-                self.handle.reload()
-                state = self.handle.attrs["State"]
-                if state["Status"] in {"exited", "dead"}:
-                    code = int(state["ExitCode"])
-                    signalled = code > SIGNALLED and code != INTERRUPTED
-                    self._ended = SIGNALLED - code if signalled else code
-                    self.handle.remove(force=True)
+                try:
+                    self.handle.reload()
+                    state = self.handle.attrs["State"]
+                    if state["Status"] in {"exited", "dead"}:
+                        self.handle.remove(force=True)
+                        code = int(state["ExitCode"])
+                        signalled = code > SIGNALLED and code != INTERRUPTED
+                        self._ended = SIGNALLED - code if signalled else code
+                except docker.errors.APIError as error:
+                    if error.status_code not in REMOVED:
+                        raise
+                    self.lost = f"because its container {self.handle.name} was removed"
         return self._ended
 
     def stop(self) -> None:

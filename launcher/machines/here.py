@@ -10,7 +10,7 @@ import shlex
 import signal
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from launcher.context import Context
 from launcher.runs.run_folder import Log, Run, is_locked, lock
@@ -33,6 +33,7 @@ class Process:
     lock_file: Path
     pid: int | None
     child: Child | None = None
+    lost: ClassVar[None] = None
 
     def prepare(self, job: Job, *, resume: bool) -> None:
         """It trains as soon as it is started."""

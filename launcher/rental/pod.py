@@ -29,6 +29,7 @@ class PodWork:
     """
 
     pid: int | None = None
+    lost: str | None = None
 
     def __init__(
         self,

@@ -38,12 +38,17 @@ def resume_hint(run: Run, settings: Sequence[str] = ()) -> str:
 
 
 def fault_of(
-    run: Run, seen: Sequence[events.Event], *, exit_code: int | None, stopped: bool = False
+    run: Run,
+    seen: Sequence[events.Event],
+    *,
+    exit_code: int | None,
+    lost: str | None = None,
+    stopped: bool = False,
 ) -> Fault | None:
     """The reason why an ended attempt has no result; ``None`` when it has one.
 
     ``seen`` are the events of this attempt, ``exit_code`` is None when no launcher saw the trainer end,
-    ``stopped``: a stop was requested.
+    ``lost`` is then why it ended, "because ...", if known; ``stopped``: a stop was requested.
     """
     for event in reversed(seen):
         if isinstance(event, events.Done):
@@ -52,7 +57,7 @@ def fault_of(
             return _told(run, event, seen)
     if stopped:
         return _interrupted(run, seen)
-    how = "without a message"
+    how = lost or "without a message"
     settings: list[str] = []
     if exit_code is not None and exit_code < 0:
         how = f"by {signal.Signals(-exit_code).name}"

@@ -28,7 +28,7 @@ def test_steps_are_shown_and_not_kept(tmp_path, monkeypatch, world, heard):
     monkeypatch.setattr(status, "fault_of", noting)
     shown: list[events.Event] = []
     monkeypatch.setattr(heard, "event", shown.append)
-    work = SimpleNamespace(alive=lambda: False, exit_code=lambda: 130)
+    work = SimpleNamespace(alive=lambda: False, exit_code=lambda: 130, lost=None)
     log: Any = SimpleNamespace(state=RunState())
     fault = watch(run, work, log, Context(world=world(), view=heard))
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import docker
 import pytest
 
+from launcher.follow import watch
 from launcher.image.build import ensure_built, recipe
 from launcher.machines import MACHINES
 from launcher.machines.docker import FOLDER, Docker, name_of
@@ -139,6 +140,26 @@ def test_a_trainer_whose_launcher_died_is_found_stopped_and_resumed(engine, cont
     again.kill()
     until(lambda: not again.alive(), seconds=60)
     assert again.exit_code() == -9
+
+
+def test_a_container_that_is_removed_ends_the_run_and_the_command_shown_resumes_it(
+    engine, context, job, capsys
+):
+    run, first = start(context, job.model_copy(update={"max_steps": 5000}))
+    until(lambda: any(events.read(run.events)[0]), seconds=90)
+    engine.client.containers.get(name_of(run)).remove(force=True)  # docker rm -f
+    with hold(run, world=context.world) as log:
+        fault = watch(run, first, log, context)
+    assert fault is not None
+    assert fault.cause == f"the trainer ended because its container {name_of(run)} was removed"
+    assert "keeps running" not in capsys.readouterr().out
+    assert not is_locked(run.trainer_lock)
+    command = fault.hint.removeprefix("continue from the last checkpoint with: launch train ")
+    assert command == "--resume r1"
+    run.job.write_text(job.to_json(), "utf-8")
+    _, again = start(context, job, resume=True)
+    until(lambda: not again.alive(), seconds=90)
+    assert again.exit_code() == 0
 
 
 def test_what_a_container_says_before_it_trains_is_in_the_log(context, job):

@@ -7,9 +7,11 @@ from typing import Any
 
 import docker.errors
 import pytest
+import requests
 
 from launcher.context import Context
 from launcher.errors import NoEngine
+from launcher.follow import watch
 from launcher.machines.docker import Docker, name_of
 from launcher.runs.run_folder import Run, hold
 from launcher.settings import Settings
@@ -30,7 +32,8 @@ class Engine:
         self.attrs = {"State": {"Status": "running", "Pid": 77, "ExitCode": 0}}
         self.created: dict[str, Any] = {}
         self.removed = False
-        self.api, self.id = self, "container"
+        self.api, self.id, self.name = self, "container", "sft-r1"
+        self.answers: dict[str, int] = {}  # HTTP status of a call that fails
         self.executed: list[Any] = []
         self.piped = b""
 
@@ -66,10 +69,17 @@ class Engine:
         if self.fails:
             raise docker.errors.APIError(self.fails, explanation=self.fails)
 
+    def _answer(self, call: str) -> None:
+        if status := self.answers.get(call):
+            answer = requests.Response()
+            answer.status_code = status
+            raise docker.errors.APIError(call, response=answer)
+
     def reload(self) -> None:
-        pass
+        self._answer("reload")
 
     def remove(self, *, force: bool) -> None:
+        self._answer("remove")
         self.removed = force
 
     def kill(self, *, signal: str) -> None:
@@ -208,6 +218,36 @@ def test_an_exit_code_tells_signals_apart(machine, run, code, seen):
     engine.attrs["State"] |= {"Status": "exited", "ExitCode": code}
     work.stop()  # too late: no complaint
     assert (work.alive(), work.exit_code(), engine.removed) == (False, seen, True)
+
+
+@pytest.mark.parametrize("answers", [{"reload": 404}, {"remove": 404}, {"remove": 409}])
+def test_a_container_that_was_removed_is_not_alive_and_says_so(machine, run, heard, answers):
+    """The statuses are those of Docker's API: no such container; its removal is in progress."""
+    engine = Engine()
+    chosen = machine(engine)
+    work, _ = started(chosen, run)
+    engine.answers = answers
+    engine.attrs["State"] |= {"Status": "exited", "ExitCode": 137}
+    with hold(run, world=chosen.context.world) as log:
+        fault = watch(run, work, log, chosen.context)
+        assert fault is not None
+        log.note_end(fault, exit_code=work.exit_code())
+    assert fault.cause == "the trainer ended because its container sft-r1 was removed"
+    assert fault.hint == "continue from the last checkpoint with: launch train --resume r1"
+    assert not [line for line in heard.lines if "keeps running" in line]
+    assert work.exit_code() is None
+
+
+def test_what_an_engine_that_is_gone_left_running_is_unknown(machine, run, heard):
+    engine = Engine()
+    chosen = machine(engine)
+    work, _ = started(chosen, run)
+    engine.answers = {"reload": 500}
+    with hold(run, world=chosen.context.world) as log, pytest.raises(NoEngine):
+        watch(run, work, log, chosen.context)
+    assert heard.lines[-1] == (
+        "whether the trainer still runs is unknown; continue with: launch train --resume r1"
+    )
 
 
 def test_what_never_started_is_not_found_but_removed(machine, run):
