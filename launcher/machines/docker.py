@@ -30,7 +30,7 @@ SECRETS = "/run/sft-secrets"
 TOKEN = f"{SECRETS}/{HUGGING_FACE}"
 SIGNALLED = 128
 INTERRUPTED = 130  # the trainer's own, not a signal's
-REMOVED = {404, 409}  # somebody else has removed the container, or is removing it
+REMOVED = {404, 409}  # another program has removed the container, or is removing it
 
 
 def name_of(run: Run) -> str:
