@@ -17,8 +17,11 @@ TIMEOUT = 600  # seconds without a byte: a layer of gigabytes is packed in silen
 DENIED = re.compile(
     r"denied|unauthorized|authentication|no basic auth|insufficient_scope", re.IGNORECASE
 )
-
-
+ENVIRONMENT = (
+    "correct DOCKER_HOST, or use this machine's engine: "
+    "unset DOCKER_HOST DOCKER_TLS_VERIFY DOCKER_CERT_PATH"
+)
+CONTEXT = "use this machine's engine: unset DOCKER_CONTEXT; docker context use default"
 PERMIT = "allow this user to use Docker: sudo usermod -aG docker $USER, then log in again"
 
 
@@ -28,13 +31,15 @@ def connect(logins: "Logins") -> Any:
     from docker.context import ContextAPI
     from docker.utils import kwargs_from_env
 
-    address = "the address in Docker's configuration"
+    address, remedy = "the address in DOCKER_HOST", ENVIRONMENT
     try:
         how = kwargs_from_env()  # DOCKER_HOST and its kin
         if "base_url" not in how:
+            address = f"the address of context {logins.context}"
+            remedy = CONTEXT if logins.context else REMEDY
             context = ContextAPI.get_context(logins.context or "default")
             if context is None:
-                raise LookupError(f"context {logins.context} is missing, see: docker context ls")
+                raise LookupError("the context is missing, see: docker context ls")
             how = {"base_url": context.Host, "tls": context.TLSConfig}
         address = str(how["base_url"])
         _listening(address)
@@ -43,7 +48,7 @@ def connect(logins: "Logins") -> Any:
         denied = isinstance(error, PermissionError)
         raise NoEngine(
             f"no Docker engine answers at {address} ({_reason(error)})",
-            PERMIT if denied else REMEDY,
+            PERMIT if denied else remedy,
         ) from None
     client.api._auth_configs = logins  # noqa: SLF001
     return client

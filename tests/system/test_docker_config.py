@@ -101,6 +101,10 @@ def test_an_engine_answers_where_it_answers_the_command(configured, config, vari
             found, cause = True, ""
     except NoEngine as fault:
         found, cause = False, fault.cause
+        # The next step, executed.
+        remedy = fault.hint.partition("engine: ")[2]
+        follow = f"{remedy}; docker version >&2; echo $? ${{DOCKER_HOST-unset}} ${{DOCKER_CONTEXT-unset}}"
+        assert subprocess.getoutput(f"( {follow} ) 2>/dev/null").endswith("0 unset unset")
     assert (found, "\n" in cause) == (there, False)
 
 
