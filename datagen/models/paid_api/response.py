@@ -28,7 +28,7 @@ def read_answer(body: object, price: Price | None, *, now: float) -> Reply | Fai
     choices = body.get("choices")
     choice = _mapping(choices[0]) if isinstance(choices, list) and choices else {}
     reason = choice.get("finish_reason")
-    text = _text(_mapping(choice.get("message")).get("content"))
+    text = _without_thoughts(_text(_mapping(choice.get("message")).get("content")))
     if (error := error_in(body)) is not None or reason == "error" or not choice:
         # Only a broken generation that has no usage is known to be free.
         charged = cost if usage else Decimal(0)
@@ -97,6 +97,16 @@ def _text(content: object) -> str:
     if isinstance(content, Sequence) and not isinstance(content, str):
         return "".join(str(_mapping(part).get("text") or "") for part in content)
     return content if isinstance(content, str) else ""
+
+
+def _without_thoughts(text: str) -> str:
+    """The text after a model's thoughts.
+
+    OpenRouter sends thoughts as `reasoning`, vLLM as `reasoning_content`, and a server without a parser for them
+    inside the content. They are left out in each case, so that the rows of one teacher are the same.
+    """
+    thoughts, end, rest = text.partition("</think>")
+    return rest.lstrip() if end and thoughts.count("<think>") <= 1 else text
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -93,6 +93,23 @@ def test_cost_is_what_the_api_says_or_our_reckoning():
 
 
 @pytest.mark.parametrize(
+    "message",
+    [
+        {"content": "hi", "reasoning": "hm", "reasoning_details": [{"type": "reasoning.text"}]},
+        {"content": "hi", "reasoning_content": "hm"},
+        {"content": "<think>\nhm\n</think>\n\nhi"},
+        # the prompt of Qwen3's thinking models ends with <think>
+        {"content": "hm\n</think>\n\nhi"},
+    ],
+)
+def test_a_reasoning_teacher_has_one_text_in_each_servers_form(message):
+    """As OpenRouter, vLLM with a reasoning parser and vLLM without one document it."""
+    found = read_answer(answer(choice={"message": message}), None, now=NOW)
+    assert isinstance(found, Reply)
+    assert found.text == "hi"
+
+
+@pytest.mark.parametrize(
     ("body", "cost"),
     [
         ({"error": {"code": 502, "message": "m"}}, 0),
