@@ -132,7 +132,7 @@ def table(lines: Sequence[Line], what: Work) -> list[str]:
     own = [f"{_short(line.card)}: {text}" for line in lines for text in line.sized.own.lines()]
     speed = "speed of other cards" if own else "speed"
     unknown = "" if own else ", not measured on a card yet"
-    rough = f"rough: tokens estimated from characters, {speed} from published runs{unknown}"
+    rough = f"tokens {what.counted}; rough: {speed} from published runs{unknown}"
     return [*said, *own, rough]
 
 

@@ -8,18 +8,19 @@ training reaches is taken from published runs of similar work.
 import json
 import math
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from launcher.quote import measured
+from launcher.quote.chat_template import ChatTemplate, open_template
 from launcher.quote.measured import Measured, Own, Spread
+from launcher.quote.row_lengths import ROUGH, lengths
 from launcher.world import World
 from trainer.contract import episodes, validation
 from trainer.contract.command.errors import ModelUnavailable
 from trainer.contract.job import Job
-from trainer.contract.rows import Row, Rows, read_rows
+from trainer.contract.rows import Rows, read_rows
 from trainer.contract.sizing import evaluations
 from trainer.contract.sizing.base_models import REFUSED, packing, reason_alone
 from trainer.contract.sizing.cards import PEAK
@@ -46,7 +47,6 @@ START = 60.0  # seconds from the image to the first step, without the weights
 LINK = {"low": 300e6, "likely": 100e6, "high": 40e6}  # bytes a second, for the base weights
 HOME = 5e6  # bytes a second, for the adapter
 ANSWERED = {"low": 2.0, "likely": 1.0, "high": 0.4}  # questions a second; base, then adapter
-LETTERS = 4  # a token's
 LOADED = 30.0  # seconds, to load a checkpoint for its evaluation
 UNNAMED = 3.0  # billion parameters, when the model's name does not tell
 PARTS = ("low", "likely", "high")
@@ -77,6 +77,7 @@ class Work:
     shard: bool = False
     alone: str = ""
     own: tuple[Measured, ...] = ()
+    counted: str = ROUGH
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,8 +103,10 @@ def work(job: Job, data: Rows, *, world: World) -> Work:
     Raises ``NotFound`` or ``BadData`` for rows or episodes to evaluate on that cannot be read, and
     ``ModelUnavailable`` for a kind of model that the trainer is known to refuse.
     """
-    lengths, scored = _lengths(data.rows)
-    total, rows = sum(lengths), max(1, len(lengths))
+    template = open_template(job.model, world.hub_folder())
+    counted = lengths(data.rows, template)
+    # A row may become several where the template rewrites earlier turns.
+    total, rows = sum(counted.each), max(1, len(counted.each))
     out = evaluations.count(rows, share=job.eval_share) if job.eval_data is None else 0
     steps = job.max_steps or math.ceil(job.epochs * math.ceil((rows - out) / job.batch_size))
     epochs = job.epochs
@@ -111,7 +114,7 @@ def work(job: Job, data: Rows, *, world: World) -> Work:
         epochs = job.max_steps * job.batch_size / (rows - out)
     config = config_of(job.model, world=world)
     shape = architecture(job.model, world=world)
-    longest = min(max(lengths, default=1), job.max_length)
+    longest = min(max(counted.each, default=1), job.max_length)
     if packing(config, longest) == "refused":
         raise ModelUnavailable(
             f"{job.model} cannot be trained: {REFUSED[str(config['model_type'])]}",
@@ -123,22 +126,25 @@ def work(job: Job, data: Rows, *, world: World) -> Work:
         parameters=parameters_of(job.model, world=world),
         tokens=round(total * (rows - out) / rows * epochs),
         longest=longest,
-        context=sum(length**2 for length in lengths) / max(total, 1),
-        scored=scored / max(total, 1),
+        context=sum(length**2 for length in counted.each) / max(total, 1),
+        scored=counted.scored / max(total, 1),
         rank=job.lora.r,
         precision=asked,
-        measured=round(evaluations.times(steps) * (_eval_tokens(job) or total * out / rows)),
+        measured=round(
+            evaluations.times(steps) * (_eval_tokens(job, template) or total * out / rows)
+        ),
         questions=episodes.questions(Path(job.evaluate)) if job.evaluate else 0,
         validated=episodes.questions(Path(job.validation)) if job.validation else 0,
         shard=job.plan.shard,
         alone=reason_alone(config, longest),
         own=measured.read(world),
+        counted=counted.how,
     )
 
 
-def _eval_tokens(job: Job) -> int:
+def _eval_tokens(job: Job, template: ChatTemplate | None) -> int:
     """Tokens of the rows in `eval_data`, whose loss is measured; 0 without such a file."""
-    return sum(_lengths(read_rows(Path(job.eval_data)).rows)[0]) if job.eval_data else 0
+    return sum(lengths(read_rows(Path(job.eval_data)).rows, template).each) if job.eval_data else 0
 
 
 def estimate(what: Work, card: str, *, memory: int, count: int = 1, here: bool = False) -> Estimate:
@@ -243,19 +249,3 @@ def _named(model: str) -> float:
         return sum(path.stat().st_size for path in weights) / 2 / 1e9
     found = re.search(r"(\d+(?:\.\d+)?)b\b", model.lower())
     return float(found[1]) if found else UNNAMED
-
-
-def _lengths(rows: Sequence[Row]) -> tuple[list[int], int]:
-    """Each row's tokens, and how many of all are trained on."""
-    lengths, trained = [], 0
-    for row in rows:
-        characters = 0
-        for message in row.messages:
-            said = len(str(message.get("content") or "")) + len(
-                str(message.get("tool_calls") or "")
-            )
-            characters += said
-            if message["role"] == "assistant" and message.get("weight", 1) == 1:
-                trained += said // LETTERS + 1
-        lengths.append(characters // LETTERS + 4 * len(row.messages))
-    return lengths, trained
