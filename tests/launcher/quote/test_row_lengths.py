@@ -1,6 +1,7 @@
 """Tokens before a run, without torch: transformers' rendering and the trainer's own rows are the judges."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ from trainer.data.encode import encode_rows
 from trainer.data.masks import IGNORED
 from trainer.data.templates import freeze, learn_format
 
-CHATS = [
+CHATS: list[tuple[list[dict], Any]] = [
     ([QUESTION, FIRST], None),
     ([SYSTEM, QUESTION, FIRST, AGAIN, SECOND], None),
     ([QUESTION, CALL, RESULT, SECOND], TOOLS),

@@ -74,10 +74,10 @@ def encoded(folder, chat_format, messages, tools=None, **more):
     return found, faults
 
 
-def asked(tokenizer, messages, tools=None):
+def asked(tokenizer, messages, tools=None, **options):
     """The token ids that inference sends for an answer after ``messages``."""
     text = tokenizer.apply_chat_template(
-        messages, tools=tools, tokenize=False, add_generation_prompt=True
+        messages, tools=tools, tokenize=False, add_generation_prompt=True, **options
     )
     return tokenizer(text, add_special_tokens=False)["input_ids"]
 
