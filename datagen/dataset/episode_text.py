@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 SHOWN = 5
 
 
-def find(episodes: Sequence[Episode], start: str) -> Episode:
+def find_episode(episodes: Sequence[Episode], start: str) -> Episode:
     """Return the one episode whose id, or question's id, starts with `start`. Raises NotFound."""
     found = [e for e in episodes if e.id.startswith(start) or e.question.id.startswith(start)]
     if len(found) != 1:
@@ -26,14 +26,14 @@ def find(episodes: Sequence[Episode], start: str) -> Episode:
     return found[0]
 
 
-def line(episode: Episode) -> str:
+def episode_line(episode: Episode) -> str:
     """The episode in one line: id, outcome, tables, question."""
     outcome = "verified    " if episode.verdict.verified else "not verified"
     tables = " + ".join(table.name for table in episode.tables)
     return f"{episode.id}  {outcome}  {tables}: {' '.join(episode.question.text.split())}"
 
 
-def show(episode: Episode) -> None:
+def show_episode(episode: Episode) -> None:
     """Print the episode to the terminal."""
     from rich.console import Console
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 FIRST_ROWS = 4
-BROKEN = 5  # up to this many are blamed on the questions; more are a bug and stop the run
+MAX_BROKEN = 5  # up to this many are blamed on the questions; more are a bug and stop the run
 # Cells wait for their children in threads; one that reaches its time limit holds its thread.
 CELL_THREADS = max(8, 4 * (os.cpu_count() or 1))
 
@@ -160,7 +160,7 @@ def attempt_all(
     ids = [episode_id(task, one) for one in solvers for task in tasks]
     wanted = {*ids}
     kept = progress or (lambda _: None)
-    failures = _Failures(most=max(BROKEN, len(ids) // 20))
+    failures = _Failures(most=max(MAX_BROKEN, len(ids) // 20))
 
     def found(episode: Episode) -> None:
         if progress is not None and episode.id in wanted:

@@ -43,7 +43,7 @@ def scripted_teacher(tasks: Sequence[Task], *, seed: int) -> ScriptedTeacher:
     rng = random.Random(f"teacher-{seed}")
     scripts: dict[str, list[str]] = {}
     for task in tasks:
-        asked = _asked(opening(task.question, task.tables, task.style))
+        asked = _opening_text(opening(task.question, task.tables, task.style))
         slips = rng.random() < MISTAKE_SHARE
         if task.style == "brief":
             right = [as_reply(code) for code in solution(task.question)]
@@ -118,10 +118,10 @@ class _Teacher(ScriptedTeacher):
 
     async def reply(self, messages: Sequence[Message], *, session: str) -> Reply:
         turn = sum(message.role == "assistant" for message in messages)
-        replies = self.scripts.get(_asked(messages[:2]), ())
+        replies = self.scripts.get(_opening_text(messages[:2]), ())
         return Reply(text=replies[turn] if turn < len(replies) else "I do not know.")
 
 
-def _asked(start: Sequence[Message]) -> str:
+def _opening_text(start: Sequence[Message]) -> str:
     system, user = start
     return f"{system.content}\0{user.content}"

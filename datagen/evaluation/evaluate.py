@@ -46,7 +46,7 @@ class EvaluatedModel:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
+class EvaluationLimits:
     """`seeds` tries at each question, the first with `seed`; `minutes` for everything together.
 
     `tokens` read and written: for everything together too, and for what was answered before.
@@ -98,7 +98,7 @@ def tasks_of(episodes: Sequence[Episode], path: Path) -> list[Task]:
     return [*tasks.values()]
 
 
-def sample(tasks: Sequence[Task], limit: int, *, seed: int) -> list[Task]:
+def draw_tasks(tasks: Sequence[Task], limit: int, *, seed: int) -> list[Task]:
     """At most `limit` of the tasks, drawn by the seed and left in their order."""
     if len(tasks) <= limit:
         return [*tasks]
@@ -112,7 +112,7 @@ def evaluate(
     *,
     output: Path,
     watch: Watch,
-    limits: Limits = Limits(),
+    limits: EvaluationLimits = EvaluationLimits(),
     probes: Mapping[str, Sequence[Task]] | None = None,
 ) -> dict[str, Any]:
     """Ask every model every question; write and return the outcome (see `score.score_answers`).
@@ -157,7 +157,7 @@ class _Evaluation:
     """What all models share: the folder of the transcripts, the limits, the display."""
 
     folder: Path
-    limits: Limits
+    limits: EvaluationLimits
     meter: TokenMeter
     watch: Watch
 

@@ -55,12 +55,12 @@ class EvaluationProgress:
         self._right: dict[str, dict[tuple[str, int], bool]] = {}
 
     @contextmanager
-    def __call__(self, label: str, total: int) -> Iterator[Column]:
+    def __call__(self, label: str, total: int) -> Iterator[ModelProgress]:
         """Show the progress of `total` answers; call the yielded object with each answer."""
         mine: dict[tuple[str, int], bool] = {}
         other = self._right.get(label.replace("adapter", "base")) if "adapter" in label else None
         self._right[label] = mine
-        column = Column(label, total, mine, other)
+        column = ModelProgress(label, total, mine, other)
         told = time.monotonic()
         busy = self._activity.get(label.rpartition("-")[2], str)
 
@@ -92,7 +92,7 @@ class EvaluationProgress:
         self._emit(column.event(0.0))
 
 
-class Column:
+class ModelProgress:
     """The answers of one model, as they come."""
 
     def __init__(
@@ -142,7 +142,7 @@ class Column:
         if self._other is not None and key in self._other:
             self._won += right and not self._other[key]
             self._lost += self._other[key] and not right
-        self.last = sample(episode)
+        self.last = last_answer_text(episode)
 
     def _note(self) -> str:
         note = f"{sum(self._mine.values())} right"
@@ -151,7 +151,7 @@ class Column:
         return note
 
 
-def sample(episode: Episode) -> str:
+def last_answer_text(episode: Episode) -> str:
     """Return question and answer as one line."""
     trace = episode.traces[-1]
     answer = _short(repr(trace.answer), ANSWER) if trace.submitted else "no answer"

@@ -37,7 +37,7 @@ class Reply:
     generation: str | None = None
 
 
-Failure = Literal["length", "content_filter", "refused", "unavailable"]
+NoReplyKind = Literal["length", "content_filter", "refused", "unavailable"]
 
 
 class NoReply(Exception):  # noqa: N818 - not an error in the program, not a fault of the run
@@ -48,9 +48,9 @@ class NoReply(Exception):  # noqa: N818 - not an error in the program, not a fau
     failed; asking again later may help.
     """
 
-    def __init__(self, kind: Failure, cause: str, *, reply: Reply | None = None) -> None:
+    def __init__(self, kind: NoReplyKind, cause: str, *, reply: Reply | None = None) -> None:
         super().__init__(f"{kind}: {cause}")
-        self.kind: Failure = kind
+        self.kind: NoReplyKind = kind
         self.reply = reply
 
 

@@ -1,6 +1,6 @@
 """Runs model-written code apart from everything else; see ``client.Sandbox``."""
 
 from datagen.sandbox.client import Sandbox, Session
-from datagen.sandbox.messages import LEVELS, CellResult, Hook, Level, Limits
+from datagen.sandbox.messages import LEVELS, CellLimits, CellResult, Hook, Level
 
-__all__ = ["LEVELS", "CellResult", "Hook", "Level", "Limits", "Sandbox", "Session"]
+__all__ = ["LEVELS", "CellLimits", "CellResult", "Hook", "Level", "Sandbox", "Session"]

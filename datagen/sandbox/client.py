@@ -11,7 +11,7 @@ from typing import Self
 from datagen.sandbox import frames
 from datagen.sandbox.connection import Server, ServerGoneError, Table
 from datagen.sandbox.level import from_setting
-from datagen.sandbox.messages import CellResult, Level, Limits, MalformedError, from_message
+from datagen.sandbox.messages import CellLimits, CellResult, Level, MalformedError, from_message
 from datagen.sandbox.remote import RemoteServer
 from datagen.sandbox.start_server import ServerProcess
 from trainer.contract.command.errors import Fault
@@ -35,14 +35,14 @@ class Sandbox:
     def __init__(
         self,
         tables: Mapping[str, Table],
-        limits: Limits | None = None,
+        limits: CellLimits | None = None,
         level: Level | None = None,
         place: str | None = None,
     ) -> None:
         if not tables:
             raise ValueError("a sandbox needs at least one table")
         self._tables = dict(tables)
-        self._limits = limits or Limits()
+        self._limits = limits or CellLimits()
         where = from_setting(place)
         self._service = where.socket
         self._wanted = level or where.level
@@ -126,7 +126,7 @@ class Sandbox:
 class Session:
     """One episode: cells that share variables. Use from one thread at a time."""
 
-    def __init__(self, sandbox: Sandbox, limits: Limits, seed: int) -> None:
+    def __init__(self, sandbox: Sandbox, limits: CellLimits, seed: int) -> None:
         self._sandbox = sandbox
         self._limits = limits
         self._seed = seed

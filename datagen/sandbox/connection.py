@@ -13,7 +13,7 @@ from typing import Any
 from datagen.episode import Reading
 from datagen.missing_package import DATAGEN
 from datagen.sandbox import frames
-from datagen.sandbox.messages import LEVELS, Level, Limits
+from datagen.sandbox.messages import LEVELS, CellLimits, Level
 from trainer.contract.command.errors import BadData, Fault, NotFound, NotInstalled, SandboxUnsafe
 
 Table = Path | tuple[Path, Reading]
@@ -51,7 +51,7 @@ class Server(ABC):
     def stop(self) -> None:
         """End it with all its children. Idempotent."""
 
-    def set_up(self, tables: Mapping[str, Table], limits: Limits, level: Level | None) -> None:
+    def set_up(self, tables: Mapping[str, Table], limits: CellLimits, level: Level | None) -> None:
         """Send the setup and wait until the server has read the tables.
 
         Raises NotFound and BadData (a table cannot be read), NotInstalled, SandboxUnsafe, and

@@ -13,7 +13,7 @@ LEVELS: tuple[Level, ...] = ("full", "reduced", "none")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class CellLimits:
     """Bounds of one episode.
 
     ``cell_seconds`` and ``episode_seconds`` are wall time spent in cells, enforced by killing from

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from datagen.sandbox import frames
 from datagen.sandbox.connection import Server, Table
-from datagen.sandbox.messages import Level, Limits
+from datagen.sandbox.messages import CellLimits, Level
 from trainer.contract.command.errors import SandboxUnsafe
 
 CONNECT_SECONDS = 60.0
@@ -19,7 +19,7 @@ class RemoteServer(Server):
     """Lives as long as its connection: the service ends it when the client closes it or ends."""
 
     def __init__(
-        self, path: Path, tables: Mapping[str, Table], limits: Limits, level: Level | None
+        self, path: Path, tables: Mapping[str, Table], limits: CellLimits, level: Level | None
     ) -> None:
         """Connect, waiting for a service that is just starting, and have the tables read.
 

@@ -13,7 +13,7 @@ from typing import IO, NoReturn
 
 from datagen.sandbox import frames
 from datagen.sandbox.connection import Server, Table, fault_of
-from datagen.sandbox.messages import Level, Limits
+from datagen.sandbox.messages import CellLimits, Level
 
 # The whole environment of the server: no key of the user's gets in.
 _ENVIRONMENT = {
@@ -35,7 +35,9 @@ _ENVIRONMENT = {
 class ServerProcess(Server):
     """A server process on this machine, in its own session."""
 
-    def __init__(self, tables: Mapping[str, Table], limits: Limits, level: Level | None) -> None:
+    def __init__(
+        self, tables: Mapping[str, Table], limits: CellLimits, level: Level | None
+    ) -> None:
         """Start a server and wait until its tables are read.
 
         Raises NotFound and BadData (a table cannot be read), NotInstalled, SandboxUnsafe.

@@ -130,7 +130,7 @@ def add(verbs: Verbs) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from datagen.episode import read_episodes
-    from datagen.evaluation.evaluate import sample, tasks_of
+    from datagen.evaluation.evaluate import draw_tasks, tasks_of
 
     if args.seeds > 1 and args.temperature == 0:
         raise Usage(
@@ -140,7 +140,7 @@ def run(args: argparse.Namespace) -> int:
     asked = _request(args)
     tasks = tasks_of(read_episodes(args.episodes), args.episodes)
     if args.limit is not None:
-        tasks = sample(tasks, args.limit, seed=args.seed)
+        tasks = draw_tasks(tasks, args.limit, seed=args.seed)
     output = args.out or _default_folder(asked)
     _check_output(output, overwrite=args.overwrite)
     _print_result(_evaluate(args, asked, tasks, output), output, as_json=args.json)
@@ -151,12 +151,12 @@ def _evaluate(
     args: argparse.Namespace, asked: EvaluationRequest, tasks: list[Task], output: Path
 ) -> dict[str, Any]:
     """The outcome. Raises Interrupted, at Ctrl-C and SIGTERM alike, with what was answered on disk."""
-    from datagen.evaluation.evaluate import Limits, evaluate
+    from datagen.evaluation.evaluate import EvaluationLimits, evaluate
     from datagen.evaluation.evaluated_models import LEDGER, evaluated_models
     from datagen.evaluation.progress_events import EvaluationProgress, emitter
     from datagen.evaluation.saved_results import FOLDER
 
-    limits = Limits(
+    limits = EvaluationLimits(
         seed=args.seed,
         seeds=args.seeds,
         turns=args.turns,

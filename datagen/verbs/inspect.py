@@ -28,17 +28,17 @@ def add(verbs: Verbs) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from datagen.dataset.episode_text import find, line, show
+    from datagen.dataset.episode_text import episode_line, find_episode, show_episode
     from datagen.episode import read_episodes
 
     episodes = read_episodes(args.episodes)
     if args.id is None:
         for each in episodes:
-            print(each.model_dump_json() if args.json else line(each))
+            print(each.model_dump_json() if args.json else episode_line(each))
         return 0
-    episode = find(episodes, args.id)
+    episode = find_episode(episodes, args.id)
     if args.json:
         print(episode.model_dump_json(indent=2))
     else:
-        show(episode)
+        show_episode(episode)
     return 0

@@ -18,7 +18,7 @@ from typing import Any
 
 from datagen.sandbox.cells import child
 from datagen.sandbox.isolation import limits
-from datagen.sandbox.messages import LEVELS, Level, Limits
+from datagen.sandbox.messages import LEVELS, CellLimits, Level
 from datagen.sandbox.server import table_server
 from datagen.sandbox.server.children import ask_in_child
 from trainer.contract.command.errors import BadData, NotFound, SandboxUnsafe, Usage, run_main
@@ -32,7 +32,7 @@ class ClientRules:
 
     folders: tuple[Path, ...]
     level: Level = "full"
-    most: Limits = field(default_factory=lambda: Limits(memory_bytes=2 * 1024**3))
+    most: CellLimits = field(default_factory=lambda: CellLimits(memory_bytes=2 * 1024**3))
 
     def check_setup(self, setup: Mapping[str, Any]) -> dict[str, Any]:
         """The setup of a server within our bounds. Raises NotFound, BadData."""
@@ -94,7 +94,7 @@ def _main(argv: Sequence[str] | None) -> int:
 
 
 def _check_level(level: Level) -> None:
-    plan = limits.Restrictions(level=level, memory_bytes=Limits().memory_bytes, cpu_seconds=60)
+    plan = limits.Restrictions(level=level, memory_bytes=CellLimits().memory_bytes, cpu_seconds=60)
     confinement = limits.Confinement(plan)
     answer = ask_in_child(lambda channel: child.probe(channel, confinement, as_server=True))
     found = limits.level_of(answer["layers"])

@@ -11,7 +11,13 @@ from datagen.episodes.attempts import Task
 from datagen.episodes.run_questions import attempt_all
 from datagen.episodes.scripted_teacher import scripted_teacher
 from datagen.evaluation.altered_tables import with_empty_tables
-from datagen.evaluation.evaluate import EvaluatedModel, Limits, evaluate, sample, tasks_of
+from datagen.evaluation.evaluate import (
+    EvaluatedModel,
+    EvaluationLimits,
+    draw_tasks,
+    evaluate,
+    tasks_of,
+)
 from datagen.evaluation.saved_results import is_finished, read_all
 from datagen.evaluation.score import score_answers
 from datagen.models.protocol import ScriptedTeacher
@@ -134,11 +140,15 @@ def test_minutes_end_it_and_the_same_command_goes_on(tasks: list[Task], tmp_path
     with pytest.raises(BadData, match="time limit of 0 minutes reached"):
         evaluate(
             tasks, two(knowing, knowing), output=tmp_path, watch=unwatched,
-            limits=Limits(minutes=0),
+            limits=EvaluationLimits(minutes=0),
         )  # fmt: skip
     evaluate(tasks[:3], two(knowing, knowing), output=tmp_path, watch=unwatched)
     late = evaluate(
-        tasks, two(knowing, knowing), output=tmp_path, watch=unwatched, limits=Limits(minutes=0)
+        tasks,
+        two(knowing, knowing),
+        output=tmp_path,
+        watch=unwatched,
+        limits=EvaluationLimits(minutes=0),
     )
     assert (late["n"], late["questions"], late["finished"]) == (3, len(tasks), False)
     assert f"time limit reached: 3 of {len(tasks)} questions" in late["notes"][-1]
@@ -167,7 +177,7 @@ def test_tokens_end_it_and_a_higher_limit_goes_on(tasks: list[Task], tmp_path: P
     def asked(most: int) -> tuple[list[int], str]:
         with pytest.raises(BudgetSpent) as refused:
             evaluate(
-                tasks, models, output=tmp_path, watch=unwatched, limits=Limits(tokens=most)
+                tasks, models, output=tmp_path, watch=unwatched, limits=EvaluationLimits(tokens=most)
             )  # fmt: skip
         assert "--max-total-tokens" in refused.value.hint
         assert not (tmp_path / "comparison.json").exists()
@@ -183,7 +193,7 @@ def test_tokens_end_it_and_a_higher_limit_goes_on(tasks: list[Task], tmp_path: P
     assert asked(enough)[0][0] == len(tasks)
     spent = knowing.replies * 100
     found = evaluate(
-        tasks, models, output=tmp_path, watch=unwatched, limits=Limits(tokens=10**6)
+        tasks, models, output=tmp_path, watch=unwatched, limits=EvaluationLimits(tokens=10**6)
     )  # fmt: skip
     assert found["finished"]
     replies = sum(
@@ -196,7 +206,7 @@ def test_tokens_end_it_and_a_higher_limit_goes_on(tasks: list[Task], tmp_path: P
     # What was spent on everything is enough for everything.
     (tmp_path / "comparison.json").unlink()
     evaluate(
-        tasks, models, output=tmp_path, watch=unwatched, limits=Limits(tokens=replies * 100)
+        tasks, models, output=tmp_path, watch=unwatched, limits=EvaluationLimits(tokens=replies * 100)
     )  # fmt: skip
     assert knowing.replies == replies
 
@@ -205,7 +215,7 @@ def test_turns_are_limited_and_several_seeds_are_all_asked(tasks: list[Task], tm
     silent, knowing = ScriptedTeacher({}), scripted_teacher(tasks, seed=0)
     found = evaluate(
         tasks[:3], two(silent, knowing), output=tmp_path, watch=unwatched,
-        limits=Limits(turns=1, seed=4, seeds=3),
+        limits=EvaluationLimits(turns=1, seed=4, seeds=3),
     )  # fmt: skip
     rows = read_episodes(tmp_path / "evaluation" / "base.jsonl")
     assert {len(e.traces[-1].turns) for e in rows} == {1}
@@ -230,11 +240,11 @@ def test_one_model_the_ceiling_and_what_transcripts_come_to_again(tasks, tmp_pat
 
 
 def test_a_sample_keeps_the_order_and_hangs_on_the_seed(tasks: list[Task]):
-    first, again, other = (sample(tasks, 5, seed=seed) for seed in (1, 1, 2))
+    first, again, other = (draw_tasks(tasks, 5, seed=seed) for seed in (1, 1, 2))
     assert first == again
     assert first != other
     assert [t for t in tasks if t in first] == first
-    assert sample(tasks, 99, seed=0) == tasks
+    assert draw_tasks(tasks, 99, seed=0) == tasks
 
 
 def test_each_question_is_asked_as_its_episode_was_and_an_accepted_answer_is_its_truth(

@@ -6,7 +6,7 @@ import time
 from rich.console import Console
 
 from datagen.evaluation import progress_events
-from datagen.evaluation.progress_events import EvaluationProgress, emitter, sample
+from datagen.evaluation.progress_events import EvaluationProgress, emitter, last_answer_text
 from datagen.progress import Progress
 from tests.datagen.answered import both, episode
 from trainer.contract import events
@@ -81,11 +81,11 @@ def test_probes_are_set_against_their_own_base(capsys):
 def test_a_sample_is_one_short_line():
     made = episode(1, right=False)
     question = made.question.model_copy(update={"text": "why\n" * 200})
-    text = sample(made.model_copy(update={"question": question}))
+    text = last_answer_text(made.model_copy(update={"question": question}))
     assert text.endswith("… -> 2 (wrong)")
     assert len(text) < 120
     silent = made.model_copy(update={"traces": [made.traces[0].model_copy(update={"turns": []})]})
-    assert sample(silent) == "? -> no answer (wrong)"
+    assert last_answer_text(silent) == "? -> no answer (wrong)"
 
 
 def test_events_go_to_the_pipe_that_is_named_and_a_closed_one_is_no_failure():

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from datagen.sandbox import Limits, Sandbox
+from datagen.sandbox import CellLimits, Sandbox
 
 
 @pytest.fixture(scope="session")
@@ -17,5 +17,5 @@ def csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def box(csv: Path) -> Iterator[Sandbox]:
-    with Sandbox({"shops": csv}, Limits(cell_seconds=5, episode_seconds=20)) as sandbox:
+    with Sandbox({"shops": csv}, CellLimits(cell_seconds=5, episode_seconds=20)) as sandbox:
         yield sandbox

@@ -21,14 +21,14 @@ from typing import Any
 
 import pytest
 
-from datagen.sandbox import LEVELS, CellResult, Limits, Sandbox, Session
+from datagen.sandbox import LEVELS, CellLimits, CellResult, Sandbox, Session
 from datagen.sandbox.start_server import ServerProcess
 from tests.datagen.sandbox.attack_list import Attack, attacks, table
 from trainer.contract.command.errors import SandboxUnsafe
 
 ROOT = Path(__file__).parents[3]
 SECRET = "canary-7291"
-LIMITS = Limits(cell_seconds=1.5, episode_seconds=60, memory_bytes=2**29, output_chars=2000)
+LIMITS = CellLimits(cell_seconds=1.5, episode_seconds=60, memory_bytes=2**29, output_chars=2000)
 PRELUDE = "import ctypes, os, signal, socket, subprocess, threading, time\nC = ctypes.CDLL(None)\n"
 MARK = Path("/tmp/sandbox-attack-mark")
 ATTACKS = attacks()

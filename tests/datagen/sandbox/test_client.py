@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from datagen.sandbox import Hook, Limits, Sandbox, connection
+from datagen.sandbox import CellLimits, Hook, Sandbox, connection
 from datagen.sandbox.start_server import ServerProcess
 from trainer.contract.command.errors import BadData, NotFound, SandboxUnsafe
 
@@ -224,7 +224,7 @@ def test_server_has_one_thread(box):
 
 
 def test_endless_loop_is_stopped_and_the_episode_goes_on(csv):
-    with Sandbox({"t": csv}, Limits(cell_seconds=0.3)) as sandbox, sandbox.episode() as episode:
+    with Sandbox({"t": csv}, CellLimits(cell_seconds=0.3)) as sandbox, sandbox.episode() as episode:
         episode.run("x = 1")
         result = episode.run("submit(1)\nwhile True: pass")
         assert (result.ok, result.timed_out, result.submitted) == (False, True, False)
@@ -241,12 +241,12 @@ def test_cell_that_ignores_signals_is_stopped(csv):
         "  except (OSError, ValueError): pass\n"
         "while True:\n  try: time.sleep(9)\n  except BaseException: pass"
     )
-    with Sandbox({"t": csv}, Limits(cell_seconds=0.3)) as sandbox, sandbox.episode() as episode:
+    with Sandbox({"t": csv}, CellLimits(cell_seconds=0.3)) as sandbox, sandbox.episode() as episode:
         assert episode.run(code).timed_out
 
 
 def test_episode_time_is_used_up_across_cells(csv):
-    limits = Limits(cell_seconds=5, episode_seconds=0.4)
+    limits = CellLimits(cell_seconds=5, episode_seconds=0.4)
     with Sandbox({"t": csv}, limits) as sandbox, sandbox.episode() as episode:
         assert episode.run("import time\ntime.sleep(0.25)").ok
         assert episode.run("time.sleep(0.25)").timed_out
@@ -256,7 +256,7 @@ def test_episode_time_is_used_up_across_cells(csv):
 @pytest.mark.parametrize("level", [None, "reduced"])
 def test_memory_bomb_fails_in_its_cell(csv, level):
     with (
-        Sandbox({"t": csv}, Limits(memory_bytes=256 * 2**20), level) as sandbox,
+        Sandbox({"t": csv}, CellLimits(memory_bytes=256 * 2**20), level) as sandbox,
         sandbox.episode() as episode,
     ):
         result = episode.run("x = np.ones(2**27)")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from datagen.sandbox import Limits, Sandbox, frames, remote
+from datagen.sandbox import CellLimits, Sandbox, frames, remote
 from datagen.sandbox.level import SandboxSetting, from_setting
 from datagen.sandbox.server import service
 from trainer.contract.command.errors import BadData, NotFound, SandboxUnsafe, Usage
@@ -89,7 +89,7 @@ def test_dead_server_is_replaced(place, tables):
 
 
 def test_endless_cell_is_stopped(place, tables):
-    limits = Limits(cell_seconds=0.3)
+    limits = CellLimits(cell_seconds=0.3)
     with Sandbox({"a": tables / "a.csv"}, limits, place=place) as box, box.episode() as episode:
         assert episode.run("while True: pass").timed_out
         assert episode.run("submit(1)").answer == 1
@@ -170,7 +170,7 @@ def test_a_stranger_harms_nobody(place, tables, data):
 
 
 def test_limits_are_cut_to_the_service_s_own(tables):
-    gate = service.ClientRules(folders=(tables,), most=Limits(memory_bytes=10, output_chars=20))
+    gate = service.ClientRules(folders=(tables,), most=CellLimits(memory_bytes=10, output_chars=20))
     asked = {"memory_bytes": 99, "output_chars": "much", "cpu_seconds": -1, "level": "none"}
     setup = gate.check_setup({"tables": {"a": {"path": "a.csv"}}, **asked})
     assert setup == {
