@@ -15,10 +15,10 @@ from launcher import report
 from launcher.request import Request
 from launcher.runs import run_folder
 from launcher.train import train
-from launcher.view.event_text import clock
 from launcher.view.protocol import View
 from launcher.world import World
 from trainer.contract.command.errors import TrainingFailed
+from trainer.contract.event_text import clock
 from trainer.contract.job import from_sources
 
 INVENTED = 20

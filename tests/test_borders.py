@@ -88,9 +88,9 @@ ROOMS = {
         context          -> settings view world
         runs           -> errors settings view world
         tracking       -> runs context view
-        report         -> runs view
+        report         -> runs
         image          -> docker_engine errors context settings view
-        quote          -> errors runpod_api runs secrets settings view world
+        quote          -> errors runpod_api runs secrets settings world
         rental         -> errors image quote runpod_api runs context secrets settings ssh view world
         machines       -> docker_engine image quote rental runpod_api runs context secrets ssh world
         follow         -> errors machines runs context

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-from trainer.contract import events
+from trainer.contract import event_text, events
 from trainer.contract.events import Event
 from trainer.processes.pipe import Emitter
 
@@ -44,13 +44,16 @@ class Reporter:
         with self._log.open("a", encoding="utf-8") as file:
             file.write(text + "\n")
 
+    def tell(self, event: Event) -> None:
+        """Write an event, and its text for people."""
+        self.emit(event)
+        self.line(event_text.line(event))
+
     def phase(self, name: str, detail: str) -> None:
-        self.emit(events.Phase(name=name, detail=detail))
-        self.line(f"{name}: {detail}")
+        self.tell(events.Phase(name=name, detail=detail))
 
     def warn(self, message: str) -> None:
-        self.emit(events.Warning(message=message))
-        self.line(f"warning: {message}")
+        self.tell(events.Warning(message=message))
 
     def step(self, step: events.Step) -> None:
         """Report a step: an event each time, a line every few seconds and for the last one."""
@@ -59,11 +62,7 @@ class Reporter:
         if now - self._shown < LINE_SECONDS and step.step < step.steps:
             return
         self._shown = now
-        self.line(
-            f"step {step.step}/{step.steps}  epoch {step.epoch:.2f}  loss {step.loss:.4f}  "
-            f"lr {step.lr:.2e}  {step.tokens_per_second:.0f} tok/s  "
-            f"{step.trained_tokens_per_second:.0f} trained tok/s  {clock(step.seconds_left)} left"
-        )
+        self.line(event_text.line(step))
 
 
 class RowsDone:
@@ -84,15 +83,8 @@ class RowsDone:
             return
         self._next = now + NEXT_SECONDS
         left = (now - self._begun) / self._done * (self._total - self._done)
-        told = f"{self._said} {self._done:,} of {self._total:,} rows, {clock(left)} left"
+        told = f"{self._said} {self._done:,} of {self._total:,} rows, {event_text.clock(left)} left"
         self._reporter.phase(self._phase, told)
-
-
-def clock(seconds: float) -> str:
-    """Return ``h:mm:ss`` or ``m:ss``."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 class Rates:

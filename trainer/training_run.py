@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from trainer import checkpoints, device, out_of_memory
 from trainer.contract import events, manifest
 from trainer.contract.command.errors import Interrupted
+from trainer.contract.event_text import clock
 from trainer.contract.job import Job
 from trainer.contract.rows import Rows
 from trainer.processes import collective, fsdp
-from trainer.reporting import Reporter, clock
+from trainer.reporting import Reporter
 from trainer.signals import StopRequest
 
 if TYPE_CHECKING:

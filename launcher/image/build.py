@@ -17,8 +17,9 @@ from launcher import docker_engine
 from launcher.errors import BuildFailed
 from launcher.image import layers
 from launcher.settings import Settings
-from launcher.view.event_text import clock, size
+from launcher.view.amount_text import size
 from trainer.contract.command.errors import BadJob, NotFound, Usage
+from trainer.contract.event_text import clock
 
 if TYPE_CHECKING:
     from launcher.context import Context

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from launcher import docker_engine
 from launcher.errors import NoEngine, PushRefused
-from launcher.view.event_text import size
+from launcher.view.amount_text import size
 from trainer.contract.command.errors import Interrupted
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from launcher.quote.local_gpus import LocalCard
 from launcher.quote.run_cost import DISK
 from launcher.runpod_api.answers import Catalog
 from launcher.settings import Settings
-from launcher.view.event_text import clock
+from trainer.contract.event_text import clock
 
 RECOMPUTED = {0: "", 1: ", recomputes all layers", 2: ", recomputes half the layers"}
 SAME_PRICE = 1.05

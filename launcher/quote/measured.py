@@ -10,10 +10,10 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from launcher.view.event_text import clock
 from launcher.world import World
 from trainer.contract.command.crash_safe_files import append, cut_torn_line, open_locked
 from trainer.contract.command.errors import Locked
+from trainer.contract.event_text import clock
 
 FILE = "measured.jsonl"
 SAME_SIZE = 0.1  # parameters of models that count as equally large differ by this share at most

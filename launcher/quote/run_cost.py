@@ -13,7 +13,7 @@ from launcher.errors import OverBudget
 from launcher.quote.estimate import PARTS, Work, estimate
 from launcher.quote.gpu_names import Candidate
 from launcher.settings import Settings
-from launcher.view.event_text import clock
+from trainer.contract.event_text import clock
 from trainer.contract.validation import ASKED
 
 MONTH = 730.0  # hours

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Literal
 
-from launcher.view.event_text import clock
 from trainer.contract import events
+from trainer.contract.event_text import clock
 
 Unit = Literal["bytes", "tokens/s", "seconds"]
 

@@ -11,9 +11,9 @@ from launcher.report.expected import Expected, expectations
 from launcher.report.transcripts import Pair, read_pairs
 from launcher.runs import run_state
 from launcher.runs.run_folder import Run
-from launcher.view.event_text import clock
 from trainer.contract import events, validation
 from trainer.contract.command.errors import Fault, NotFound
+from trainer.contract.event_text import clock
 from trainer.contract.manifest import Manifest, load
 
 GROUPS = {

@@ -5,9 +5,9 @@ from datetime import datetime
 from pathlib import Path
 
 from launcher.runs.run_folder import Run, is_locked
-from launcher.view.event_text import line
 from launcher.world import World
 from trainer.contract import events
+from trainer.contract.event_text import line
 
 POLL = 0.3  # seconds
 BLOCK = 1 << 20  # bytes

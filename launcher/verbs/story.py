@@ -13,9 +13,10 @@ def story(request: "Request", *, as_json: bool) -> int:
     """Run or continue a run, and print its outcome; return the exit code."""
     from launcher.follow import Detached
     from launcher.train import train
+    from launcher.view.amount_text import compared_lines
     from launcher.view.choose_view import open_view
-    from launcher.view.event_text import clock, compared_lines
     from launcher.world import World
+    from trainer.contract.event_text import clock
 
     world = World()
     begun = world.now()

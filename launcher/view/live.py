@@ -10,12 +10,13 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from launcher.view.event_text import answered, clock, dollars, gpu_use, line, outcome, time_left
+from launcher.view.amount_text import dollars
 from launcher.view.loss_curve import curve
 from launcher.view.plain import PlainView, Stage
 from launcher.view.protocol import View
 from launcher.world import World
 from trainer.contract import events
+from trainer.contract.event_text import answered, clock, gpu_use, line, outcome, time_left
 
 REFRESH = 0.1  # seconds
 PATIENCE = 2.0  # seconds after which a phase shows its duration

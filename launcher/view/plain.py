@@ -4,15 +4,11 @@ import json
 from collections.abc import Callable, Sequence
 from typing import IO, Any, Self
 
-from launcher.view.event_text import (
-    SIZES,
-    clock,
-    dollars,
-    line,
-)
+from launcher.view.amount_text import SIZES, dollars
 from launcher.world import World
 from trainer.contract import events
 from trainer.contract.command.errors import Fault
+from trainer.contract.event_text import clock, line
 
 PAUSE = 1.0  # seconds between two plain lines of a kind
 LONG_PAUSE = 10.0

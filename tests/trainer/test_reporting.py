@@ -15,8 +15,8 @@ def test_a_stage_that_takes_long_tells_how_far_it_is(tmp_path, monkeypatch):
             done.one()
     told, _ = events.read(tmp_path / "events.jsonl")
     assert [event.detail for event in told if isinstance(event, events.Phase)] == [
-        "tokenised 200 of 2,000 rows, 0:19 left",
-        "tokenised 677 of 2,000 rows, 0:14 left",
+        "tokenised 200 of 2,000 rows, 19s left",
+        "tokenised 677 of 2,000 rows, 14s left",
     ]
 
 

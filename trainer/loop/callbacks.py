@@ -146,8 +146,7 @@ class RunCallback(TrainerCallback):
             )
         loss = (metrics or {}).get("eval_loss", math.nan)
         if math.isfinite(loss):
-            self._reporter.emit(events.Eval(step=state.global_step, loss=loss))
-            self._reporter.line(f"eval loss {loss:.4f} at step {state.global_step}")
+            self._reporter.tell(events.Eval(step=state.global_step, loss=loss))
 
     def on_save(self, _args: Any, state: Any, _control: Any, **_kwargs: Any) -> None:
         self._saved = time.monotonic()

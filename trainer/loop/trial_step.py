@@ -48,22 +48,7 @@ class TrialStep(TrainerCallback):
             peak_bytes=peak,
             predicted_bytes=self._plan.predicted_bytes,
         )
-        self._reporter.emit(measured)
-        self._reporter.line(describe(measured))
-
-
-def describe(measured: events.TrialStep) -> str:
-    """Return the measurement as a line for people."""
-    rate, bound = measured.tokens_per_second, measured.bound_tokens_per_second
-    text = f"the longest step: {measured.tokens:,} tokens in {measured.seconds:.2f} s, {rate:,.0f} tok/s"
-    if bound:
-        text += f", {rate / bound:.0%} of what the card can do"
-    if measured.peak_bytes is not None:
-        text += f"; peak {measured.peak_bytes / 1e9:.1f} GB"
-        if measured.predicted_bytes:
-            error = measured.peak_bytes / measured.predicted_bytes - 1
-            text += f", {measured.predicted_bytes / 1e9:.1f} were predicted ({error:+.0%})"
-    return text
+        self._reporter.tell(measured)
 
 
 def _longest(loop: Any, args: Any, plan: Plan) -> list[dict[str, list[int]]]:

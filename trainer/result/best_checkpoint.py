@@ -131,9 +131,7 @@ def _asked(job: Job, run: Path, one: Candidate, reporter: Reporter) -> Score:
             why = evaluation.last_error(log, before) or f"exit code {code}, see {evaluation.LOG}"
             raise TrainingFailed(f"{label}: {why}", "")
     score = Score(step=one.record.step, loss=one.loss, right=found["right"], questions=found["n"])
-    reporter.emit(events.Validation(**score.model_dump()))
-    loss = "" if score.loss is None else f", held-out loss {score.loss:.4f}"
-    reporter.line(f"{label}: {score.right} of {score.questions} right{loss}")
+    reporter.tell(events.Validation(**score.model_dump()))
     return score
 
 

@@ -2,10 +2,10 @@ import re
 
 import pytest
 
-from launcher.view.event_text import line
 from launcher.view.live import flow, unwrapped
 from tests.launcher.view.made import answers, rendered, step
 from trainer.contract import events
+from trainer.contract.event_text import line
 
 
 def test_a_card_shows_how_busy_it_is_and_a_cpu_does_not():

@@ -79,25 +79,6 @@ def test_held_out_questions_are_answered_at_each_evaluation(runs):
     assert any(e.text for e in said)
 
 
-def test_a_measurement_is_told_with_what_was_predicted():
-    from trainer.loop.trial_step import describe
-
-    text = describe(
-        events.TrialStep(
-            tokens=8192,
-            seconds=0.5,
-            tokens_per_second=16384.0,
-            bound_tokens_per_second=32768.0,
-            peak_bytes=22_000_000_000,
-            predicted_bytes=20_000_000_000,
-        )
-    )
-    assert text == (
-        "the longest step: 8,192 tokens in 0.50 s, 16,384 tok/s, 50% of what the card can do; "
-        "peak 22.0 GB, 20.0 were predicted (+10%)"
-    )
-
-
 @pytest.mark.parametrize(("every", "rate"), [(0, 67_572), (1, 47_572)])
 def test_the_bound_is_the_published_one(every, rate):
     from trainer.attention.kernels import ROWS

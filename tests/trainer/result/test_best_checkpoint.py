@@ -150,7 +150,7 @@ def test_the_one_that_answers_most_becomes_the_adapter_whatever_its_loss(run, wh
         (s.step, s.right, 9) for s in choice.scores
     ]
     assert {e.label for e in told(run, events.Answers)} == {"step 2", "step 4", "step 6", "step 8"}
-    assert "step 4: 7 of 9 right" in (output / "train.log").read_text()
+    assert "checkpoint of step 4: 7 of 9 right" in (output / "train.log").read_text()
     assert lines[-1].startswith("validated: step 4 is kept")
     assert Path("asked").read_text().splitlines() == [f"{s} True" for s in (2, 4, 6, 8)]
     assert not best_checkpoint.due(run, output)

@@ -1,11 +1,6 @@
-"""Events, durations, sizes and money as text for people."""
-
-from collections.abc import Mapping
-from typing import Any
+"""Events and durations as text for people."""
 
 from trainer.contract import events
-
-SIZES = ((1e9, " GB"), (1e6, " MB"), (1e3, " kB"))
 
 
 def clock(seconds: float) -> str:
@@ -16,28 +11,6 @@ def clock(seconds: float) -> str:
     if hours:
         return f"{hours}:{minutes:02}:{rest:02}"
     return f"{minutes}:{rest:02}" if minutes else f"{rest}s"
-
-
-def size(count: int) -> str:
-    """Bytes, as people write them."""
-    for scale, unit in SIZES:
-        if count >= scale:
-            return f"{count / scale:.1f}{unit}"
-    return f"{count} bytes"
-
-
-def dollars(so_far: float, most: float) -> str:
-    """Write what a run has cost."""
-    return f"${so_far:.2f} so far, at most ${most:.2f}"
-
-
-def compared_lines(comparison: Mapping[str, Any]) -> list[str]:
-    """Base against adapter as one line; none when the figures are not there."""
-    figures = [comparison.get(name) for name in ("base", "adapter", "difference", "n")]
-    if not all(isinstance(value, int | float) for value in figures):
-        return []
-    base, adapter, difference, n = figures
-    return [f"tasks    {base:.3f} -> {adapter:.3f} ({difference:+.3f}), {n} questions answered"]
 
 
 def line(event: events.Event) -> str:
@@ -56,10 +29,7 @@ def line(event: events.Event) -> str:
         case events.Data():
             return ""
         case events.TrialStep():
-            return (
-                f"trial step: {event.tokens:,} tokens in {event.seconds:.2f} s, "
-                f"{event.tokens_per_second:,.0f} tokens/s"
-            )
+            return _trial_step(event)
         case events.Step():
             words = [
                 f"step {event.step}/{event.steps}",
@@ -74,7 +44,10 @@ def line(event: events.Event) -> str:
         case events.Eval():
             return f"evaluation at step {event.step}: loss {event.loss:.4f}"
         case events.Validation():
-            return f"checkpoint of step {event.step}: {event.right} of {event.questions} right"
+            loss = "" if event.loss is None else f", held-out loss {event.loss:.4f}"
+            return (
+                f"checkpoint of step {event.step}: {event.right} of {event.questions} right{loss}"
+            )
         case events.Answers():
             last = f"; last: {event.sample}" * bool(event.sample)
             return f"{answered(event)}{last}"
@@ -94,6 +67,19 @@ def line(event: events.Event) -> str:
             return f"done: {event.manifest}"
         case _:
             return ""
+
+
+def _trial_step(event: events.TrialStep) -> str:
+    rate, bound = event.tokens_per_second, event.bound_tokens_per_second
+    text = f"trial step: {event.tokens:,} tokens in {event.seconds:.2f} s, {rate:,.0f} tokens/s"
+    if bound:
+        text += f", {rate / bound:.0%} of the card's peak"
+    if event.peak_bytes is not None:
+        text += f"; at most {event.peak_bytes / 1e9:.1f} GB"
+        if event.predicted_bytes:
+            error = event.peak_bytes / event.predicted_bytes - 1
+            text += f", {event.predicted_bytes / 1e9:.1f} GB predicted ({error:+.0%})"
+    return text
 
 
 def gpu_use(event: events.Step) -> str:

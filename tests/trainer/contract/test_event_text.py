@@ -1,8 +1,8 @@
 import pytest
 
-from launcher.view.event_text import clock, compared_lines, line, size
 from tests.launcher.view.made import answers, step
 from trainer.contract import events
+from trainer.contract.event_text import clock, line
 
 APART = {events.Step, events.Data}  # the one is tested here, the other is for the report alone
 
@@ -48,12 +48,6 @@ def test_clock(seconds, text):
     assert clock(seconds) == text
 
 
-def test_base_against_adapter_is_one_line_also_when_it_got_worse():
-    found = {"n": 40, "base": 0.5, "adapter": 0.25, "difference": -0.25, "more": {}}
-    assert compared_lines(found) == ["tasks    0.500 -> 0.250 (-0.250), 40 questions answered"]
-    assert compared_lines({"n": 40, "base": None}) == []
-
-
 def test_an_evaluation_tells_how_far_it_is():
     assert line(answers(8, seconds_left=92.0)) == (
         "adapter 8/40 answered, 4 right, won 2, lost 1, 1:32 left; "
@@ -63,9 +57,16 @@ def test_an_evaluation_tells_how_far_it_is():
     assert line(alone) == "base 0/9 answered, 0 right"
 
 
-@pytest.mark.parametrize(
-    ("count", "text"),
-    [(999, "999 bytes"), (1000, "1.0 kB"), (2_500_000, "2.5 MB"), (3_400_000_000, "3.4 GB")],
-)
-def test_sizes_as_people_write_them(count, text):
-    assert size(count) == text
+def test_a_trial_step_is_shown_beside_what_was_predicted():
+    measured = events.TrialStep(
+        tokens=8192,
+        seconds=0.5,
+        tokens_per_second=16384.0,
+        bound_tokens_per_second=32768.0,
+        peak_bytes=22_000_000_000,
+        predicted_bytes=20_000_000_000,
+    )
+    assert line(measured) == (
+        "trial step: 8,192 tokens in 0.50 s, 16,384 tokens/s, 50% of the card's peak; "
+        "at most 22.0 GB, 20.0 GB predicted (+10%)"
+    )
