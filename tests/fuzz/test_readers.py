@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from datagen.episode import read_episodes
 from datagen.evaluation.saved_results import is_finished, read_result
 from datagen.models.paid_api.ledger import read_ledger
+from launcher.docker_engine.config import Logins
 from launcher.runs import journal, run_folder, status
 from launcher.runs.run_state import RunState
 from trainer import checkpoints
@@ -46,6 +47,8 @@ EXAMPLES = {
     "pod": {"id": "p", "name": "n", "status": "RUNNING", "cost": 1.0, "gpu": {"id": "g", "count": 1},
             "ssh": {"direct": {"host": "h", "port": 22, "username": "root"}},
             "runtime": {"uptime": 3, "gpus": [{"util": 1.0}]}, "env": {"A": "b"}},
+    "docker": {"auths": {"q.io": {"auth": "dTpw"}}, "credsStore": "nowhere", "currentContext": "a",
+               "credHelpers": {"r.io": "nowhere"}, "HttpHeaders": {"A": "b"}, "proxies": {"default": {}}},
 }  # fmt: skip
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
 values = st.recursive(
@@ -90,6 +93,13 @@ def ps(path: Path) -> None:
     status.ps_lines([status.seen(run_folder.Run("a", path.parent), now=2.0)])
 
 
+def docker_logins(path: Path) -> None:
+    path.with_name("config.json").write_bytes(path.read_bytes())
+    logins = Logins.read(lambda name: str(path.parent) if name == "DOCKER_CONFIG" else "", path)
+    logins.login("q.io")
+    logins.get_all_credentials()
+
+
 READERS: dict[str, Callable[[Path], object]] = {
     "rows": read_rows,
     "job": Job.from_json,
@@ -106,6 +116,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "evaluated episodes": read_result,
     "a comparison": is_finished,
     "ledger": read_ledger,
+    "Docker's configuration": docker_logins,
     "checkpoints": lambda path: checkpoints.whole(path.parent),
 }
 
