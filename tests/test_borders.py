@@ -100,7 +100,9 @@ ROOMS = {
         skypilot       -> image quote rental request runs settings view world
         demo           -> report request runs train view world
         doctor         -> docker_engine rental secrets settings ssh world
-        verbs          -> demo doctor errors follow image machines quote rental report request
+        live_check     -> context doctor quote rental request runpod_api runs secrets settings stop
+                          train view world
+        verbs          -> demo doctor errors follow image live_check machines quote rental report request
                           runpod_api runs context settings skypilot stop tracking train view world
         cli            ->
         __main__       -> cli
