@@ -13,10 +13,10 @@ from launcher.quote.estimate import REACHED
 from launcher.quote.measured import Measured, last_prediction
 from launcher.runs import journal
 from launcher.runs.run_folder import Run
-from launcher.view.event_text import clock
 from trainer.contract import events, manifest
 from trainer.contract import pod as border
 from trainer.contract.command.errors import Fault
+from trainer.contract.event_text import clock
 
 MEMORY = 1.1
 """A peak of up to this much of the prediction holds: the trainer leaves that room."""
