@@ -95,6 +95,10 @@ def must_stop_itself(rental: Rental, connection: PodConnection) -> None:
         if rental.context.interrupted:
             raise Interrupted("interrupted before training began")
         world.sleep(PAUSE)
+    if said.startswith(border.ENDED_BY_PROBE):
+        raise PodFailed(f"pod {rental.pod_id} tested its rights and {said}")
+    if said in {border.MAY_STOP, border.MAY_DELETE}:
+        rental.say(f"pod {rental.pod_id} {said}")
     if said.startswith(border.MAY_NOT_ACT) and not rental.context.settings.unguarded:
         raise PodRefused(
             f"the pod cannot stop itself at its deadline: it {said}",

@@ -88,7 +88,12 @@ class GuardChild(Child):
         action = deadline_action(root / "run", self.on_deadline)
         mark = root / "released"
         stop_or_delete(
-            action, act=self.pod.act, mark=mark, say=self.pod.say, sleep=self.clock.sleep
+            action,
+            act=self.pod.act,
+            mark=mark,
+            say=self.pod.say,
+            sleep=self.clock.sleep,
+            at_deadline=True,
         )
 
     def kill(self):

@@ -59,8 +59,11 @@ STATES = ("booted", "probed", "waiting", "accepted", "running", "saving", "ready
 """Names of the supervisor's ``Phase`` events. ``released`` says that it is about to ask the API; the
 ``Released`` event after it, that the API said yes."""
 MAY_ACT = "may stop and delete itself"
+MAY_STOP = "may stop itself"
+MAY_DELETE = "may delete itself, not stop: at its deadline what is on it is lost"
 MAY_NOT_ACT = "may not act on itself"
-"""How the detail of ``Phase("probed")`` begins: the guard inside the pod stands, or does not."""
+ENDED_BY_PROBE = "ends before training"
+"""How the detail of ``Phase("probed")`` begins: what the pod can do at its deadline."""
 
 NO_JOB = "no-job"
 """Reason of ``Released`` when nothing was uploaded in time."""

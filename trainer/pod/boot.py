@@ -11,7 +11,7 @@ from trainer.contract.pod import PodSettings
 from trainer.pod import boot_state
 from trainer.pod.event_log import EventLog
 from trainer.pod.paths import Paths, child_environment
-from trainer.pod.release import MARK
+from trainer.pod.release import MARK, Answer
 from trainer.pod.system import System
 from trainer.processes.child import Child
 
@@ -29,6 +29,18 @@ class DeadlineReached(Exception):  # noqa: N818 - not an error
 
 class ContainerStopped(Exception):  # noqa: N818 - not an error
     """The container received a signal to stop."""
+
+
+def _rights(answer: Answer) -> str:
+    """Write what a probe's ``answer`` says of the pod's rights, as the launcher reads it."""
+    if not answer.may:
+        doubt = "" if answer.refused else "unknown, "
+        return f"{pod.MAY_NOT_ACT}: {doubt}{answer.text}"
+    if answer.only is None:
+        return pod.MAY_ACT
+    if answer.done:
+        return f"{pod.ENDED_BY_PROBE}: RunPod carried out an invalid {answer.only}"
+    return pod.MAY_STOP if answer.only == "stop" else pod.MAY_DELETE
 
 
 class Boot:
@@ -104,10 +116,7 @@ class Boot:
         if not answer.may and not answer.refused:
             self.pause(PROBE_AGAIN)
             answer = self.system.probe()
-        doubt = "" if answer.refused else "unknown, "
-        self.phase(
-            "probed", pod.MAY_ACT if answer.may else f"{pod.MAY_NOT_ACT}: {doubt}{answer.text}"
-        )
+        self.phase("probed", _rights(answer))
 
     def tick(self, seconds: float, child: Child | None = None) -> float:
         """``pause``, then return the time. Raises ``DeadlineReached``."""

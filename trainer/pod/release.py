@@ -14,7 +14,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +25,9 @@ TIMEOUT = 20.0
 REFUSED = frozenset({401, 403})
 # A pod that runs cannot be started: 409 when the key may, 401 or 403 when it may not.
 PROBE = "start"
+# The API's schema forbids unknown keys: a request with this one is answered 422 or 400 when the key may.
+UNKNOWN = {"probe": True}
+INVALID = frozenset({400, 422})
 GONE = 404
 NOT_NOW = 409
 JSON = {"Content-Type": "application/json"}
@@ -42,6 +45,8 @@ class Answer:
 
     status: int | None
     text: str
+    only: Action | None = None
+    """After a probe: the one action that the key has the right to, as far as is known."""
 
     @property
     def refused(self) -> bool:
@@ -49,8 +54,9 @@ class Answer:
 
     @property
     def may(self) -> bool:
-        """After a probe: the key may stop and delete this pod."""
-        return self.status is not None and (self.status == NOT_NOW or self.status // 100 == 2)
+        """After a probe: the key may stop and delete this pod, or ``only`` one of both."""
+        proved = {NOT_NOW, *(INVALID if self.only else ())}
+        return self.status is not None and (self.status in proved or self.status // 100 == 2)
 
     @property
     def done(self) -> bool:
@@ -74,21 +80,33 @@ class Api:
         self._open = urllib.request.build_opener(_NoRedirect).open
 
     def probe(self) -> Answer:
-        """Request what is impossible now: status 409 means that the key may stop and delete this pod."""
-        return self._post(PROBE)
+        """Request what is impossible now: status 409 means that the key may stop and delete this pod.
+
+        If the key has no right to that, ask for ``stop`` and ``terminate`` in requests that are invalid.
+        """
+        first = self._post(PROBE)
+        # An API that looks at the request before the rights would answer 422 to any key.
+        if not first.refused or not self._post(PROBE, **UNKNOWN).refused:
+            return first
+        actions: tuple[Action, ...] = ("stop", "terminate")
+        for action in actions:
+            answer = self._post(action, **UNKNOWN)
+            if not answer.refused:
+                return replace(answer, only=action)
+        return first
 
     def act(self, action: Action) -> Answer:
         """Request ``action``. The answer is ``done`` if the pod is being stopped or deleted, or is deleted."""
         return self._post(action)
 
-    def _post(self, action: str) -> Answer:
+    def _post(self, action: str, **more: bool) -> Answer:
         needed = {"RUNPOD_API_KEY": self._key, "RUNPOD_POD_ID": self._pod}
         if missing := [name for name, value in needed.items() if not value]:
             return Answer(401, f"{' and '.join(missing)} not set")
         try:
             request = urllib.request.Request(  # noqa: S310 - the address is the operator's
                 f"{self._base}/v2/pods/{self._pod}/action",
-                data=json.dumps({"action": action}).encode(),
+                data=json.dumps({"action": action, **more}).encode(),
                 headers={"Authorization": f"Bearer {self._key}"} | JSON,
                 method="POST",
             )
@@ -117,14 +135,17 @@ def stop_or_delete(
     mark: Path | None,
     say: Callable[[str], None],
     sleep: Callable[[float], None],
+    at_deadline: bool,
     accepted: Callable[[], None] = lambda: None,
 ) -> None:
     """Request ``action`` until the pod ends; returns only by an exception of ``sleep``.
 
     The file ``mark`` tells the next boot that a user started the pod again. A refused ``terminate`` becomes
-    ``stop``; a refused ``stop`` is reported, and requested again every few minutes.
+    ``stop``. A ``stop`` that is refused twice becomes ``terminate`` ``at_deadline``; otherwise it is
+    reported, and requested again every few minutes.
     """
     tries = 0
+    refused, may_delete = False, at_deadline
     while True:
         if mark is not None:
             with suppress(OSError):
@@ -137,14 +158,22 @@ def stop_or_delete(
             continue
         if answer.refused and action == "terminate":
             say(f"may not delete itself ({answer.text}): trying to stop")
-            action = "stop"
+            action, may_delete = "stop", False
             continue
+        if answer.refused and may_delete and refused:
+            say(f"may not stop itself ({answer.text}): deleting itself, what is on it is lost")
+            action = "terminate"
+            continue
+        refused = answer.refused
         pause = PAUSES[tries] if tries < len(PAUSES) else LONG_PAUSE
         tries += 1
         if mark is not None and answer.status is not None and answer.status != NOT_NOW:
             with suppress(OSError):
                 mark.unlink()
-        if answer.refused:
+        if answer.refused and may_delete:
+            pause = PAUSES[0]
+            say(f"{answer.text}: trying again in {pause:.0f} s")
+        elif answer.refused:
             pause = LONG_PAUSE
             say(
                 f"THIS POD CANNOT {action.upper()} ITSELF AND IS STILL BILLED: {answer.text}. "
@@ -173,7 +202,7 @@ def main() -> None:
     action = deadline_action(options.root / "run", options.on_deadline)
     _say(f"the time is up: {action}")
     api, mark = Api(os.environ), options.root / MARK
-    stop_or_delete(action, act=api.act, mark=mark, say=_say, sleep=time.sleep)
+    stop_or_delete(action, act=api.act, mark=mark, say=_say, sleep=time.sleep, at_deadline=True)
 
 
 if __name__ == "__main__":

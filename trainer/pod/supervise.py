@@ -19,6 +19,7 @@ from trainer.pod.release import MANIFEST, MARK, Action, deadline_action, stop_or
 from trainer.pod.system import System
 
 AFTER_CRASH = 30.0
+DEADLINE = "deadline"
 
 
 def run_boot(settings: PodSettings, env: Mapping[str, str], paths: Paths, system: System) -> None:
@@ -35,6 +36,7 @@ def run_boot(settings: PodSettings, env: Mapping[str, str], paths: Paths, system
             mark=paths.root / MARK,
             say=boot.warn,
             sleep=boot.sleep,
+            at_deadline=reason == DEADLINE,
             accepted=lambda: boot.log.emit(events.Released(reason=reason)),
         )
     except ContainerStopped:
@@ -58,7 +60,7 @@ def _train_and_wait(boot: Boot, training: Training) -> tuple[Action, str]:
         _wait_for_download(boot)
     except DeadlineReached:
         training.kill()
-        return deadline_action(boot.paths.run, boot.settings.on_deadline), "deadline"
+        return deadline_action(boot.paths.run, boot.settings.on_deadline), DEADLINE
     return "stop", "not downloaded within the grace"
 
 
@@ -101,7 +103,9 @@ def _stop_pod(system: System) -> None:
                 raise ContainerStopped
 
     with suppress(ContainerStopped):
-        stop_or_delete("stop", act=system.act, mark=None, say=system.say, sleep=sleep)
+        stop_or_delete(
+            "stop", act=system.act, mark=None, say=system.say, sleep=sleep, at_deadline=True
+        )
 
 
 def main() -> None:

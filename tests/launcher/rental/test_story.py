@@ -225,6 +225,20 @@ def test_with_consent_it_goes_on_without_that_guard(account, begin):
     assert begin(unguarded=True).manifest.complete
 
 
+@pytest.mark.parametrize("said", [border.MAY_STOP, border.MAY_DELETE])
+def test_a_key_that_may_only_do_one_thing_is_accepted_and_told(account, begin, view, said):
+    account.probed = said
+    assert begin().manifest.complete
+    assert any(said in line for line in view.lines)
+
+
+def test_a_probe_that_ended_the_pod_is_told(account, begin):
+    account.probed = f"{border.ENDED_BY_PROBE}: RunPod carried out an invalid stop"
+    with pytest.raises(PodFailed, match="ends before training: RunPod carried out"):
+        begin()
+    assert not account.alive()
+
+
 def test_a_full_disk_in_the_pod_is_said_and_it_is_let_go(account, begin):
     account.behaviour = "full"
     with pytest.raises(PodRefused, match="No space left"):

@@ -72,10 +72,37 @@ def test_the_request_is_the_one_that_the_api_knows(api):
     ],
 )
 def test_the_probe_asks_for_what_cannot_be_done(api, status, may, refused):
-    api.answers = [status]
+    api.answers = [status] * 4
     answer = Api(env_of(api.url)).probe()
-    assert (answer.may, answer.refused) == (may, refused)
-    assert [body for _, _, body in api.asked] == [{"action": "start"}]
+    assert (answer.may, answer.refused, answer.only) == (may, refused, None)
+    asked = [body for _, _, body in api.asked]
+    assert asked[0] == {"action": "start"}
+    assert len(asked) == (4 if refused else 1)
+
+
+def invalid(action):
+    """RunPod's contract: PodActionRequest has additionalProperties false, so this is never carried out."""
+    return {"action": action, "probe": True}
+
+
+@pytest.mark.parametrize(
+    ("answers", "only", "may"),
+    [
+        ([403, 403, 422], "stop", True),
+        ([401, 401, 400], "stop", True),
+        ([403, 403, 403, 422], "terminate", True),
+        ([403, 403, 403, 204], "terminate", True),  # carried out after all
+        ([403, 403, 500], "stop", False),
+        ([403, 403, 403, 429], "terminate", False),
+        ([403, 422], None, False),  # the body is looked at before the rights: nothing is proved
+    ],
+)
+def test_a_key_that_may_not_start_is_asked_for_stop_and_then_terminate(api, answers, only, may):
+    api.answers = list(answers)
+    answer = Api(env_of(api.url)).probe()
+    assert (answer.only, answer.may) == (only, may)
+    order = [{"action": "start"}, invalid("start"), invalid("stop"), invalid("terminate")]
+    assert [body for _, _, body in api.asked] == order[: len(answers)]
 
 
 def test_what_goes_wrong_is_an_answer_without_the_key(api):
@@ -133,7 +160,7 @@ class Gone(Exception):
     pass
 
 
-def go(answers, action="stop", tmp_path=None):
+def go(answers, action="stop", tmp_path=None, *, at_deadline=False):
     """Let go with the API's ``answers``; return actions asked, naps, what was said, and if accepted."""
     asked, naps, accepted = [], [], []
     said: list[str] = []
@@ -155,6 +182,7 @@ def go(answers, action="stop", tmp_path=None):
             mark=tmp_path / "released",
             say=said.append,
             sleep=sleep,
+            at_deadline=at_deadline,
             accepted=lambda: accepted.append(True),
         )
     return asked, naps, said, bool(accepted)
@@ -205,7 +233,7 @@ def test_without_a_mark_nothing_is_left_behind(tmp_path):
 
     said: list[str] = []
     with pytest.raises(Gone):
-        stop_or_delete("stop", act=act, mark=None, say=said.append, sleep=sleep)
+        stop_or_delete("stop", act=act, mark=None, say=said.append, sleep=sleep, at_deadline=False)
     assert said == ["HTTP 500: trying again in 5 s"]
     assert list(tmp_path.iterdir()) == []
 
@@ -228,6 +256,38 @@ def test_refused_altogether_it_keeps_still_and_says_so(tmp_path):
     assert not (tmp_path / "released").exists()
 
 
+def test_at_the_deadline_a_stop_that_is_refused_twice_becomes_a_delete(tmp_path):
+    asked, naps, said, accepted = go([REFUSED, REFUSED, OK], tmp_path=tmp_path, at_deadline=True)
+    assert asked == ["stop", "stop", "terminate"]
+    assert naps == [5.0, 120.0]
+    assert said == [
+        "HTTP 403: trying again in 5 s",
+        "may not stop itself (HTTP 403): deleting itself, what is on it is lost",
+    ]
+    assert accepted
+
+
+@pytest.mark.parametrize(
+    "answers", [[REFUSED, OK], [REFUSED, BUSY, REFUSED, OK], [BUSY, REFUSED, LOST, NOT_NOW, OK]]
+)
+def test_a_pod_that_may_stop_is_never_deleted(tmp_path, answers):
+    asked, *_ = go(answers, tmp_path=tmp_path, at_deadline=True)
+    assert set(asked) == {"stop"}
+
+
+def test_before_the_deadline_a_refused_stop_deletes_nothing(tmp_path):
+    asked, naps, said, _ = go([REFUSED] * 3, tmp_path=tmp_path)
+    assert (asked, naps) == (["stop"] * 3, [300.0] * 3)
+    assert "STILL BILLED" in said[0]
+
+
+def test_a_key_that_may_do_neither_is_asked_for_stop_again_and_again(tmp_path):
+    asked, naps, said, _ = go([REFUSED] * 6, tmp_path=tmp_path, at_deadline=True)
+    assert asked == ["stop", "stop", "terminate", "stop", "stop", "stop"]
+    assert naps == [5.0, 300.0, 300.0, 300.0]
+    assert "STILL BILLED" in said[-1]
+
+
 def test_the_mark_is_there_before_the_pod_can_be_gone(tmp_path):
     seen = []
 
@@ -236,7 +296,14 @@ def test_the_mark_is_there_before_the_pod_can_be_gone(tmp_path):
         raise Gone
 
     with pytest.raises(Gone):
-        stop_or_delete("stop", act=act, mark=tmp_path / "released", say=print, sleep=print)
+        stop_or_delete(
+            "stop",
+            act=act,
+            mark=tmp_path / "released",
+            say=print,
+            sleep=print,
+            at_deadline=False,
+        )
     assert seen == [True]
 
 

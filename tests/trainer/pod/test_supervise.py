@@ -629,6 +629,38 @@ def test_a_key_that_may_not_act_is_told_and_the_pod_keeps_still(paths):
     assert all(later - sooner >= 300 for sooner, later in itertools.pairwise(times))
 
 
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (Answer(422, "stop: HTTP 422", only="stop"), pod.MAY_STOP),
+        (Answer(422, "terminate: HTTP 422", only="terminate"), pod.MAY_DELETE),
+        (
+            Answer(200, "accepted", only="stop"),
+            f"{pod.ENDED_BY_PROBE}: RunPod carried out an invalid stop",
+        ),
+    ],
+)
+def test_a_key_that_may_do_one_thing_is_told(paths, answer, told):
+    keep(World(paths, probes=[answer]))
+    probed = next(e for e in all_events(paths) if getattr(e, "name", "") == "probed")
+    assert probed.detail == told
+
+
+@pytest.mark.parametrize("at_deadline", [True, False])
+def test_a_pod_that_may_only_delete_itself_does_so_at_its_deadline(paths, at_deadline):
+    only = Answer(422, "terminate: HTTP 422", only="terminate")
+    world = World(paths, trainers=[good], probes=[only], answers=[REFUSED, REFUSED, OK])
+    upload(paths)
+    keep(world, settings(grace_seconds=10**6 if at_deadline else 900))
+    actions = [action for _, action in world.acts]
+    if at_deadline:
+        assert actions == ["stop", "stop", "terminate"]
+        assert 8990 <= world.acts[0][0] <= world.acts[-1][0] <= 9005
+    else:
+        # The end of the grace deletes no result: the user may still come, until the deadline.
+        assert set(actions) == {"stop"}
+
+
 def test_a_probe_without_an_answer_is_tried_again(paths):
     keep(World(paths, probes=[Answer(None, "timed out"), MAY]))
     probed = next(e for e in all_events(paths) if getattr(e, "name", "") == "probed")
