@@ -28,6 +28,11 @@ class Context:
         """Whether another process waits to stop the run."""
         return self.stop_file is not None and self.world.is_there(self.stop_file)
 
+    def sleep(self, seconds: float) -> None:
+        """Sleep, but not longer than until Ctrl-C."""
+        before = self.interrupts.count
+        self.world.sleep(seconds, stop=lambda: self.interrupts.count > before)
+
     @property
     def interrupted(self) -> bool:
         """Whether to stop here, after Ctrl-C or because another process stops the run."""

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from launcher.image.build import recipe, repository
+from launcher.pod.upload import files_of
 from launcher.quote import gpu_names
-from launcher.rental.upload import files_of
 from launcher.request import Request, resolve
 from launcher.runs.new_run import check_data
 from launcher.runs.run_folder import Run

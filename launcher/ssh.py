@@ -6,24 +6,29 @@ each piece, and reports a full disk as such, where SFTP reports "Failure" or, pi
 
 import base64
 import binascii
+import errno
 import logging
+import os
+import select
 import shlex
 import socket
 import threading
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Self
 
 from launcher.errors import ConnectionLost, HostKeyChanged, PodRefused
-from trainer.contract.command.errors import NotFound, ResultRejected
+from trainer.contract.command.errors import Interrupted, NotFound, ResultRejected
 
 if TYPE_CHECKING:
     import paramiko
 
 KEEPALIVE = 15
 TIMEOUT = 30.0
+GLANCE = 0.2  # seconds between two looks at whether to go on connecting
 HASHING = 600.0
 # What may be under way unconfirmed. The usual 2 MiB cap a link of 100 ms at 20 MB/s.
 WINDOW = 1 << 24
@@ -54,12 +59,20 @@ def make_key(path: Path) -> str:
 
 
 def connect(
-    host: str, port: int, *, user: str, key: Path, host_key: str, timeout: float = TIMEOUT
+    host: str,
+    port: int,
+    *,
+    user: str,
+    key: Path,
+    host_key: str,
+    timeout: float = TIMEOUT,
+    stop: Callable[[], bool] = lambda: False,
 ) -> "Session":
     """Connect to the sshd whose public key is ``host_key`` (an OpenSSH line: type, base64, comment).
 
     Raises ``HostKeyChanged`` before anything is sent when another key answers,
-    ``ConnectionLost`` when none does, ``PodRefused`` when ``key`` is not authorised there.
+    ``ConnectionLost`` when none does, ``PodRefused`` when ``key`` is not authorised there,
+    ``Interrupted`` soon after ``stop`` became true.
     """
     import paramiko
 
@@ -74,7 +87,7 @@ def connect(
         ) from None
     where = f"{host}:{port}"
     try:
-        sock = socket.create_connection((host, port), timeout)
+        sock = _open(host, port, timeout, stop)
     except OSError as error:
         raise ConnectionLost(f"SSH to {where}: {_said(error)}") from None
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -82,10 +95,17 @@ def connect(
     try:
         transport.banner_timeout = transport.auth_timeout = transport.handshake_timeout = timeout
         transport.get_security_options().key_types = SIGNATURES.get(kind, (kind,))
-        transport.start_client(timeout=timeout)
+        _finish(lambda done: transport.start_client(event=done), transport, timeout, stop)
         if transport.get_remote_server_key().asbytes() != expected:
             raise _changed(where)
-        transport.auth_publickey(user, identity)
+        _finish(
+            lambda done: transport.auth_publickey(user, identity, event=done),
+            transport,
+            timeout,
+            stop,
+        )
+        if not transport.is_authenticated():
+            raise paramiko.AuthenticationException("Authentication failed.")
         transport.set_keepalive(KEEPALIVE)
     except BaseException as error:
         transport.close()
@@ -99,6 +119,60 @@ def connect(
             raise ConnectionLost(f"SSH to {where}: {_said(error)}") from None
         raise
     return Session(transport)
+
+
+def _open(host: str, port: int, timeout: float, stop: Callable[[], bool]) -> socket.socket:
+    """A TCP connection to the first address of ``host`` that answers."""
+    last: OSError = TimeoutError("timed out")
+    for family, kind, protocol, _, address in socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM
+    ):
+        sock = socket.socket(family, kind, protocol)
+        sock.setblocking(False)
+        try:
+            code = sock.connect_ex(address)
+            end = time.monotonic() + timeout
+            while code == errno.EINPROGRESS and not select.select([], [sock], [], GLANCE)[1]:
+                _must_go_on(stop)
+                if time.monotonic() > end:
+                    raise TimeoutError("timed out")
+            if code := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                raise OSError(code, os.strerror(code))
+            sock.settimeout(timeout)
+            return sock
+        except BaseException as error:
+            sock.close()
+            if not isinstance(error, OSError):
+                raise
+            last = error
+    raise last
+
+
+def _finish(
+    begin: Callable[[threading.Event], object],
+    transport: "paramiko.Transport",
+    timeout: float,
+    stop: Callable[[], bool],
+) -> None:
+    """Wait for a step of the login that paramiko takes in its own thread; raise what ended it."""
+    done = threading.Event()
+    begin(done)
+    end = time.monotonic() + timeout
+    while not done.wait(GLANCE):
+        _must_go_on(stop)
+        if (error := transport.get_exception()) is not None:
+            raise error
+        if not transport.is_active():
+            raise EOFError("the connection was closed")
+        if time.monotonic() > end:
+            raise TimeoutError("timed out")
+    if (error := transport.get_exception()) is not None:
+        raise error
+
+
+def _must_go_on(stop: Callable[[], bool]) -> None:
+    if stop():
+        raise Interrupted("interrupted while connecting")
 
 
 def _was_cut(error: Exception) -> bool:

@@ -31,10 +31,18 @@ def stop(name: str, *, at_once: bool, world: World, view: View) -> Outcome:
     plan = resolve(Request(resume=name), world=world)
     run = plan.run
     context = Context(
-        world, view, plan.settings, stop_file=None if at_once else run.stop_now_request
+        world,
+        view,
+        plan.settings,
+        start_stopped=True,  # a pod that has stopped may hold what it saved
+        stop_file=None if at_once else run.stop_now_request,
     )
     machine = MACHINES[plan.where](context)
-    with world.interrupts(context.interrupts), take_over(run, context, at_once=at_once) as taken:
+    with (
+        world.interrupts(context.interrupts),
+        take_over(run, context, at_once=at_once) as taken,
+        status.with_pod_facts(run, taken.log, world),
+    ):
         log = taken.log
         work = machine.find(run, log)
         if work is None:

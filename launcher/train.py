@@ -39,7 +39,11 @@ def train(request: Request, *, world: World, view: View) -> Outcome:
     offer = machine.offer(run, job, data, RunState()) if data and not request.resume else {}
     with world.interrupts(context.interrupts):
         make_folder(run, may_hold_results=request.resume is not None or request.overwrite)
-        with with_resume_hint(run), run_folder.hold(run, world=world) as log:
+        with (
+            with_resume_hint(run),
+            run_folder.hold(run, world=world) as log,
+            status.with_pod_facts(run, log, world),
+        ):
             work = machine.find(run, log)
             if work is not None:
                 adopt(work, request, run, log, view=view)

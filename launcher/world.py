@@ -11,10 +11,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from fnmatch import fnmatchcase
+from functools import cached_property
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -24,6 +26,11 @@ from trainer.contract.command.errors import Fault
 if TYPE_CHECKING:
     from launcher.runpod_api import Api
     from launcher.ssh import Session
+
+SLICE = 1.0  # seconds after which a sleep looks whether it should end
+SILENCE = 10.0  # seconds without a line while something is waited for
+LONG = 120.0  # seconds of a wait from which a line a minute is enough
+LONG_SILENCE = 60.0
 
 
 def fault_kind(exit_code: int) -> type[Fault]:
@@ -69,15 +76,74 @@ def plain(environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+@dataclass
+class Wait:
+    """Something outside that is waited for. ``until``: when that ends at the latest; ``cost``: in USD so far."""
+
+    what: str
+    begun: float
+    until: float | None
+    cost: Callable[[], float] | None
+    maybe: str
+    reported: float
+
+    def text(self, now: float) -> str:
+        end = self.until and f", until {datetime.fromtimestamp(self.until).astimezone():%H:%M:%S}"
+        cost = self.cost and f", ${self.cost():.2f} so far"
+        maybe = self.maybe and f" ({self.maybe})"
+        return f"waiting for {self.what}: {now - self.begun:.0f} s{end or ''}{cost or ''}{maybe}"
+
+
 class World:
     """The real one."""
+
+    report: Callable[[str], None] = staticmethod(lambda _: None)
+    """Where it is reported what is waited for; a view sets it."""
+
+    @cached_property
+    def _waits(self) -> list[Wait]:
+        return []
 
     def now(self) -> float:
         """Unix seconds."""
         return time.time()
 
-    def sleep(self, seconds: float) -> None:
+    def sleep(self, seconds: float, *, stop: Callable[[], bool] = lambda: False) -> None:
+        """Sleep until ``seconds`` are over or ``stop`` is true; report every 10 s what is waited for."""
+        end = self.now() + seconds
+        while (left := end - self.now()) > 0 and not stop():
+            self.pause(min(left, SLICE))
+            self.report_wait()
+
+    def pause(self, seconds: float) -> None:
         time.sleep(seconds)
+
+    @contextmanager
+    def waiting(
+        self,
+        what: str,
+        *,
+        until: float | None = None,
+        cost: Callable[[], float] | None = None,
+        maybe: str = "",
+    ) -> Iterator[Wait]:
+        """Inside, each sleep reports what is waited for, from 10 s on; ``maybe``: what may be wrong."""
+        now = self.now()
+        wait = Wait(what, now, until, cost, maybe, now)
+        self._waits.append(wait)
+        try:
+            yield wait
+        finally:
+            self._waits.remove(wait)
+
+    def report_wait(self) -> None:
+        """Report what is waited for, unless that was done a moment ago."""
+        if not self._waits:
+            return
+        wait, now = self._waits[-1], self.now()
+        if now - wait.reported >= (SILENCE if now - wait.begun < LONG else LONG_SILENCE):
+            wait.reported = now
+            self.report(wait.text(now))
 
     def token(self) -> str:
         """Four random hexadecimal digits."""
@@ -129,11 +195,20 @@ class World:
         url = self.variable(BASE_URL_VARIABLE) or BASE_URL
         return Api(key, url, now=self.now, sleep=self.sleep, draw=self.draw)
 
-    def connect(self, host: str, port: int, *, user: str, key: Path, host_key: str) -> "Session":
+    def connect(
+        self,
+        host: str,
+        port: int,
+        *,
+        user: str,
+        key: Path,
+        host_key: str,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> "Session":
         """See ``launcher.ssh.connect``."""
         from launcher.ssh import connect
 
-        return connect(host, port, user=user, key=key, host_key=host_key)
+        return connect(host, port, user=user, key=key, host_key=host_key, stop=stop)
 
     def python(self, module: str, *arguments: str) -> list[str]:
         """The command that runs a package of this project; modules in the user's folder are not imported."""

@@ -91,13 +91,15 @@ ROOMS = {
         report         -> runs
         image          -> docker_engine errors context settings view
         quote          -> errors runpod_api runs secrets settings world
-        rental         -> errors image quote runpod_api runs context secrets settings ssh view world
-        machines       -> docker_engine image quote rental runpod_api runs context secrets ssh world
+        rental         -> context errors image quote runpod_api runs secrets settings view world
+        pod            -> context errors quote rental runpod_api runs secrets ssh world
+        machines       -> context docker_engine image pod quote rental runpod_api runs secrets ssh
+                          world
         follow         -> errors machines runs context
         request        -> errors machines runs settings world
         train          -> follow machines quote request runs context tracking view world
         stop           -> follow machines request runs context train view world
-        skypilot       -> image quote rental request runs settings view world
+        skypilot       -> image pod quote request runs settings view world
         demo           -> report request runs train view world
         doctor         -> docker_engine rental secrets settings ssh world
         live_check     -> context doctor quote rental request runpod_api runs secrets settings stop

@@ -1,17 +1,19 @@
 """A pod at RunPod: rented for one run, then deleted when the result is downloaded."""
 
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from launcher.context import Context
+from launcher.pod.boot import LOOK
+from launcher.pod.work import PodWork
 from launcher.quote import run_cost
 from launcher.quote.estimate import work
 from launcher.rental import guard, rent
-from launcher.rental.boot import LOOK
-from launcher.rental.delete import release
+from launcher.rental.delete import receipt, release
+from launcher.rental.observe import observe
 from launcher.rental.offer import Offer, check_clock, look, quotes
-from launcher.rental.pod import PodWork
 from launcher.rental.rental import Rental
 from launcher.runpod_api import UNSEEN, Api, Pod
 from launcher.runs import model_folder
@@ -141,6 +143,8 @@ class RunPod:
             rent.Renting(rental, self._offer, image, public).rent(without=without)
         except (Fault, OSError):
             release(rental, reason="the rental failed")
+            if rental.state.living is None:
+                key.unlink(missing_ok=True)
             raise
         self._guard(run, rental.log)
 
@@ -151,20 +155,22 @@ class RunPod:
         rental = Rental(run, self.context, self.api, log)
         if living.id is None and not rent.find_cut_short(rental):
             return None
-        pod = self._seen(rental.pod_id, until=living.since + UNSEEN)
-        if pod is None and self.api.absent(rental.pod_id):
+        if self._observe(rental) is None:
             rental.say(f"pod {rental.pod_id} is gone")
-            log.fact("gone", pod=rental.pod_id)
+            with suppress(Fault):  # what it has cost counts against the cap
+                receipt(rental, patience=0.0)
             return None
-        stopped = pod is not None and pod.status == "EXITED"
-        if not stopped:
+        stopped = rental.pod.seen in {"stopped", "failed"}
+        if rental.pod.seen != "stopped":
             self._guard(run, log)
         return PodWork(rental, stopped=stopped, guard=lambda: self._guard(run, log))
 
-    def _seen(self, pod_id: str, *, until: float) -> Pod | None:
-        """The pod; that a fresh one is unknown counts from the instant ``until`` on."""
-        while (pod := self.api.pod(pod_id)) is None and self.context.world.now() < until:
-            self.context.world.sleep(LOOK)
+    def _observe(self, rental: Rental) -> Pod | None:
+        """The newest pod, None when it is gone. A fresh one may be unknown for a while."""
+        until = rental.pod.since + UNSEEN
+        with rental.waiting(f"RunPod to show the new pod {rental.pod_id}", until=until):
+            while (pod := observe(rental)) is None and not rental.pod.released:
+                self.context.sleep(LOOK)
         return pod
 
     def _image(self, log: Log) -> str:

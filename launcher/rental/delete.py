@@ -1,17 +1,20 @@
 """Delete pods, and read what they cost."""
 
 import json
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from launcher.rental.rental import Rental
-from launcher.runpod_api import UNSEEN, Api
+from launcher.runpod_api import UNSEEN, Api, BillingRecord
 from launcher.runs.run_folder import Run, key_file
 from launcher.runs.run_state import RunState
 from trainer.contract.command.crash_safe_files import write_whole
 from trainer.contract.command.errors import Fault, NotFound
 
 ASK = 2.0  # seconds between two looks at the bill
+LAG = 7200.0  # seconds after a pod's end from which its bill is whole
+OVERCHARGED = 1.1  # times the reckoned cost
 SETTLED = 0.8  # share of the reckoned cost from which a bill counts as whole
 
 
@@ -57,18 +60,18 @@ def receipt(rental: Rental, *, patience: float) -> dict[str, Any]:
     pods, last = rental.state.pods, rental.pod
     since = datetime.fromtimestamp(pods[0].since - 3600, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     now = rental.now()
-    reckoned = rental.state.spent(now)
+    reckoned = sum(pod.cost_by_time(now) for pod in pods)
     earlier = sum(pod.cost(now) for pod in pods[:-1])
     stopped = any(len(pod.times) > 1 for pod in pods)  # since when, is not known
     while True:
-        records = [
-            record for pod in pods if pod.id for record in rental.api.bill(pod.id, since=since)
-        ]
+        bills = {pod.id: rental.api.bill(pod.id, since=since) for pod in pods if pod.id}
+        records = [record for bill in bills.values() for record in bill]
         charged = sum(record.total for record in records)
         settled = charged > 0 and (stopped or charged >= reckoned * SETTLED)
         if settled or rental.now() >= now + patience:
             break
         rental.context.world.sleep(ASK)
+    _note_bills(rental, bills)
     facts = {
         "pod": last.id,
         "pods": [pod.id for pod in pods],
@@ -86,6 +89,16 @@ def receipt(rental: Rental, *, patience: float) -> dict[str, Any]:
     return facts
 
 
+def _note_bills(rental: Rental, bills: Mapping[str, Sequence[BillingRecord]]) -> None:
+    """Journal what each pod that is gone was charged, once its bill is whole: that is what it has cost."""
+    now = rental.now()
+    for pod in rental.state.pods:
+        charged = round(sum(record.total for record in bills.get(pod.id or "", ())), 6)
+        whole = now > (pod.times[-1].end or pod.gone_by) + LAG or charged >= pod.cost_by_time(now)
+        if pod.released and charged and whole and charged != pod.charged:
+            rental.log.fact("bill", pod=pod.id, charged=charged)
+
+
 def receipt_lines(run: Run, facts: dict[str, Any]) -> list[str]:
     """The bill beside the quote."""
     most = facts["quoted_most"] or 0.0
@@ -98,7 +111,17 @@ def receipt_lines(run: Run, facts: dict[str, Any]) -> list[str]:
         )
     several = f" and others, {len(facts['pods'])} pods" * (len(facts["pods"]) > 1)
     used = f"{facts['seconds']} s of {facts['gpu']}{several}"
-    return [f"receipt  {paid} (quoted at most ${most:.2f}), {used}"]
+    lines = [f"receipt  {paid} (quoted at most ${most:.2f}), {used}"]
+    charged, reckoned = facts["charged"], facts["reckoned"]
+    if facts["seconds"] and charged > reckoned * OVERCHARGED:
+        rate = (
+            f"${charged / facts['seconds'] * 3600:.2f}/h instead of ${facts['quoted_rate']:.2f}/h"
+        )
+        lines.append(
+            f"CHARGED MORE THAN QUOTED: ${charged:.2f} for ${reckoned:.2f} by time, {rate}"
+        )
+        lines.append("  --max-cost counts what was charged; see the pod's rate in RunPod's console")
+    return lines
 
 
 def show_receipt(rental: Rental, *, patience: float) -> None:

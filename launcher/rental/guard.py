@@ -8,9 +8,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from launcher.context import Context
-from launcher.errors import ApiUnavailable, BrokenJournal
+from launcher.errors import BrokenJournal, WrongState
 from launcher.quote.run_cost import at_day
 from launcher.rental.delete import pods_of, release
+from launcher.rental.end_billing import end_billing
 from launcher.rental.rental import Rental
 from launcher.runpod_api import BASE_URL_VARIABLE, Api
 from launcher.runs import run_folder, run_state
@@ -25,6 +26,7 @@ from trainer.contract.command.errors import Fault, Locked
 LOOK = 30.0  # seconds
 LATE = 30.0  # seconds after the deadline that the pod has to act by itself; less than plan.SLACK
 AGAIN = 60.0
+TRIES = 5  # failed ones, after which a pod is deleted rather than stopped
 
 
 def lock_file(run: Run) -> Path:
@@ -52,21 +54,33 @@ def begin(run: Run, world: World, key: str) -> int | None:
 
 
 def watch(folder: Path, *, world: World, view: View) -> None:
-    """Wait until the run has no pod, or until its deadline; then stop or delete the pod."""
+    """Wait until the run has no pod, or until its deadline; then stop or delete the pod.
+
+    After a few tries that failed, any pod of the run is deleted: one that cannot be stopped must not go on
+    being billed for the result that may be on it.
+    """
     run = run_folder.at(folder)
     with world.api(world.variable(RUNPOD)) as api:
-        state = RunState()
+        state, tries = RunState(), 0
         while (pod := (state := _read(run, state)).living) is not None:
             # The pod gets a job only after it has proved that it can stop itself.
             due = pod.gone_by + (LATE if pod.has_job else 0.0)
             if world.now() >= due:
                 # A full disk, where nothing can be noted, must not keep a pod alive.
-                with suppress(Fault, OSError):
-                    act(run, state, api, world=world, view=view)
+                try:
+                    act(run, state, api, world=world, view=view, at_last=tries >= TRIES)
                     return
+                except (Fault, OSError) as error:
+                    tries += isinstance(error, WrongState)  # not when the API cannot be reached
+                    _say(view, f"{at_day(world.now())}: {error}; trying again in {AGAIN:.0f} s")
                 world.sleep(AGAIN)
             else:
                 world.sleep(min(LOOK, max(1.0, due - world.now())))
+
+
+def _say(view: View, text: str) -> None:
+    with suppress(OSError):  # a full disk, where guard.log lies
+        view.say(text)
 
 
 def _read(run: Run, before: RunState) -> RunState:
@@ -78,11 +92,14 @@ def _read(run: Run, before: RunState) -> RunState:
         return left if left.pods else before
 
 
-def act(run: Run, state: RunState, api: Api, *, world: World, view: View) -> None:
+def act(
+    run: Run, state: RunState, api: Api, *, world: World, view: View, at_last: bool = False
+) -> None:
     """Delete a pod without a result or with a downloaded one; stop a pod that may hold a result.
 
     Never waits for the lock. With ``on_deadline`` delete, a pod that has stopped by itself is still kept:
-    it stops itself only with a complete result.
+    it stops itself only with a complete result. A pod in state ERROR cannot be stopped: it is deleted, as
+    is every other one ``at_last``.
     """
     pod = state.living
     if pod is None:
@@ -101,19 +118,16 @@ def act(run: Run, state: RunState, api: Api, *, world: World, view: View) -> Non
         except (Locked, BrokenJournal) as fault:
             for pod_id in pods_of(state, api):
                 api.release(pod_id)
-            view.say(f"deleted the pod without writing the journal: {fault.cause}")
+            _say(view, f"deleted the pod without writing the journal: {fault.cause}")
             return
-    for pod_id in pods_of(state, api):
-        found = api.pod(pod_id)
-        if found is not None and found.status not in {"EXITED", "TERMINATED"}:
-            if api.stop(pod_id).status not in {"EXITED", "TERMINATED"}:
-                world.sleep(1.0)
-                if (now := api.pod(pod_id)) is not None and now.status == "RUNNING":
-                    raise ApiUnavailable(
-                        f"pod {pod_id} does not stop",
-                        "it is still billed: stop it in RunPod's console",
-                    )
-            view.say(f"{at_day(world.now())}: stopped pod {pod_id}, past its deadline")
+    ends = {
+        pod_id: end_billing(pod_id, api, world, delete=at_last) for pod_id in pods_of(state, api)
+    }
+    for pod_id, end in ends.items():
+        _say(view, f"{at_day(world.now())}: {end} pod {pod_id}, past its deadline")
+    with suppress(Locked, BrokenJournal, OSError), run_folder.hold(run, world=world) as log:
+        if pod.id in ends and log.state.living:
+            log.fact("stopped" if ends[pod.id] == "stopped" else "gone", pod=pod.id)
 
 
 def _stopped(state: RunState, api: Api) -> bool:

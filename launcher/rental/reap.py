@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from launcher.errors import BrokenJournal
+from launcher.rental.end_billing import end_billing
 from launcher.runpod_api import Api, Pod
 from launcher.runs import run_folder
 from launcher.runs.rented_pods import Name, machine_id
@@ -13,7 +14,7 @@ from launcher.runs.run_state import read
 from launcher.runs.status import look
 from launcher.view.protocol import View
 from launcher.world import World
-from trainer.contract.command.errors import Locked, NotFound
+from trainer.contract.command.errors import Fault, Locked, NotFound
 
 OVER = {"finished", "failed", "interrupted", "dead"}
 
@@ -62,20 +63,8 @@ def judge(pods: Sequence[Pod], *, world: World) -> list[JudgedPod]:
             except BrokenJournal as fault:
                 unknown = fault.cause
         late = world.now() > name.gone_by
-        if not late and not over and pod.status == "EXITED":
-            action, why = "keep", "stopped by itself, may hold a result: launch fetch"
-        elif not late and not over:
-            action, why = "keep", "its run is running" if here else "before its deadline"
-            why = unknown or why
-        elif fetched:
-            action, why = "delete", "its result is downloaded"
-        elif pod.status == "EXITED":
-            action, why = (
-                "keep",
-                "stopped, may hold a result: launch fetch, or delete it with launch reap POD",
-            )
-        else:
-            action, why = "stop", "past its deadline" if late else "its run has ended"
+        action, why = _decide(pod, name, here=here, late=late, over=over, fetched=fetched)
+        why = (unknown or why) if action == "keep" else why
         found.append(
             JudgedPod(
                 pod=pod.id,
@@ -90,6 +79,27 @@ def judge(pods: Sequence[Pod], *, world: World) -> list[JudgedPod]:
             )
         )
     return found
+
+
+def _decide(
+    pod: Pod, name: Name, *, here: bool, late: bool, over: bool, fetched: bool
+) -> tuple[str, str]:
+    """The action for a pod, and the reason, which names the command for what is kept."""
+    fetch = f"launch fetch {name.run}, or " * here
+    if not late and not over:
+        if pod.status == "EXITED":
+            return "keep", f"stopped by itself, may hold a result: {fetch}launch reap {pod.id}"
+        if pod.status == "ERROR":
+            return "keep", f"in state ERROR and billed: {fetch}launch reap {pod.id}"
+        return "keep", "its run is running" if here else "before its deadline"
+    if fetched:
+        return "delete", "its result is downloaded"
+    if pod.status == "EXITED":
+        return "keep", f"stopped, may hold a result: {fetch}launch reap {pod.id}"
+    why = "past its deadline" if late else "its run has ended"
+    if pod.status == "ERROR":
+        return "delete", f"{why}; in state ERROR it cannot be stopped and is billed"
+    return "stop", why
 
 
 def _note(item: JudgedPod, *, world: World) -> None:
@@ -110,12 +120,25 @@ def reap(named: Sequence[str], *, api: Api, world: World, view: View) -> list[Ju
         if wanted not in ours:
             raise NotFound(f"no rented pod {wanted!r}", "list the rented pods with: launch reap")
     chosen = {ours[wanted].pod for wanted in named}
+    remaining: list[JudgedPod] = []
+    faults: list[Fault] = []
     for item in judged:
-        if item.pod in chosen or item.action == "delete":
-            view.say(f"deleting pod {item.pod} of run {item.run}")
-            api.release(item.pod)
+        delete = item.pod in chosen or item.action == "delete"
+        try:
+            if delete:
+                view.say(f"deleting pod {item.pod} of run {item.run}")
+                api.release(item.pod)
+            elif item.action == "stop":
+                view.say(f"stopping pod {item.pod} of run {item.run}: {item.why}")
+                delete = end_billing(item.pod, api, world) != "stopped"
+        except Fault as fault:  # of this pod; the others are still billed
+            view.say(f"{fault.cause}: {fault.hint}")
+            faults.append(fault)
+            delete = False
+        if delete:
             _note(item, world=world)
-        elif item.action == "stop":
-            view.say(f"stopping pod {item.pod} of run {item.run}: {item.why}")
-            api.stop(item.pod)
-    return [item for item in judged if item.pod not in chosen and item.action != "delete"]
+        else:
+            remaining.append(item)
+    if faults:
+        raise faults[0]
+    return remaining

@@ -1,5 +1,6 @@
 """What every step of a rental needs: the run, its journal, the API and the surroundings of the command."""
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from launcher.context import Context
@@ -7,6 +8,7 @@ from launcher.runpod_api import Api
 from launcher.runs.rented_pods import RentedPod
 from launcher.runs.run_folder import Log, Run
 from launcher.runs.run_state import RunState
+from launcher.world import Wait
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,14 @@ class Rental:
 
     def now(self) -> float:
         return self.context.world.now()
+
+    def waiting(
+        self, what: str, *, until: float | None = None, maybe: str = ""
+    ) -> AbstractContextManager[Wait]:
+        """Inside, sleeps report that ``what`` is waited for, and what the run has cost so far."""
+        return self.context.world.waiting(
+            what, until=until, cost=lambda: self.state.spent(self.now()), maybe=maybe
+        )
 
     def say(self, text: str) -> None:
         self.context.view.say(text)

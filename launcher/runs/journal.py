@@ -28,6 +28,7 @@ Kind = Literal[
 # What is read back of an entry's facts: of which kind each is, and which must be there.
 FACTS: dict[str, Kind] = {
     "cause": "text",
+    "charged": "number",
     "data_sha256": "text or null",
     "finish_by": "number",
     "gone_by": "number",
@@ -52,6 +53,8 @@ NEEDED: dict[tuple[str, Stage], tuple[str, ...]] = {
     ("created", "fact"): ("id", "where"),
     ("rent", "intent"): ("name", "gpu", "rate", "finish_by", "gone_by"),
     ("found", "fact"): ("pod",),
+    ("rate", "fact"): ("rate", "gone_by", "finish_by"),
+    ("bill", "fact"): ("pod", "charged"),
     ("start", "intent"): ("offset",),
     ("image", "done"): ("image",),
 }

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Literal, Self
 
 from launcher.world import World
 
@@ -39,6 +39,9 @@ def machine_id(world: World) -> str:
     return path.read_text("utf-8")
 
 
+Seen = Literal["", "stopped", "failed", "gone"]
+
+
 @dataclass(frozen=True)
 class Billed:
     """A time for which a pod's card is billed: from ``start`` until ``end``, or until the deadline."""
@@ -56,7 +59,8 @@ class RentedPod:
     """A pod that a run has rented, or may have: ``id`` is None while the outcome of its create is unknown.
 
     ``rate`` is in USD an hour, times are unix seconds, ``most`` is the quoted cost in USD. ``up``: when it was
-    first seen up, or up again after a stop. ``has_job``: the training was handed to it.
+    first seen up, or up again after a stop. ``has_job``: the training was handed to it. ``seen``: how the
+    API showed it when it was not running. ``charged``: its whole bill in USD, once that is known.
     """
 
     name: str
@@ -70,6 +74,8 @@ class RentedPod:
     has_job: bool = False
     fetched: bool = False
     released: bool = False
+    seen: Seen = ""
+    charged: float | None = None
 
     @property
     def since(self) -> float:
@@ -85,9 +91,13 @@ class RentedPod:
         """How long it was billed by ``now``."""
         return sum(time.seconds(now) for time in self.times)
 
-    def cost(self, now: float) -> float:
+    def cost_by_time(self, now: float) -> float:
         """What it has cost by ``now`` in USD, by elapsed time."""
         return self.seconds(now) / 3600 * self.rate
+
+    def cost(self, now: float) -> float:
+        """What it has cost by ``now`` in USD: as charged, else by elapsed time."""
+        return self.cost_by_time(now) if self.charged is None else self.charged
 
     def ended(self, at: float, *, released: bool) -> Self:
         """The pod as it is when it is no longer billed from ``at`` on."""

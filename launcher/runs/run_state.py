@@ -48,7 +48,7 @@ class RunState:
         return self.pods[-1] if self.pods and not self.pods[-1].released else None
 
     def spent(self, now: float) -> float:
-        """The cost of the run's pods by elapsed time, in USD."""
+        """The cost of the run's pods in USD: as charged where the whole bill is known, else by elapsed time."""
         return sum(pod.cost(now) for pod in self.pods)
 
     def add(self, entry: Entry) -> None:
@@ -104,6 +104,11 @@ class RunState:
             case ("gone", "fact") | ("release", "intent"):
                 if entry.what == "release" or facts.get("pod"):
                     self.ended = facts
+        if entry.what == "bill" and facts.get("pod"):
+            self.pods = [
+                replace(one, charged=facts["charged"]) if one.id == facts["pod"] else one
+                for one in self.pods
+            ]
         if pod is None:
             return
         match entry.what, entry.stage:
@@ -117,16 +122,27 @@ class RunState:
             case "gone", "fact" if pod.id is None:
                 self.pods.pop()
             case ("release", "done") | ("gone", "fact"):
-                self.pods[-1] = pod.ended(at, released=True)
+                self.pods[-1] = replace(pod.ended(at, released=True), seen="gone")
             case "stopped", "fact":
-                self.pods[-1] = pod.ended(at, released=False)
+                self.pods[-1] = replace(pod.ended(at, released=False), seen="stopped")
+            case "failed", "fact":
+                self._change(seen="failed")
+            case "rate", "fact":
+                last = replace(pod.times[-1], deadline=facts["gone_by"])
+                self._change(
+                    rate=facts["rate"],
+                    finish_by=facts["finish_by"],
+                    times=(*pod.times[:-1], last),
+                )
             case "wake", "intent":
-                times = (*pod.ended(at, released=False).times, Billed(at, at + WOKEN))
+                # A pod past its deadline may stay for another hour; before that, the deadline holds.
+                deadline = pod.gone_by if at < pod.gone_by else at + WOKEN
+                times = (*pod.ended(at, released=False).times, Billed(at, deadline))
                 self._change(times=times)
             case "wake", "failed":
                 self._change(times=pod.times[:-1])
-            case "up", "fact":
-                self._change(up=at)
+            case ("wake", "done") | ("up", "fact"):
+                self._change(seen="", **{"up": at} if entry.what == "up" else {})
             case "fetch", "done":
                 self._change(fetched=True)
 

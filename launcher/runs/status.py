@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -10,9 +11,9 @@ from typing import Any
 
 from launcher.errors import BrokenJournal
 from launcher.runs.rented_pods import RentedPod
-from launcher.runs.run_folder import Run, is_locked
+from launcher.runs.run_folder import Log, Run, is_locked
 from launcher.runs.run_state import RunState, read
-from launcher.world import fault_kind
+from launcher.world import World, fault_kind
 from trainer.contract import events, resuming
 from trainer.contract.command.errors import (
     Fault,
@@ -35,6 +36,28 @@ def resume_hint(run: Run, settings: Sequence[str] = ()) -> str:
     """The command that resumes ``run``, or starts it again where ``settings`` need that."""
     again = "" if resuming.may_change(settings) else " --overwrite"
     return f"launch train --resume {run.id}{again}{resuming.as_flags(settings)}"
+
+
+@contextmanager
+def with_pod_facts(run: Run, log: Log, world: World) -> Iterator[None]:
+    """Inside, a fault also reports the pod that still exists: until when, at what cost, where the adapter is."""
+    try:
+        yield
+    except Fault as fault:
+        if (pod := log.state.living) is not None:
+            fault.faults += pod_facts(run, pod, log.state.spent(world.now()))
+        raise
+
+
+def pod_facts(run: Run, pod: RentedPod, spent: float) -> tuple[str, ...]:
+    states = {"stopped": "is stopped, its disk is billed", "failed": "is in state ERROR and billed"}
+    adapter = "is in" if run.manifest.exists() else "is not yet in"
+    until = f"{datetime.fromtimestamp(pod.gone_by).astimezone():%d %b %H:%M %Z}"
+    return (
+        f"pod {pod.id or pod.name} {states.get(pod.seen, 'exists and is billed')}, until {until} at the latest",
+        f"${spent:.2f} so far, quoted at most ${pod.most:.2f}; the adapter {adapter} {run.adapter}",
+        f"download and delete with: launch fetch {run.id}; delete at once with: launch stop {run.id} --now",
+    )
 
 
 def fault_of(
@@ -111,8 +134,8 @@ class Status:
     """One line of ``launch ps``.
 
     ``state``: running, finished, failed, interrupted (can be resumed), dead (its trainer vanished
-    and no launcher noted why), new (never started), waiting (its pod is past its deadline), unreadable
-    (its journal is). Times are unix seconds, ``loss`` is per token.
+    and no launcher noted why), new (never started), stopped or pod failed (its pod is), waiting (its pod is
+    past its deadline), unreadable (its journal is). Times are unix seconds, ``loss`` is per token.
     """
 
     id: str
@@ -222,6 +245,12 @@ def _line(reason: str) -> str:
 
 def _on_pod(run: Run, pod: RentedPod, now: float) -> tuple[str, str]:
     """State and reason of a run whose pod was not released."""
+    if pod.seen == "stopped":
+        return "stopped", f"its results are on its disk; download them with: launch fetch {run.id}"
+    if pod.seen == "failed":
+        return "pod failed", (
+            f"in state ERROR and billed: launch fetch {run.id}, or launch stop {run.id} --now"
+        )
     if now > pod.gone_by:
         return PAST, f"past its deadline; download its result with: launch fetch {run.id}"
     if not pod.has_job:

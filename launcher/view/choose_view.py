@@ -8,11 +8,18 @@ from launcher.world import World
 
 
 def open_view(*, world: World, as_json: bool = False) -> View:
-    """Choose the view; the live one, which is heavier, is only loaded where it is shown."""
-    if as_json:
-        return JsonView(sys.stdout, world=world)
-    if not sys.stdout.isatty():
-        return PlainView(sys.stdout, world=world)
-    from launcher.view.live import live_view
+    """Choose the view; the live one, which is heavier, is only loaded where it is shown.
 
-    return live_view(world=world)
+    What ``world`` waits for is shown there too.
+    """
+    view: View
+    if as_json:
+        view = JsonView(sys.stdout, world=world)
+    elif not sys.stdout.isatty():
+        view = PlainView(sys.stdout, world=world)
+    else:
+        from launcher.view.live import live_view
+
+        view = live_view(world=world)
+    world.report = view.say
+    return view

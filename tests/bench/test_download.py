@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from launcher.rental.transfer import Link, download
+from launcher.pod.transfer import Link, download
 from launcher.ssh import connect, make_key
 from trainer.contract.manifest import hash_file
 

@@ -15,7 +15,7 @@ import httpx2
 from launcher import world
 from launcher.cli import main
 from launcher.errors import ConnectionLost, HostKeyChanged
-from launcher.rental import transfer
+from launcher.pod import transfer
 from launcher.runs import journal
 from tests.chaos.clock import Actor, Clock, Killed
 from tests.chaos.cloud import Cloud
@@ -122,7 +122,7 @@ class ChaosWorld(world.World):
         self.laptop.clock.me.check()
         return self.laptop.clock.time + self.laptop.skew
 
-    def sleep(self, seconds):
+    def sleep(self, seconds, *, stop=None):
         self.laptop.clock.sleep(max(seconds, self.laptop.grain))
 
     def draw(self):
@@ -137,7 +137,7 @@ class ChaosWorld(world.World):
     def home(self):
         return self.laptop.state.with_name("home")
 
-    def connect(self, host, port, *, user, key, host_key):
+    def connect(self, host, port, *, user, key, host_key, stop=None):
         assert key.is_file()
         laptop, clock = self.laptop, self.laptop.clock
         clock.sleep(0.1)

@@ -243,7 +243,7 @@ def test_a_killed_launcher_leaves_a_trainer_that_is_picked_up(folder, command, j
     class Impatient(type(world())):  # type: ignore[misc]
         """Sends Ctrl-C as soon as the picked-up trainer is watched."""
 
-        def sleep(self, seconds: float) -> None:
+        def sleep(self, seconds: float, *, stop: object = None) -> None:
             signal.raise_signal(signal.SIGINT)
             super().sleep(seconds)
 

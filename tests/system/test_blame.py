@@ -3,7 +3,7 @@
 import docker.errors
 import pytest
 
-from launcher.rental.blame import Blame, find
+from launcher.pod.blame import Blame, find
 from tests.system.client import CARD
 from tests.system.engine import DEBIAN
 from tests.system.registry import private_registry

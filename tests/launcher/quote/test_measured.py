@@ -40,7 +40,7 @@ class Here(World):
     def now(self):
         return AT + 5000
 
-    def sleep(self, seconds):
+    def sleep(self, seconds, *, stop=None):
         pass
 
 

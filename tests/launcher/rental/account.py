@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import Any
 
 from launcher import world
-from launcher.errors import ConnectionLost, HostKeyChanged, PodRefused
+from launcher.errors import ConnectionLost, HostKeyChanged, PodRefused, WrongState
 from launcher.runpod_api import (
     BillingRecord,
     Catalog,
@@ -32,6 +32,7 @@ from launcher.runpod_api import (
     Volume,
 )
 from launcher.ssh import CommandResult
+from tests.system.emulator.pod import ACTIONS
 from trainer.contract import events
 from trainer.contract import pod as border
 from trainer.contract.command.errors import NotFound, ResultRejected
@@ -42,6 +43,7 @@ KEY = "rpa_CANARY0123456789"
 TOKEN = "hf_CANARY9876543210"
 STEPS = 6
 BEGIN = 1_800_000_000.0
+LONGEST = 3 * 86400.0
 
 
 def load(path: Path) -> ModuleType:
@@ -135,6 +137,8 @@ class Account:
         self.moved = 0
         self.lost_reply = 0  # creates that are carried out and then raise this
         self.calls: list[str] = []
+        self.forbidden: list[str] = []
+        self.unreachable = self.foreign = False
         self.bills = True
         self.probed = border.MAY_ACT
         self.bad_hosts: dict[str, list[str]] = {}  # by card: all that their system log says
@@ -212,12 +216,21 @@ class Account:
         self.calls.append(f"release {pod_id}")
         self.end(self.machines[pod_id], "TERMINATED")
 
+    def allow(self, pod_id, action):
+        """409 for what the state does not allow, by the emulator's table (RunPod's specification)."""
+        status = self.machines[pod_id].status
+        if action not in ACTIONS.get(status, ()):
+            self.forbidden.append(f"{action} in {status}")
+            raise WrongState(f"409: {action} is not valid in {status}", "see RunPod's console")
+
     def stop(self, pod_id):
         self.calls.append(f"stop {pod_id}")
+        self.allow(pod_id, "stop")
         self.end(self.machines[pod_id], "EXITED")
         return self.view(self.machines[pod_id])
 
     def start(self, pod_id):
+        self.allow(pod_id, "start")
         machine = self.machines[pod_id]
         machine.status, machine.ended = "RUNNING", None
         machine.port += 1
@@ -285,6 +298,7 @@ class Account:
 
     def pass_time(self, seconds):
         self.time += seconds
+        assert self.time < BEGIN + LONGEST, "a wait without an end"
         due = [plan for plan in self.plans if plan[0] <= self.time]
         self.plans = [plan for plan in self.plans if plan not in due]
         for _, do in due:
@@ -328,7 +342,7 @@ class Account:
             return
         if late:
             saved = run / "checkpoints" / f"checkpoint-{machine.steps}"
-            (saved / "rng").mkdir(parents=True)
+            (saved / "rng").mkdir(parents=True, exist_ok=True)
             (saved / "rng" / "state.pt").write_bytes(b"r" * 5000)
             (saved / "checkpoint.json").write_text("{}")
             self.tell(machine, events.Failed(cause="the time is up", exit_code=9))
@@ -373,6 +387,8 @@ class Session:
         """Every byte passes here; the link breaks where the account says."""
         account = self.account
         account.moved += count
+        if account.unreachable or account.foreign:
+            raise ConnectionLost("the link is cut")
         if self.machine.status != "RUNNING" or self.boots != self.machine.boots:
             raise ConnectionLost("the pod is not there")
         if account.cuts and account.moved >= account.cuts[0]:
@@ -455,7 +471,7 @@ class VirtualWorld(world.World):
     def now(self):
         return self.account.time
 
-    def sleep(self, seconds):
+    def pause(self, seconds):
         self.account.pass_time(seconds)
         if self.press() and self.counts:
             self.counts[-1].count += 1
@@ -478,8 +494,15 @@ class VirtualWorld(world.World):
         assert key == KEY
         return self.account
 
-    def connect(self, host, port, *, user, key, host_key):
+    def connect(self, host, port, *, user, key, host_key, stop=None):
         assert key.is_file()
+        if self.account.unreachable:
+            end = self.now() + 15.0
+            while self.now() < end and not stop():
+                self.pause(1.0)
+            raise ConnectionLost(f"SSH to {host}:{port}: timed out")
+        if self.account.foreign:
+            raise HostKeyChanged(f"SSH to {host}:{port}: the host key differs", "nothing was sent")
         for machine in self.account.machines.values():
             if machine.port == port and machine.status == "RUNNING":
                 if host_key != machine.host_key:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 
 import pytest
 
@@ -27,9 +28,11 @@ class Heard(PlainView):
     def __init__(self, world) -> None:
         super().__init__(None, world=world)  # type: ignore[arg-type]
         self.lines: list[str] = []
+        self.heard: Callable[[], None] = lambda: None
 
     def say(self, text: str) -> None:
         self.lines.append(text)
+        self.heard()
 
     @property
     def text(self) -> str:

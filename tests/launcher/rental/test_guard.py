@@ -11,7 +11,7 @@ from launcher.runs import run_folder, status
 from launcher.runs.rented_pods import Name, machine_id
 from launcher.runs.run_state import read
 from launcher.stop import stop
-from launcher.train import preview, train
+from launcher.train import preview
 from tests.launcher.rental.account import BEGIN, KEY
 from trainer.contract import manifest
 from trainer.contract import pod as border
@@ -184,21 +184,6 @@ def test_stop_now_releases_at_once(left, account, world, view, run):
     assert status.look(run).state == "interrupted"
     with pytest.raises(NotFound, match="run a is not running"):
         stop("a", at_once=True, world=world, view=view)
-
-
-def test_a_pod_in_error_is_named_with_its_rate_and_the_command_that_deletes_it(
-    left, account, world, view
-):
-    left.status = "ERROR"
-    with pytest.raises(PodFailed) as caught:
-        train(Request(resume="a", attach=True), world=world, view=view)
-    assert caught.value.cause == (
-        f"pod {left.id} (NVIDIA RTX A5000, $0.28/h) is in state ERROR and still billed"
-    )
-    assert caught.value.hint == "delete it with: launch stop a --now"
-    with pytest.raises(Interrupted, match="nothing keeps running"):
-        stop("a", at_once=True, world=world, view=view)
-    assert left.status == "TERMINATED"
 
 
 def test_ps_tells_pod_cost_and_deadline(left, run, account):

@@ -6,7 +6,7 @@ import pytest
 
 from launcher.doctor import add_volume
 from launcher.errors import NoCapacity, OverBudget, PodFailed
-from launcher.rental.boot import BadHost, driver_too_old
+from launcher.pod.boot import BadHost, driver_too_old
 from launcher.request import Request
 from launcher.runpod_api import Availability
 from launcher.runpod_api.answers import DataCenter, Volume

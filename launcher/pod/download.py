@@ -1,8 +1,8 @@
 """Download a pod's result by its manifest: adapter, evaluation, or the newest checkpoint of an incomplete run."""
 
 from launcher.errors import PodRefused
-from launcher.rental import checkpoint, transfer
-from launcher.rental.connection import PodConnection
+from launcher.pod import checkpoint, transfer
+from launcher.pod.connection import PodConnection
 from launcher.rental.rental import Rental
 from trainer.contract import episodes, manifest
 from trainer.contract import pod as border

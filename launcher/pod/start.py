@@ -4,10 +4,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from math import inf
 
-from launcher.errors import NoCapacity, PodFailed, PodRefused
-from launcher.rental import boot, transfer
-from launcher.rental.boot import BadHost
-from launcher.rental.connection import PodConnection
+from launcher.errors import NoCapacity, PodRefused
+from launcher.pod import boot, transfer
+from launcher.pod.boot import BadHost
+from launcher.pod.connection import PodConnection
+from launcher.rental import observe
 from launcher.rental.delete import release
 from launcher.rental.rental import Rental
 from trainer.contract import events
@@ -39,11 +40,9 @@ def start(rental: Rental, *, another: Callable[[], None] | None) -> PodConnectio
 def start_stopped(rental: Rental, *, guard: Callable[[], None]) -> PodConnection:
     """Start a stopped pod, which keeps its results. Raises ``PodFailed`` unless ``launch fetch`` was called."""
     pod_id, run, api = rental.pod_id, rental.run, rental.api
-    if not rental.context.start_stopped:
-        raise PodFailed(
-            f"pod {pod_id} is stopped; its results are on its disk",
-            f"download them and delete the pod with: launch fetch {run.id}",
-        )
+    fault = observe.fault_of(rental)
+    if fault is not None and not rental.context.start_stopped:
+        raise fault
     with rental.log.effect("wake", pod=pod_id):
         guard()
         try:
@@ -51,11 +50,13 @@ def start_stopped(rental: Rental, *, guard: Callable[[], None]) -> PodConnection
         except NoCapacity as fault:
             raise NoCapacity(
                 fault.cause,
-                "the pod's host has no card free now; its results stay on its disk, "
-                f"try again later: launch fetch {run.id}",
+                "the pod's host has no card free now; its results stay on its disk. Try again later with: "
+                f"launch fetch {run.id}; or give them up with: launch stop {run.id} --now",
             ) from None
     try:
-        return _wait(rental, most_boots=inf)
+        connection = _wait(rental, most_boots=inf)
+        connection.link.ask(lambda session: session.size("/"))
+        return connection
     except Exception:
         with suppress(NotFound):  # a pod without a job deletes itself
             api.stop(pod_id)
@@ -65,7 +66,9 @@ def start_stopped(rental: Rental, *, guard: Callable[[], None]) -> PodConnection
 def _wait(rental: Rental, *, most_boots: float = boot.MOST_BOOTS) -> PodConnection:
     access = boot.wait(rental, most_boots=most_boots)
     rental.log.fact("up", host=access.endpoint.host, port=access.endpoint.port, boot=access.boot)
-    rental.say(f"pod {rental.pod_id} is up; its SSH host key matches its log")
+    rental.say(
+        f"pod {rental.pod_id} is up: connecting to {access.endpoint.host}:{access.endpoint.port}"
+    )
     return PodConnection(rental, access)
 
 

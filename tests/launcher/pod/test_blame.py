@@ -2,7 +2,7 @@
 
 import pytest
 
-from launcher.rental.blame import CAUSES, Blame, find
+from launcher.pod.blame import CAUSES, Blame, find
 
 SHIM = "failed to create shim task: OCI runtime create failed: runc create failed: "
 PROCESS = SHIM + "unable to start container process: "

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from launcher.context import Context
 from launcher.errors import PodFailed
+from launcher.pod.blame import Blame, find
 from launcher.rental.rental import Rental
 from launcher.runpod_api import UNSEEN, Api, Endpoint, LogLine, Pod
 from trainer.contract import pod as border
@@ -17,16 +18,14 @@ MOST_BOOTS = 3
 RECENT = 1.0  # seconds of silence after which a log has been read to its end
 READING = 15.0
 HUNG = 600.0  # seconds without a word in the log
-HOST = re.compile(
-    r"no space left|failed to register layer|unsatisfied condition|failed to create (task|shim)",
-    re.IGNORECASE,
-)
-"""Lines of the log after which another host may succeed."""
-FATAL = re.compile(
-    r"error pulling|failed to pull|pull access denied|manifest (unknown|.*not found)|unauthorized"
-    r"|no basic auth|toomanyrequests|exec format error|errimagepull|imagepullbackoff",
-    re.IGNORECASE,
-)
+HINTS = {
+    Blame.HOST: "try again, or choose another card",
+    Blame.CAPACITY: "try again later, or choose another card",
+    Blame.LINK: "the host cannot reach the registry: try again, or choose another card",
+    Blame.IMAGE: "every host would fail alike: build the image again with launch image, or name another with "
+    "--image; it must be one of this project, for linux/amd64",
+    Blame.ACCOUNT: "RunPod may not pull the image: check its registry credential with: launch doctor",
+}
 CUDA = re.compile(r"CUDA (?:\w+ )?Version: *(\d+\.\d+)")
 PULLED = re.compile(r"Downloading (\d+)B/(\d+)B")
 
@@ -105,13 +104,9 @@ def show(line: LogLine, context: Context) -> None:
         return
     if found := PULLED.search(line.line):
         context.view.progress("pull (bytes)", int(found[1]), int(found[2]))
-    elif HOST.search(line.line):
-        raise BadHost(f"the pod cannot start: {line.line}", "try again, or choose another card")
-    elif FATAL.search(line.line):
-        raise PodFailed(
-            f"the pod cannot start: {line.line}",
-            "check that the image exists for linux/amd64 and that RunPod may pull it: launch doctor",
-        )
+    elif cause := find(line.line):
+        kind = BadHost if cause.blame.another_card_may_help else PodFailed
+        raise kind(f"the pod cannot start ({cause.blame}): {cause.text}", HINTS[cause.blame])
     else:
         context.view.say(f"pod: {line.line}")
 

@@ -4,8 +4,8 @@ import shlex
 from pathlib import Path
 
 from launcher.errors import PodRefused
-from launcher.rental import transfer
-from launcher.rental.connection import PodConnection
+from launcher.pod import transfer
+from launcher.pod.connection import PodConnection
 from launcher.runs.run_folder import Run
 from trainer.contract import pod as border
 

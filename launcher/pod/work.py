@@ -3,13 +3,14 @@
 from collections.abc import Callable
 
 from launcher.errors import PodFailed
+from launcher.pod import download, start
+from launcher.pod.connection import PodConnection
+from launcher.pod.mirror import Mirror
+from launcher.pod.upload import upload_job
 from launcher.quote.run_cost import at
-from launcher.rental import download, start_pod
-from launcher.rental.connection import PodConnection
 from launcher.rental.delete import release, show_receipt
-from launcher.rental.mirror import Mirror
 from launcher.rental.rental import Rental
-from launcher.rental.upload import upload_job
+from launcher.runs.status import resume_hint
 from trainer.contract import events
 from trainer.contract.command.errors import Fault
 from trainer.contract.job import Job
@@ -44,6 +45,8 @@ class PodWork:
         self._another = another
         self._guard = guard
         self._evaluated = False
+        self._quoted = rental.pod.finish_by
+        self._saving = False
         self._follow(PodConnection(rental))
 
     def _follow(self, connection: PodConnection) -> None:
@@ -57,12 +60,12 @@ class PodWork:
             self._mirror.over = True
             return
         if self._stopped:
-            self._follow(start_pod.start_stopped(rental, guard=self._guard))
+            self._follow(start.start_stopped(rental, guard=self._guard))
         if rental.pod.has_job:
             return
         try:
-            self._follow(start_pod.start(rental, another=self._another))
-            start_pod.must_stop_itself(rental, self._connection)
+            self._follow(start.start(rental, another=self._another))
+            start.must_stop_itself(rental, self._connection)
             begun = rental.state.offset
             offset = events.read(rental.run.events)[1] if begun is None else begun
             upload_job(rental, self._connection, job, offset=offset, resume=resume)
@@ -82,9 +85,29 @@ class PodWork:
             ) from None
 
     def alive(self) -> bool:
-        if self._mirror.update():
+        rental = self._rental
+        try:
+            refused = self._mirror.update()
+        except PodFailed as fault:
+            if rental.pod.seen == "failed" and not self._mirror.saved:
+                rental.say(f"{fault.cause}; nothing is saved on it: deleting it")
+                self.release()
+                raise PodFailed(
+                    f"pod {rental.pod.id} went into state ERROR before anything was saved, and was deleted",
+                    f"resume with: {resume_hint(rental.run)}",
+                ) from None
+            raise
+        if refused:
             self.release()
             raise self._mirror.refusal()
+        if (
+            rental.now() > rental.pod.finish_by
+            and rental.pod.finish_by < self._quoted
+            and not self._saving
+        ):
+            rental.say("saving now: at its real rate the pod reaches the cap soon")
+            self._saving = True
+            self.stop()
         return not self._mirror.over
 
     def exit_code(self) -> int | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from launcher.errors import ConnectionLost, PodRefused
-from launcher.rental.transfer import Link, download, mirror, upload
+from launcher.pod.transfer import Link, download, mirror, upload
 from launcher.ssh import connect
 from trainer.contract.command.errors import ResultRejected
 from trainer.contract.manifest import File, hash_files

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from launcher.rental import checkpoint
-from launcher.rental.connection import PodConnection
+from launcher.pod import checkpoint
+from launcher.pod.connection import PodConnection
+from launcher.pod.transfer import upload
 from launcher.rental.rental import Rental
-from launcher.rental.transfer import upload
 from launcher.runs import model_folder, resume_check
 from launcher.runs.run_folder import Run
 from launcher.secrets import find

@@ -1,21 +1,23 @@
 """The events and the log of a pod, copied into the run folder as they grow."""
 
 from launcher.errors import ConnectionLost, PodRefused
-from launcher.rental import transfer
-from launcher.rental.connection import PodConnection
+from launcher.pod import transfer
+from launcher.pod.connection import PodConnection
 from launcher.rental.rental import Rental
 from trainer.contract import events
 from trainer.contract import pod as border
 
 PAUSE = 0.5  # seconds between two updates
 AFTER_LOSS = 5.0
+OBSERVE = 60.0  # seconds between two looks at the API
 
 
 class Mirror:
-    """``over``: the pod has reported that its work is done. Its events are read from the start."""
+    """``over``: the pod has reported that its work is done. ``saved``: it has saved a checkpoint or a result."""
 
     def __init__(self, rental: Rental, connection: PodConnection) -> None:
         self.over = False
+        self.saved = False
         self._rental = rental
         self._connection = connection
         self._offset = 0
@@ -23,6 +25,7 @@ class Mirror:
         self._accepted = False
         self._lost = False
         self._refused = ""
+        self._observe_at = rental.now() + OBSERVE
 
     def update(self) -> bool:
         """Copy what is new, unless it is too early for that; say whether the pod has refused the job."""
@@ -31,12 +34,15 @@ class Mirror:
         self._next = self._rental.now() + PAUSE
         self._connection.patient = False
         try:
+            if self._rental.now() >= self._observe_at:
+                self._observe_at = self._rental.now() + OBSERVE
+                self._connection.must_live()
             self._copy()
             if self._lost:
                 self._rental.say("the pod is reachable again")
             self._lost = False
         except ConnectionLost as fault:
-            if not self._lost:
+            if not self._lost and not self._rental.context.interrupted:
                 self._rental.say(f"{fault.cause}; the pod keeps training, connecting again")
             self._lost = True
             self._next = self._rental.now() + AFTER_LOSS
@@ -62,6 +68,8 @@ class Mirror:
                     self._accepted = True
                 case events.Warning() if not self._accepted and self._is_rejected():
                     self._refused = event.message
+                case events.Checkpoint() | events.Done():
+                    self.saved = True
                 case events.Phase(name="ready" | "released") | events.Released():
                     self.over = True
                 case _:

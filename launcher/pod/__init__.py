@@ -1,0 +1,1 @@
+"""What a rented pod does for a run: start, connection, upload, training, download."""
