@@ -1,6 +1,6 @@
 """An Ollama Modelfile for a merged model: its chat template in Ollama's own language, and its stop."""
 
-from trainer.data.templates import ChatFormat, render
+from trainer.data.templates import ChatFormat
 
 SYSTEM, USER, ANSWER, AGAIN = "SYSTEM-1", "QUESTION-1", "ANSWER-1", "QUESTION-2"
 CONTENT = "{{ .Content }}"
@@ -42,10 +42,13 @@ def by_role(chat_format: ChatFormat) -> tuple[str, str, str, str] | None:
         {"role": "assistant", "content": ANSWER},
         {"role": "user", "content": AGAIN},
     ]
-    two, three, four, alone = (
-        render(tokenizer, messages).removeprefix(tokenizer.bos_token or "")
-        for messages in (chat[:2], chat[:3], chat, chat[1:2])
-    )
+    try:
+        two, three, four, alone = (
+            chat_format.render(messages).removeprefix(tokenizer.bos_token or "")
+            for messages in (chat[:2], chat[:3], chat, chat[1:2])
+        )
+    except ValueError:  # Gemma has no system messages
+        return None
     if not three.startswith(two) or not four.startswith(three):
         return None
     answer = three.removeprefix(two)

@@ -85,9 +85,13 @@ values = st.recursive(
                     "completion",
                     "tools",
                     "conversations",
+                    *("system", "instruction", "input", "output", "query", "response", "history"),
+                    *("chat_template_kwargs", "episode", "loss", "train", "reasoning", "thinking"),
+                    *("mask", "images", "name", "arguments", "naem"),
                 ]
             ),
-            inner | st.sampled_from(["user", "assistant", "text"]),
+            inner
+            | st.sampled_from(["user", "assistant", "text", "function_call", "human", "[]", "{}"]),
             max_size=4,
         )
     ),

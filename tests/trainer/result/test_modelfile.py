@@ -2,6 +2,7 @@ import re
 
 import pytest
 
+from tests.trainer.data.templates import names, tokenizer_for
 from trainer.data.templates import freeze, learn_format, render
 from trainer.result.modelfile import by_role, modelfile
 
@@ -40,6 +41,11 @@ def test_ollama_would_write_what_the_template_writes(tokenizer_of, family, messa
     assert text.startswith(f'FROM .\nPARAMETER stop "{chat_format.stop}"\nTEMPLATE """')
     assert "{{-" not in text
     assert "-}}" not in text
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_template_that_can_be_trained_has_a_modelfile(name):
+    assert modelfile(format_of(tokenizer_for(name))).startswith("FROM .\nPARAMETER stop ")
 
 
 def test_a_template_that_rewrites_earlier_turns_is_left_to_ollama(tokenizer_of):
