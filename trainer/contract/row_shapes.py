@@ -17,6 +17,7 @@ PAIRS = (
     ("instruction", "output"),
 )
 ONE_EACH = {*(key for pair in PAIRS for key in pair), "input", "history"}
+MISSPELT = ("tools", "system", "messages", "chat_template_kwargs")
 # The trainer passes these to a template itself.
 RESERVED = frozenset(
     "messages conversation tools documents add_generation_prompt continue_final_message tokenize "
@@ -170,7 +171,6 @@ def _row_keys(row: dict[str, Any], note: Note) -> Iterator[str]:
     """Yield the faults of keys beside the messages; ``note`` receives the ignored ones."""
     used = {*LISTS} & row.keys()
     for key, value in row.items():
-        near = row_keys.nearest(key, ("tools", "system", "messages", "chat_template_kwargs"))
         if key in row_keys.ROW_REFUSED:
             what, todo = row_keys.ROW_REFUSED[key]
             if value and key not in {"text", "input_ids"}:
@@ -181,7 +181,7 @@ def _row_keys(row: dict[str, Any], note: Note) -> Iterator[str]:
             continue
         elif row_keys.ROW_MASK.search(key):
             yield f"row key {quote(key)} is not read: write 'weight': 0 on the messages that are context only"
-        elif near:
+        elif near := row_keys.nearest(key, MISSPELT):
             note(f"unknown row key {quote(key)} is ignored: did you mean {near!r}?")
         else:
             note(f"row key {quote(key)} is ignored: it changes nothing")
