@@ -15,9 +15,9 @@ from typing import Any
 from launcher.quote import measured
 from launcher.quote.chat_template import ChatTemplate, open_template
 from launcher.quote.measured import Measured, Own, Spread
-from launcher.quote.row_lengths import ROUGH, lengths
+from launcher.quote.row_lengths import CHECKED, ROUGH, Lengths, lengths
 from launcher.world import World
-from trainer.contract import episodes, validation
+from trainer.contract import episodes, row_figures, validation
 from trainer.contract.command.errors import ModelUnavailable
 from trainer.contract.job import Job
 from trainer.contract.rows import Rows, read_rows
@@ -104,7 +104,12 @@ def work(job: Job, data: Rows, *, world: World) -> Work:
     ``ModelUnavailable`` for a kind of model that the trainer is known to refuse.
     """
     template = open_template(job.model, world.hub_folder())
-    counted = lengths(data.rows, template)
+    checked = row_figures.read(world.hub_folder(), job, data.sha256)
+    counted = (
+        Lengths(checked.lengths, checked.trained, CHECKED)
+        if checked
+        else lengths(data.rows, template)
+    )
     # A row may become several where the template rewrites earlier turns.
     total, rows = sum(counted.each), max(1, len(counted.each))
     out = evaluations.count(rows, share=job.eval_share) if job.eval_data is None else 0

@@ -13,6 +13,7 @@ AROUND = 4  # tokens that a template writes around a message
 COUNTED = 5_000  # rows; of more, these are counted and stand for all, with the LONGEST ones
 LONGEST = 64
 ROUGH = "estimated from characters, because the model's tokenizer is not on this machine: up to half too low or too high"
+CHECKED = "counted by the check of the same rows"
 EXACT = "counted with the model's own chat template"
 
 

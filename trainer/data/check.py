@@ -10,13 +10,13 @@ from typing import Any, Literal
 
 from trainer.attention.choice import choose
 from trainer.attention.kernels import packs
-from trainer.contract import validation
+from trainer.contract import row_figures, validation
 from trainer.contract.command.errors import BadData, ModelUnavailable
 from trainer.contract.command.slow_work import telling
 from trainer.contract.faults import Faults
 from trainer.contract.job import Job
 from trainer.contract.rows import Row, Rows, read_rows
-from trainer.data import duplicates
+from trainer.data import duplicates, token_cache
 from trainer.data.encode import Examples, encode_rows, shown
 from trainer.data.lint import Found, lint
 from trainer.data.masks import Encoded, preview
@@ -128,6 +128,12 @@ def _check(job: Job, doing: "_Doing", every: bool) -> Report:
     opened = open_tokenizer(job, warnings.append)
     judge = _Judge(opened, path, doing)
     examples = judge.encode(job, path, rows)
+    row_figures.write(
+        token_cache.folder().parent,
+        job,
+        rows.sha256,
+        row_figures.Figures(lengths=examples.lengths, trained=examples.trained_tokens),
+    )
     held_out = held_out_examples = None
     if job.eval_data:
         held_out = read_rows(Path(job.eval_data))

@@ -12,7 +12,7 @@ from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
-from trainer.contract import messages, row_shapes
+from trainer.contract import messages, row_figures, row_shapes
 from trainer.contract import rows as contract_rows
 from trainer.contract.command.crash_safe_files import replacing
 from trainer.contract.rows import Rows
@@ -22,7 +22,6 @@ from trainer.data.encode import Examples
 from trainer.data.masks import IGNORED
 from trainer.data.templates import ChatFormat
 
-FOLDER = "sft-launch-tokens"
 KEPT = 4  # files, the newest
 WORTH = 2.0  # seconds of work below which nothing is kept
 MADE_BY = (
@@ -70,7 +69,7 @@ def folder() -> Path:
     """Return the folder of the cache, inside the hub's cache folder."""
     from huggingface_hub.constants import HF_HOME
 
-    return Path(HF_HOME) / FOLDER
+    return Path(HF_HOME) / row_figures.FOLDER
 
 
 def or_else(

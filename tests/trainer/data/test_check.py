@@ -29,6 +29,12 @@ def call(*arguments):
     return run_main(command._main, ["check", *map(str, arguments)])
 
 
+@pytest.fixture(autouse=True)
+def _cache(tmp_path, monkeypatch):
+    """The figures of a check stay out of the user's own cache."""
+    monkeypatch.setattr("trainer.data.token_cache.folder", lambda: tmp_path / "hub" / "x")
+
+
 @pytest.fixture
 def data(tmp_path):
     words = ["price", "year", "cities and streets", "df.head() please", "columns"]
@@ -186,6 +192,25 @@ def test_a_job_file_is_checked(data, base_model, tmp_path, capsys):
     assert call(job, "--json") == 0
     assert call(job, "--lr", "1") == 2
     assert call("--data", tmp_path / "none.jsonl", "--model", base_model) == 11
+
+
+def test_a_later_plan_has_the_lengths_of_the_check(data, base_model, tmp_path, monkeypatch):
+    from launcher.quote.estimate import work
+    from launcher.world import World
+    from trainer.contract.job import from_sources
+    from trainer.contract.rows import read_rows
+
+    monkeypatch.setattr(World, "hub_folder", lambda _: tmp_path / "hub")
+    job = ["--model", base_model, "--data", data, "--set", "max_length=64"]
+    assert call(*job) == 0
+    given = {"model": str(base_model), "data": str(data)}
+    here = from_sources(None, ["max_length=64", "eval_share=0", "epochs=1"], given)
+    found = work(here, read_rows(data), world=World())
+    assert found.counted == "counted by the check of the same rows"
+    other = from_sources(None, ["max_length=65"], given)
+    assert work(other, read_rows(data), world=World()).counted.startswith("counted with the model")
+    data.write_text(data.read_text() + json.dumps(chat("one more")) + "\n")
+    assert work(here, read_rows(data), world=World()).counted.startswith("counted with the model")
 
 
 def test_it_says_how_rows_are_trained(data, base_model, capsys):
