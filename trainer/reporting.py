@@ -13,11 +13,8 @@ from trainer.processes.pipe import Emitter
 
 LINE_SECONDS = 2.0
 RATE_SECONDS = 20.0
-FIRST_SECONDS, NEXT_SECONDS = (
-    2.0,
-    5.0,
-)  # until a stage without events tells how far it is, and again
-FEWEST = 200  # rows from which a rate is more than a guess
+FIRST_SECONDS, NEXT_SECONDS = 2.0, 5.0  # until a stage without events reports progress, and again
+FEWEST = 200  # rows that a rate needs
 
 
 class Reporter:
@@ -66,7 +63,7 @@ class Reporter:
 
 
 class RowsDone:
-    """Tells how far a stage that takes row by row is, once it has taken a while."""
+    """Reports the progress of a stage that handles row by row, once it has taken a while."""
 
     def __init__(self, reporter: Reporter, phase: str, done_to_them: str, total: int) -> None:
         self._reporter = reporter
@@ -76,15 +73,15 @@ class RowsDone:
         self._done = 0
 
     def one(self) -> None:
-        """Another row is done."""
+        """Count one more row."""
         self._done += 1
         now = time.monotonic()
         if now < self._next or self._done < FEWEST:
             return
         self._next = now + NEXT_SECONDS
         left = (now - self._begun) / self._done * (self._total - self._done)
-        told = f"{self._said} {self._done:,} of {self._total:,} rows, {event_text.clock(left)} left"
-        self._reporter.phase(self._phase, told)
+        progress = f"{self._said} {self._done:,} of {self._total:,} rows, {event_text.clock(left)} left"
+        self._reporter.phase(self._phase, progress)
 
 
 class Rates:

@@ -170,7 +170,7 @@ def test_a_verb_on_an_unknown_run_says_so(launch, verb):
     [
         (["--lr", "1"], 2, "keeps its lr"),
         (["--set", "max_length=64", "--set", "plan.tokens=8"], 2, "keeps its max_length\n"),
-        (["--lr", "1"], 2, "begin again: launch train --resume a --overwrite --set lr=1\n"),
+        (["--lr", "1"], 2, "restart the run: launch train --resume a --overwrite --set lr=1\n"),
         (["--lr", "1", "--allow-precision-change"], 2, "keeps its lr"),
         (["--set", "precision=nf4"], 2, "with --allow-precision-change precision"),
         (["--set", "precision=nf4", "--allow-precision-change"], 11, "unknown run 'a'"),

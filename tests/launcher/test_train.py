@@ -70,7 +70,7 @@ def test_the_run_lies_where_the_job_says(folder, world, heard):
         ("crash", TrainingFailed, "with exit code 1"),
         ("killed", TrainingFailed, "SIGKILL (out of memory"),
         ("refuse", NoSpace, "the disk is full"),
-        ("lie", ResultRejected, "not what was made"),
+        ("lie", ResultRejected, "does not match its manifest"),
     ],
 )
 def test_a_failure_is_told_journalled_and_kept(behaviour, fault, says, job, world, heard):

@@ -1,4 +1,4 @@
-"""Whether the tensors of a saved LoRA adapter are those that its config describes: names, pairs, ranks.
+"""Checks that the tensors of a saved LoRA adapter match its config: names, pairs, ranks.
 
 PEFT adapts a linear layer with A (r, inputs) and B (outputs, r). Where a layer's experts are one stacked
 parameter (``target_parameters`` in the config), A and B have r rows for each expert: (r x experts, inputs).
@@ -16,7 +16,7 @@ SIDES = {".lora_A.weight": 0, ".lora_B.weight": 1}  # the dimension that is the 
 
 
 def adapter_faults(tensors: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
-    """Return what is wrong with ``tensors`` (name to ``shape``) for PEFT's ``config``; empty when nothing."""
+    """Return the faults in ``tensors`` (name to ``shape``) for PEFT's ``config``."""
     if not tensors:
         return ["holds no tensor"]
     faults: list[str] = []
@@ -42,7 +42,7 @@ def adapter_faults(tensors: Mapping[str, Any], config: Mapping[str, Any]) -> lis
 def _wrong_ranks(
     found: Mapping[str, list[tuple[str, int]]], config: Mapping[str, Any]
 ) -> Iterator[str]:
-    """Of each module, and of all stacked ones together: they have as many experts."""
+    """Check the ranks of each module, and that all stacked ones have the same number of experts."""
     pattern = config.get("rank_pattern") or {}
     targets = config.get("target_parameters") or []
     stacked = sorted(_rank(name, pattern, config["r"]) for name in targets if "." not in name)

@@ -1,4 +1,4 @@
-"""Episodes as far as others than datagen read them: which tables a file is about, and where they lie.
+"""What launcher and trainer read of an episode file: its tables, their paths, and its questions.
 
 An episode file is JSONL; each line's ``tables`` have a ``path``, relative to the folder of the file, and
 the ``sha256`` of the table's bytes.
@@ -17,7 +17,7 @@ from trainer.contract.manifest import hash_file
 
 COMPARISON = "comparison.json"
 RESULTS = (COMPARISON, "evaluation")
-"""What evaluating leaves in a run folder."""
+"""The files of an evaluation in a run folder."""
 _HEX = re.compile(r"[0-9a-f]{64}")
 HINT = "make the episodes again with: datagen episodes"
 
@@ -25,7 +25,7 @@ HINT = "make the episodes again with: datagen episodes"
 def tables_of(path: Path) -> dict[str, str]:
     """Return the tables that an episode file names: path → SHA-256, each path once.
 
-    Raises ``NotFound``, or ``BadData`` naming each line that names no table.
+    Raises ``NotFound``, or ``BadData``, which names each line without a valid table.
     """
     try:
         lines = path.read_bytes().splitlines()
@@ -46,27 +46,27 @@ def tables_of(path: Path) -> dict[str, str]:
             continue
         for name, sha256 in named.items():
             if PurePosixPath(name).is_absolute() or name == ".":
-                faults.append(f"{path}:{number}: {name!r} is no path relative to {path.parent}")
+                faults.append(f"{path}:{number}: {name!r} is not a path relative to {path.parent}")
             elif not _HEX.fullmatch(sha256):
-                faults.append(f"{path}:{number}: {name}: {sha256!r} is no SHA-256: {HINT}")
+                faults.append(f"{path}:{number}: {name}: {sha256!r} is not a SHA-256: {HINT}")
             elif found.setdefault(name, sha256) != sha256:
-                faults.append(f"{path}:{number}: {name} has another SHA-256 than before: {HINT}")
+                faults.append(f"{path}:{number}: {name} has two different SHA-256: {HINT}")
     if not lines:
-        faults.append(f"{path}: no episode in it: {HINT}")
+        faults.append(f"{path}: has no episode: {HINT}")
     if faults:
-        raise BadData(f"{path} cannot be evaluated on", HINT, faults=faults)
+        raise BadData(f"{path} cannot be used for an evaluation", HINT, faults=faults)
     return found
 
 
 def questions(path: Path) -> int:
-    """How many distinct questions an episode file asks at most. Raises as ``tables_of``."""
+    """Return the number of distinct questions of an episode file. Raises as ``tables_of``."""
     tables_of(path)
     return len({_question(line) for line in path.read_bytes().splitlines()})
 
 
 def shared(one: Path, other: Path) -> list[str]:
-    """The ids of the questions of ``one`` that ``other`` asks too: the same id, or the same text of the
-    same tables. Raises as ``tables_of``.
+    """Return the ids of the questions of ``one`` that are also in ``other``: the same id, or the same text and
+    tables. Raises as ``tables_of``.
     """
     tables_of(one), tables_of(other)
     theirs = {key for line in other.read_bytes().splitlines() for key in _keys(line)}
@@ -79,7 +79,7 @@ def shared(one: Path, other: Path) -> list[str]:
 
 
 def _keys(line: bytes) -> list[object]:
-    """What a question is known by: its id, and its text with the content of its tables."""
+    """The keys of a line's question: its id, and its text with the hashes of its tables."""
     known: list[object] = [_question(line)]
     question = json.loads(line).get("question")
     if isinstance(question, dict) and "text" in question:
@@ -89,7 +89,7 @@ def _keys(line: bytes) -> list[object]:
 
 
 def _question(line: bytes) -> object:
-    """What tells a line's question from others: its id, else the line itself."""
+    """The id of a line's question, else the line itself."""
     question = json.loads(line).get("question")
     return str(question["id"]) if isinstance(question, dict) and "id" in question else line
 
@@ -104,30 +104,30 @@ def _tables(line: bytes) -> list[dict[str, Any]]:
 def check(path: Path) -> dict[str, Path]:
     """Return the tables that an episode file names as SHA-256 → file, each with that content.
 
-    Raises ``BadData`` naming every table that is missing or has changed; else as ``tables_of``.
+    Raises ``BadData``, which names each missing or changed table; else as ``tables_of``.
     """
     found: dict[str, Path] = {}
     faults: list[str] = []
     for name, sha256 in tables_of(path).items():
         table = path.parent / name
         if not table.is_file():
-            faults.append(f"{path}: table {name} is not there: put it there, or {HINT}")
+            faults.append(f"{path}: table {name} is missing: put it there, or {HINT}")
         elif (now := hash_file(table).sha256) != sha256:
             faults.append(
-                f"{path}: table {name} has changed since (SHA-256 {sha256[:12]}... then, "
-                f"{now[:12]}... now): put the old one back, or {HINT}"
+                f"{path}: table {name} has changed (SHA-256 {sha256[:12]}... then, "
+                f"{now[:12]}... now): restore the old one, or {HINT}"
             )
         else:
             found[sha256] = table
     if faults:
-        raise BadData(f"{path} cannot be evaluated on", HINT, faults=faults)
+        raise BadData(f"{path} cannot be used for an evaluation", HINT, faults=faults)
     return found
 
 
 def lay_out(path: Path, folder: Path, table: Callable[[str], Path]) -> Path:
-    """Put an episode file into a new ``folder`` with its tables where it names them; return it there.
+    """Copy an episode file into a new ``folder``, with its tables at the paths it names; return the copy.
 
-    ``table`` says where the content of a SHA-256 lies. Raises ``OSError``; else as ``tables_of``.
+    ``table`` returns the file with a SHA-256. Raises ``OSError``; else as ``tables_of``.
     """
     named = tables_of(path)
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,7 +1,7 @@
-"""What a run says while it works: one JSON object a line, appended, read by view, report and logs.
+"""The events of a run: one JSON object a line, appended while it trains, read by view, report and logs.
 
-Times are unix seconds, sizes bytes, rates per second. One writer per file. A reader meets only whole
-lines, remembers a byte offset, and takes what it does not know as ``Unknown``.
+Times are unix seconds, sizes bytes, rates per second. One writer per file. A reader gets only whole lines,
+continues at a byte offset, and reads events that it does not know as ``Unknown``.
 """
 
 import json
@@ -21,7 +21,7 @@ VERSION = 1
 
 
 class Event(BaseModel):
-    """One line. ``v``, ``seq`` and ``time`` are filled in by the writer."""
+    """One line. The writer sets ``seq`` and ``time``."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
@@ -40,7 +40,7 @@ class Phase(Event):
 
 
 class Plan(Event):
-    """What will be done on this device; depends on the card and is not part of the job."""
+    """How this device trains the job: what depends on the card and is not part of the job."""
 
     type: Literal["plan"] = "plan"
     device: str
@@ -72,9 +72,10 @@ class Data(Event):
 
 
 class TrialStep(Event):
-    """The longest step, taken on trial before the first one. ``bound_tokens_per_second`` is at the card's peak.
+    """The trial step before the first one; see ``trainer.loop.trial_step``.
 
-    ``predicted_bytes`` is what sizing expected of ``peak_bytes``: of the card's allocator.
+    ``bound_tokens_per_second``: at the card's peak speed. ``peak_bytes``: of the card's allocator;
+    ``predicted_bytes``: the same as sizing predicted it.
     """
 
     type: Literal["probe"] = "probe"
@@ -89,8 +90,8 @@ class TrialStep(Event):
 class Step(Event):
     """One optimizer step. ``tokens`` and ``trained_tokens`` are cumulative over the whole run.
 
-    ``mfu`` is the rate as a share of the most that the cards can do; ``None`` where that is unknown.
-    ``gpu_use``: percent of the last moments in which the busiest card worked; ``None`` without one.
+    ``mfu``: speed as a share of the cards' peak; None if that is unknown.
+    ``gpu_use``: percent of the last seconds in which the busiest card was active; None without a card.
     """
 
     type: Literal["step"] = "step"
@@ -119,7 +120,7 @@ class Eval(Event):
 
 
 class Validation(Event):
-    """How a checkpoint fared on the questions that the adapter is chosen by; ``loss`` is held out."""
+    """A checkpoint's score on the validation questions; ``loss``: of the held-out rows."""
 
     type: Literal["validation"] = "validation"
     step: int
@@ -129,9 +130,9 @@ class Validation(Event):
 
 
 class Answers(Event):
-    """How far one model is in an evaluation: ``label`` is base, adapter, model, ceiling, floor-base ...
+    """Progress of one model in an evaluation; ``label``: base, adapter, model, ceiling, floor-base ...
 
-    ``won`` and ``lost``: questions that only it, or only the base, got right; ``sample`` is the last one.
+    ``won`` and ``lost``: questions that only this model, or only the base, answered right; ``sample``: the last.
     """
 
     type: Literal["answers"] = "answers"
@@ -163,7 +164,7 @@ class Checkpoint(Event):
 
 
 class Warning(Event):  # noqa: A001 - the name of the event on the wire
-    """Something the user should know; the run goes on."""
+    """Something the user should know; the run continues."""
 
     type: Literal["warning"] = "warning"
     message: str
@@ -180,14 +181,14 @@ class Failed(Event):
 
 
 class Saved(Event):
-    """The adapter is in place; ``path`` is relative to the run folder."""
+    """The adapter is saved; ``path`` is relative to the run folder."""
 
     type: Literal["saved"] = "saved"
     path: str
 
 
 class Released(Event):
-    """The machine was let go."""
+    """RunPod accepted the request to stop or delete the pod."""
 
     type: Literal["released"] = "released"
     reason: str
@@ -201,37 +202,22 @@ class Done(Event):
 
 
 class Unknown(Event):
-    """A line of a kind, or of a shape, that this reader does not know."""
+    """An event whose type or fields this reader does not know."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
 
 KINDS: dict[str, type[Event]] = {
     kind.model_fields["type"].default: kind
-    for kind in (
-        Phase,
-        Plan,
-        Data,
-        TrialStep,
-        Step,
-        Eval,
-        Validation,
-        Answers,
-        Sample,
-        Checkpoint,
-        Warning,
-        Failed,
-        Saved,
-        Released,
-        Done,
-    )
+    for kind in Event.__subclasses__()
+    if kind is not Unknown
 }
 
 
 class Writer:
-    """Append events to ``path``. Opening cuts a torn last line and continues the numbering.
+    """Appends events to ``path``. Opening it cuts a torn last line and continues the numbering.
 
-    Raises ``Locked`` when another process has the file open for writing.
+    Raises ``Locked`` while another process has the file open for writing.
     """
 
     def __init__(self, path: Path) -> None:
@@ -249,7 +235,7 @@ class Writer:
         self.close()
 
     def emit(self, event: Event) -> Event:
-        """Write ``event`` as one whole line or not at all; return it as it was written."""
+        """Write ``event`` as one whole line or not at all; return it as written."""
         stamped = event.model_copy(update={"seq": self._seq, "time": round(time.time(), 3)})
         assert self._file is not None, "an event before the file is open"
         append(self._file, stamped.model_dump_json().encode() + b"\n", fsync=False)
@@ -257,7 +243,7 @@ class Writer:
         return stamped
 
     def close(self) -> None:
-        """Close the file and let the next writer in; safe to call twice."""
+        """Close the file and release its lock; safe to call twice."""
         if self._file is not None:
             self._file.close()
 
@@ -278,7 +264,7 @@ def send(pipe: int, event: Event) -> None:
 
 
 def parse(line: bytes) -> Event | None:
-    """Read one line; ``None`` when it is not an event at all."""
+    """Read one line; None if it is not an event."""
     value = _parse_object(line)
     kind = KINDS.get(str(value.get("type")))
     if kind is not None and value.get("v") == VERSION:
@@ -293,9 +279,9 @@ def parse(line: bytes) -> Event | None:
 
 
 def read(path: Path, offset: int = 0) -> tuple[list[Event], int]:
-    """Return the whole lines from byte ``offset`` on, and the offset after them.
+    """Return the events from byte ``offset`` on, and the offset after them.
 
-    A file that does not exist yet has no events. Raises ``BadData`` on a whole line that is no event.
+    A missing file has no events. Raises ``BadData`` for a whole line that is not an event.
     """
     try:
         with path.open("rb") as file:
@@ -311,7 +297,7 @@ def read(path: Path, offset: int = 0) -> tuple[list[Event], int]:
         if event is None:
             raise BadData(
                 f"{path}: byte {position}: not an event",
-                "the file is damaged; copy it again from where the run was made",
+                "the file is damaged: copy it again from the machine of the run",
             )
         events.append(event)
         position += len(line) + 1
@@ -321,7 +307,7 @@ def read(path: Path, offset: int = 0) -> tuple[list[Event], int]:
 def follow(
     path: Path, *, offset: int = 0, alive: Callable[[], bool], wait: Callable[[], None]
 ) -> Iterator[Event]:
-    """Yield events as they come until ``alive()`` is false and everything written has been read."""
+    """Yield new events until ``alive()`` is false and all of the file has been read."""
     while True:
         running = alive()
         events, offset = read(path, offset)

@@ -1,7 +1,7 @@
-"""The job: what to train, on what, how. Each option is declared once, here.
+"""The job: model, data and options of a training. Each option is declared once, here.
 
-People write sparse TOML (a recipe), ``--set a.b=c`` and a few short flags; the machine writes resolved
-JSON with a version. What depends on the card (``plan``) is no part of the job's hash.
+Users write a TOML recipe, ``--set a.b=c`` and a few short flags; programs write the resolved job as JSON
+with a version. The job's hash leaves out what depends on the card (``plan``).
 """
 
 import argparse
@@ -21,18 +21,15 @@ from trainer.contract.command.settings import explain, read_toml, written
 from trainer.contract.options import CheckpointEvery, Lora, Options, PlanOverrides, flag
 
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
-# What training itself does not depend on, or what counts by content elsewhere.
-NOT_HASHED = frozenset(
-    {
-        *("output", "data", "eval_data", "evaluate", "validation", "keep"),
-        *("samples", "plan", "checkpoint"),
-        "allow_precision_change",
-    }
-)
+# Options that do not change the training, and files, which have their own hashes.
+NOT_HASHED = frozenset({
+    *("output", "data", "eval_data", "evaluate", "validation", "keep", "samples"),
+    *("plan", "checkpoint", "allow_precision_change"),
+})  # fmt: skip
 
 
 class Job(Options):
-    """A resolved job. Paths are as given: relative ones count from the working directory."""
+    """A resolved job. Relative paths count from the working directory."""
 
     v: Literal[1] = 1
     model: str = Field(
@@ -49,56 +46,55 @@ class Job(Options):
         json_schema_extra=flag("--data"),
     )
     eval_data: str | None = Field(
-        None, min_length=1, description="rows whose loss is measured ten times in a run"
+        None, min_length=1, description="rows whose loss is measured ten times during a run"
     )
     eval_share: float = Field(
         0.05,
         ge=0,
         lt=1,
-        description="without eval_data, this share of the rows is held out for it, 128 at most; "
-        "none where that is less than 8",
+        description="without eval_data, hold out this share of the rows for it: 128 at most; "
+        "0 if that is fewer than 8",
     )
     early_stop: int | None = Field(
         3, ge=1, description="stop after this many evaluations without a lower loss; null: never"
     )
     samples: int = Field(
-        1, ge=0, description="held-out rows answered at each evaluation of their loss, to be read"
+        1,
+        ge=0,
+        description="held-out rows that the model answers at each evaluation of the loss, for you to read",
     )
     evaluate: str | None = Field(
         None,
         min_length=1,
-        description="held-out episodes: base and adapter answer them once training is done",
+        description="held-out episodes that base and adapter answer after training",
         json_schema_extra=flag("--evaluate"),
     )
     keep: Literal["loss", "best"] = Field(
         "loss",
-        description="the adapter: that of the lowest held-out loss, or of the checkpoint that answers "
-        "most questions of `validation` (of five at most, over the run)",
+        description="which adapter: loss, of the lowest held-out loss; best, of the checkpoint that answers "
+        "most questions of `validation` (five checkpoints at most)",
         json_schema_extra=flag("--keep"),
     )
     validation: str | None = Field(
         None,
         min_length=1,
-        description="episodes to choose by with `keep = best`; none of their questions may be in "
-        "`evaluate`",
+        description="episodes for `keep = best`; `evaluate` must not contain any of their questions",
         json_schema_extra=flag("--validate"),
     )
     output: str = Field(
         "./checkpoints",
         min_length=1,
-        description="run folder to write; where it is not given, launch takes runs/ID",
+        description="run folder to write; the default of launch is runs/ID",
         json_schema_extra=flag("--output"),
     )
     epochs: float = Field(
         3.0, gt=0, description="passes over the rows", json_schema_extra=flag("--epochs")
     )
-    max_steps: int | None = Field(
-        None, ge=1, description="optimizer steps; takes the place of epochs"
-    )
+    max_steps: int | None = Field(None, ge=1, description="optimizer steps; replaces epochs")
     batch_size: int = Field(
         16,
         ge=1,
-        description="rows per optimizer step, whatever the device",
+        description="rows per optimizer step, on all cards together",
         json_schema_extra=flag("--batch-size"),
     )
     lr: float = Field(
@@ -110,23 +106,24 @@ class Job(Options):
     warmup: float = Field(0.03, ge=0, lt=1, description="share of the steps with a rising rate")
     weight_decay: float = Field(0.0, ge=0, description="AdamW weight decay")
     max_grad_norm: float = Field(1.0, gt=0, description="gradient norm is clipped to this")
-    seed: int = Field(0, ge=0, lt=2**32, description="of adapter weights, data order, dropout")
-    max_length: int = Field(4096, ge=8, description="most tokens in a row")
+    seed: int = Field(0, ge=0, lt=2**32, description="for adapter weights, data order and dropout")
+    max_length: int = Field(4096, ge=8, description="most tokens of a row")
     overlong: Literal["drop", "split", "error"] = Field(
         "drop",
-        description="a longer row is left out, split where a person speaks, or refused; never cut",
+        description="a longer row is dropped, split before a user's turn, or an error; it is never cut",
     )
     turns: Literal["auto", "keep", "split"] = Field(
         "auto",
         description="auto: if the chat template rewrites earlier turns, each turn is trained in a row that ends "
-        "with it; keep: such rows are refused; split: every turn is a row of its own",
+        "with it; keep: such rows are an error; split: every turn is a separate row",
     )
     precision: Literal["auto", "bf16", "fp32", "nf4"] = Field(
-        "auto", description="of the base: auto is bf16 (nf4 when too large) on a GPU, fp32 on a CPU"
+        "auto",
+        description="of the base; auto: bf16 on a GPU (nf4 if too large for it), fp32 on a CPU",
     )
     allow_precision_change: bool = Field(
         False,
-        description="go on from a checkpoint though the base is in another precision now",
+        description="resume from a checkpoint whose base had another precision",
         json_schema_extra=flag("--allow-precision-change"),
     )
     lora: Lora = Field(default_factory=Lora)
@@ -138,16 +135,14 @@ class Job(Options):
     def _can_be_sharded(cls, plan: PlanOverrides, info: ValidationInfo) -> PlanOverrides:
         if plan.shard and info.data.get("precision") == "nf4":
             raise ValueError(
-                "plan.shard divides a base in bf16 or fp32, not in nf4: take one of the two"
+                "plan.shard divides a base in bf16 or fp32, not in nf4: set one of the two"
             )
         if plan.shard and "lora" in info.data and info.data["lora"].variant == "dora":
-            raise ValueError(
-                "plan.shard leaves no whole weight, which lora.variant = dora asks for"
-            )
+            raise ValueError("lora.variant = dora needs whole weights, and plan.shard divides them")
         return plan
 
     def hash(self) -> str:
-        """Return the SHA-256 of what decides the result; data counts by content, elsewhere."""
+        """Return the SHA-256 of the options that decide the result; files have their own hashes."""
         decisive = self.model_dump(mode="json", exclude=set(NOT_HASHED))
         text = json.dumps(decisive, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
@@ -166,26 +161,21 @@ class Job(Options):
         except (OSError, ValueError, RecursionError) as error:
             raise BadJob(f"{path}: cannot be read as JSON: {error}", "write it again") from None
         if not isinstance(values, dict):
-            raise BadJob(f"{path}: not a JSON object", "write it again")
+            raise BadJob(f"{path}: not a JSON object", "write the file again")
         return cls.resolve(values, source=str(path))
 
     @classmethod
     def resolve(cls, values: Mapping[str, Any], *, source: str) -> Self:
-        """Check ``values``; ``source`` names where they came from in the message of ``BadJob``."""
+        """Check ``values``. Raises ``BadJob``, which names their ``source``."""
         try:
             return cls.model_validate(values)
         except ValidationError as error:
             names = [name for name, _ in options()]
             faults = [explain(detail, names, "option") for detail in error.errors()]
-            if len(faults) == 1:
-                raise BadJob(
-                    f"{source}: {faults[0]}", "docs/reference.md lists the options"
-                ) from None
-            raise BadJob(
-                f"{source}: {len(faults)} options are wrong",
-                "docs/reference.md lists the options",
-                faults=faults,
-            ) from None
+            what = faults[0] if len(faults) == 1 else f"{len(faults)} options are invalid"
+            hint = "docs/reference.md lists the options"
+            more = faults if len(faults) > 1 else []
+            raise BadJob(f"{source}: {what}", hint, faults=more) from None
 
 
 def options() -> Iterator[tuple[str, FieldInfo]]:
@@ -208,7 +198,7 @@ def _flag_of(field: FieldInfo) -> str:
 
 
 def find_recipe(name: str | Path) -> Path:
-    """Return the path of a recipe given by path, or by name from those shipped here."""
+    """Return the path of a recipe: ``name`` is a path, or the name of a shipped recipe."""
     path = Path(name)
     if path.suffix == ".toml" or len(path.parts) > 1:
         return path
@@ -239,12 +229,14 @@ def apply(
 ) -> Job:
     """Put ``a.b=c`` settings and flags (dotted name → value) into ``values``, and resolve them.
 
-    Raises ``BadJob`` naming the setting, else ``source``.
+    Raises ``BadJob``, which names the setting, else ``source``.
     """
     for setting in sets:
         key, separator, text = setting.partition("=")
         if not separator or not key.strip():
-            raise BadJob(f"--set {setting}: not of the form name=value", "as in --set lora.r=16")
+            raise BadJob(
+                f"--set {setting}: not of the form name=value", "write it as in --set lora.r=16"
+            )
         _put(values, key.strip(), _parse_value(text.strip()), source=f"--set {setting}")
         Job.resolve(values, source=f"--set {setting}")
     for key, value in flags.items():
@@ -258,7 +250,7 @@ def _put(values: dict[str, Any], key: str, value: object, *, source: str) -> Non
     for part in path:
         values = values.setdefault(part, {})
         if not isinstance(values, dict):
-            raise BadJob(f"{source}: {part!r} has no options below it", "use its own name")
+            raise BadJob(f"{source}: {part!r} has no options below it", "set the option itself")
     values[last] = value
 
 
@@ -293,7 +285,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def given_flags(namespace: argparse.Namespace) -> dict[str, Any]:
-    """Return the short flags that were given, as dotted option → text, or True (checked by the job)."""
+    """Return the short flags that were given: dotted option → text, or True. The job checks them."""
     return {name: getattr(namespace, name) for name, _ in flag_names() if hasattr(namespace, name)}
 
 
@@ -308,11 +300,8 @@ def options_table() -> str:
         flag = f"`{_flag_of(field)}`" if _flag_of(field) else ""
         default = _default(field)
         preset = "" if default is None else f"`{default}`"
-        lines.append(f"| `{name}` | {flag} | {preset} | {_meaning(field)} |")
+        words = () if field.annotation is bool else allowed(field.annotation)
+        of = f" ({', '.join(f'`{word}`' for word in words)})" if words else ""
+        meaning = f"{field.description}{of}".replace("|", "\\|")
+        lines.append(f"| `{name}` | {flag} | {preset} | {meaning} |")
     return "\n".join(lines) + "\n"
-
-
-def _meaning(field: FieldInfo) -> str:
-    words = () if field.annotation is bool else allowed(field.annotation)
-    of = f" ({', '.join(f'`{word}`' for word in words)})" if words else ""
-    return f"{field.description}{of}".replace("|", "\\|")

@@ -1,6 +1,6 @@
-"""The proof that a run ended: size and SHA-256 of every file, and where the result came from.
+"""The manifest of a result: size and SHA-256 of every file, and how the result was made.
 
-Written last: a run folder without a manifest is not done. Checked anywhere, without torch.
+It is written last: a run folder without a manifest is not complete. Checking it needs no torch.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ NAME = "manifest.json"
 ADAPTER = "adapter"
 BLOCK = 1024 * 1024
 LARGEST_HEADER = 100 * 1024 * 1024  # the safetensors format's own limit
-AGAIN = "copy the result again; if it stays so, train again"
+AGAIN = "copy the result again; if the error stays, train again"
 
 
 class File(BaseModel):
@@ -32,17 +32,18 @@ class File(BaseModel):
 
 
 class ReloadProof(BaseModel):
-    """A clean base with the adapter from disk, against the model that was trained, on some rows."""
+    """A clean base with the adapter from disk, compared with the trained model on some rows."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     equal: bool = Field(description="every logit is within the tolerance")
-    max_abs_diff: float = Field(description="largest difference between two logits")
+    max_abs_diff: float = Field(description="largest difference of a logit")
     tolerance: float = 0.0
     base_max_abs_diff: float = Field(description="the same against the base alone: above zero")
     rows: int
     attention_diff: float | None = Field(
-        None, description="nats a token: packed rows as trained, against the model's own attention"
+        None,
+        description="nats a token: packed rows as trained, compared with the model's own attention",
     )
 
 
@@ -115,7 +116,7 @@ def parse(block: bytes, *, source: str) -> Manifest:
 def verify(folder: Path) -> Manifest:
     """Check every file of the run folder against its manifest, and the adapter's tensors.
 
-    Raises ``NotFound`` without a manifest and ``ResultRejected`` naming every mismatch.
+    Raises ``NotFound`` without a manifest, and ``ResultRejected``, which names every mismatch.
     """
     manifest = load(folder / NAME)
     faults = []
@@ -140,12 +141,14 @@ def verify(folder: Path) -> Manifest:
     if not faults and weights in listed:
         faults = check_adapter(folder / ADAPTER)
     if faults:
-        raise ResultRejected(f"{folder}: the result is not what was made", AGAIN, faults=faults)
+        raise ResultRejected(
+            f"{folder}: the result does not match its manifest", AGAIN, faults=faults
+        )
     return manifest
 
 
 def safetensors_header(path: Path) -> dict[str, Any]:
-    """Return name → {dtype, shape, data_offsets}; ``ValueError`` when the file is not whole."""
+    """Return name → {dtype, shape, data_offsets}. Raises ``ValueError`` for an incomplete file."""
     size = path.stat().st_size
     with path.open("rb") as file:
         prefix = file.read(8)
@@ -165,7 +168,7 @@ def safetensors_header(path: Path) -> dict[str, Any]:
 
 
 def check_adapter(folder: Path) -> list[str]:
-    """Return what is wrong with a saved LoRA adapter's names, shapes and rank; empty when nothing."""
+    """Return the faults in a saved LoRA adapter's names, shapes and ranks."""
     path = folder / "adapter_model.safetensors"
     try:
         tensors = safetensors_header(path)

@@ -1,7 +1,7 @@
-"""Which options may change when a run is resumed, and the command that a hint asks to type.
+"""Which options may change when a run is resumed, and the command in a hint that resumes it.
 
-What a device makes of a job (``plan.*``) may change: the result does not depend on it. So may what is
-saved and shown on the way. Everything else decides the result, and a resumed run keeps it.
+The plan for the device (``plan.*``) may change, as the result does not depend on it, and so may checkpoints
+and samples. All other options decide the result, and a resumed run keeps them.
 """
 
 import shlex
@@ -18,7 +18,7 @@ WHICH = f"plan.*, checkpoint.*, samples, and with --{CONSENT.replace('_', '-')} 
 
 
 def fixed(names: Iterable[str]) -> list[str]:
-    """Return those of the dotted option ``names`` that a resumed run keeps."""
+    """Return the dotted option ``names`` that must not change in a resumed run."""
     given = list(names)
     free = AT_RESUME | ({"precision"} if CONSENT in given else set())
     return [name for name in given if name.split(".")[0] not in free]
@@ -30,31 +30,31 @@ def name_of(setting: str) -> str:
 
 
 def may_change(settings: Sequence[str]) -> bool:
-    """Say whether a resumed run may take all ``settings``, each ``name=value``."""
+    """Say whether all ``settings``, each ``name=value``, may change in a resumed run."""
     return not fixed(map(name_of, settings))
 
 
 def as_flags(settings: Sequence[str]) -> str:
-    """Return ``settings`` as they are typed after a command, with a space in front."""
+    """Return ``settings`` as flags to append to a command, with a leading space."""
     return "".join(f" --set {shlex.quote(setting)}" for setting in settings)
 
 
 def command(job_file: Path, settings: Sequence[str]) -> str:
-    """Return the command with which the run of ``job_file`` goes on with ``settings``.
+    """Return the command that resumes the run of ``job_file`` with ``settings``.
 
-    Where a resumed run may not have them, the command begins the run again.
+    If they must not change in a resumed run, the command restarts the run.
     """
     how = "--resume" if may_change(settings) else "--overwrite"
     return f"python -m trainer {shlex.quote(str(job_file))} {how}{as_flags(settings)}"
 
 
 def check(sets: Sequence[str], flags: Mapping[str, Any], *, again: str) -> None:
-    """Raise ``Usage`` for an option that a resumed run keeps; ``again`` is the command that begins anew."""
+    """Raise ``Usage`` for an option that must not change; ``again`` is the command that restarts the run."""
     if kept := fixed([*map(name_of, sets), *flags]):
         settings = [*sets, *(f"{name}={value}" for name, value in flags.items())]
         raise Usage(
             f"a resumed run keeps its {', '.join(kept)}",
-            f"with --resume these may change: {WHICH}; to change the others, begin again: "
+            f"with --resume these may change: {WHICH}; to change others, restart the run: "
             f"{again}{as_flags(settings)}",
         )
 
@@ -62,6 +62,6 @@ def check(sets: Sequence[str], flags: Mapping[str, Any], *, again: str) -> None:
 def changed(job: Job, sets: Sequence[str], flags: Mapping[str, Any]) -> Job:
     """Return ``job`` with ``sets`` (each ``name=value``) and ``flags`` (dotted name to value).
 
-    Raises ``BadJob`` for a setting that is not valid.
+    Raises ``BadJob`` for an invalid setting.
     """
     return apply(job.model_dump(mode="json"), sets, flags, source="job")

@@ -36,7 +36,7 @@ class Choice(BaseModel):
 
     v: Literal[1] = 1
     chosen: int = Field(description="step of the adapter")
-    by_loss: int = Field(description="step of the adapter that the loss would have chosen")
+    by_loss: int = Field(description="step of the checkpoint with the lowest loss")
     scores: list[Score]
 
 
@@ -51,7 +51,7 @@ def read(path: Path) -> Choice | None:
 def check(job: Job) -> None:
     """Refuse episodes that are missing, not used, or those of the evaluation.
 
-    Raises ``BadJob``, ``NotFound``, or ``BadData`` naming both files.
+    Raises ``BadJob``, ``NotFound``, or ``BadData``, which names both files.
     """
     if job.keep != "best":
         if job.validation is not None:

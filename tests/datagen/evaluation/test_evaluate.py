@@ -82,11 +82,11 @@ def test_a_changed_table_is_refused_with_both_hashes_and_a_missing_one(saved: Pa
     with pytest.raises(BadData) as refused:
         tasks_of(episodes, saved)
     (fault,) = refused.value.faults
-    assert f"has changed since (SHA-256 {old[:12]}... then, {new[:12]}... now)" in fault
+    assert f"has changed (SHA-256 {old[:12]}... then, {new[:12]}... now)" in fault
     table.unlink()
     with pytest.raises(BadData) as refused:
         tasks_of(episodes, saved)
-    assert "table shop.csv is not there" in refused.value.faults[0]
+    assert "table shop.csv is missing" in refused.value.faults[0]
 
 
 def test_a_truth_of_another_form_is_refused(saved: Path):

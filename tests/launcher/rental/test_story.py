@@ -484,7 +484,7 @@ def test_a_table_that_has_changed_is_told_before_anything_is_rented(
     project, account, begin, evaluated
 ):
     (project / "t.csv").write_text("a,b\n3,4\n")
-    with pytest.raises(BadData, match="cannot be evaluated on") as caught:
+    with pytest.raises(BadData, match="cannot be used for an evaluation") as caught:
         begin(job=evaluated)
     assert "../t.csv has changed" in caught.value.faults[0]
     assert not account.created

@@ -40,7 +40,7 @@ def test_the_tables_of_all_lines_are_checked_by_content(tmp_path):
     with pytest.raises(BadData) as caught:
         check(path)
     gone, changed = caught.value.faults
-    assert "../a.csv is not there" in gone
+    assert "../a.csv is missing" in gone
     assert sha(b"B")[:12] in changed
     assert sha(b"changed")[:12] in changed
 
@@ -52,9 +52,9 @@ def test_the_tables_of_all_lines_are_checked_by_content(tmp_path):
         ("[]", "x.jsonl:2: not an episode"),
         ('{"tables": []}', "x.jsonl:2: not an episode"),
         ('{"tables": [{"path": "a.csv"}]}', "x.jsonl:2: not an episode"),
-        ('{"tables": [{"path": "/etc/a", "sha256": "00"}]}', "no path relative"),
-        ('{"tables": [{"path": "a.csv", "sha256": "../00"}]}', "is no SHA-256"),
-        (f'{{"tables": [{{"path": "a.csv", "sha256": "{64 * "0"}"}}]}}', "another SHA-256"),
+        ('{"tables": [{"path": "/etc/a", "sha256": "00"}]}', "not a path relative"),
+        ('{"tables": [{"path": "a.csv", "sha256": "../00"}]}', "is not a SHA-256"),
+        (f'{{"tables": [{{"path": "a.csv", "sha256": "{64 * "0"}"}}]}}', "two different SHA-256"),
     ],
 )
 def test_a_line_that_names_no_table_is_told_with_its_number(tmp_path, line, why):

@@ -1,4 +1,4 @@
-"""Says what is being done where it takes long: a line after two seconds, then now and then."""
+"""Reports slow work: a line after two seconds, then one every ten."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ FIRST_SECONDS, NEXT_SECONDS = 2.0, 10.0
 def telling(
     what: Callable[[], str], out: TextIO | None = None, *, first: float = FIRST_SECONDS
 ) -> Iterator[None]:
-    """While the block runs for longer than `first` seconds, say `what` and for how long it has run.
+    """While the block runs longer than `first` seconds, write `what` and its time to `out` (default: stderr).
 
-    To standard error where no `out` is given. `what` is called from another thread.
+    `what` is called from another thread.
     """
     out = out or sys.stderr
     over = threading.Event()
