@@ -1,1 +1,1 @@
-"""The trainer: rows of chat in, a LoRA adapter with its proof out. ``python -m trainer --help``."""
+"""The trainer: makes a LoRA adapter and its proof from rows of chat. ``python -m trainer --help``."""

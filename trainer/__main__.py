@@ -1,4 +1,4 @@
-"""``python -m trainer``: a job file, or the seed's flags, or a recipe; ``check`` looks before it leaps."""
+"""``python -m trainer``: trains a job file, or a job from flags and a recipe; ``check`` and ``export``."""
 
 import argparse
 import json
@@ -23,7 +23,7 @@ from trainer.train import check_installed, train
 
 
 def _add_job(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("job", nargs="?", metavar="job.json", help="a resolved job")
+    parser.add_argument("job", nargs="?", metavar="job.json", help="a job file with all options")
     add_flags(parser)
 
 
@@ -32,7 +32,7 @@ def _job(options: argparse.Namespace, *, resume: bool = False, overwrite: bool =
     if options.job is None:
         return from_sources(options.recipe, sets, flags)
     if options.recipe or ((sets or flags) and not (resume or overwrite)):
-        raise Usage("a job file is already resolved", "give either it or flags")
+        raise Usage("a job file has all options already", "give either a job file or flags")
     path = Path(options.job)
     if resume:
         again = f"python -m trainer {shlex.quote(str(path))} --overwrite"
@@ -48,15 +48,15 @@ def _train(argv: Sequence[str]) -> int:
     parser = Parser(
         prog="python -m trainer",
         description="Train a LoRA adapter on rows of chat.",
-        epilog="python -m trainer check says what a job would train on.",
+        epilog="python -m trainer check shows the tokens that a job would train.",
     )
     _add_job(parser)
-    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    parser.add_argument("--resume", action="store_true", help="continue from the last checkpoint")
     parser.add_argument("--overwrite", action="store_true", help="replace the result in --output")
     parser.add_argument(
         "--from-checkpoint",
         action="store_true",
-        help="do not train: make an adapter of the job's newest checkpoint",
+        help="do not train: make the adapter from the newest checkpoint of the job's output",
     )
     parser.add_argument(
         "--choose",
@@ -92,7 +92,7 @@ def _train(argv: Sequence[str]) -> int:
 def _check(argv: Sequence[str]) -> int:
     parser = Parser(
         prog="python -m trainer check",
-        description="Say what a job would train on, and refuse what training would refuse.",
+        description="Show the tokens that a job would train, and report the errors that training would.",
     )
     _add_job(parser)
     parser.examples = (
@@ -100,7 +100,7 @@ def _check(argv: Sequence[str]) -> int:
         "python -m trainer check --recipe tiny --data rows.jsonl --html check.html",
         "python -m trainer check runs/first/job.json --json",
     )
-    parser.add_argument("--html", type=Path, metavar="FILE", help="also write it as a page")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="also write an HTML page")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument(
         "--all", action="store_true", help="print every fault, not one line a cause"
@@ -127,12 +127,12 @@ def _check(argv: Sequence[str]) -> int:
 def _export(argv: Sequence[str]) -> int:
     parser = Parser(
         prog="python -m trainer export",
-        description="Make one model of base and adapter, measure it, and send it on.",
+        description="Merge base and adapter into one model, measure it, and upload it.",
     )
     add_export_flags(parser)
     options = parser.parse_args(argv)
     if not (options.merge or options.gguf or options.push):
-        raise Usage("nothing is asked for", "give --merge, --gguf or --push")
+        raise Usage("nothing to export", "give --merge, --gguf or --push")
     check_installed()
     libraries.prepare_environment()
     from trainer import out_of_memory

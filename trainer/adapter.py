@@ -1,4 +1,4 @@
-"""The LoRA adapter: how a job describes it to PEFT, and how its weights are saved."""
+"""The LoRA adapter: PEFT's config for a job, and saving the weights."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ from trainer.contract.options import Lora
 
 
 def lora_config(lora: Lora, revision: str | None) -> Any:
-    """Return PEFT's config: a LoRA on every linear layer, and on stacked experts where PEFT adapts them."""
+    """Return PEFT's config: a LoRA on every linear layer, and on stacked experts if PEFT adapts them."""
     from peft import LoraConfig
 
     return LoraConfig(
@@ -24,7 +24,7 @@ def lora_config(lora: Lora, revision: str | None) -> Any:
 
 def save_weights(model: Any, folder: Path) -> None:
     """Write the adapter's weights and config."""
-    # Without its weights PEFT would gather those of a divided base too, which takes every process.
+    # Without ``state_dict`` PEFT would also gather a divided base's weights, which needs every process.
     adapter = {n: p.detach() for n, p in model.named_parameters() if p.requires_grad}
-    # "auto" would ask the hub whether the vocabulary has grown; it has not.
+    # "auto" would query the hub whether the vocabulary has grown; it has not.
     model.save_pretrained(folder, state_dict=adapter, save_embedding_layers=False)

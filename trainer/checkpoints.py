@@ -1,7 +1,7 @@
-"""What an output folder holds: nothing, an unfinished run, or a result; and what a resume needs.
+"""Checkpoints in an output folder, whether the folder holds a result, and what a resume checks.
 
-A checkpoint counts once its ``checkpoint.json`` is there, which is written last and names every file with
-its SHA-256: one that has been damaged since is passed over for an older one.
+A checkpoint is whole once it has a ``checkpoint.json``, which is written last and names every file with its
+SHA-256. A resume skips a checkpoint that was damaged later, and takes an older one.
 """
 
 import json
@@ -27,7 +27,7 @@ MADE_HERE = (NAME, ADAPTER, f".{ADAPTER}.new", FOLDER, "loss.png", *RESULTS, CHO
 
 
 class Record(BaseModel):
-    """What was being trained, and how far it came."""
+    """``checkpoint.json``: what is trained, on what device, and up to which step."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -46,20 +46,20 @@ class Record(BaseModel):
     trained_tokens: int
 
     def environment(self) -> str:
-        """Return what the last bits of the numbers depend on."""
+        """Return device, precision and batches, on which the last bits of the numbers depend."""
         many = f", {self.processes} processes" if self.processes > 1 else ""
         return f"{self.device} in {self.precision} with micro-batches of {self.pass_tokens} tokens{many}"
 
 
 def write_record(folder: Path, record: Record) -> None:
-    """Declare the checkpoint in ``folder`` whole, as it is now."""
+    """Write the record that declares the checkpoint in ``folder`` whole."""
     paths = sorted(p for p in folder.iterdir() if p.is_file() and p.name != RECORD)
     record = record.model_copy(update={"files": {p.name: hash_file(p).sha256 for p in paths}})
     write_whole(folder / RECORD, record.model_dump_json(indent=2) + "\n")
 
 
 def whole(output: Path) -> list[tuple[Path, Record]]:
-    """Return the whole checkpoints of a run folder, the oldest first."""
+    """Return the whole checkpoints of a run folder, oldest first."""
     found = []
     for path in (output / FOLDER).glob(f"checkpoint-*/{RECORD}"):
         try:
@@ -70,7 +70,7 @@ def whole(output: Path) -> list[tuple[Path, Record]]:
 
 
 def damaged(folder: Path, record: Record) -> str | None:
-    """Return the name of a file that is not what ``record`` says, if any."""
+    """Return the name of a file that differs from ``record``, if any."""
     for name, sha256 in record.files.items():
         try:
             if hash_file(folder / name).sha256 != sha256:
@@ -81,23 +81,23 @@ def damaged(folder: Path, record: Record) -> str | None:
 
 
 def newest(output: Path, warn: Callable[[str], None]) -> tuple[Path, Record] | None:
-    """Return the newest checkpoint that is as it was written; ``warn`` hears of those that are not."""
+    """Return the newest undamaged checkpoint; ``warn`` gets a message about each damaged one."""
     for folder, record in reversed(whole(output)):
         if (name := damaged(folder, record)) is None:
             return folder, record
-        warn(f"{folder.name} is damaged ({name} is not what was written): taking an older one")
+        warn(f"{folder.name} is damaged ({name} has changed): taking an older one")
     return None
 
 
 def forget_newer(output: Path, step: int) -> None:
-    """Make checkpoints after ``step`` torn ones: a run that goes on from there makes them again."""
+    """Invalidate checkpoints after ``step``: a run that continues from there makes them again."""
     for folder, record in whole(output):
         if record.step > step:
             (folder / RECORD).unlink(missing_ok=True)
 
 
 def rotate(output: Path, keep: int, *, best: int | None = None, also: Collection[int] = ()) -> None:
-    """Delete all but the ``keep`` newest whole checkpoints, those of steps ``best`` and ``also``, and torn ones."""
+    """Delete checkpoints, except the ``keep`` newest whole ones and those of steps ``best`` and ``also``."""
     found = whole(output)
     kept = {path for path, _ in found[-keep:]}
     kept |= {path for path, m in found if m.step == best or m.step in also}
@@ -107,7 +107,7 @@ def rotate(output: Path, keep: int, *, best: int | None = None, also: Collection
 
 
 def complete(output: Path) -> bool:
-    """Say whether the run folder holds a whole result; a salvaged one is not, and can be resumed.
+    """Say whether the run folder holds a complete result; one made from a checkpoint is not, and can be resumed.
 
     Raises ``ResultRejected`` for a manifest that cannot be read.
     """
@@ -115,10 +115,10 @@ def complete(output: Path) -> bool:
 
 
 def prepare(output: Path, *, resume: bool, overwrite: bool) -> None:
-    """Make way in the output folder, or refuse.
+    """Check that the output folder is free, or free it.
 
-    Raises ``OutputExists`` when it holds a result, or an unfinished run, and neither is asked for.
-    ``overwrite`` deletes what the trainer made there, and nothing else.
+    Raises ``OutputExists`` if it holds a result or an unfinished run, without ``resume`` or ``overwrite``.
+    ``overwrite`` deletes only the trainer's files there.
     """
     if output.exists() and not output.is_dir():
         raise OutputExists(f"{output} is a file", "name a folder")
@@ -138,12 +138,12 @@ def prepare(output: Path, *, resume: bool, overwrite: bool) -> None:
     elif whole(output):
         raise OutputExists(
             f"{output} holds an unfinished run",
-            "give --resume to go on with it, or --overwrite to begin again",
+            "give --resume to continue it, or --overwrite to restart it",
         )
 
 
 def check_resume(record: Record, job: Job, data_sha256: str) -> None:
-    """Raise ``ResumeRefused`` naming what has changed since the checkpoint was made."""
+    """Raise ``ResumeRefused``, which names what has changed since the checkpoint was made."""
     same = job
     if job.allow_precision_change:
         same = job.model_copy(update={"precision": record.job.get("precision")})
@@ -155,27 +155,27 @@ def check_resume(record: Record, job: Job, data_sha256: str) -> None:
             if before.get(name) != now.get(name) and name.split(".")[0] not in NOT_HASHED
         ]
         raise ResumeRefused(
-            "the job is not the one that was begun",
-            f"with --resume only these may change: {WHICH}; keep the others, or begin again with --overwrite",
+            "the job has changed since the run was started",
+            f"with --resume only these may change: {WHICH}; keep the others, or restart with --overwrite",
             faults=changed,
         )
     if record.data_sha256 != data_sha256:
         raise ResumeRefused(
-            f"{job.data} is not the data that was begun with",
-            "put the old data back, or give --overwrite to begin again",
+            f"{job.data} has changed since the run was started",
+            "restore the old data, or give --overwrite to restart the run",
         )
 
 
 def check_same_run(record: Record, job: Job, *, template_sha256: str, precision: str) -> None:
-    """Raise ``ResumeRefused`` when the template is another one now, or the precision without leave."""
+    """Raise ``ResumeRefused`` if the template has changed, or the precision without consent."""
     if record.template_sha256 != template_sha256:
         raise ResumeRefused(
-            "the model's chat template is not the one that the run was begun with",
-            "put the model's files back, or begin again with --overwrite and --set revision=COMMIT",
+            "the model's chat template has changed since the run was started",
+            "restore the model's files, or restart with --overwrite and --set revision=COMMIT",
         )
     if record.precision != precision and not job.allow_precision_change:
         raise ResumeRefused(
-            f"the run was begun in {record.precision} and would go on in {precision}",
+            f"the run was started in {record.precision} and would continue in {precision}",
             "resume on a device of the same kind, or allow the change",
             settings=["allow_precision_change=true"],
         )

@@ -1,7 +1,7 @@
-"""The device a run trains on, and every choice that depends on it. Nothing else asks which device it is.
+"""The device that a run trains on, and every choice that depends on it. No other module queries the device.
 
-A test may make a ``Device`` whose ``kind`` is a card and whose ``place`` is the CPU: the run then makes
-every choice that it would make on the card, without one.
+A test can make a ``Device`` whose ``kind`` is a card and whose ``place`` is the CPU: the run then makes the
+choices for the card.
 """
 
 import platform
@@ -17,9 +17,9 @@ OLDEST_FLASH = (8, 0)  # compute capability of the flash attention kernel in tor
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """``kind`` (cpu, cuda) decides how to train; ``place`` names where torch puts tensors.
+    """``kind`` (cpu, cuda) decides how to train; ``place`` is torch's device for tensors.
 
-    ``memory``: bytes of the card. ``flash``: it runs torch's flash attention kernel in 16 bits.
+    ``memory``: bytes of the card. ``flash``: it can run torch's flash attention kernel in 16 bits.
     """
 
     kind: str
@@ -37,10 +37,10 @@ class Device:
 class Numerics:
     """How a device computes in one precision (bf16, fp32, nf4).
 
-    ``weights``: torch's dtype of the weights that are not quantised. ``compute``: of products with quantised
-    weights. ``autocast``: matrix products of forward passes are in bf16 whatever their inputs are; PEFT then
-    need not copy each adapter's input to the adapter's dtype. ``flash``: attention is one flash call a
-    micro-batch. ``pin_memory``: batches are copied from pinned memory.
+    ``weights``: torch's dtype of weights that are not quantised. ``compute``: of products with quantised
+    weights. ``autocast``: forward passes multiply matrices in bf16 for any input, so that PEFT need not copy
+    each adapter's input to the adapter's dtype. ``flash``: attention is one flash call a micro-batch.
+    ``pin_memory``: batches are copied from pinned memory.
     """
 
     precision: str
@@ -57,7 +57,7 @@ class Numerics:
         return getattr(torch, name)
 
     def context(self) -> AbstractContextManager[Any]:
-        """Return the autocast that every forward pass runs in; without ``autocast`` it does nothing."""
+        """Return the context for every forward pass; without ``autocast`` it does nothing."""
         import torch
 
         kind = self.place.partition(":")[0]
@@ -85,7 +85,7 @@ def here() -> Device:
 
 
 def numerics(device: Device, precision: str) -> Numerics:
-    """Choose how ``device`` computes in ``precision``: a card in bf16 wherever it may, a CPU in fp32."""
+    """Choose how ``device`` computes in ``precision``: a card in bf16 if it can, a CPU in fp32."""
     autocast = precision == "bf16" or (device.is_card and precision == "nf4")
     compute = "bfloat16" if autocast else "float32"
     return Numerics(
@@ -100,7 +100,7 @@ def numerics(device: Device, precision: str) -> Numerics:
 
 
 def describe() -> str:
-    """Return what decides which kernels torch takes, for a log."""
+    """Return the facts that decide which kernels torch uses, for a log."""
     import torch
 
     return (
@@ -127,7 +127,7 @@ def use_card(index: int) -> None:
 
 
 def empty_cache() -> None:
-    """Give back to the card what torch keeps of it without using it."""
+    """Free the card memory that torch reserves without using it."""
     import torch
 
     if torch.cuda.is_initialized():
@@ -135,7 +135,7 @@ def empty_cache() -> None:
 
 
 def synchronize(place: str) -> None:
-    """Return when everything that was asked of the card is done."""
+    """Wait until the card has finished all its work."""
     if place != CPU:
         import torch
 
@@ -160,9 +160,9 @@ def peak_bytes(place: str) -> int:
 
 
 def card_use() -> tuple[int, int, str] | None:
-    """Return the bytes used and the bytes there are on this process's card, and its name; None without one."""
+    """Return used bytes, total bytes and name of this process's card; None without a card."""
     torch: Any = sys.modules.get("torch")
-    # After some errors CUDA answers nothing any more.
+    # After some errors every CUDA call fails.
     with suppress(Exception):
         if torch is not None and torch.cuda.is_available():
             left, total = torch.cuda.mem_get_info()
@@ -179,7 +179,7 @@ def random_state() -> list[Any]:
 
 
 def set_random_state(state: list[Any]) -> None:
-    """Put back what ``random_state`` returned."""
+    """Restore what ``random_state`` returned."""
     import torch
 
     torch.set_rng_state(state[0])

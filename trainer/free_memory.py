@@ -1,7 +1,7 @@
-"""How much memory this process can still take: the machine's, or what its cgroup leaves.
+"""How much memory this process can still take, limited by the machine or by its cgroups.
 
-Standard library only. Sizes in bytes. A container's limit is its cgroup's, version 1 or 2, and every
-cgroup above may have one of its own. The page cache of files counts as free, as the kernel drops it.
+Standard library only. Sizes in bytes. A container's limit is that of its cgroup, version 1 or 2, or of one
+above it. The page cache of files counts as free, as the kernel can drop it.
 """
 
 from collections.abc import Iterator
@@ -15,18 +15,14 @@ V1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
 
 
 def free(proc: Path = PROC, cgroups: Path = CGROUPS) -> int | None:
-    """Return the bytes that this process can still take; None where the system does not tell."""
-    found = [*_machine(proc), *_limits(proc, cgroups)]
+    """Return the bytes that this process can still take; None if unknown."""
+    found = [*_fields(proc / "meminfo", "MemAvailable:"), *_limits(proc, cgroups)]
     return max(min(found), 0) if found else None
 
 
 def resident(proc: Path = PROC) -> int | None:
     """Return the bytes of memory that this process takes."""
     return next(_fields(proc / "self" / "status", "VmRSS:"), None)
-
-
-def _machine(proc: Path) -> Iterator[int]:
-    yield from _fields(proc / "meminfo", "MemAvailable:")
 
 
 def _fields(path: Path, name: str) -> Iterator[int]:
@@ -37,7 +33,7 @@ def _fields(path: Path, name: str) -> Iterator[int]:
 
 
 def _limits(proc: Path, cgroups: Path) -> Iterator[int]:
-    """What is left in this process's cgroup and in each above it."""
+    """The memory left in this process's cgroup and in each one above it."""
     for line in _lines(proc / "self" / "cgroup"):
         _, controllers, path = [*line.split(":", 2), "", ""][:3]
         if not controllers:
@@ -47,7 +43,7 @@ def _limits(proc: Path, cgroups: Path) -> Iterator[int]:
         else:
             continue
         folder = top / path.strip("/")
-        # In a container the path may be the host's, of which only the end is mounted here: at the top.
+        # In a container the path may be the host's, of which only the end is mounted, at the top.
         for place in (folder, *folder.parents):
             if place.is_relative_to(top):
                 yield from _left(place, *names)
@@ -62,7 +58,7 @@ def _left(folder: Path, limit: str, use: str, cache: str) -> Iterator[int]:
 
 
 def _number(path: Path) -> int | None:
-    """The number in a file; None for ``max``, which is no limit."""
+    """The number in a file; None for ``max``: unlimited."""
     text = "".join(_lines(path)[:1]).strip()
     return int(text) if text.isdigit() else None
 

@@ -1,4 +1,4 @@
-"""How busy the card is while it trains, asked beside the training: a step never waits for the answer."""
+"""How busy the card is during training, read in a thread, so that no step waits for it."""
 
 import shutil
 import subprocess
@@ -12,17 +12,14 @@ SMI_SECONDS = 10.0
 
 
 def gpu_use() -> int | None:
-    """Return the busiest card's use in percent, as NVIDIA's driver tells it; ``None`` where it does not."""
+    """Return the busiest card's use in percent, from NVIDIA's driver; None if it is unknown."""
     found = shutil.which(SMI[0])
     if found is None:
         return None
     try:
+        command = [found, *SMI[1:]]
         done = subprocess.run(
-            [found, *SMI[1:]],
-            capture_output=True,
-            text=True,
-            timeout=SMI_SECONDS,
-            check=True,
+            command, capture_output=True, text=True, timeout=SMI_SECONDS, check=True
         )
         return max(int(line) for line in done.stdout.split())
     except (OSError, subprocess.SubprocessError, ValueError):
@@ -30,22 +27,22 @@ def gpu_use() -> int | None:
 
 
 class CardUse:
-    """The newest reading of ``read``: percent, or ``None`` where it cannot be known."""
+    """The newest result of ``read``: percent, or None if it is unknown."""
 
     def __init__(self, read: Callable[[], int | None]) -> None:
         self._read = read
         self._latest: int | None = None
-        self._asked = -EVERY
+        self._started = -EVERY
         self._reading = threading.Thread()
 
     def latest(self) -> int | None:
-        """Ask again where the reading is old; its answer is what a later call returns."""
+        """Return the newest reading; if it is old, start another for a later call."""
         now = time.monotonic()
-        if now - self._asked >= EVERY and not self._reading.is_alive():
-            self._asked = now
-            self._reading = threading.Thread(target=self._ask, daemon=True)
+        if now - self._started >= EVERY and not self._reading.is_alive():
+            self._started = now
+            self._reading = threading.Thread(target=self._read_once, daemon=True)
             self._reading.start()
         return self._latest
 
-    def _ask(self) -> None:
+    def _read_once(self) -> None:
         self._latest = self._read()

@@ -1,4 +1,4 @@
-"""Libraries talk into the log file, not to the user."""
+"""Sends the output of libraries to the log file, not to the user."""
 
 import logging
 import os
@@ -10,18 +10,18 @@ from pathlib import Path
 
 
 def use_all_threads() -> None:
-    """Let torch use every CPU this process may run on, unless OMP_NUM_THREADS says otherwise."""
+    """Let torch use every CPU that this process may run on, unless OMP_NUM_THREADS is set."""
     import torch
 
     if "OMP_NUM_THREADS" not in os.environ:
-        # Not every system knows of affinity.
+        # Not every system has CPU affinity.
         mine = getattr(os, "sched_getaffinity", None)
         torch.set_num_threads(len(mine(0)) if mine else os.cpu_count() or 1)
 
 
 @contextmanager
 def library_output_to(log: Path) -> Iterator[None]:
-    """Send file descriptor 2, logging and warnings to ``log`` for a while."""
+    """Within the context, send file descriptor 2, logging and warnings to ``log``."""
     log.parent.mkdir(parents=True, exist_ok=True)
     sys.stderr.flush()
     kept = os.dup(2)

@@ -1,4 +1,4 @@
-"""Running out of memory: how it is recognised, and the fault that says where, how much, and what to change."""
+"""Running out of memory: recognises it, and makes the fault with where, how much, and what to change."""
 
 import errno
 import re
@@ -8,30 +8,32 @@ from contextlib import contextmanager
 from trainer import device, free_memory
 from trainer.contract.command.errors import Fault, TrainingFailed
 
-# In the texts of torch's allocators, CUDA, cuBLAS, cuDNN and its kin, NCCL, safetensors and mmap.
+# In the errors of torch's allocators, CUDA, cuBLAS, cuDNN and related libraries, NCCL, safetensors and mmap.
 TEXTS = ("out of memory", "allocate memory", "ALLOC_FAILED", "ALLOCATION_FAILED")
-ASKED = re.compile(r"tried to allocate ([\d.]+ \w+)", re.IGNORECASE)
+REQUESTED = re.compile(r"tried to allocate ([\d.]+ \w+)", re.IGNORECASE)
 SMALLER = {"fp32": "bf16", "bf16": "nf4"}
 MORE = "or take a device with more memory"
 
 
 def recognised(error: BaseException) -> bool:
-    """Say whether ``error``, or what it came from, means that memory ran out on a card or on the CPU."""
+    """Say whether ``error``, or its cause, means that memory ran out on a card or on the CPU."""
     if isinstance(error, Fault):
         return False
-    return any(_is_one(cause) or any(map(_says_so, _hidden(cause))) for cause in _causes(error))
+    return any(
+        _matches(cause) or any(map(_text_matches, _hidden(cause))) for cause in _causes(error)
+    )
 
 
-def _is_one(error: BaseException) -> bool:
+def _matches(error: BaseException) -> bool:
     if isinstance(error, MemoryError) or (
         isinstance(error, OSError) and error.errno == errno.ENOMEM
     ):
         return True
     native = isinstance(error, RuntimeError) or type(error).__name__ == "SafetensorError"
-    return native and _says_so(str(error))
+    return native and _text_matches(str(error))
 
 
-def _says_so(text: str) -> bool:
+def _text_matches(text: str) -> bool:
     return any(words in text for words in TEXTS)
 
 
@@ -42,7 +44,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _hidden(error: BaseException) -> Iterator[str]:
-    """What went wrong while transformers converted weights: its error names none of it."""
+    """The errors of transformers' weight conversion, which its final error does not name."""
     trace = error.__traceback__ if isinstance(error, RuntimeError) else None
     while trace is not None:
         loading = trace.tb_frame.f_locals.get("loading_info")
@@ -52,7 +54,7 @@ def _hidden(error: BaseException) -> Iterator[str]:
 
 @contextmanager
 def explained(where: str, hint: str, settings: Sequence[str] | None = ()) -> Iterator[None]:
-    """Turn running out of memory, inside, into a fault that says ``where`` and what to change."""
+    """Within the context, turn running out of memory into a fault with ``where`` and what to change."""
     try:
         yield
     except Exception as error:
@@ -64,42 +66,34 @@ def explained(where: str, hint: str, settings: Sequence[str] | None = ()) -> Ite
 def fault(
     where: str, hint: str, settings: Sequence[str] | None = (), error: BaseException | None = None
 ) -> TrainingFailed:
-    """The fault of memory that ran out ``where`` (``at step 3``); see ``Fault`` for the rest."""
+    """Return the fault for memory that ran out ``where`` (``at step 3``); see ``Fault`` for the rest."""
     place = f" {where}" if where else ""
     return TrainingFailed(f"out of memory{place}: {numbers(error)}", hint, settings=settings)
 
 
 def numbers(error: BaseException | None = None) -> str:
-    """What is used and what there is on the device, and what ``error`` asked for."""
-    asked = ASKED.search(str(error))
-    more = f", {asked[1]} more asked for" if asked else ""
-    return f"{_card() or _machine()}{more}"
-
-
-def _card() -> str | None:
-    if (found := device.card_use()) is None:
-        return None
-    used, total, name = found
-    return f"{used / 1e9:.1f} of {total / 1e9:.1f} GB used on {name}"
-
-
-def _machine() -> str:
+    """Return the device's used and total memory, and how much more ``error`` requested."""
+    requested = REQUESTED.search(str(error))
+    more = f", {requested[1]} more requested" if requested else ""
+    if found := device.card_use():
+        used, total, name = found
+        return f"{used / 1e9:.1f} of {total / 1e9:.1f} GB used on {name}{more}"
     taken, left = free_memory.resident() or 0, free_memory.free()
     rest = "" if left is None else f", {left / 1e9:.1f} GB left on this machine"
-    return f"this process takes {taken / 1e9:.1f} GB{rest}"
+    return f"this process takes {taken / 1e9:.1f} GB{rest}{more}"
 
 
 def advice(
     *, precision: str, recompute_every: int | None = None, sharded: bool = False
 ) -> tuple[str, tuple[str, ...]]:
-    """What to change where smaller micro-batches do not help: a hint, and the settings of it.
+    """Return what to change if smaller micro-batches do not help: a hint, and its settings.
 
-    ``recompute_every`` is the plan's, None where recomputing does not help.
+    ``recompute_every`` is the plan's; None if recomputing does not help.
     """
     if recompute_every not in {1, None}:
         return f"recompute every layer (slower), {MORE}", ("plan.recompute=1",)
     smaller = SMALLER.get(precision)
     if smaller and not (sharded and smaller == "nf4"):
         settings = (f"precision={smaller}", "allow_precision_change=true")
-        return f"hold the base in {smaller}, {MORE}", settings
+        return f"load the base in {smaller}, {MORE}", settings
     return "take a device with more memory", ()

@@ -1,9 +1,8 @@
-"""Where a base model comes from, and how it is loaded: tokenizer first, weights when the data is right.
+"""Finds and loads a base model: the tokenizer first, the weights once the data is checked.
 
-Every way in which a model cannot be had is one ``ModelUnavailable`` with the step that helps.
+Every failure to load a model is a ``ModelUnavailable`` with what to do.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from trainer.device import CPU, Numerics
 from trainer.processes import fsdp
 
 BUNDLED = Path(__file__).resolve().parent
-# In this order; never the token that ends a turn, or the model would not learn to stop.
+# In this order; never the token that ends a turn, else the model does not learn to stop.
 PAD_TOKENS = (
     "<|finetune_right_pad_id|>",
     "<|endoftext|>",
@@ -31,15 +30,15 @@ PAD_TOKENS = (
     "<|reserved_special_token_0|>",
     "<unk>",
 )
-# Of a card's memory, what bf16 weights may take so that activations and adapter still fit.
+# Share of a card's memory that bf16 weights may take, so that activations and adapter still fit.
 WEIGHTS_SHARE = 0.55
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """``name`` is what the job says; ``place`` is a local folder or a hub id.
+    """``name``: the job's; ``place``: a local folder or a hub id.
 
-    ``pin`` fills in the hub's commit as ``revision``, and ``context``: the most tokens it can read.
+    ``pin`` sets ``revision`` to the hub's commit, and ``context`` to the most tokens of the model's input.
     """
 
     name: str
@@ -49,7 +48,7 @@ class Source:
 
 
 def find(job: Job) -> Source:
-    """Resolve ``job.model``. Raises ``ModelUnavailable`` for a local folder that is no model."""
+    """Resolve ``job.model``. Raises ``ModelUnavailable`` for a local folder without a model."""
     kind, _, name = job.model.partition(":")
     if kind == "bundled" and name:
         folder = BUNDLED / name / "model"
@@ -63,26 +62,24 @@ def find(job: Job) -> Source:
                 f"{path} is an adapter, not a base model", "name the model it was trained on"
             )
         if not (path / "config.json").is_file():
-            raise ModelUnavailable(f"{path} has no config.json", "name a folder that has a model")
+            raise ModelUnavailable(f"{path} has no config.json", "name a folder with a model")
         # The adapter names its base by this path, and is loaded from other folders too.
         return Source(job.model, str(path.absolute()), None)
     if path.exists() or path.is_absolute() or job.model.startswith((".", "~")):
         raise ModelUnavailable(
-            f"there is no model folder {job.model}", "check the path, or give a hub id"
+            f"model folder {job.model} does not exist", "check the path, or give a hub id"
         )
     return Source(job.model, job.model, job.revision)
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
 def explain(error: BaseException, source: Source) -> ModelUnavailable:
-    """Turn what a loader raised into the one message that helps."""
+    """Return the fault, with what to do, for an error of a loader."""
     name = source.name
-    kinds = {kind.__name__ for cause in _causes(error) for kind in type(cause).__mro__}
+    kinds: set[str] = set()
+    cause: BaseException | None = error
+    while cause is not None:
+        kinds |= {kind.__name__ for kind in type(cause).__mro__}
+        cause = cause.__cause__ or cause.__context__
     if "GatedRepoError" in kinds:
         return ModelUnavailable(
             f"{name} is gated, and this machine has no access to it",
@@ -105,7 +102,7 @@ def explain(error: BaseException, source: Source) -> ModelUnavailable:
 
 
 def pin(source: Source) -> Source:
-    """Return ``source`` at one commit, so that tokenizer, weights and proof are of the same one."""
+    """Return ``source`` at one commit, so that tokenizer, weights and proof use the same one."""
     config = load_config(source)
     context = getattr(config.get_text_config(), "max_position_embeddings", None)
     commit = getattr(config, "_commit_hash", None)
@@ -138,7 +135,7 @@ def load_tokenizer(source: Source) -> Any:
         )
     except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
         raise missing if Path(source.place).is_dir() else explain(error, source) from None
-    # Without any file transformers makes one up, of special tokens alone.
+    # Without files transformers makes a tokenizer with only special tokens.
     if len(tokenizer) <= len(tokenizer.added_tokens_decoder):
         raise missing
     return tokenizer
@@ -160,14 +157,14 @@ def choose_pad(tokenizer: Any, stop_id: int) -> None:
 
 
 def choose_precision(
-    asked: str, source: Source, *, card_bytes: int | None, sharded: bool = False
+    wanted: str, source: Source, *, card_bytes: int | None, sharded: bool = False
 ) -> str:
-    """Return bf16, fp32 or nf4. ``card_bytes`` is the GPU's memory, ``None`` on a CPU.
+    """Return bf16, fp32 or nf4. ``card_bytes``: the GPU's memory, None on a CPU.
 
     A base that is ``sharded`` between cards is not quantised.
     """
-    if asked != "auto":
-        return asked
+    if wanted != "auto":
+        return wanted
     if card_bytes is None:
         return "fp32"
     if sharded:
@@ -176,7 +173,7 @@ def choose_precision(
 
 
 def count_parameters(source: Source) -> int:
-    """Return the number of parameters without loading any."""
+    """Return the number of parameters, without loading them."""
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -191,12 +188,12 @@ def kernel(source: Source, *, flash: bool) -> str:
 
 
 def window(source: Source) -> int:
-    """Return how many tokens the windows of the model's layers hold, 0 without windows."""
+    """Return the tokens of the model's attention windows, 0 without windows."""
     return of_model.window_of(load_config(source))
 
 
 def architecture(source: Source) -> Architecture | None:
-    """The model's shape for sizing; None for a family that sizing does not know."""
+    """Return the model's shape for sizing; None for a family unknown to sizing."""
     return from_config(load_config(source).to_dict())
 
 
@@ -207,10 +204,10 @@ def load_base(
     attention: str | None = None,
     sharded: bool = False,
 ) -> Any:
-    """Load the weights as ``numerics`` says.
+    """Load the weights as ``numerics`` describes.
 
-    ``attention``: the name of an implementation; without one, what transformers takes for the class.
-    ``sharded``: this process's part of them, in bf16 or fp32; see ``trainer.processes.fsdp``.
+    ``attention``: the name of an implementation; None: transformers' default for the class.
+    ``sharded``: load only this process's part, in bf16 or fp32; see ``trainer.processes.fsdp``.
     """
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
@@ -223,6 +220,9 @@ def load_base(
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=numerics.dtype(numerics.compute),
         )
+    where: dict[str, Any] = {"device_map": {"": numerics.place}}
+    if sharded:
+        where = {"distributed_config": fsdp.loading_options()}
     try:
         loaded = AutoModelForCausalLM.from_pretrained(
             source.place,
@@ -231,18 +231,14 @@ def load_base(
             dtype=numerics.dtype(numerics.weights),
             quantization_config=quantization,
             attn_implementation=attention,
-            **(
-                {"distributed_config": fsdp.loading_options()}
-                if sharded
-                else {"device_map": {"": numerics.place}}
-            ),
+            **where,
         )
     except (OSError, ValueError, KeyError) as error:
         if out_of_memory.recognised(error):
             raise
         raise explain(error, source) from None
     if quantization and numerics.place == CPU:
-        # bitsandbytes would repack the weights at the first evaluation, and then fail on a bias.
+        # Else bitsandbytes repacks the weights at the first evaluation, and then fails on a bias.
         for module in loaded.modules():
             if hasattr(module, "support_avx512bf16_for_cpu"):
                 module.support_avx512bf16_for_cpu = False

@@ -1,4 +1,4 @@
-"""What a run says: events for machines, lines for people, both also in the log."""
+"""Reports a run: events for programs, lines for people, which the log also gets."""
 
 import math
 import os
@@ -25,19 +25,19 @@ class Reporter:
         self._say = say
         self._log = log
         self._shown = -math.inf
-        self._said_in_log = _is_stdout(log)
+        self._prints_to_log = _is_stdout(log)
 
     def emit(self, event: Event) -> None:
         self._writer.emit(event)
 
     def line(self, text: str) -> None:
-        """Tell people, and keep it in the log."""
+        """Print ``text``, and write it to the log."""
         self._say(text)
-        if not self._said_in_log:
+        if not self._prints_to_log:
             self.note(text)
 
     def note(self, text: str) -> None:
-        """Keep ``text`` in the log alone."""
+        """Write ``text`` only to the log."""
         with self._log.open("a", encoding="utf-8") as file:
             file.write(text + "\n")
 
@@ -85,7 +85,7 @@ class RowsDone:
 
 
 class Rates:
-    """Tokens per second and seconds per step over the last moments."""
+    """Tokens per second and seconds per step over the last ``RATE_SECONDS``."""
 
     def __init__(self, step: int, tokens: int, trained_tokens: int) -> None:
         self._seen = deque([(time.monotonic(), step, tokens, trained_tokens)])
@@ -106,7 +106,7 @@ class Rates:
 
 
 def _is_stdout(log: Path) -> bool:
-    """Whether what is said goes to the log anyway: the launcher starts the trainer that way."""
+    """Whether stdout is the log file: the launcher starts the trainer that way."""
     try:
         return os.path.samestat(os.fstat(1), log.stat())
     except OSError:

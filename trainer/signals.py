@@ -40,7 +40,7 @@ class StopRequest:
 
 
 class ParentStopRequest(StopRequest):
-    """For one of several processes: the parent asks over stdin, and the process ends when the parent ends.
+    """For one of several processes: the parent requests a stop over stdin, and the process ends when the parent ends.
 
     Signals are ignored: Ctrl-C goes to the whole group, and the parent decides.
     """

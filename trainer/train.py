@@ -1,4 +1,4 @@
-"""``train``: refuse early, run the training here or in several processes, and turn every end into an event."""
+"""``train``: checks first, trains in this process or in several, and writes an event for every outcome."""
 
 import os
 from collections.abc import Callable
@@ -21,19 +21,13 @@ from trainer.contract.command.errors import (
 from trainer.contract.job import Job
 from trainer.contract.rows import read_rows
 from trainer.processes import collective, local
-from trainer.processes.pipe import Emitter, has_parent, open_events
+from trainer.processes.pipe import has_parent, open_events
 from trainer.reporting import Reporter
 from trainer.signals import ParentStopRequest, StopRequest
 
 NEEDED = (
-    "torch",
-    "transformers",
-    "trl",
-    "peft",
-    "datasets",
-    "accelerate",
-    "bitsandbytes",
-    "matplotlib",
+    *("torch", "transformers", "trl", "peft"),
+    *("datasets", "accelerate", "bitsandbytes", "matplotlib"),
 )
 NO_ROOM = ("No space left", "PytorchStreamWriter failed", "inline_container")
 LOG = "train.log"
@@ -44,7 +38,7 @@ JOB = "job.json"
 def train(job: Job, *, resume: bool, overwrite: bool, say: Callable[[str], None]) -> None:
     """Train ``job`` into its output folder; ``say`` gets lines for people.
 
-    Raises a ``Fault`` for every expected failure, after telling it in the folder's events too.
+    Raises a ``Fault`` for every expected failure, which is also written to the folder's events.
     """
     try:
         _train_together(job, resume=resume, overwrite=overwrite, say=say)
@@ -59,13 +53,16 @@ def _train_together(job: Job, *, resume: bool, overwrite: bool, say: Callable[[s
     try:
         check_installed()
         libraries.prepare_environment(one_card=False)
-        # First of all: what ends one from here on, bad rows too, the others hear.
+        # First of all: from here on an error that ends one process, such as invalid rows, ends all.
         collective.connect(say)
         validation.check(job)
         if collective.rank() == 0 and not has_parent():
             checkpoints.prepare(output, resume=resume, overwrite=overwrite)
         if resume and checkpoints.complete(output):
-            _already_done(job, output, say)
+            found = manifest.load(output / manifest.NAME)
+            for _, record in checkpoints.whole(output)[-1:]:
+                checkpoints.check_resume(record, job, manifest.hash_file(Path(job.data)).sha256)
+            say(f"{output} is complete: {found.metrics.get('steps')} steps; nothing is left to do")
             return
         rows = read_rows(Path(job.data))
     except Fault as fault:
@@ -89,12 +86,14 @@ def _train_together(job: Job, *, resume: bool, overwrite: bool, say: Callable[[s
                 return
             libraries.prepare_environment()
             with library_log.library_output_to(output / LOG):
-                reporter = _reporter(writer, say, output / LOG)
+                reporter = Reporter(writer, say, output / LOG)
+                if collective.rank():  # of several processes only the first prints
+                    reporter = Reporter(writer, lambda _: None, Path(os.devnull))
                 training_run.run(job, output, rows, reporter, stop, resume=resume)
         except BaseException as error:
             known = _as_fault(error, job)
             failed = _failed(known or Fault(f"internal error: {error!r}", f"see {LOG}"))
-            # When even this cannot be written, the message on stderr is what is left.
+            # If this cannot be written either, the user still gets the message on stderr.
             with suppress(OSError):
                 writer.emit(failed)
             if known is None:
@@ -106,15 +105,8 @@ def _train_together(job: Job, *, resume: bool, overwrite: bool, say: Callable[[s
             raise known from error
 
 
-def _reporter(writer: Emitter, say: Callable[[str], None], log: Path) -> Reporter:
-    """Of several processes the first speaks."""
-    if collective.rank() == 0:
-        return Reporter(writer, say, log)
-    return Reporter(writer, lambda _: None, Path(os.devnull))
-
-
 def check_installed() -> None:
-    """Raise ``NotInstalled`` when the ``train`` extra is not there."""
+    """Raise ``NotInstalled`` if the ``train`` extra is missing."""
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         raise NotInstalled(
@@ -129,10 +121,10 @@ def _failed(fault: Fault) -> events.Failed:
 
 
 def with_command(fault: Fault, job_file: Path) -> str:
-    """Return the fault's hint with the command that follows it, where one helps."""
+    """Return the fault's hint, with the command that follows it if one helps."""
     if fault.settings is None:
         return fault.hint
-    what = "go on" if resuming.may_change(fault.settings) else "begin again"
+    what = "continue" if resuming.may_change(fault.settings) else "restart"
     command = f"{what} with: {resuming.command(job_file, fault.settings)}"
     return f"{fault.hint}; {command}" if fault.hint else command
 
@@ -148,16 +140,9 @@ def _as_fault(error: BaseException, job: Job) -> Fault | None:
         return no_space(error)
     if out_of_memory.recognised(error):
         return out_of_memory.fault("", "take a device with more memory", (), error)
-    # safetensors and torch.save wrap the system's error in their own, with its text.
+    # safetensors and torch.save wrap the system's error in another one with its text.
     if any(words in str(error) for words in NO_ROOM):
         return NoSpace(
             f"the disk is full while writing to {job.output}", "free some space", settings=()
         )
     return None
-
-
-def _already_done(job: Job, output: Path, say: Callable[[str], None]) -> None:
-    found = manifest.load(output / manifest.NAME)
-    for _, record in checkpoints.whole(output)[-1:]:
-        checkpoints.check_resume(record, job, manifest.hash_file(Path(job.data)).sha256)
-    say(f"{output} is complete: {found.metrics.get('steps')} steps; nothing is left to do")

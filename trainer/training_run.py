@@ -27,8 +27,8 @@ Metrics = dict[str, float | int | None]
 class Run:
     """What every step of a training needs.
 
-    ``checkpoint`` and its ``record``: what the run resumes from, if anything. ``here``: the record of what this
-    process trains, and on what.
+    ``checkpoint`` and its ``record``: what the run resumes from, if anything. ``here``: the record for new
+    checkpoints.
     """
 
     job: Job
@@ -42,7 +42,7 @@ class Run:
 
     @property
     def new_adapter(self) -> Path:
-        """The folder that the adapter is saved to until it is proved."""
+        """The folder of the saved adapter until it is proved."""
         return self.output / f".{manifest.ADAPTER}.new"
 
     @property
@@ -53,7 +53,7 @@ class Run:
 def run(
     job: Job, output: Path, rows: Rows, reporter: Reporter, stop: StopRequest, *, resume: bool
 ) -> None:
-    """Train ``job`` on ``rows`` and publish the adapter in ``output``; of several processes the first does."""
+    """Train ``job`` on ``rows``; the first process publishes the adapter in ``output``."""
     this = _prepare(job, output, rows, reporter, stop, resume=resume)
     from trainer.loop.callbacks import Counts
     from trainer.result import proof
@@ -66,7 +66,7 @@ def run(
     metrics = _save(this, loop, counts, seconds)
     history = list(loop.state.log_history)
     computed = proof.of_loop(loop, this.prepared.proof_rows, this.prepared.plan.own_attention)
-    # The proof loads a base of its own: this one must be gone by then.
+    # The proof loads another base, for which this one must be freed.
     del loop
     proved = _prove(this, computed)
     collective.leave()
@@ -77,7 +77,7 @@ def run(
 def _prepare(
     job: Job, output: Path, rows: Rows, reporter: Reporter, stop: StopRequest, *, resume: bool
 ) -> Run:
-    """Find the checkpoint to resume, tokenise the rows, plan, and make way for the new adapter."""
+    """Find the checkpoint to resume, tokenise the rows, make the plan, and clear the new adapter's folder."""
     checkpoint, record = _resume_point(job, output, rows, reporter) if resume else (None, None)
     leads = collective.rank() == 0
     if leads and resume:
@@ -115,7 +115,7 @@ def _prepare(
         shutil.rmtree(this.new_adapter, ignore_errors=True)
     if record and record.environment() != here.environment():
         reporter.warn(
-            f"started on {record.environment()}, resumed on {here.environment()}: not bit-exact from here"
+            f"started on {record.environment()}, resumed on {here.environment()}: not bit-exact from this step on"
         )
     return this
 
@@ -125,14 +125,14 @@ def _resume_point(
 ) -> tuple[Path | None, checkpoints.Record | None]:
     found = checkpoints.newest(output, reporter.warn)
     if found is None:
-        reporter.warn("there is no checkpoint to resume from: starting from the beginning")
+        reporter.warn("no checkpoint to resume from: starting from the beginning")
         return None, None
     checkpoints.check_resume(found[1], job, rows.sha256)
     return found
 
 
 def _make_loop(this: Run, counts: "Counts") -> Any:
-    """Load the base into a training loop, with all that watches its steps, and announce the plan."""
+    """Load the base into a training loop with its callbacks, and report the plan."""
     from trainer import pretrained
     from trainer.loop import speed_bound, trial_step
     from trainer.loop.callbacks import RunCallback
@@ -142,36 +142,10 @@ def _make_loop(this: Run, counts: "Counts") -> Any:
     job, prepared, reporter = this.job, this.prepared, this.reporter
     shape = pretrained.architecture(prepared.source)
     bound = speed_bound.bound(shape, prepared.plan, prepared.examples, job.lora.r)
-    callback = RunCallback(
-        job=job,
-        output=this.output,
-        record=this.here,
-        counts=counts,
-        reporter=reporter,
-        stop=this.stop,
-        evaluates=prepared.eval_examples is not None,
-        bound=bound,
-    )
-    loop = Loop(
-        job,
-        prepared,
-        this.output,
-        counts=counts,
-        callbacks=[callback],
-        warn=reporter.warn,
-        note=reporter.note,
-    )
-    if (held := prepared.eval_examples) is not None:
-        loop.add_callback(
-            Samples(
-                loop,
-                held,
-                job.samples,
-                stop_id=prepared.stop_id,
-                reporter=reporter,
-                sharded=this.sharded,
-            )
-        )
+    callbacks = [RunCallback(this, counts, bound)]
+    loop = Loop(job, prepared, this.output, counts=counts, callbacks=callbacks, reporter=reporter)
+    if prepared.eval_examples is not None:
+        loop.add_callback(Samples(loop, this))
     if trial_step.wanted(prepared.plan):
         loop.add_callback(trial_step.TrialStep(loop, prepared.plan, reporter, bound))
     _announce(this, loop)
@@ -185,7 +159,7 @@ def _announce(this: Run, loop: Any) -> None:
     if prepared.stop_id not in (ends if isinstance(ends, list) else [ends]):
         reporter.warn(
             f"the base model does not stop at {prepared.stop!r}, which ends a turn in its chat "
-            "template: give it as a stop token when generating"
+            "template: pass it as a stop token when you generate"
         )
     cards = f"{plan.processes} x " if plan.processes > 1 else ""
     trainable = sum(p.numel() for p in loop.model.parameters() if p.requires_grad)
@@ -214,14 +188,14 @@ def _announce(this: Run, loop: Any) -> None:
     )
     reporter.line(
         f"{examples.tokens:,} tokens an epoch, {examples.trained_tokens:,} of them trained; "
-        f"{trainable:,} parameters learn"
+        f"{trainable:,} trainable parameters"
     )
     if this.record:
         reporter.phase("resume", f"after step {this.record.step}")
 
 
 def _take_steps(this: Run, loop: Any) -> float:
-    """Train; return the seconds it took. Raises ``Interrupted`` when asked to stop before the last step."""
+    """Train; return the seconds it took. Raises ``Interrupted`` if stopped before the last step."""
     started = time.monotonic()
     this.stop.in_loop = True
     loop.run(this.checkpoint)
@@ -232,9 +206,9 @@ def _take_steps(this: Run, loop: Any) -> float:
 
 
 def _is_needed_to_the_end(this: Run) -> bool:
-    """Say whether this process goes on after the last step: the first does, and all where the base is divided."""
+    """Say whether this process continues after the last step: the first one, and all if the base is divided."""
     if this.sharded:
-        # The first has written all of the last checkpoint, which may be the best.
+        # The first process must have written the last checkpoint, which may be the best.
         collective.wait_for_all()
         return True
     collective.leave()
@@ -248,7 +222,7 @@ def _save(this: Run, loop: Any, counts: "Counts", seconds: float) -> Metrics:
     plan, examples, reporter = this.prepared.plan, this.prepared.examples, this.reporter
     lowest = loop.load_best()
     if lowest and lowest[0] < loop.state.global_step:
-        reporter.line(f"the adapter is that of step {lowest[0]}, whose evaluation loss is lowest")
+        reporter.line(f"the adapter is that of step {lowest[0]}, with the lowest evaluation loss")
     metrics: Metrics = {
         **publish.losses_of(loop.state.log_history),
         **({"best_step": lowest[0], "eval_loss": lowest[1]} if lowest else {}),
@@ -271,7 +245,7 @@ def _save(this: Run, loop: Any, counts: "Counts", seconds: float) -> Metrics:
 
 
 def _prove(this: Run, computed: Any) -> manifest.ReloadProof:
-    """Load the saved adapter on a clean base and compare it with what the trained model ``computed``."""
+    """Load the saved adapter on a clean base, and compare it with what the trained model ``computed``."""
     from trainer.result import proof
 
     note = this.reporter.note

@@ -205,12 +205,16 @@ def ours(folder: Path, shape: Architecture, precision: str, examples: Examples) 
     counts, heard = Counts(None), Heard()
     steps = Steps(lambda: (counts.tokens, counts.trained_tokens))
     with tempfile.TemporaryDirectory() as output:
-        loop = Loop(
-            job, prepared, Path(output), counts=counts, callbacks=[steps.callback()],
-            warn=print, note=lambda text: print("  " + text),
-        )  # fmt: skip
-        bound = speed_bound.bound(shape, plan, examples, job.lora.r)
         reporter = Reporter(heard, lambda text: print("  " + text), Path(output) / "log")
+        loop = Loop(
+            job,
+            prepared,
+            Path(output),
+            counts=counts,
+            callbacks=[steps.callback()],
+            reporter=reporter,
+        )
+        bound = speed_bound.bound(shape, plan, examples, job.lora.r)
         loop.add_callback(TrialStep(loop, plan, reporter, bound))
         loop.run(None)
     rate, trained = steps.rates()

@@ -54,17 +54,13 @@ def test_steps_on_a_card_carry_it(tmp_path, monkeypatch, device, rank, use):
     monkeypatch.setattr("trainer.processes.collective.rank", lambda: rank)
     monkeypatch.setattr("trainer.device.peak_bytes", lambda _: 0)
     steps: list[Any] = []
-    record: Any = SimpleNamespace(step=0)
-    reporter: Any = SimpleNamespace(step=steps.append)
-    callback = RunCallback(
+    run: Any = SimpleNamespace(
         job=Job(model="m", data="d", output=str(tmp_path)),
-        output=tmp_path,
-        record=record,
-        counts=Counts(None),
-        reporter=reporter,
+        here=SimpleNamespace(step=0),
+        reporter=SimpleNamespace(step=steps.append),
         stop=StopRequest(),
-        evaluates=False,
     )
+    callback = RunCallback(run, Counts(None))
     args = SimpleNamespace(device=device, world_size=1)
 
     def take_step():

@@ -90,12 +90,12 @@ def test_while_the_weights_load(begin, type_it, monkeypatch):
     assert code == TrainingFailed.exit_code
     assert "out of memory while the weights of " in shown
     assert " GB" in shown
-    assert ", 2.00 GiB more asked for" in shown
+    assert ", 2.00 GiB more requested" in shown
     assert type_it(shown) == IN_BF16
 
 
 def test_in_the_self_test_before_the_first_step(begin, type_it, monkeypatch):
-    small = unless(lambda trainer, **_k: trainer.args.bf16, selftest.prove_attention)
+    small = unless(lambda trainer, *_a, **_k: trainer.args.bf16, selftest.prove_attention)
     monkeypatch.setattr(loop, "prove_attention", small)
     _, shown = begin()
     assert "out of memory in the self-test before the first step: " in shown
@@ -126,7 +126,7 @@ def test_where_nothing_of_the_job_helps_a_larger_device_does(begin, type_it, mon
     with monkeypatch.context() as patch:
         step_with(patch, lambda *_, **__: False)
         _, shown = begin("plan.recompute=1", "precision=nf4")
-    assert "take a device with more memory; go on with: " in shown
+    assert "take a device with more memory; continue with: " in shown
     assert type_it(shown) == "--resume"
 
 
@@ -272,7 +272,7 @@ def test_another_precision(unfinished, type_it, capsys):
     code = run_main(command._main, [str(unfinished / "job.json"), "--resume"])
     assert code == ResumeRefused.exit_code
     shown = capsys.readouterr().err
-    assert "the run was begun in bf16 and would go on in fp32" in shown
+    assert "the run was started in bf16 and would continue in fp32" in shown
     assert type_it(shown) == "--resume --set allow_precision_change=true"
 
 

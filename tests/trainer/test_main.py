@@ -130,7 +130,7 @@ def test_sigterm_saves_and_says_how_to_go_on(tmp_path, rows, base_model):
     _, shown = child.communicate()
     assert child.returncode == 130
     assert shown == (
-        f"error: interrupted\n  -> go on with: python -m trainer {output / 'job.json'} --resume\n"
+        f"error: interrupted\n  -> continue with: python -m trainer {output / 'job.json'} --resume\n"
     )
     found, _ = events.read(output / "events.jsonl")
     assert [e.type for e in found[-2:]] == ["checkpoint", "failed"]

@@ -90,7 +90,7 @@ def test_the_fault_has_the_numbers_and_what_to_change():
     ):
         too_much()
     assert found.value.cause.startswith("out of memory at step 3: this process takes ")
-    assert " GB left on this machine, 4611686018427387904 bytes more asked for" in found.value.cause
+    assert " GB left on this machine, 4611686018427387904 bytes more requested" in found.value.cause
     assert (found.value.hint, found.value.settings) == ("take smaller ones", ("plan.tokens=8",))
     with pytest.raises(ZeroDivisionError), out_of_memory.explained("at step 3", ""):
         _ = 1 / 0
@@ -104,7 +104,7 @@ def test_a_card_tells_its_own_numbers(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA A10G")
     error = torch.OutOfMemoryError(TEXTS[0])
     assert out_of_memory.numbers(error) == (
-        "23.5 of 24.0 GB used on NVIDIA A10G, 2.00 GiB more asked for"
+        "23.5 of 24.0 GB used on NVIDIA A10G, 2.00 GiB more requested"
     )
 
 

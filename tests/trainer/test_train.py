@@ -239,7 +239,7 @@ def test_stopped_and_resumed_equals_uninterrupted(finished, tmp_path, stop_after
     stop_after(number, sent)
     with pytest.raises(Interrupted) as caught:
         run(job)
-    assert caught.value.hint == f"go on with: python -m trainer {tmp_path}/run/job.json --resume"
+    assert caught.value.hint == f"continue with: python -m trainer {tmp_path}/run/job.json --resume"
     (saved,) = events_of(job.output, events.Checkpoint)
     (failed,) = events_of(job.output, events.Failed)
     assert failed.exit_code == 130
@@ -317,7 +317,7 @@ def test_a_changed_job_or_changed_data_is_not_resumed(finished, tmp_path):
     assert caught.value.faults == ("lora.r: 4 -> 8", "lr: 0.02 -> 0.01")
     data = tmp_path / "rows.jsonl"
     write_rows(data, 21)
-    with pytest.raises(ResumeRefused, match="not the data that was begun with"):
+    with pytest.raises(ResumeRefused, match="has changed since the run was started"):
         run(job_of(plain.model, data, copy), resume=True)
     template = Path(tmp_path / "base")
     shutil.copytree(plain.model, template)
@@ -325,7 +325,7 @@ def test_a_changed_job_or_changed_data_is_not_resumed(finished, tmp_path):
         file.write("{# another #}")
     moved = checkpoint_with(copy, {"job_hash": job_of(template, plain.data, copy).hash()})
     assert moved
-    with pytest.raises(ResumeRefused, match="chat template is not the one"):
+    with pytest.raises(ResumeRefused, match="chat template has changed"):
         run(job_of(template, plain.data, copy), resume=True)
 
 
@@ -343,7 +343,7 @@ def test_another_precision_is_refused_and_another_device_is_told(finished, tmp_p
     (copy / manifest.NAME).unlink()
     job = job_of(plain.model, plain.data, copy)
     checkpoint_with(copy, {"precision": "bf16"})
-    with pytest.raises(ResumeRefused, match="begun in bf16 and would go on in fp32") as caught:
+    with pytest.raises(ResumeRefused, match="started in bf16 and would continue in fp32") as caught:
         run(job, resume=True)
     assert "--set allow_precision_change=true" in caught.value.hint
     checkpoint_with(copy, {"precision": "fp32", "device": "NVIDIA A10"})

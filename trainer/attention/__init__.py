@@ -1,1 +1,1 @@
-"""Attention over packed rows, and the proofs that it is the model's own."""
+"""Attention over packed rows, and the proofs that it equals the model's own."""

@@ -1,4 +1,4 @@
-"""Whether two ways to compute the same thing agree: judged by rounding measured there and then, not by a constant.
+"""Whether two ways to compute the same values agree, judged by rounding measured on the same rows and device.
 
 Every figure is a mean over tokens of the difference of log-probabilities, in nats.
 """
@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-# A difference is rounding up to so many times what two exact ways to compute the same differ by.
+# A difference counts as rounding up to this many times the difference of two exact ways.
 FACTOR = 4.0
-# Or up to this share of what the fault would change: kernels with fewer bits (TF32) are off by as much.
+# Or up to this share of the fault's effect: kernels with fewer bits (TF32) differ by as much.
 SHARE = 1e-3
-# What fp32 cannot tell apart in a log-probability.
+# The resolution of fp32 in a log-probability.
 FLOOR = 1e-5
 
 
@@ -19,8 +19,8 @@ FLOOR = 1e-5
 class Agreement:
     """``rows``: (tokens, difference between the two ways) of each row.
 
-    ``rounding``: what two exact ways differ by. ``fault``: what the fault that is looked for would change.
-    Both are of the row that differs most.
+    ``rounding``: the difference of two exact ways. ``fault``: the difference that the suspected fault would
+    make. Both are of the row that differs most.
     """
 
     rows: list[tuple[int, float]]
@@ -38,7 +38,7 @@ class Agreement:
 
     @property
     def holds(self) -> bool:
-        """Whether the difference is rounding; false for one that is not a number."""
+        """Whether the difference is rounding; false for NaN."""
         return self.apart <= self.limit
 
 
@@ -54,6 +54,6 @@ def _mean(a: Any, b: Any) -> float:
 
 
 def largest(values: Iterable[float]) -> float:
-    """Return the largest value, not-a-number if one is, 0 without any."""
+    """Return the largest value, NaN if any is, 0 without any."""
     found = list(values)
     return next((value for value in found if value != value), max(found, default=0.0))  # noqa: PLR0124

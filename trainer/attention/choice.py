@@ -1,8 +1,8 @@
-"""Which attention a base is trained with: the first of three that a small model of its class proves right.
+"""Chooses the attention for a base: the first of three that a small model of its class proves exact.
 
-Packed rows through ``trainer.attention.kernels``; else each row alone through the model's own attention, as sdpa or
-as eager code. The judge is the model's own eager attention in plain transformers, each row alone. It needs
-no weights and takes seconds, so that what a base cannot do is known before anything is paid for.
+First packed rows through ``trainer.attention.kernels``, then each row alone through the model's own sdpa or
+eager attention. Each is compared with the model's own eager attention in plain transformers, each row alone.
+This needs no weights and takes seconds, so that an unsuitable base is known before anything costs money.
 """
 
 import tempfile
@@ -19,39 +19,39 @@ from trainer.contract.manifest import check_adapter
 from trainer.contract.options import Lora
 
 OWN = ("sdpa", "eager")
-# Differences of log-probabilities, in units of their standard deviation, that rounding in fp32 explains: at
-# least the first, for a deep model (Gemma 3n) what fp64 differs by, and never more than the last.
+# Differences of log-probabilities, in units of their standard deviation, that count as rounding in fp32: at
+# least LIMIT, for a deep model (Gemma 3n) its difference to fp64 times ROUNDINGS, and at most MOST.
 LIMIT, ROUNDINGS, MOST = 1e-3, 10, 1e-2
 NUDGE = 0.05  # the largest change of an adapter's weight in the one step
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """``attention`` is the implementation's name. ``reason``: why rows are not packed; empty where they are."""
+    """``attention``: the implementation's name. ``reason``: why rows are not packed; empty if they are."""
 
     attention: str
     reason: str = ""
 
     @property
     def text(self) -> str:
-        """Say in a sentence how rows are trained."""
+        """Return a sentence on how rows are trained."""
         if kernels.packs(self.attention):
-            return "rows are packed: several share a micro-batch, each sees itself alone"
+            return "rows are packed: several share a micro-batch, and each attends only to itself"
         return (
-            f"{self.reason}: each row is a micro-batch of its own, with the model's own attention "
+            f"{self.reason}: each row is a separate micro-batch, with the model's own attention "
             f"({self.attention})"
         )
 
 
 def choose(config: Any, lora: Lora, *, longest: int, packed: str = kernels.ROWS) -> Choice:
-    """Prove ways to train ``config``'s model on rows of at most ``longest`` tokens; return the first right one.
+    """Try attentions for ``config``'s model on rows of at most ``longest`` tokens; return the first exact one.
 
-    ``packed`` names the implementation to return where rows can be packed; ``ROWS`` is the one that is
-    tried. Raises ``ModelUnavailable`` with the reason where no way is right.
+    ``packed``: the implementation to return if rows can be packed; ``ROWS`` is the one that is tried. Raises
+    ``ModelUnavailable`` with the reason if none is exact.
     """
     import torch
 
-    # The run's own random numbers stay what they would be without this.
+    # The run's random numbers stay unchanged.
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         small, judge, reason = _reference(config, longest)
@@ -63,27 +63,24 @@ def choose(config: Any, lora: Lora, *, longest: int, packed: str = kernels.ROWS)
             reasons.append(reason)
     kind = getattr(config, "model_type", type(config).__name__)
     raise ModelUnavailable(
-        f"a base of the kind {kind!r} cannot be trained here: {reason}",
-        "choose another base model; docs/models.md names those that work",
+        f"a base of the type {kind!r} cannot be trained: {reason}",
+        "choose another base model; docs/models.md lists those that work",
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Judge:
-    """The rows' log-probabilities as the model itself gives them, and what another way may differ by."""
+    """The rows' log-probabilities from the model itself, and the difference that counts as rounding."""
 
     expected: Any = None
     limit: float = LIMIT
 
     def differ(self, found: list[Any], expected: list[Any] | None = None) -> str:
-        """Say by how much ``found`` differs; empty where rounding explains it."""
+        """Return by how much ``found`` differs; empty if that is rounding."""
         apart = _apart(found, self.expected if expected is None else expected)
-        # Not a number is not right either.
-        return (
-            ""
-            if apart <= self.limit
-            else f" by {apart:.1e} of their spread, where rounding is {self.limit:.0e}"
-        )
+        if apart <= self.limit:  # false for NaN
+            return ""
+        return f" by {apart:.1e} of their spread, where rounding is {self.limit:.0e}"
 
 
 def _judge(model: Any) -> _Judge:
@@ -91,31 +88,31 @@ def _judge(model: Any) -> _Judge:
     try:
         rounding = _apart(expected, _plain(model.double()))
     except RuntimeError:
-        # Products of grouped experts are not made in fp64.
+        # torch has no product of grouped experts in fp64.
         return _Judge(expected)
     return _Judge(expected, min(MOST, max(LIMIT, ROUNDINGS * rounding)))
 
 
 def _reference(config: Any, longest: int) -> tuple[Any, _Judge, str]:
-    """The small config, and what its model itself computes; or why there is none."""
+    """Return the small config and its judge, or the reason why no small model can be made."""
     reason = ""
     for narrow in (True, False):
         try:
             small = small_model.shrink(config, longest, narrow=narrow)
             return small, _judge(small_model.build(small, "eager")), ""
-        except Exception as error:  # noqa: BLE001 - any class of model, and whatever it raises
+        except Exception as error:  # noqa: BLE001 - any class of model may raise any error
             reason = reason or _first_line(error)
     return None, _Judge(), f"no small model of its class can be made ({reason})"
 
 
 def _why_not(steps: Iterator[str]) -> str:
-    """The first thing that is wrong, also when it is an error; empty when nothing is."""
+    """Return the first fault or error of ``steps``; empty without any."""
     try:
         return next(filter(None, steps), "")
     except Fault as fault:
         return fault.cause
-    except Exception as error:  # noqa: BLE001 - as above: a reason to refuse, not an internal error
-        return f"its own code fails ({_first_line(error)})"
+    except Exception as error:  # noqa: BLE001 - as above: the base is refused
+        return f"its code fails ({_first_line(error)})"
 
 
 def _first_line(error: Exception) -> str:
@@ -124,7 +121,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _try(small: Any, name: str, lora: Lora, judge: _Judge) -> Iterator[str]:
-    """Do with the small model what training does with the base; yield a reason for each fault."""
+    """Train the small model as the loop trains the base; yield a reason for each fault."""
     import torch
     from peft import PeftModel, get_peft_model
     from trl.trainer.utils import add_fused_lm_head
@@ -136,7 +133,7 @@ def _try(small: Any, name: str, lora: Lora, judge: _Judge) -> Iterator[str]:
     with torch.no_grad():
         found = [_score(model, batch) for batch in batches]
     if by := judge.differ(found):
-        yield f"its logits differ from those of its own eager attention{by}"
+        yield f"its logits differ from those of its eager attention{by}"
     model = get_peft_model(model, lora_config(lora, None))
     _step(model, batches)
     with torch.no_grad():
@@ -146,7 +143,7 @@ def _try(small: Any, name: str, lora: Lora, judge: _Judge) -> Iterator[str]:
         yield "; ".join(check_adapter(Path(folder))[:1])
         loaded = PeftModel.from_pretrained(small_model.build(small, "eager"), folder)
     if by := judge.differ(trained, _plain(loaded)):
-        yield f"its saved adapter does not give what was trained: logits differ{by}"
+        yield f"its saved adapter does not compute what was trained: logits differ{by}"
     if not judge.differ(trained):
         yield "a step of training changes nothing"
 
@@ -162,7 +159,7 @@ def _batches(name: str) -> Iterator[dict[str, Any]]:
 
 
 def alone(row: dict[str, list[int]]) -> dict[str, Any]:
-    """Return a row as a micro-batch of its own, for the model's own attention."""
+    """Return a micro-batch of one row, for the model's own attention."""
     import torch
 
     batch = {name: torch.tensor([row[name]]) for name in ("input_ids", "labels")}
@@ -170,13 +167,13 @@ def alone(row: dict[str, list[int]]) -> dict[str, Any]:
 
 
 def _score(model: Any, batch: dict[str, Any]) -> Any:
-    """The log-probability of every token that training counts, in order."""
+    """Return the log-probabilities of all trained tokens, in order."""
     outputs = model(**batch, use_cache=False, fused_lm_head=True)
     return outputs.log_probs[outputs.label_mask]
 
 
 def _plain(model: Any) -> list[Any]:
-    """The same by plain transformers, row by row."""
+    """Return the same computed by plain transformers, row by row."""
     import torch
 
     found = []
@@ -188,7 +185,7 @@ def _plain(model: Any) -> list[Any]:
 
 
 def _step(model: Any, batches: list[dict[str, Any]]) -> None:
-    """One step on all rows, every layer recomputed, as the loop takes it."""
+    """Take one step on all rows with every layer recomputed, as the loop does."""
     import torch
 
     model.activation_checkpointing_enable()
@@ -203,7 +200,7 @@ def _step(model: Any, batches: list[dict[str, Any]]) -> None:
 
 
 def _apart(left: list[Any], right: list[Any]) -> float:
-    """The largest difference, in units of the standard deviation of ``right``."""
+    """Return the largest difference, in units of the standard deviation of ``right``."""
     import torch
 
     a, b = torch.cat(left).double(), torch.cat(right).double()

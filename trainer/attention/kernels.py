@@ -1,11 +1,11 @@
-"""Exact attention over rows that lie end to end: each token sees its own row, and there its window.
+"""Exact attention over packed rows: each token sees only its own row, and there only its window.
 
 Two implementations are registered with transformers. ``VARLEN`` is one call of torch's variable-length
 flash attention: a card of compute capability 8.0 or newer, values of 16 bits, head size 256 at most.
-``ROWS`` is one call of scaled-dot-product attention for each row, on any device. The plan says which.
+``ROWS`` is one call of scaled-dot-product attention for each row, on any device. The plan chooses one.
 
-What neither can compute (a soft cap, sinks, any mask but a causal one with or without a sliding window) is
-an error that names it. Nothing that a model passes to its attention is ignored.
+Anything that neither can compute (a soft cap, sinks, any mask but a causal one with or without a sliding
+window) is an error that names it. No argument that a model passes to its attention is ignored.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,28 +19,22 @@ from trainer.contract.command.errors import ModelUnavailable
 VARLEN = "sft_varlen"
 ROWS = "sft_rows"
 WIDEST = 256  # head size that the flash kernels take
-# What forward passes on to attention and does not change it: `attend` has the rows' borders already.
+# Arguments of forward that do not change attention: `attend` gets the rows' borders by others.
 IRRELEVANT = {
-    *(
-        "position_ids",
-        "cu_seq_lens_k",
-        "max_length_k",
-        "num_items_in_batch",
-        "output_router_logits",
-    ),
+    *("position_ids", "cu_seq_lens_k", "max_length_k", "num_items_in_batch"),
+    "output_router_logits",
     *("output_hidden_states", "use_cache", "return_dict", "cache_position", "seq_idx"),
 }
-CALLED = {"softcap": "a soft cap", "s_aux": "sinks", "dropout": "dropout"}
+READABLE = {"softcap": "a soft cap", "s_aux": "sinks", "dropout": "dropout"}
 MASKS = "transformers.masking_utils"
 
 
 @dataclass(frozen=True, slots=True)
 class Causal:
-    """The mask as a description, so that no square of the tokens is built.
+    """A description of the mask, so that no tokens x tokens matrix is built.
 
-    A token sees the last ``window`` tokens of its row, itself among them; the whole row before it where
-    ``window`` is None. ``packed``: the positions start anew within the batch, so the rows' borders must
-    come along.
+    A token sees the last ``window`` tokens of its row with itself, or all tokens before it if ``window`` is
+    None. ``packed``: the positions restart within the batch, so that the rows' borders are needed.
     """
 
     window: int | None
@@ -62,7 +56,7 @@ def register() -> None:
 
 
 def cannot(what: str) -> ModelUnavailable:
-    """The error for ``what`` a model's attention has and packing does not."""
+    """Return the error for a feature of a model's attention that packing does not support."""
     return ModelUnavailable(f"attention with {what} cannot be packed exactly")
 
 
@@ -101,7 +95,7 @@ def _described(function: Callable[..., Any]) -> Causal:
 
 
 def _parts(function: Callable[..., Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The masks that ``function`` is the intersection of: the name of each maker, and what it was made from."""
+    """Yield the masks that ``function`` intersects: the name of each one's maker, and its arguments."""
     name = str(getattr(function, "__qualname__", function)).partition(".")[0]
     if getattr(function, "__module__", None) != MASKS:
         raise cannot(f"the mask {name}")
@@ -134,15 +128,15 @@ def attend(
 ) -> tuple[Any, None]:
     """Transformers' attention interface: query (batch, heads, tokens, width) to (batch, tokens, heads, width).
 
-    ``cu_seq_lens_q`` holds the rows' borders in a batch of one: 0, ..., tokens. Without it every member
-    of the batch is one row. Raises ``ModelUnavailable`` for what the kernels do not compute.
+    ``cu_seq_lens_q`` holds the rows' borders in a batch of one: 0, ..., tokens. Without it each
+    member of the batch is one row. Raises ``ModelUnavailable`` for what the kernels do not compute.
     """
     unknown = {
         n for n, v in others.items() if n not in IRRELEVANT and not (v is None or v is False)
     }
     unknown |= {"dropout"} if dropout else set()
     if unknown:
-        raise cannot(", ".join(CALLED.get(name, name) for name in sorted(unknown)))
+        raise cannot(", ".join(READABLE.get(name, name) for name in sorted(unknown)))
     if is_causal is False or not getattr(module, "is_causal", True):
         raise cannot("tokens that see later ones")
     if not isinstance(attention_mask, Causal):
@@ -177,7 +171,7 @@ def _varlen(
     window: int | None,
     scaling: float | None,
 ) -> Any:
-    """One call for all rows. A window of W tokens is, to the kernel, W - 1 tokens before the token itself."""
+    """One call for all rows. For the kernel a window of W tokens is W - 1 tokens before the token itself."""
     import torch
     from torch.nn.attention.varlen import varlen_attn
     from torch.nn.functional import pad
@@ -188,7 +182,7 @@ def _varlen(
     q, k, v = (states[0].transpose(0, 1).to(kind) for states in (query, key, value))
     width = v.shape[-1]
     if width != q.shape[-1]:
-        # Where values are narrower than keys (DeepSeek), zeros beside them change nothing.
+        # Values narrower than keys (DeepSeek) are padded with zeros, which change nothing.
         v = pad(v, (0, q.shape[-1] - width))
     out = varlen_attn(
         q, k, v, borders, borders, longest, longest,
@@ -215,19 +209,18 @@ def _row_by_row(
 
 
 def _row(query: Any, key: Any, value: Any, window: int | None, scaling: float | None) -> Any:
-    """Attention of a row to itself; a band is built only where the row is longer than the window."""
+    """Attention of a row to itself; a band is built only if the row is longer than the window."""
     import torch
     from torch.nn.functional import scaled_dot_product_attention as attention
 
     length = query.shape[2]
+    band = None
     if window is not None and length > window:
         ones = torch.ones(length, length, dtype=torch.bool, device=query.device)
         band = ones.tril().triu(1 - window)
-    else:
-        band = None
     grouped = query.shape[1] != key.shape[1]
     if grouped and (band is not None or not key.shape[-1] == value.shape[-1] <= WIDEST):
-        # Grouped heads with a mask, or wide ones, leave torch only the kernel that keeps every score.
+        # For grouped heads with a mask, or wide ones, torch only has the kernel that keeps every score.
         share = query.shape[1] // key.shape[1]
         key, value = (states.repeat_interleave(share, dim=1) for states in (key, value))
         grouped = False

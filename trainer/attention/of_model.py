@@ -1,4 +1,4 @@
-"""The attention of a base model: which one it runs with, its window, and how to change it for a while."""
+"""The attention of a base model: its name, its window, and a context that changes it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ def attention_of(model: Any) -> str:
 
 @contextmanager
 def own_attention(model: Any, name: str) -> Iterator[None]:
-    """Let a (PEFT) model run with the attention ``name`` of transformers for a while."""
+    """Within the context, let a (PEFT) model run with transformers' attention ``name``."""
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
     before = attention_of(base)
     base.set_attn_implementation(name)
@@ -26,7 +26,7 @@ def own_attention(model: Any, name: str) -> Iterator[None]:
 
 
 def kernel(config: Any, *, flash: bool) -> str:
-    """Return the name of our attention for a model: one flash call a micro-batch where its heads are no wider."""
+    """Return the name of the packed attention for a model: flash, unless its heads are too wide."""
     text = config.get_text_config()
     widths = [number(text, name) for name in ("head_dim", "global_head_dim")]
     # A model without attention (Mamba) has no heads.
@@ -37,13 +37,13 @@ def kernel(config: Any, *, flash: bool) -> str:
 
 
 def number(config: Any, name: str) -> int:
-    """Return a whole number of a config, 0 where it has none."""
-    # Gemma 4 has two sizes of heads, and its config then refuses to name one.
+    """Return an integer of a config, 0 if it has none."""
+    # Gemma 4 has two head sizes, and its config then raises for the attribute.
     plain = getattr(config, "_getattr_without_heterogeneous_validation", partial(getattr, config))
     value = plain(name, None)
     return value if isinstance(value, int) else 0
 
 
 def window_of(config: Any) -> int:
-    """Return how many tokens the windows of a model's layers hold, 0 without windows."""
+    """Return the tokens of the windows of a model's layers, 0 without windows."""
     return int(getattr(config.get_text_config(), "sliding_window", None) or 0)

@@ -1,9 +1,9 @@
-"""A small random model of a base's own class and config, to try on it what the base itself would cost.
+"""A small random model of a base's class and config, for tests that would be expensive on the base.
 
-What decides how a model computes is kept: its class, its kinds of layers, caps, sinks, experts, rotary kind
-and head size. What only makes it large is cut: heads, widths, experts, vocabulary, and layers after every
-kind has come once. A limit in tokens (a window, a chunk) that the rows pass becomes ``LIMIT``, and rows of
-61 tokens pass it; one that they do not pass is out of the small rows' reach too.
+It keeps what decides how a model computes: class, kinds of layers, caps, sinks, experts, rotary kind and head
+size. It cuts what only makes it large: heads, widths, experts, vocabulary, and layers after each kind has
+occurred. A limit in tokens (a window, a chunk) that the rows exceed becomes ``LIMIT``, which rows of 61
+tokens exceed; a limit that they do not exceed stays above the small rows' length.
 """
 
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ TOKENS = ("pad_token_id", "bos_token_id", "eos_token_id")
 
 
 def rows(seed: int = 0) -> list[Any]:
-    """Random rows for the small model: longer than ``LIMIT``, as long, a token longer, and shorter."""
+    """Return random rows for the small model: longer than ``LIMIT``, equal, one token longer, and shorter."""
     import torch
 
     drawn = torch.Generator().manual_seed(seed)
@@ -47,7 +47,7 @@ def build(config: Any, attention: str, seed: int = 0) -> Any:
     )
     with torch.no_grad():
         for name, weight in model.named_parameters():
-            # Initial weights leave scores so flat that a token more or less in a window hardly counts.
+            # With initial weights scores are so flat that one token of a window hardly matters.
             if weight.dim() > 1 and "conv" not in name:
                 weight.normal_(0, 1.5 * weight.shape[-1] ** -0.5)
         for module in model.modules():
@@ -56,9 +56,9 @@ def build(config: Any, attention: str, seed: int = 0) -> Any:
 
 
 def _moderate(module: Any) -> None:
-    """Bring scores to a spread of 1 where a class leaves their scale to the learned norms of q and k (Gemma 3n).
+    """Scale scores to a spread of 1 in a class whose learned norms of q and k set the scale (Gemma 3n).
 
-    With norms of 1 a score spreads by 16, softmax takes one token, and rounding alone changes which.
+    With norms of 1 the spread is 16: softmax selects one token, and rounding decides which.
     """
     if getattr(module, "scaling", None) == 1.0:
         for name in ("q_norm", "k_norm"):
@@ -69,10 +69,10 @@ def _moderate(module: Any) -> None:
 def shrink(config: Any, longest: int, *, narrow: bool = True) -> Any:
     """Return a small copy of ``config`` for training on rows of at most ``longest`` tokens.
 
-    Without ``narrow`` heads and widths stay: some classes compute one width from another.
+    Without ``narrow``, heads and widths stay: some classes compute one width from another.
     """
     small = deepcopy(config)
-    # The small weights are made here, whatever the base's are stored in.
+    # The small weights are random, so the base's quantization does not apply.
     small.__dict__.pop("quantization_config", None)
     layers = _layers(config)
     text = small.get_text_config()
@@ -97,7 +97,7 @@ def _parts(config: Any) -> Iterator[Any]:
 
 
 def _layers(config: Any) -> int:
-    """How many layers a small model needs to have every kind of layer that the whole one has."""
+    """Return how many layers a small model needs to have every kind of layer of the base."""
     count = int(config.get_text_config().num_hidden_layers)
     kinds = _kinds(config)
     for layers in STEPS:
@@ -121,18 +121,15 @@ def _kinds(config: Any) -> set[tuple[Any, ...]]:
 
 
 def _kind(layer: Any) -> tuple[Any, ...]:
-    """What a layer is made of and set to; its number aside."""
+    """Return a layer's modules and their settings, without its number."""
     plain = (bool, int, float, str, type(None))
     return tuple(
         (name, type(module).__name__, key, value)
         for name, module in layer.named_modules()
         for key, value in sorted(vars(module).items())
-        if isinstance(value, plain) and not key.startswith("_") and not _is_number(key)
+        if isinstance(value, plain) and not key.startswith("_") and key != "training"
+        if "idx" not in key and "index" not in key  # the layer's number
     )
-
-
-def _is_number(key: str) -> bool:
-    return key == "training" or "idx" in key or "index" in key
 
 
 def _cut_layers(part: Any, layers: int) -> None:
@@ -152,7 +149,7 @@ def _cut_layers(part: Any, layers: int) -> None:
 
 
 def _cut_counts(part: Any) -> None:
-    """Experts, vocabulary, and what lies within a layer's feed-forward part."""
+    """Cut experts, vocabulary, and the widths of a layer's feed-forward part."""
 
     def cut(names: tuple[str, ...], most: int) -> None:
         for name in names:
@@ -169,7 +166,7 @@ def _cut_counts(part: Any) -> None:
 
 
 def _cut_widths(part: Any) -> None:
-    """Heads and the hidden size; groups of heads that share keys stay groups, and a head stays as wide."""
+    """Cut heads and the hidden size; heads that share keys still do, and a head keeps its width."""
     heads, hidden, size = (
         number(part, n) for n in ("num_attention_heads", "hidden_size", "head_dim")
     )
@@ -207,7 +204,7 @@ def _cut_limits(part: Any, longest: int) -> None:
             if isinstance(limit := each.get(name), int):
                 each[name] = _cut(limit, longest)
                 if number(part, name):
-                    # Phi-3 has it twice, and this one would replace the other.
+                    # Phi-3 has it twice, and this one overrides the other.
                     setattr(part, name, each[name])
 
 

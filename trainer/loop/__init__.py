@@ -1,1 +1,1 @@
-"""The training loop: TRL's trainer with our rows, and what is reported on the way."""
+"""The training loop: TRL's trainer on packed rows, its callbacks and its self-test."""

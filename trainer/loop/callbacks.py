@@ -1,26 +1,26 @@
-"""The training loop's side of the run: steps into events, checkpoints by time and on request."""
+"""Callbacks of the training loop: write events for steps, save checkpoints by time and on request."""
 
 import math
 import time
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback
 
 from trainer import checkpoints, device
 from trainer.contract import events
 from trainer.contract.command.errors import TrainingFailed
-from trainer.contract.job import Job
 from trainer.contract.sizing import evaluations
 from trainer.data import holdout
 from trainer.gpu_use import CardUse, gpu_use
 from trainer.processes import collective
-from trainer.reporting import Rates, Reporter
-from trainer.signals import StopRequest
+from trainer.reporting import Rates
+
+if TYPE_CHECKING:
+    from trainer.training_run import Run
 
 
 class Counts:
-    """Tokens seen so far, over all parts of a run; ``seen_*`` come from the loop of this process."""
+    """Tokens seen so far, over all parts of a run; this process's loop adds to ``seen_*``."""
 
     def __init__(self, record: checkpoints.Record | None) -> None:
         self.tokens_before = record.tokens if record else 0
@@ -38,32 +38,15 @@ class Counts:
 
 
 class RunCallback(TrainerCallback):
-    """Reports every step, asks for checkpoints, stops on request and on a loss that is no number.
+    """Reports every step, triggers checkpoints, stops on request and on a loss that is not finite.
 
-    ``bound``: tokens per second of one card at most.
+    ``bound``: the most tokens per second of one card.
     """
 
-    def __init__(
-        self,
-        *,
-        job: Job,
-        output: Path,
-        record: checkpoints.Record,
-        counts: Counts,
-        reporter: Reporter,
-        stop: StopRequest,
-        evaluates: bool,
-        bound: float | None = None,
-    ) -> None:
-        self._evaluates = evaluates
-        self._bound = bound
-        self._job = job
-        self._output = output
-        self._mark = record
-        self._counts = counts
-        self._reporter = reporter
-        self._stop = stop
-        self._rates = Rates(record.step, counts.tokens, counts.trained_tokens)
+    def __init__(self, run: "Run", counts: Counts, bound: float | None = None) -> None:
+        self._run, self._counts, self._bound = run, counts, bound
+        self._job, self._reporter, self._stop = run.job, run.reporter, run.stop
+        self._rates = Rates(run.here.step, counts.tokens, counts.trained_tokens)
         self._card_use = CardUse(gpu_use)
         self._saved = time.monotonic()
 
@@ -73,7 +56,7 @@ class RunCallback(TrainerCallback):
 
     def on_step_end(self, _args: Any, state: Any, control: Any, **_kwargs: Any) -> None:
         late = time.monotonic() - self._saved >= self._job.checkpoint.minutes * 60
-        # One process's clock or signal is everyone's: all save at the same step.
+        # The clock or signal of one process counts for all: all save at the same step.
         due, asked = collective.any_of([late, self._stop.asked])
         steps = self._job.checkpoint.steps
         counted = steps is not None and state.global_step % steps == 0
@@ -81,7 +64,7 @@ class RunCallback(TrainerCallback):
         spaced = state.global_step in self._spaced(state.max_steps)
         if due or counted or spaced or last or asked:
             control.should_save = True
-        if last and self._evaluates:
+        if last and self._run.prepared.eval_examples is not None:
             control.should_evaluate = True
         if asked:
             self._stop.asked = control.should_training_stop = True
@@ -99,7 +82,7 @@ class RunCallback(TrainerCallback):
         if not math.isfinite(logs["loss"]):
             raise TrainingFailed(
                 f"the loss is {logs['loss']} at step {state.global_step}",
-                "look at the rows, or lower the learning rate",
+                "check the rows, or lower the learning rate",
                 settings=[f"lr={self._job.lr / 2:g}"],
             )
         counts = self._counts
@@ -107,6 +90,9 @@ class RunCallback(TrainerCallback):
             state.global_step, counts.tokens, counts.trained_tokens
         )
         norm = logs.get("grad_norm")
+        # Of several processes only the first reads it.
+        has_card = str(args.device) != device.CPU and collective.rank() == 0
+        gpu = self._card_use.latest() if has_card else None
         self._reporter.step(
             events.Step(
                 step=state.global_step,
@@ -122,7 +108,7 @@ class RunCallback(TrainerCallback):
                 seconds_left=round((state.max_steps - state.global_step) * seconds, 1),
                 memory_bytes=device.peak_bytes(str(args.device)),
                 mfu=self._bound and round(per_second / (self._bound * args.world_size), 4),
-                gpu_use=self._gpu_use(str(args.device)),
+                gpu_use=gpu,
             )
         )
 
@@ -140,42 +126,28 @@ class RunCallback(TrainerCallback):
             control.should_save = True
         if over and state.global_step < state.max_steps:
             control.should_training_stop = True
-            self._reporter.line(
-                f"stopping at step {state.global_step}: {self._job.early_stop} evaluations without a "
-                "lower loss"
-            )
+            count = f"{self._job.early_stop} evaluations without a lower loss"
+            self._reporter.line(f"stopping at step {state.global_step}: {count}")
         loss = (metrics or {}).get("eval_loss", math.nan)
         if math.isfinite(loss):
             self._reporter.tell(events.Eval(step=state.global_step, loss=loss))
 
     def on_save(self, _args: Any, state: Any, _control: Any, **_kwargs: Any) -> None:
         self._saved = time.monotonic()
-        # Each process has saved its random numbers by then.
+        # By then each process has saved its random state.
         collective.wait_for_all()
         if collective.rank() > 0:
             return
         name = f"{checkpoints.FOLDER}/checkpoint-{state.global_step}"
-        record = self._mark.model_copy(
-            update={
-                "step": state.global_step,
-                "tokens": self._counts.tokens,
-                "trained_tokens": self._counts.trained_tokens,
-            }
-        )
-        checkpoints.write_record(self._output / name, record)
+        changes = {"tokens": self._counts.tokens, "trained_tokens": self._counts.trained_tokens}
+        record = self._run.here.model_copy(update={"step": state.global_step, **changes})
+        checkpoints.write_record(self._run.output / name, record)
         lowest = holdout.best(state.log_history)
-        checkpoints.rotate(
-            self._output,
-            self._job.checkpoint.keep,
-            best=lowest[0] if lowest else None,
-            also=self._spaced(state.max_steps),
-        )
+        best = lowest[0] if lowest else None
+        spaced = self._spaced(state.max_steps)
+        checkpoints.rotate(self._run.output, self._job.checkpoint.keep, best=best, also=spaced)
         self._reporter.emit(events.Checkpoint(step=state.global_step, path=name))
 
-    def _gpu_use(self, place: str) -> int | None:
-        """Return the card's use in percent; of several processes only the first asks."""
-        return self._card_use.latest() if place != device.CPU and collective.rank() == 0 else None
-
     def _spaced(self, steps: int) -> set[int]:
-        """Steps whose checkpoints are kept to choose from."""
+        """Return the steps whose checkpoints are kept to choose from."""
         return evaluations.spaced(steps) if self._job.keep == "best" else set()

@@ -1,9 +1,9 @@
-"""TRL's SFTTrainer, given our rows, our order and our passes: loss, adapter and optimizer are its own.
+"""TRL's SFTTrainer with packed rows in a fixed order; loss, adapter and optimizer are TRL's.
 
-A batch of the data loader is one optimizer step's rows, in every process. Each takes its share of them,
-laid end to end in as few forward passes as its device has room for; when one runs out of memory, all take
-the step again with smaller ones, as they do an evaluation. Then the gradients are summed: they are those
-of one process with all rows.
+A batch of the data loader holds all rows of one optimizer step, in every process. Each process computes its
+share, packed into as few micro-batches as memory allows. If one runs out of memory, all repeat the step (or
+the evaluation) with smaller micro-batches. Then the gradients are summed: the sum is that of one process
+with all rows.
 """
 
 import math
@@ -37,13 +37,15 @@ from trainer.loop.callbacks import Counts
 from trainer.loop.selftest import prove_attention
 from trainer.pretrained import load_base
 from trainer.processes import collective, fsdp
+from trainer.reporting import Reporter
 
 SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
 Rows = list[dict[str, list[int]]]
 
 
 def arguments(job: Job, plan: Plan, output: Path, *, evaluates: bool) -> SFTConfig:
-    """Name every setting on which the result depends; none is left to a default."""
+    """Set every option on which the result depends; no default is used."""
+    recompute = {"every_n_layers": plan.recompute_every} if plan.recompute_every else None
     return SFTConfig(
         output_dir=str(output / checkpoints.FOLDER),
         per_device_train_batch_size=job.batch_size,
@@ -61,11 +63,9 @@ def arguments(job: Job, plan: Plan, output: Path, *, evaluates: bool) -> SFTConf
         use_cpu=plan.numerics.place == device.CPU,
         dataloader_pin_memory=plan.numerics.pin_memory,
         gradient_checkpointing=plan.recompute_every > 0,
-        gradient_checkpointing_kwargs={"every_n_layers": plan.recompute_every}
-        if plan.recompute_every
-        else None,
+        gradient_checkpointing_kwargs=recompute,
         max_length=None,
-        # A balance of experts over what lies in one micro-batch would depend on how rows are packed.
+        # A loss that balances experts within a micro-batch would depend on the packing.
         router_aux_loss_coef=0.0,
         packing=False,
         dataset_kwargs={"skip_prepare_dataset": True},
@@ -76,7 +76,7 @@ def arguments(job: Job, plan: Plan, output: Path, *, evaluates: bool) -> SFTConf
         save_strategy="no",
         report_to="none",
         disable_tqdm=True,
-        # We sum the gradients of all processes ourselves, each divided by the tokens of all of them.
+        # ``training_step`` sums the gradients of all processes, each divided by the tokens of all of them.
         average_tokens_across_devices=False,
         ddp_find_unused_parameters=False,
         ddp_broadcast_buffers=False,
@@ -84,12 +84,12 @@ def arguments(job: Job, plan: Plan, output: Path, *, evaluates: bool) -> SFTConf
 
 
 def step_rows(rows: Rows) -> dict[str, Rows]:
-    """Leave an optimizer step's rows as they are; they are joined when it is known how many fit."""
+    """The data collator: keeps the rows apart; they are packed later, when it is known how many fit."""
     return {"rows": rows}
 
 
 class Loop(SFTTrainer):
-    """SFTTrainer with our order of rows, our passes and our count of tokens."""
+    """SFTTrainer with a fixed order of rows, packed micro-batches and a count of tokens."""
 
     def __init__(
         self,
@@ -99,37 +99,28 @@ class Loop(SFTTrainer):
         *,
         counts: Counts,
         callbacks: Sequence[TrainerCallback],
-        warn: Callable[[str], None],
-        note: Callable[[str], None],
+        reporter: Reporter,
     ) -> None:
-        self._sampler = Sampler(len(prepared.examples.lengths), seed=job.seed)
-        examples = prepared.examples
-        self._facts = prepared.plan.steps, len(examples.lengths), examples.tokens
-        self._counts = counts
-        self._warn = warn
-        self._note = note
-        self._job = job
-        self._plan = prepared.plan
+        plan, examples, held_out = prepared.plan, prepared.examples, prepared.eval_examples
+        self._sampler = Sampler(len(examples.lengths), seed=job.seed)
+        self._same_everywhere = plan.steps, len(examples.lengths), examples.tokens
+        self._job, self._plan, self._counts, self._reporter = job, plan, counts, reporter
         self._sharded = fsdp.wanted(job)
-        self._attention = prepared.plan.attention
+        self._attention = plan.attention
         self.proof_rows = prepared.proof_rows
-        self.pass_tokens = prepared.plan.pass_tokens
+        self.pass_tokens = plan.pass_tokens
         self._collate = DataCollatorForLanguageModeling(
             pad_token_id=prepared.tokenizer.pad_token_id, padding_free=True
         )
-        plan, held_out = prepared.plan, prepared.eval_examples
         where = f"while the weights of {prepared.source.name} load in {plan.precision}"
         with out_of_memory.explained(where, *self._advice(learning=False)):
             base = load_base(
-                prepared.source,
-                plan.numerics,
-                attention=plan.attention,
-                sharded=self._sharded,
+                prepared.source, plan.numerics, attention=plan.attention, sharded=self._sharded
             )
         super().__init__(
             model=base,
             args=arguments(job, plan, output, evaluates=held_out is not None),
-            train_dataset=prepared.examples.dataset(),
+            train_dataset=examples.dataset(),
             eval_dataset=held_out.dataset() if held_out else None,
             processing_class=prepared.tokenizer,
             data_collator=step_rows,
@@ -139,27 +130,26 @@ class Loop(SFTTrainer):
         if self._sharded:
             fsdp.wrap(self.model)
         self.remove_callback(PrinterCallback)
-        # TRL's figures of each pass would wait for every process, and passes differ in number.
+        # TRL's figures of each micro-batch would wait for every process, and their numbers differ.
         self.accelerator.gather_for_metrics = lambda tensor, *_: tensor
 
     def run(self, checkpoint: Path | None) -> None:
-        """Train, from ``checkpoint`` on where given."""
+        """Train, from ``checkpoint`` on if given."""
         if self._sharded:
-            collective.check_same([self.pass_tokens], "the tokens of a pass")
+            collective.check_same([self.pass_tokens], "the tokens of a micro-batch")
         with disable_input_dtype_casting(self.model, active=self._plan.numerics.autocast):
             relief = self._advice(learning=False)
             with out_of_memory.explained("in the self-test before the first step", *relief):
-                prove_attention(self, note=self._note, warn=self._warn, sharded=self._sharded)
+                prove_attention(self, self._reporter, sharded=self._sharded)
             with out_of_memory.explained("while training", *self._advice()):
                 self._run(checkpoint)
 
     def _run(self, checkpoint: Path | None) -> None:
         step = int(checkpoint.name.rsplit("-")[-1]) if checkpoint else 0
-        collective.check_same(
-            [step, *self._facts], "the step to go on from, steps, rows and tokens"
-        )
+        facts = [step, *self._same_everywhere]
+        collective.check_same(facts, "the step to continue from, steps, rows and tokens")
         if collective.rank():
-            # Each process draws its own dropout.
+            # Each process draws different dropout.
             torch.manual_seed(self._job.seed + collective.rank())
         if checkpoint is None:
             self.train()
@@ -169,12 +159,12 @@ class Loop(SFTTrainer):
         if state.global_step < self.args.max_steps and not over:
             self.train(resume_from_checkpoint=str(checkpoint))
         else:
-            # The loop would take one step more than was asked for.
+            # TRL's loop would take one step too many.
             self._load_from_checkpoint(str(checkpoint))
             self.state = state
 
     def load_best(self) -> tuple[int, float] | None:
-        """Go back to the step with the lowest evaluation loss; return it, and the loss."""
+        """Load the checkpoint of the lowest evaluation loss; return its step and the loss."""
         lowest = holdout.best(self.state.log_history)
         if lowest is None or lowest[0] == self.state.global_step:
             return lowest
@@ -185,7 +175,7 @@ class Loop(SFTTrainer):
         return lowest
 
     def _load_from_checkpoint(self, *args: Any, **kwargs: Any) -> None:
-        """Read a checkpoint's adapter into this one, which on NF4 is in bf16: PEFT would leave it in fp32."""
+        """Load a checkpoint's adapter, and keep this one's dtype: on NF4 bf16, where PEFT would load fp32."""
         kinds = {name: w.dtype for name, w in self.model.named_parameters() if w.requires_grad}
         super()._load_from_checkpoint(*args, **kwargs)
         for name, weight in self.model.named_parameters():
@@ -193,7 +183,7 @@ class Loop(SFTTrainer):
                 weight.data = weight.data.to(kinds[name])
 
     def compute_loss_context_manager(self) -> AbstractContextManager[Any]:
-        """Return the autocast of every forward pass, also of those that go past the wrapped model."""
+        """Return the autocast for every forward pass, also for those that do not call the wrapped model."""
         return self._plan.numerics.context()
 
     def create_optimizer(self, *args: Any, **kwargs: Any) -> Any:
@@ -209,13 +199,13 @@ class Loop(SFTTrainer):
             )
         return super().create_optimizer(*args, **kwargs)
 
-    def passes(self, rows: Rows) -> Iterator[dict[str, Any]]:
-        """Join rows into passes of at most ``pass_tokens``, each ready for the model."""
+    def micro_batches(self, rows: Rows) -> Iterator[dict[str, Any]]:
+        """Pack rows into micro-batches of at most ``pass_tokens``, each ready for the model."""
         for group in first_fit([len(row["input_ids"]) for row in rows], self.pass_tokens):
             yield self.join([rows[index] for index in group])
 
     def join(self, rows: Rows) -> dict[str, Any]:
-        """Return a micro-batch of ``rows``; one row alone is to the model's own attention plain input."""
+        """Return a micro-batch of ``rows``; for the model's own attention of one row, as plain input."""
         if kernels.packs(self._attention):
             return dict(self._collate(rows))
         (row,) = rows
@@ -224,17 +214,17 @@ class Loop(SFTTrainer):
     def training_step(
         self, model: Any, inputs: dict[str, Rows], num_items_in_batch: Any = None
     ) -> Any:
-        """Return the step's loss, its gradient summed over the passes."""
-        rows, one_pass = inputs["rows"], super().training_step
+        """Return the step's loss; its gradients are summed over the micro-batches."""
+        rows, train_one = inputs["rows"], super().training_step
 
         def step() -> torch.Tensor:
             model.zero_grad()
             loss = torch.tensor(0.0, device=self.args.device)
-            for joined in self.passes(self._share(rows)):
+            for joined in self.micro_batches(self._share(rows)):
                 with self.accelerator.no_sync(model=model):
-                    loss += one_pass(model, joined, num_items_in_batch)
-            for spare in self._padding_batches(rows):
-                one_pass(model, spare, num_items_in_batch * math.inf)
+                    loss += train_one(model, joined, num_items_in_batch)
+            for padding in self._padding_batches(rows):
+                train_one(model, padding, num_items_in_batch * math.inf)
             return loss
 
         loss = self._retry_with_smaller(step, rows, f"at step {self.state.global_step + 1}")
@@ -244,7 +234,7 @@ class Loop(SFTTrainer):
     def _retry_with_smaller(
         self, work: Callable[[], torch.Tensor], rows: Rows, where: str
     ) -> torch.Tensor:
-        """Return what ``work`` on ``rows`` returns, called again with smaller passes while memory runs out."""
+        """Return the result of ``work`` on ``rows``; repeat it with smaller micro-batches while memory runs out."""
         random_state = device.random_state()
         while True:
             result, full = None, None
@@ -253,7 +243,7 @@ class Loop(SFTTrainer):
             except Exception as error:
                 if not out_of_memory.recognised(error):
                     raise
-                # The error itself would keep all tensors of the pass.
+                # The error itself would keep all tensors of the micro-batch.
                 full = out_of_memory.numbers(error)
                 if self._sharded:
                     raise self._full(where, full) from None
@@ -266,7 +256,7 @@ class Loop(SFTTrainer):
         return [rows[index] for index in _shares(rows)[collective.rank()]]
 
     def _padding_batches(self, rows: Rows) -> Iterator[dict[str, Any]]:
-        """Passes whose loss must not count: sharded, a process has as many as the one with the most."""
+        """Micro-batches whose loss must not count: with a divided base all processes need the same number."""
         if not self._sharded:
             return
         lengths = [len(row["input_ids"]) for row in rows]
@@ -276,10 +266,10 @@ class Loop(SFTTrainer):
             yield self.join([min(rows, key=lambda row: len(row["input_ids"]))])
 
     def _full(self, where: str, numbers: str) -> TrainingFailed:
-        """The others wait in the middle of a pass: there is no taking it again."""
+        """The fault with a divided base: the others wait within a forward pass, which cannot be repeated."""
         return TrainingFailed(
             f"out of memory {where} with micro-batches of {self.pass_tokens} tokens: {numbers}",
-            f"take smaller micro-batches, {out_of_memory.MORE}",
+            f"use smaller micro-batches, {out_of_memory.MORE}",
             settings=[f"plan.tokens={max(self.pass_tokens // 2, 1)}"],
         )
 
@@ -291,27 +281,24 @@ class Loop(SFTTrainer):
         )
 
     def _use_smaller(self, rows: Rows, where: str, numbers: str) -> None:
-        """Make passes half as long as the longest that did not fit. Raises ``TrainingFailed``."""
+        """Make micro-batches half as long as the longest that did not fit. Raises ``TrainingFailed``."""
         lengths = [len(row["input_ids"]) for row in rows]
         longest = max(lengths)
-        passes = [
+        groups = [
             [mine[index] for index in group]
             for mine in ([lengths[index] for index in part] for part in _shares(rows))
             for group in first_fit(mine, self.pass_tokens)
         ]
-        if all(len(group) == 1 for group in passes):
+        if all(len(group) == 1 for group in groups):
             hint, settings = self._advice(learning=self.model.training)
-            raise TrainingFailed(
-                f"out of memory {where} with one row of {longest} tokens: {numbers}",
-                hint,
-                settings=settings,
-            )
-        used = max(sum(group) for group in passes)
-        # The longest row is alone anyhow: shorter passes help only when none is longer than it.
+            cause = f"out of memory {where} with one row of {longest} tokens: {numbers}"
+            raise TrainingFailed(cause, hint, settings=settings)
+        used = max(sum(group) for group in groups)
+        # A micro-batch shorter than the longest row helps only if that row was the longest micro-batch.
         self.pass_tokens = max(used // 2, longest) if used > longest else used // 2
         device.empty_cache()
-        self._warn(
-            f"out of memory {where} ({numbers}): micro-batches of {self.pass_tokens} tokens from here on; "
+        self._reporter.warn(
+            f"out of memory {where} ({numbers}): micro-batches of {self.pass_tokens} tokens from now on; "
             "the rows of a step stay the same"
         )
 
@@ -328,16 +315,16 @@ class Loop(SFTTrainer):
         return metrics
 
     def _loss_of(self, rows: Rows) -> torch.Tensor:
-        """The summed loss of this process's share of ``rows``, and how many tokens it is of."""
+        """Return the summed loss of this process's share of ``rows``, and the number of its tokens."""
         total, count = 0.0, 0
         with torch.no_grad(), self.compute_loss_context_manager():
-            for joined in self.passes(self._share(rows)):
+            for joined in self.micro_batches(self._share(rows)):
                 here = trained_tokens([{"labels": joined["labels"][0].tolist()}])
                 ready = self._prepare_inputs(joined)
                 total += float(self.compute_loss(self.model, ready, num_items_in_batch=1))
                 count += here
-            for spare in self._padding_batches(rows):
-                self.compute_loss(self.model, self._prepare_inputs(spare), num_items_in_batch=1)
+            for padding in self._padding_batches(rows):
+                self.compute_loss(self.model, self._prepare_inputs(padding), num_items_in_batch=1)
         return torch.tensor([total, count], dtype=torch.float64)
 
     def _sync_replicated_trainable_parameters(self, model: Any) -> None:
@@ -345,13 +332,13 @@ class Loop(SFTTrainer):
         collective.copy_first([p.data for p in model.parameters() if p.requires_grad])
 
     def get_train_dataloader(self) -> Any:
-        """Give every process every step's rows: it takes its share of them later."""
+        """Give every process all rows of each step; it selects its share later."""
         loader = super().get_train_dataloader()
         if collective.size() > 1:
             sampler = loader.batch_sampler
-            # Nor is a short last step filled up with rows from the beginning.
+            # A short last step is not filled with rows from the beginning either.
             sampler.num_processes, sampler.process_index, sampler.even_batches = 1, 0, False
-            # In the epoch of a resume it is wrapped once more, and accelerate misses the sampler within.
+            # In the epoch of a resume accelerate does not find the wrapped sampler.
             sampler.set_epoch = self._sampler.set_epoch
         return loader
 
@@ -367,11 +354,11 @@ class Loop(SFTTrainer):
         return trained
 
     def create_model_card(self, *_args: Any, **_kwargs: Any) -> None:
-        """No card beside checkpoints: the adapter gets its own."""
+        """Write no model card into checkpoints: publishing writes the adapter's."""
 
 
 def trained_tokens(rows: Rows) -> int:
-    """Return the number of labels that the loss counts; a row's first token is predicted by nothing."""
+    """Return the number of labels that the loss counts: nothing predicts a row's first token."""
     return sum(len(row["labels"]) - 1 - row["labels"][1:].count(IGNORED) for row in rows)
 
 

@@ -1,10 +1,10 @@
-"""What the model answers by now: a few held-out questions, answered at each evaluation.
+"""Samples: at each evaluation of the loss the model answers a few held-out rows.
 
-The same questions each time, greedily, so no random number is drawn and the training stays what it is.
+The rows stay the same, and decoding is greedy: no random number is drawn, so that the training is unchanged.
 """
 
 from itertools import accumulate, takewhile
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback
 
@@ -12,40 +12,31 @@ from trainer import out_of_memory
 from trainer.contract import events
 from trainer.data.encode import Examples
 from trainer.data.masks import IGNORED
-from trainer.reporting import Reporter
+
+if TYPE_CHECKING:
+    from trainer.training_run import Run
 
 TOKENS = 64  # of an answer
-LETTERS = 400  # of a question, its end
+LETTERS = 400  # of the end of a question
 
 
 class Samples(TrainerCallback):
-    """Answers the first ``count`` held-out rows; what it says are the events' ``sample``."""
+    """Answers the first held-out rows of a run, and writes the answers as ``sample`` events."""
 
-    def __init__(
-        self,
-        loop: Any,
-        held_out: Examples,
-        count: int,
-        *,
-        stop_id: int,
-        reporter: Reporter,
-        sharded: bool = False,
-    ) -> None:
-        self._loop = loop
-        # The first has no model of its own then.
-        self._all = sharded
-        self._prompts = prompts(held_out, count)
-        self._stop_id = stop_id
-        self._reporter = reporter
+    def __init__(self, loop: Any, run: "Run") -> None:
+        self._loop, self._run = loop, run
+        self._prompts = prompts(run.prepared.eval_examples, run.job.samples)
 
     def on_evaluate(self, _args: Any, state: Any, _control: Any, **_kwargs: Any) -> None:
-        if not (state.is_world_process_zero or self._all):
+        # With a divided base every process takes part.
+        if not (state.is_world_process_zero or self._run.sharded):
             return
         where = f"while a sample is written at step {state.global_step}"
         for prompt in self._prompts:
             with out_of_memory.explained(where, "write no samples", ["samples=0"]):
                 question, answer = self._answer(prompt)
-            self._reporter.emit(events.Sample(step=state.global_step, prompt=question, text=answer))
+            sample = events.Sample(step=state.global_step, prompt=question, text=answer)
+            self._run.reporter.emit(sample)
 
     def _answer(self, prompt: list[int]) -> tuple[str, str]:
         import torch
@@ -60,17 +51,19 @@ class Samples(TrainerCallback):
                 attention_mask=torch.ones_like(ids),
                 do_sample=False,
                 max_new_tokens=TOKENS,
-                eos_token_id=self._stop_id,
+                eos_token_id=self._run.prepared.stop_id,
                 pad_token_id=tokenizer.pad_token_id,
                 use_cache=True,
             )[0, len(prompt) :].tolist()
         model.train(was_training)
-        asked = tokenizer.decode(prompt, skip_special_tokens=True)
-        return asked[-LETTERS:], tokenizer.decode(written, skip_special_tokens=True)
+        question = tokenizer.decode(prompt, skip_special_tokens=True)
+        return question[-LETTERS:], tokenizer.decode(written, skip_special_tokens=True)
 
 
-def prompts(held_out: Examples, count: int) -> list[list[int]]:
-    """Return the tokens of the first rows up to their first trained turn: what a user would send."""
+def prompts(held_out: Examples | None, count: int) -> list[list[int]]:
+    """Return the tokens of the first rows up to their first trained turn."""
+    if held_out is None:
+        return []
     ends = accumulate(held_out.lengths[:count], initial=0)
     found = []
     for start, length in zip(ends, held_out.lengths[:count], strict=False):

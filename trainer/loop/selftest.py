@@ -1,12 +1,12 @@
-"""Attention as it is trained against the model's own eager attention, on rows of the data.
+"""Compares attention as trained with the model's own eager attention, on rows of the data.
 
-Run before the first step, and again on what was trained. The limit comes from these very rows on this
-device: from what the model's own two attentions, eager and sdpa, differ by, and from what rows that see
-each other would change.
+It runs before the first step, and again on the trained model. The limit is measured on the same rows and
+device: from the difference of the model's two attentions, eager and sdpa, and from the change if rows see
+each other.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -18,32 +18,31 @@ from trainer.attention.of_model import attention_of, own_attention
 from trainer.contract.command.errors import TrainingFailed
 from trainer.data.packing import first_fit
 from trainer.processes import collective
+from trainer.reporting import Reporter
 
 
-def prove_attention(
-    loop: Any, *, note: Callable[[str], None], warn: Callable[[str], None], sharded: bool = False
-) -> Agreement | None:
-    """Compare and ``note`` the result; ``None`` where the model's own attention is what is trained with.
+def prove_attention(loop: Any, reporter: Reporter, *, sharded: bool = False) -> Agreement | None:
+    """Compare, and write the result to the log; None if the model is trained with its own attention.
 
-    What is too much is measured once more: a fault in the attention is there again. Raises
-    ``TrainingFailed`` then; a difference that has gone is a fault of the machine, and a warning.
+    A difference above the limit is measured again. If it stays, the attention has a fault: raises
+    ``TrainingFailed``. If it is gone, the machine has one: a warning.
     """
     name = attention_of(loop.model)
     if not kernels.packs(name):
         return None
     rows = loop.proof_rows
     first = _measure(loop, rows)
-    note(text(first))
-    # A loss that is not a number is found by the first step, which says what to do.
+    reporter.note(text(first))
+    # A loss that is not a number fails the first step, whose message has the hint.
     settled = math.isnan(first.apart) or first.holds
-    # Where all processes meet in each micro-batch, one cannot measure again alone.
+    # With a divided base all processes must measure again together.
     if sharded:
         settled = collective.any_of([not settled]) == [False]
     if settled:
         return first
-    note(device.describe())
+    reporter.note(device.describe())
     again = _measure(loop, rows)
-    note(text(again))
+    reporter.note(text(again))
     both = f"{first.apart:.2g}, and measured again {again.apart:.2g}"
     if not again.holds:
         raise TrainingFailed(
@@ -52,15 +51,15 @@ def prove_attention(
             "report this with train.log; until then give each row its own micro-batch",
             settings=["plan.tokens=1"],
         )
-    warn(
+    reporter.warn(
         f"attention over packed rows differed from the model's own by {both}: a fault in the code would "
-        "have stayed, so this machine may not compute the same twice (see train.log)"
+        "have stayed, so this machine may compute wrong results (see train.log)"
     )
     return again
 
 
 def text(found: Agreement, fault: str = "rows that see each other") -> str:
-    """Return the measurement for the log; ``fault`` names what ``found.fault`` is of."""
+    """Return the measurement for the log; ``fault``: the name of the fault that ``found.fault`` measures."""
     each = ", ".join(f"{tokens} tokens {value:.1e}" for tokens, value in found.rows)
     return (
         f"attention: packed rows differ by {found.apart:.1e} nats a token from the model's own attention, "
@@ -99,7 +98,7 @@ def _alone(loop: Any, row: Sequence[int]) -> Any:
 
 
 def _split(found: Any, rows: Sequence[Sequence[int]]) -> list[Any]:
-    """A row's first token is predicted by nothing: between rows there is one value too many."""
+    """Split per row, without the first token of each row, which nothing predicts."""
     whole = torch.cat([found.new_zeros(1), found])
     return [part[1:] for part in torch.split(whole, [len(row) for row in rows])]
 
@@ -109,7 +108,7 @@ def _log_probs(loop: Any, inputs: dict[str, Any]) -> Any:
     was_training = loop.model.training
     loop.model.eval()
     with torch.no_grad(), loop.compute_loss_context_manager():
-        ready = loop._prepare_inputs(inputs)  # noqa: SLF001 - the trainer's own way to its device
+        ready = loop._prepare_inputs(inputs)  # noqa: SLF001 - the trainer moves inputs to its device with it
         found = loop.model(**ready, use_cache=False, fused_lm_head=True).log_probs[0]
     loop.model.train(was_training)
     return found.float().cpu()

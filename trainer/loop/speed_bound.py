@@ -1,4 +1,4 @@
-"""How fast a card could train at most: the bound that tokens per second are held against."""
+"""The highest possible training speed of a card, to compare the measured tokens per second with."""
 
 from trainer.contract.sizing.cards import PEAK
 from trainer.contract.sizing.fit import recomputed
@@ -8,9 +8,9 @@ from trainer.data.plan import Plan
 
 
 def bound(shape: Architecture | None, plan: Plan, examples: Examples, rank: int) -> float | None:
-    """Tokens per second of one card at its peak; ``None`` where its peak or the model's shape is unknown.
+    """Return tokens per second of one card at its peak; None if its peak or the model's shape is unknown.
 
-    Counts what LoRA has to compute (``flops_per_token``), recomputed layers too, so that 1.0 is reachable.
+    Counts the operations of LoRA (``flops_per_token``), also of recomputed layers, so that 1.0 is reachable.
     """
     peak = PEAK.get(plan.device.name)
     if peak is None or shape is None:

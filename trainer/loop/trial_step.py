@@ -1,7 +1,7 @@
-"""Before the first step, its longest step twice: what it needs and takes, against what was predicted.
+"""The trial step: before the first step, the step with most tokens, run twice to measure memory and speed.
 
-Nothing is learnt from it: gradients are dropped, random numbers and counts put back, so that the losses
-are the same with and without it. Only passes that turn out too long for the card stay shorter.
+It trains nothing: gradients are dropped, random numbers and counts restored, so that the losses are the same
+with and without it. Only micro-batches that are too long for the card stay shorter.
 """
 
 import math
@@ -21,18 +21,15 @@ ROUNDS = 2  # the first one compiles kernels, the second one is timed
 
 
 def wanted(plan: Plan) -> bool:
-    """On a card. A CPU's steps say as much after a minute, and no memory is predicted for it."""
+    """Only on a card: a CPU's first steps show the same, and its memory is not predicted."""
     return plan.device.is_card
 
 
 class TrialStep(TrainerCallback):
-    """Measures once, when the first step begins, and reports it. ``bound``: tokens/s of one card at most."""
+    """Measures and reports once, before the first step. ``bound``: the most tokens/s of one card."""
 
     def __init__(self, loop: Any, plan: Plan, reporter: Reporter, bound: float | None) -> None:
-        self._loop = loop
-        self._plan = plan
-        self._reporter = reporter
-        self._bound = bound
+        self._loop, self._plan, self._reporter, self._bound = loop, plan, reporter, bound
         self._due = True
 
     def on_step_begin(self, args: Any, _state: Any, _control: Any, **_kwargs: Any) -> None:
@@ -52,29 +49,22 @@ class TrialStep(TrainerCallback):
 
 
 def _longest(loop: Any, args: Any, plan: Plan) -> list[dict[str, list[int]]]:
-    """The rows of the step with the longest pass, and of those the one with the most tokens."""
+    """Return the rows of the step with the longest micro-batch, of equals the one with most tokens."""
     lengths = [len(ids) for ids in loop.train_dataset.with_format("arrow")["input_ids"]]
 
     def size(rows: list[int]) -> tuple[int, int]:
         here = [lengths[row] for row in rows]
-        passes = first_fit(here, loop.pass_tokens)
-        return max(sum(here[row] for row in group) for group in passes), sum(here)
+        groups = first_fit(here, loop.pass_tokens)
+        return max(sum(here[row] for row in group) for group in groups), sum(here)
 
-    steps = (
-        rows
-        for epoch in range(math.ceil(plan.epochs))
-        for rows in batches(
-            len(lengths),
-            batch_size=args.per_device_train_batch_size,
-            seed=args.data_seed,
-            epoch=epoch,
-        )
-    )
+    how = {"batch_size": args.per_device_train_batch_size, "seed": args.data_seed}
+    epochs = range(math.ceil(plan.epochs))
+    steps = (rows for epoch in epochs for rows in batches(len(lengths), epoch=epoch, **how))
     return [loop.train_dataset[row] for row in max(steps, key=size)]
 
 
 def _measure(loop: Any, rows: list[dict[str, list[int]]]) -> tuple[int, float, int | None]:
-    """Return tokens, seconds and the card's peak in bytes, with the optimizer's moments that are to come."""
+    """Return tokens, seconds and the card's peak in bytes, with the optimizer's moments of the first step."""
     import torch
 
     from trainer.loop.loop import trained_tokens
@@ -101,7 +91,7 @@ def _measure(loop: Any, rows: list[dict[str, list[int]]]) -> tuple[int, float, i
 
 
 def _moments(loop: Any) -> int:
-    """Bytes of the two moments that the optimizer makes at its first step, none once it has them."""
+    """Return the bytes of the two moments that the optimizer makes at its first step; 0 if it has them."""
     if loop.optimizer is not None and loop.optimizer.state_dict()["state"]:
         return 0
     learning = (p for p in loop.model.parameters() if p.requires_grad)

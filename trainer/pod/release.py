@@ -140,7 +140,7 @@ def stop_or_delete(
 ) -> None:
     """Request ``action`` until the pod ends; returns only by an exception of ``sleep``.
 
-    The file ``mark`` tells the next boot that a user started the pod again. A refused ``terminate`` becomes
+    If the file ``mark`` exists at the next boot, a user has started the pod. A refused ``terminate`` becomes
     ``stop``. A ``stop`` that is refused twice becomes ``terminate`` ``at_deadline``; otherwise it is
     reported, and requested again every few minutes.
     """

@@ -23,7 +23,7 @@ DEADLINE = "deadline"
 
 
 def run_boot(settings: PodSettings, env: Mapping[str, str], paths: Paths, system: System) -> None:
-    """Run one boot until the pod stops; return only if the container is told to stop."""
+    """Run one boot until the pod stops; return only when the container gets a signal to stop."""
     boot = Boot(settings, env, paths, system)
     training = Training(boot)
     try:
@@ -50,7 +50,7 @@ def run_boot(settings: PodSettings, env: Mapping[str, str], paths: Paths, system
 
 
 def _train_and_wait(boot: Boot, training: Training) -> tuple[Action, str]:
-    """Return what the pod then asks of the API, and why."""
+    """Return what the pod then requests from the API, and why."""
     try:
         boot.open_ssh()
         boot.phase("booted", f"boot {boot.state.boots}")
@@ -79,7 +79,7 @@ def _wait_for_download(boot: Boot) -> None:
 def supervise(settings: PodSettings, env: Mapping[str, str], paths: Paths, system: System) -> None:
     """Run boots, also after an internal error, and stop the pod at its deadline in every case.
 
-    Returns when the container is told to stop.
+    Returns when the container gets a signal to stop.
     """
     while not system.stop_asked:
         try:

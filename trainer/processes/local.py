@@ -31,7 +31,7 @@ LOOP, CLOSING = frozenset({"train", "resume"}), frozenset({"save", "proof"})
 
 
 class Rank(Child):
-    """One of the processes; a line on its stdin asks it to stop, and it ends when its stdin closes."""
+    """One of the processes; a line on its stdin requests a stop, and it ends when its stdin closes."""
 
     def terminate(self) -> None:
         assert self._process.stdin is not None
@@ -85,7 +85,7 @@ def train(
     """Train with ``count`` processes; return when the result is complete.
 
     ``to_the_end``: all are needed until then, else only the first once it saves. Raises the ``Fault`` that
-    one of them ended with, or ``KeyboardInterrupt`` if asked to stop before there is anything to save.
+    one of them ended with, or ``KeyboardInterrupt`` for a request to stop before there is anything to save.
     """
     stop.in_loop = True
     command = [*COMMAND, str(job_file), *["--resume"] * resume]

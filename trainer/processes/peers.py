@@ -215,7 +215,7 @@ class Peers:
         """Return how long the main thread has waited in an exchange, here or in a library; else None."""
         if (since := self._since) is not None:
             return now - since
-        frame = sys._current_frames().get(self._main)  # noqa: SLF001 - documented, whatever its name
+        frame = sys._current_frames().get(self._main)  # noqa: SLF001 - it is documented
         if frame is None or LIBRARY not in frame.f_code.co_filename:
             self._seen = None
             return None

@@ -1,1 +1,1 @@
-"""What a run leaves: the adapter, its proof and manifest, evaluation and export."""
+"""The result of a run: the adapter, its proof and manifest, evaluation and export."""

@@ -1,7 +1,7 @@
-"""``keep = best``: of a run's checkpoints the one that answers most questions becomes the adapter.
+"""``keep = best``: makes the checkpoint that answers most validation questions the adapter.
 
-After training, which has left the adapter of the lowest loss, and before the evaluation. What goes wrong
-is a warning: that adapter stays. Answers are kept, so that the same again asks only what is missing.
+It runs after training, which saves the adapter of the lowest loss, and before the evaluation. A failure is a
+warning: that adapter stays. Answers are kept, so that a second run needs only the missing ones.
 """
 
 import gc
@@ -34,7 +34,7 @@ WEIGHTS = "adapter_model.safetensors"
 
 @dataclass(frozen=True)
 class Candidate:
-    """A whole checkpoint; ``loss`` is that of the held-out rows, where it was measured there."""
+    """A whole checkpoint; ``loss``: of the held-out rows, None if it was not measured at that step."""
 
     folder: Path
     record: checkpoints.Record
@@ -42,7 +42,7 @@ class Candidate:
 
 
 def due(job: Job, run: Path) -> bool:
-    """Whether there is a whole result whose adapter is still to be chosen; not once it is evaluated."""
+    """Whether a complete result needs a choice: the job wants one, and there is no choice or evaluation yet."""
     if job.keep != "best" or not checkpoints.complete(run):
         return False
     chosen = validation.RESULT in manifest.load(run / manifest.NAME).files
@@ -50,7 +50,7 @@ def due(job: Job, run: Path) -> bool:
 
 
 def choose(job: Job, *, say: Callable[[str], None]) -> None:
-    """Ask every candidate, and make the best the adapter. Raises ``Interrupted``."""
+    """Let every candidate answer, and make the best one the adapter. Raises ``Interrupted``."""
     run = Path(job.output)
     evaluation.free_gpu_memory()
     with open_events(run / "events.jsonl") as writer, StopRequest() as stop:
@@ -58,8 +58,8 @@ def choose(job: Job, *, say: Callable[[str], None]) -> None:
         try:
             found, history = candidates(run)
             reporter.phase(PHASE, f"{len(found)} checkpoints on {job.validation}")
-            scores = [_asked(job, run, one, reporter) for one in found]
-            stop.in_loop = True  # what is begun now is brought to its end
+            scores = [_score(job, run, one, reporter) for one in found]
+            stop.in_loop = True  # from here on a signal waits until the end
             _keep(job, run, found, scores, history, reporter)
         except (Fault, OSError) as fault:
             reporter.warn(warning(str(fault)))
@@ -67,27 +67,27 @@ def choose(job: Job, *, say: Callable[[str], None]) -> None:
             if not is_supervised():
                 reporter.warn(warning("interrupted"))
             raise Interrupted(
-                "interrupted while choosing a checkpoint; the adapter of the lowest loss is whole",
-                f"go on with: {resuming.command(run / 'job.json', ())}",
+                "interrupted during the choice of a checkpoint; the adapter of the lowest loss is complete",
+                f"continue with: {resuming.command(run / 'job.json', ())}",
             ) from None
 
 
 def warning(why: str) -> str:
-    """What to say when nothing was chosen."""
+    """Return the warning if no checkpoint was chosen."""
     return (
         f"no checkpoint was chosen by its answers ({why}): the adapter is that of the lowest loss"
     )
 
 
 def candidates(run: Path) -> tuple[list[Candidate], list[dict[str, Any]]]:
-    """The checkpoints to ask, the oldest first, and the history of the run.
+    """Return the checkpoints that must answer, oldest first, and the run's history.
 
-    Those spaced over the run, that of the lowest loss and the newest. Raises ``TrainingFailed`` without one.
+    They are those spaced over the run, that of the lowest loss and the newest. Raises ``TrainingFailed``
+    without any.
     """
-    whole = [(path, record) for path, record in checkpoints.whole(run)]
-    whole = [(path, record) for path, record in whole if not checkpoints.damaged(path, record)]
+    whole = [found for found in checkpoints.whole(run) if not checkpoints.damaged(*found)]
     if not whole:
-        raise TrainingFailed("there is no whole checkpoint", "train again")
+        raise TrainingFailed("the run has no whole checkpoint", "train again")
     state = json.loads((whole[-1][0] / "trainer_state.json").read_bytes())
     history: list[dict[str, Any]] = state["log_history"]
     losses = {int(e["step"]): float(e["eval_loss"]) for e in history if "eval_loss" in e}
@@ -98,7 +98,7 @@ def candidates(run: Path) -> tuple[list[Candidate], list[dict[str, Any]]]:
 
 
 def best(scores: Sequence[Score]) -> Score:
-    """The one with most right answers, of equals that of the lower loss, then the later."""
+    """Return the score with most right answers, of equals that of the lower loss, then the later one."""
 
     def rank(score: Score) -> tuple[int, float, int]:
         loss = math.inf if score.loss is None else score.loss
@@ -107,25 +107,33 @@ def best(scores: Sequence[Score]) -> Score:
     return max(scores, key=rank)
 
 
-def _asked(job: Job, run: Path, one: Candidate, reporter: Reporter) -> Score:
-    """Raises ``TrainingFailed`` where the checkpoint could not be asked."""
+def _score(job: Job, run: Path, one: Candidate, reporter: Reporter) -> Score:
+    """Let a checkpoint answer the questions. Raises ``TrainingFailed`` if it could not."""
     assert job.validation is not None
-    weights, asked = one.folder / WEIGHTS, Path(job.validation)
-    both = manifest.hash_file(weights).sha256 + manifest.hash_file(asked).sha256
-    # Answers of other weights, or to other questions, are none of these.
+    weights, questions = one.folder / WEIGHTS, Path(job.validation)
+    both = manifest.hash_file(weights).sha256 + manifest.hash_file(questions).sha256
+    # Answers of other weights, or to other questions, have another name.
     name = f"step-{one.record.step}-{hashlib.sha256(both.encode()).hexdigest()[:12]}"
     out, log = run / validation.FOLDER / name, run / evaluation.LOG
     label = f"step {one.record.step}"
 
-    def hear(event: events.Event) -> None:
+    def on_event(event: events.Event) -> None:
         known = isinstance(event, events.Answers)
         reporter.emit(event.model_copy(update={"label": label}) if known else event)
 
     found = _result(out)
     if found is None:
         before = evaluation.size(log)
-        what = ["--model", str(one.folder), "--episodes", str(asked), "--out", str(out), "--alone"]
-        code = evaluation.run_command(what, hear, log=log)
+        what = [
+            "--model",
+            str(one.folder),
+            "--episodes",
+            str(questions),
+            "--out",
+            str(out),
+            "--alone",
+        ]
+        code = evaluation.run_command(what, on_event, log=log)
         found = _result(out)
         if found is None:
             why = evaluation.last_error(log, before) or f"exit code {code}, see {evaluation.LOG}"
@@ -136,7 +144,7 @@ def _asked(job: Job, run: Path, one: Candidate, reporter: Reporter) -> Score:
 
 
 def _result(out: Path) -> dict[str, int] | None:
-    """What a finished evaluation says; None where there is none."""
+    """Return the figures of a finished evaluation; None if there is no finished one."""
     try:
         found = json.loads((out / "result.json").read_bytes())
         return {name: int(found[name]) for name in ("right", "n")} if found["finished"] else None
@@ -183,7 +191,7 @@ def _publish(
     history: list[dict[str, Any]],
     reporter: Reporter,
 ) -> None:
-    """Replace the adapter by a checkpoint's, once that has been loaded anew as it will be."""
+    """Replace the adapter by a checkpoint's, after a proof that it loads."""
     libraries.prepare_environment()
     from trainer.result import from_checkpoint, publish
 
@@ -211,7 +219,7 @@ def _publish(
 
 
 def _proved(job: Job, run: Path, one: Candidate, new: Path) -> tuple[Any, manifest.ReloadProof]:
-    """The base, and the proof that the copy gives what the checkpoint gives, and not what the base does."""
+    """Return the base, and the proof that the copy computes what the checkpoint does, and the base does not."""
     from peft import PeftModel
 
     from trainer import library_log, pretrained
@@ -232,7 +240,7 @@ def _proved(job: Job, run: Path, one: Candidate, new: Path) -> tuple[Any, manife
 
 
 class _Silent:
-    """What has been told once, at the beginning of training, is not told again."""
+    """Drops events that the start of the training has written already."""
 
     def emit(self, event: events.Event) -> events.Event:
         return event

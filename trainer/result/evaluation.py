@@ -1,7 +1,7 @@
-"""Base against adapter once training is over: datagen's evaluation, as a command.
+"""Compares base and adapter after training: runs datagen's evaluation as a command.
 
-The supervisor runs it as a child of its own; outside of a pod the trainer does, when all else is done.
-A failed evaluation is a warning: the result is there and whole.
+In a pod the supervisor runs it; elsewhere the trainer, after everything else. A failed evaluation is a
+warning: the result is already complete.
 """
 
 import gc
@@ -29,26 +29,26 @@ COMMAND = (sys.executable, "-P", "-m", "datagen", "evaluate")
 LOG = "train.log"
 TAIL = 8192
 TO_END = 10.0
-# Longest that it may tell nothing: a pod gives no more time than this for all of it.
+# Seconds that it may write no event; a pod limits the whole evaluation to the same time.
 SILENT = float(Limits().evaluate)
 
 
 def arguments(run: Path, episodes: str) -> list[str]:
-    """What ``COMMAND`` is given; both as seen from the working folder."""
+    """Return the arguments of ``COMMAND``; paths are relative to the working folder."""
     return ["--model", str(run), "--episodes", episodes, "--out", str(run)]
 
 
 def due(job: Job, run: Path) -> bool:
-    """Whether the job wants an evaluation that the run folder does not hold yet."""
+    """Whether the job wants an evaluation that the run folder does not have yet."""
     return job.evaluate is not None and not (run / COMPARISON).exists()
 
 
 def outcome(
     run: Path, code: int, again: str, *, log_from: int = 0
 ) -> events.Phase | events.Warning:
-    """What to say of an evaluation that has ended: its outcome, or a warning with the reason.
+    """Return the event of an ended evaluation: its figures, or a warning with the reason.
 
-    ``again`` are the episodes as the user names them; what it printed begins at ``log_from`` of the log.
+    ``again``: the episodes as the user names them; ``log_from``: where its output starts in the log.
     """
     try:
         found = json.loads((run / COMPARISON).read_bytes())
@@ -62,13 +62,13 @@ def outcome(
 
 def warning(why: str, again: str) -> events.Warning:
     return events.Warning(
-        message=f"the adapter was not evaluated ({why}); it is whole, and can be at any time: "
+        message=f"the adapter is complete, but was not evaluated ({why}); evaluate it at any time with: "
         f"datagen evaluate --model RUN --episodes {again}"
     )
 
 
 def last_error(log: Path, start: int) -> str:
-    """The last error that a log tells of from byte ``start`` on."""
+    """Return the last error in a log from byte ``start`` on; empty if it has none."""
     with suppress(OSError), log.open("rb") as file:
         file.seek(max(start, log.stat().st_size - TAIL))
         lines = file.read().decode(errors="replace").splitlines()
@@ -77,12 +77,12 @@ def last_error(log: Path, start: int) -> str:
 
 
 def size(log: Path) -> int:
-    """How long a log is by now."""
+    """Return the size of a log in bytes."""
     return log.stat().st_size if log.exists() else 0
 
 
 def evaluate(job: Job) -> None:
-    """Evaluate in a process of its own, outside of a pod. Raises ``Interrupted``."""
+    """Evaluate in a separate process, outside of a pod. Raises ``Interrupted``."""
     run = Path(job.output)
     assert job.evaluate is not None
     free_gpu_memory()
@@ -97,8 +97,8 @@ def evaluate(job: Job) -> None:
         except KeyboardInterrupt:
             writer.emit(warning("interrupted", job.evaluate))
             raise Interrupted(
-                "interrupted while evaluating; the adapter is whole",
-                f"go on with: datagen evaluate --model {shlex.quote(job.output)} "
+                "interrupted during the evaluation; the adapter is complete",
+                f"continue with: datagen evaluate --model {shlex.quote(job.output)} "
                 f"--episodes {shlex.quote(job.evaluate)}",
             ) from None
         writer.emit(outcome(run, code, job.evaluate, log_from=before))
@@ -107,35 +107,35 @@ def evaluate(job: Job) -> None:
 def run_command(
     what: Sequence[str], on_event: Callable[[events.Event], object], *, log: Path | None = None
 ) -> int:
-    """Run ``COMMAND`` on ``what``, ``on_event`` its events, return its exit code.
+    """Run ``COMMAND`` with the arguments ``what``, call ``on_event`` for its events, return its exit code.
 
-    What it prints goes to the end of ``log``, where given. Ended before a KeyboardInterrupt is passed on.
-    Raises ``TrainingFailed`` when it has told nothing for too long, after ending it.
+    Its output is appended to ``log``, if given. It is ended before this raises KeyboardInterrupt, or
+    ``TrainingFailed`` after ``SILENT`` seconds without an event.
     """
     with ExitStack() as stack:
         printed = stack.enter_context(log.open("ab")) if log else None
-        ours, theirs = os.pipe()
-        stack.callback(os.close, ours)
-        # In our process group: whoever ends the trainer for good ends this too.
+        pipe, end = os.pipe()
+        stack.callback(os.close, pipe)
+        # In the trainer's process group, so that what kills the trainer also kills it.
         child = subprocess.Popen(
             [*COMMAND, *what],
             stdin=subprocess.DEVNULL,
             stdout=printed,
             stderr=printed,
-            pass_fds=[theirs],
-            env=os.environ | {EVENTS_FD: str(theirs)},
+            pass_fds=[end],
+            env=os.environ | {EVENTS_FD: str(end)},
         )
-        os.close(theirs)
+        os.close(end)
         rest = b""
         try:
-            while select.select([ours], [], [], SILENT)[0] and (block := os.read(ours, TAIL)):
+            while select.select([pipe], [], [], SILENT)[0] and (block := os.read(pipe, TAIL)):
                 *lines, rest = (rest + block).split(b"\n")
                 for event in filter(None, map(events.parse, lines)):
                     on_event(event)
             return child.wait(SILENT)
         except subprocess.TimeoutExpired:
             _end(child)
-            raise TrainingFailed(f"nothing was heard of it for {SILENT:.0f} s", "") from None
+            raise TrainingFailed(f"the evaluation wrote no event for {SILENT:.0f} s", "") from None
         except KeyboardInterrupt:
             _end(child)
             raise
@@ -151,7 +151,7 @@ def _end(child: "subprocess.Popen[bytes]") -> None:
 
 
 def free_gpu_memory() -> None:
-    """Give back what the trained model took: the next process loads its own."""
+    """Free the trained model's memory for the next process."""
     gc.collect()
     if "torch" in sys.modules:
         device.empty_cache()

@@ -1,6 +1,6 @@
-"""A finished run as one model: the adapter merged into its unquantised base, measured, and published.
+"""Exports a finished run: merges the adapter into its unquantised base, measures it, and uploads it.
 
-The merged folder is loaded again from disk, and its loss on the run's own rows must be the adapter's.
+The merged model is loaded again from disk, and must compute what base and adapter do, on the run's rows.
 """
 
 import gc
@@ -31,7 +31,7 @@ PRECISION = "bf16"
 
 @dataclass(frozen=True, slots=True)
 class Losses:
-    """Mean loss per trained token of the run's first rows, all three in bf16."""
+    """Mean loss per trained token of the run's first rows, in bf16."""
 
     rows: int
     base: float
@@ -49,9 +49,9 @@ def merge(
 ) -> Losses:
     """Write the merged model of ``run`` to the new folder ``out``, with tokenizer and Modelfile.
 
-    ``data`` are the run's rows, and ``base`` its base model, where they lie elsewhere now. Raises ``OutputExists``; ``NotFound`` and
-    ``ResultRejected`` for a run or rows that are not what they were, and for a merged model whose loss
-    is not the adapter's.
+    ``data`` and ``base``: the run's rows and base model, if they were moved. Raises ``OutputExists``;
+    ``NotFound`` and ``ResultRejected`` for a run or rows that are missing or have changed, and for a merged
+    model that differs from the adapter.
     """
     if out.exists():
         raise OutputExists(f"{out} exists already", "name a new folder with --out")
@@ -77,7 +77,12 @@ def merge(
     new = out.with_name(f".{out.name}.new")
     shutil.rmtree(new, ignore_errors=True)
     chat_format = learn_format(tokenizer)
-    _stop_at(whole, chat_format.stop_id)
+    # Generation must end where a turn does, besides the base's own stop tokens.
+    config = whole.generation_config
+    ends = config.eos_token_id
+    known = ends if isinstance(ends, list) else [] if ends is None else [ends]
+    if chat_format.stop_id not in known:
+        config.eos_token_id = [*known, chat_format.stop_id]
     whole.save_pretrained(new)
     tokenizer.save_pretrained(new)
     (new / MODELFILE).write_text(modelfile(chat_format), encoding="utf-8")
@@ -95,7 +100,7 @@ def merge(
         raise ResultRejected(
             f"the merged model differs from the adapter by {agreed.apart:.2g} nats a token, where "
             f"{agreed.limit:.2g} is rounding (loss {losses.merged:.4f}, the adapter's {losses.adapter:.4f})",
-            f"serve base and adapter instead; what was merged is in {new}",
+            f"serve base and adapter instead; the merged model is in {new}",
         )
     (new / "README.md").write_text(card(source, losses), encoding="utf-8")
     new.rename(out)
@@ -115,16 +120,17 @@ def _place(job: Job) -> str:
 def _rows(
     job: Job, run: Path, data: Path, sha256: str, max_length: int
 ) -> tuple[Any, list[tuple[list[int], list[int]]]]:
-    """The tokenizer that the run saved, and (ids, labels) of the first rows as it was trained on them."""
+    """Return the tokenizer that the run saved, and (ids, labels) of its first rows as trained."""
     try:
         rows = read_rows(data)
     except NotFound:
         raise NotFound(
-            f"{data} is not there, and the merged model is measured on it", "say where with --data"
+            f"{data} is missing, and the merged model is measured on it",
+            "give its path with --data",
         ) from None
     if rows.sha256 != sha256:
         raise ResultRejected(
-            f"{data} is not what {run} was trained on", "name the rows with --data"
+            f"{data} has changed since {run} was trained on it", "give the rows with --data"
         )
     tokenizer = pretrained.load_tokenizer(
         pretrained.Source(job.model, str((run / manifest.ADAPTER).absolute()), None)
@@ -142,7 +148,7 @@ def _rows(
 
 
 def log_probs(network: Any, rows: Sequence[tuple[list[int], list[int]]]) -> list[Any]:
-    """Return the log-probabilities of each row's trained tokens; a row's first token is predicted by nothing."""
+    """Return the log-probabilities of each row's trained tokens, except its first, which nothing predicts."""
     import torch
 
     network.eval()
@@ -163,24 +169,15 @@ def mean_loss(found: Sequence[Any]) -> float:
     return -sum(float(row.sum()) for row in found) / sum(len(row) for row in found)
 
 
-def _stop_at(network: Any, stop_id: int) -> None:
-    """Let generation end where a turn does, whatever the base model stopped at."""
-    config = network.generation_config
-    ends = config.eos_token_id
-    known = ends if isinstance(ends, list) else [] if ends is None else [ends]
-    if stop_id not in known:
-        config.eos_token_id = [*known, stop_id]
-
-
 def push(folder: Path, repository: str, *, send: bool, say: Callable[[str], None]) -> None:
-    """Send ``folder`` to a private repository of the hub, made if it is not there; or only say what."""
+    """Upload ``folder`` to a private repository of the hub, which is made if missing; or only list the files."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     size = sum(path.stat().st_size for path in files)
     where = (
         f"https://huggingface.co/{repository} (private): {len(files)} files, {size / 1e6:.1f} MB"
     )
     if not send:
-        say(f"would send to {where}")
+        say(f"would upload to {where}")
         for path in files:
             say(f"  {path.relative_to(folder)}")
         return
@@ -190,17 +187,17 @@ def push(folder: Path, repository: str, *, send: bool, say: Callable[[str], None
     try:
         api.create_repo(repository, private=True, exist_ok=True)
         api.upload_folder(repo_id=repository, folder_path=folder)
-    except Exception as error:  # noqa: BLE001 - the hub's client lets its HTTP library's errors through
+    except Exception as error:  # noqa: BLE001 - the hub's client also raises its HTTP library's errors
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise ModelUnavailable(
             f"{repository} cannot be written: {reason}",
             "check the connection, and that HF_TOKEN may write",
         ) from None
-    say(f"sent to {where}")
+    say(f"uploaded to {where}")
 
 
 def gguf_commands(folder: Path, kind: str) -> list[str]:
-    """The two commands of llama.cpp that make a GGUF file; its converter is in no package index."""
+    """Return llama.cpp's commands that make a GGUF file; no package index has its converter."""
     whole = folder / "model-bf16.gguf"
     name = kind.upper()
     return [
@@ -211,7 +208,7 @@ def gguf_commands(folder: Path, kind: str) -> list[str]:
 
 
 def card(source: pretrained.Source, losses: Losses) -> str:
-    """The merged model's card."""
+    """Return the merged model's card."""
     revision = f", revision `{source.revision}`" if source.revision else ""
     return f"""---
 base_model: {source.place}

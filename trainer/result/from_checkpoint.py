@@ -1,4 +1,4 @@
-"""An adapter out of the newest checkpoint of a run that cannot go on; needs neither data nor base."""
+"""Makes a result from the newest checkpoint of a run that cannot continue; needs neither data nor base."""
 
 import json
 import math
@@ -18,25 +18,25 @@ from trainer.contract.job import Job
 from trainer.processes.pipe import Emitter, open_events
 from trainer.reporting import Reporter
 
-# What a checkpoint holds beside an adapter and its tokenizer.
+# Files of a checkpoint besides the adapter and its tokenizer.
 TO_RESUME = ("optimizer.pt", "scheduler.pt", "scaler.pt", "trainer_state.json", "training_args.bin")
 
 
 def save_newest(job: Job, *, say: Callable[[str], None]) -> None:
     """Make ``adapter/``, ``loss.png`` and a manifest with ``complete: false`` in the job's output.
 
-    A complete result is left alone. Raises ``NotFound`` without a checkpoint, ``ResultRejected`` when
-    none holds an adapter of finite numbers.
+    A complete result stays unchanged. Raises ``NotFound`` without a checkpoint, ``ResultRejected`` if
+    none has an adapter of finite numbers.
     """
     output = Path(job.output)
     found = checkpoints.whole(output)
     if not found:
-        raise NotFound(f"{output} has no checkpoint", "nothing can be saved of this run")
+        raise NotFound(f"{output} has no checkpoint", "nothing of this run can be saved")
     if checkpoints.complete(output):
         say(f"{output} is complete; nothing is left to save")
         return
     libraries.prepare_environment()
-    # One that was being written when the disk was full is in the way of all that follows.
+    # A checkpoint that was not finished because the disk was full still takes space.
     checkpoints.rotate(output, len(found))
     with open_events(output / "events.jsonl") as writer:
         try:
@@ -76,13 +76,13 @@ def _save(
 
 
 def copy_adapter(folder: Path, new: Path) -> None:
-    """Make ``new`` of what a checkpoint holds beside what only a resume needs."""
+    """Make the folder ``new`` with a checkpoint's files, except those that only a resume needs."""
     new.mkdir()
     for path in sorted(folder.iterdir()):
         kept = path.name in {*TO_RESUME, checkpoints.RECORD} or path.name.startswith("rng_state")
         if not path.is_file() or kept:
             continue
-        # A link takes no space, of which there may be none.
+        # A link takes no space, and the disk may be full.
         with suppress(OSError):
             os.link(path, new / path.name)
         if not (new / path.name).exists():
@@ -90,7 +90,7 @@ def copy_adapter(folder: Path, new: Path) -> None:
 
 
 def check(new: Path) -> None:
-    """Raise ``ResultRejected`` for an adapter that is not whole or has values that are no numbers."""
+    """Raise ``ResultRejected`` for an adapter that is incomplete or has values that are not finite."""
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -102,7 +102,7 @@ def check(new: Path) -> None:
         except SafetensorError as error:
             raise ResultRejected(str(error)) from None
         bad = [name for name, tensor in weights.items() if not torch.isfinite(tensor).all()]
-        faults = [f"{name} has values that are no numbers" for name in bad[:1]]
+        faults = [f"{name} has values that are not finite" for name in bad[:1]]
     if faults:
         raise ResultRejected("; ".join(faults))
 
@@ -138,7 +138,7 @@ def _publish(job: Job, output: Path, folder: Path, record: checkpoints.Record, n
 
 
 def finite(entry: dict[str, Any]) -> dict[str, float]:
-    """What of an entry of the trainer's history is a number."""
+    """Return the finite numbers in an entry of the trainer's history."""
     return {
         name: value
         for name, value in entry.items()

@@ -1,4 +1,4 @@
-"""An Ollama Modelfile for a merged model: its chat template in Ollama's own language, and its stop."""
+"""An Ollama Modelfile for a merged model: its chat template in Ollama's language, and its stop token."""
 
 from trainer.data.templates import ChatFormat
 
@@ -7,16 +7,15 @@ CONTENT = "{{ .Content }}"
 
 
 def modelfile(chat_format: ChatFormat) -> str:
-    """Return the text; Ollama reads the weights from the folder in which it lies.
+    """Return the text; Ollama reads the weights from the Modelfile's folder.
 
-    Tool calls are not in it. Where the template cannot be told by role, it is left to Ollama, which
-    knows the usual ones.
+    It has no tool calls. A template that cannot be split by role is left out: Ollama knows the usual ones.
     """
     stop = chat_format.stop.replace("\\", "\\\\").replace('"', '\\"')
     lines = ["FROM .", f'PARAMETER stop "{stop}"']
     if found := by_role(chat_format):
         without, system, user, assistant = found
-        # No dashes: they would eat the template's own line ends.
+        # No dashes: they would remove the template's line ends.
         lines.append(
             f'TEMPLATE """{{{{ if ne (index .Messages 0).Role "system" }}}}{without}{{{{ end }}}}'
             f'{{{{ range .Messages }}}}{{{{ if eq .Role "system" }}}}{system}'
@@ -25,15 +24,15 @@ def modelfile(chat_format: ChatFormat) -> str:
             f'{{{{ end }}}}{{{{ end }}}}{chat_format.prompt}"""'
         )
     else:
-        lines.append("# No TEMPLATE: Ollama takes the one it knows for this model's chat format.")
+        lines.append("# No TEMPLATE: Ollama uses the one it knows for this model's chat format.")
     return "\n".join(lines) + "\n"
 
 
 def by_role(chat_format: ChatFormat) -> tuple[str, str, str, str] | None:
-    """What opens a chat without a system message, and a system, user and assistant message.
+    """Return the start of a chat without a system message, and a system, user and assistant message.
 
-    ``CONTENT`` stands for what a message says. Without the BOS, which llama.cpp writes itself. ``None``
-    for a template that does not write one message after the other.
+    ``CONTENT`` stands for a message's text. The BOS is left out, as llama.cpp writes it. None for a template
+    that does not write one message after the other.
     """
     tokenizer = chat_format.tokenizer
     chat = [

@@ -1,4 +1,4 @@
-"""The proof that a saved adapter, loaded on a clean base as a user loads it, is what was trained."""
+"""The reload proof: the saved adapter, loaded on a clean base as a user does, computes what was trained."""
 
 import gc
 from collections.abc import Callable, Sequence
@@ -23,8 +23,8 @@ POSITIONS = 64  # the last ones of a row, whose logits are compared
 class Trained:
     """What a trained model computes on the rows of the proof.
 
-    ``own``: logits with the model's own attention, of each row's last positions. ``packed``: log-probabilities
-    of each row's tokens as in training, where packed rows are trained.
+    ``own``: logits of each row's last positions with the model's own attention. ``packed``: log-probabilities
+    of each row's tokens as in training, if packed rows were trained.
     """
 
     own: list[Any]
@@ -32,19 +32,19 @@ class Trained:
 
 
 def of_loop(loop: Any, rows: Sequence[Sequence[int]], own: str) -> Trained:
-    """Return what the model of a training loop computes; its adapter is in fp32 from then on."""
+    """Return what the model of a training loop computes; afterwards its adapter is in fp32."""
     model = as_loaded(loop.model)
     packed = None
     if kernels.packs(attention_of(model)):
         packed = selftest.packed(loop, rows)
-    # Without autocast, which the loop has wrapped around it: the proof loads it without.
+    # Without the loop's autocast, as the proof loads the model without it.
     bare = loop.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
     with own_attention(bare, own):
         return Trained(logits(bare, rows), packed)
 
 
 def as_loaded(model: Any) -> Any:
-    """Bring the adapter of a trained model to fp32, as PEFT loads it (TRL trains it in bf16 on NF4)."""
+    """Convert a trained model's adapter to fp32, as PEFT loads it (TRL trains it in bf16 on NF4)."""
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
@@ -85,12 +85,12 @@ def prove(
     note: Callable[[str], None],
     sharded: bool = False,
 ) -> ReloadProof:
-    """Load a clean base and the adapter from disk, and compare with what was trained.
+    """Load a clean base and the adapter from disk, and compare them with what was trained.
 
-    With the same attention the logits must be the same but for what two passes of one model differ by. With
-    the attention of training they must agree as two exact ways do (``trainer.attention.agreement``).
-    ``sharded``: every process holds a part of the base, and calls this. Raises ``TrainingFailed`` when they
-    differ, or when the adapter changes nothing.
+    With the same attention, the logits may differ only as two runs of one model do; with the attention of
+    training, only as two exact ways do (``trainer.attention.agreement``). ``sharded``: every process holds a
+    part of the base, and calls this. Raises ``TrainingFailed`` if they differ more, or if the adapter changes
+    nothing.
     """
     from peft import PeftModel
 
@@ -119,17 +119,16 @@ def prove(
         raise TrainingFailed(
             "the adapter changes nothing", "train for more steps, or with a higher learning rate"
         )
-    found = (
-        _as_trained(trained.packed, model, rows, plan.numerics.context) if trained.packed else None
-    )
-    if found is not None:
+    found = None
+    if trained.packed:
+        found = _as_trained(trained.packed, model, rows, plan.numerics.context)
         note(selftest.text(found, "the base without the adapter"))
         if not found.holds:
             raise TrainingFailed(
                 "attention over packed rows is not the model's own: the trained model differs by "
                 f"{found.apart:.2g} nats a token from the adapter as it is served, where "
                 f"{found.limit:.2g} is rounding",
-                "report this with train.log; until then give each row its own micro-batch: --set plan.tokens=1",
+                "report this with train.log; until then train each row in its own micro-batch: --set plan.tokens=1",
             )
     return ReloadProof(
         equal=True,
@@ -144,7 +143,7 @@ def prove(
 def _as_trained(
     packed: Sequence[Any], model: Any, rows: Sequence[Sequence[int]], context: Callable[[], Any]
 ) -> Agreement:
-    """The attention of training against the loaded model's own, on the rows of the proof."""
+    """Compare the attention of training with the loaded model's own, on the rows of the proof."""
     with context():
         own = _log_probs(model, rows)
         with own_attention(model, "eager"):

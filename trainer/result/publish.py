@@ -1,4 +1,4 @@
-"""What a run leaves: adapter, card, picture, the proof that the adapter loads, and the manifest."""
+"""Writes a result: adapter, model card, loss curve, and the manifest with the reload proof."""
 
 import math
 import platform
@@ -19,7 +19,7 @@ from trainer.pretrained import Source
 
 VERSIONS = ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers", "bitsandbytes")
 
-# A loss that falls by more than this factor shows nothing of its end on a linear axis.
+# A loss that falls by more than this factor needs a logarithmic axis.
 WIDE = 20
 
 
@@ -66,10 +66,10 @@ def losses_of(history: list[dict[str, float]]) -> dict[str, float | int | None]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What a training has made, before it is published.
+    """A result before it is published.
 
-    ``adapter`` is the folder that it was saved to. ``beside`` are more files of the run folder that the
-    manifest names. Without ``proof`` the result is not complete.
+    ``adapter``: the folder of the saved adapter. ``beside``: more files of the run folder for the manifest.
+    Without ``proof`` the result is not complete.
     """
 
     job: Job
@@ -84,14 +84,14 @@ class Result:
 
 
 def publish(made: Result) -> None:
-    """Write card and picture, move the adapter into its place, and write the manifest last."""
+    """Write card and loss curve, move the adapter to its folder, and write the manifest last."""
     output, record = made.output, made.record
     text = card(made.job, made.source, record, made.metrics)
-    # It may be a link to a checkpoint's, which must stay as it was written.
+    # It may be a link to a checkpoint's file, which must not change.
     (made.adapter / "README.md").unlink(missing_ok=True)
     (made.adapter / "README.md").write_text(text, encoding="utf-8")
     draw_loss(made.history, output / "loss.png")
-    # Of a result from a checkpoint, or of a run that died below and was resumed.
+    # The manifest of a result from a checkpoint, or of an attempt that ended below this line.
     (output / manifest.NAME).unlink(missing_ok=True)
     place = output / manifest.ADAPTER
     if place.exists():
@@ -119,7 +119,7 @@ def publish(made: Result) -> None:
 def card(
     job: Job, source: Source, record: Record, metrics: Mapping[str, float | int | None]
 ) -> str:
-    """Return the adapter's model card: what it is, how it was made, how to load it."""
+    """Return the adapter's model card: base, data, metrics, and how to load it."""
     shown = "\n".join(
         f"| {name} | {value:.6g} |" for name, value in metrics.items() if value is not None
     )
@@ -132,8 +132,8 @@ tags: [lora, sft]
 ---
 # LoRA adapter for {source.name}
 
-Trained on chat rows, on the assistant's turns alone, each with its stop token. Prompts must be
-rendered with the chat template saved here; it is the base model's, with any date fixed.
+Trained on chat rows: only on the assistant's turns, each with its stop token. Render prompts with the chat
+template in this folder: the base model's, with a fixed date.
 
 - Base model: `{source.name}`{revision}, in {record.precision}
 - Data: SHA-256 `{record.data_sha256}`

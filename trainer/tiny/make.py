@@ -186,7 +186,7 @@ def train(
 def accuracy(
     model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, *, seed: int, n: int
 ) -> dict[str, tuple[int, int]]:
-    """Per family (right, asked): exact SQL answers about held-out names, decoded greedily."""
+    """Return, for each family, (right, all) exact SQL answers about held-out names, decoded greedily."""
     import torch
 
     documents = Documents(seed, held_out=True)

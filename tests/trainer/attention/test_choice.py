@@ -54,7 +54,7 @@ def test_attention_that_is_wrong_is_not_taken(monkeypatch, family, mutant):
     monkeypatch.setattr(kernels, "_row_by_row", other_kernel(MUTANTS[mutant]))
     found = chosen(family)
     assert found.attention == "sdpa"
-    assert found.reason.startswith("its logits differ from those of its own eager attention by ")
+    assert found.reason.startswith("its logits differ from those of its eager attention by ")
     assert float(found.reason.partition(" by ")[2].split()[0]) > 5 * choice.LIMIT
 
 
@@ -87,7 +87,7 @@ def test_an_adapter_that_loads_as_another_is_noticed(monkeypatch):
         (
             "Qwen3.5 4B",
             "sdpa",
-            "its own code fails (ValueError: `causal_conv1d_fn` can't keep packed",
+            "its code fails (ValueError: `causal_conv1d_fn` can't keep packed",
         ),
         ("LFM2 1.2B", "sdpa", "its own code fails"),
     ],
@@ -97,7 +97,7 @@ def test_what_cannot_be_packed_has_each_row_alone(family, name, reason):
     assert found.attention == name
     assert found.reason.startswith(reason)
     assert found.text.endswith(
-        f": each row is a micro-batch of its own, with the model's own attention ({name})"
+        f": each row is a separate micro-batch, with the model's own attention ({name})"
     )
 
 
@@ -110,7 +110,7 @@ def test_rotary_that_depends_on_the_longest_row_is_packed_below_its_limit(longes
 @pytest.mark.parametrize(
     ("family", "lora", "words"),
     [
-        ("Mamba", Lora(), "'mamba' cannot be trained here: its own code fails"),
+        ("Mamba", Lora(), "'mamba' cannot be trained: its code fails"),
         ("Llama 4", Lora(), "no attribute 'last_hidden_state'"),
         ("Qwen3 30B-A3B", Lora(variant="dora"), "does not work with use_dora=True"),
         ("Qwen3 30B-A3B", Lora(dropout=0.1), "does not work with lora_dropout != 0"),

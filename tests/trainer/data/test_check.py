@@ -229,7 +229,7 @@ def test_it_says_how_rows_are_trained(data, base_model, capsys):
             "warning",
             "attention with a soft cap cannot be packed exactly: each row is",
         ),
-        ("Mamba", "blocked", "a base of the kind 'mamba' cannot be trained here"),
+        ("Mamba", "blocked", "a base of the type 'mamba' cannot be trained"),
     ],
 )
 def test_a_model_that_is_not_packed_is_a_warning_and_one_that_cannot_be_trained_blocks(

@@ -148,7 +148,7 @@ def test_what_cannot_be_merged_is_named(run, tmp_path, capsys):
     assert call(run) == 2
     assert call(tmp_path, "--merge") == 11
     assert call(run, "--merge", "--data", tmp_path / "none") == 11
-    assert "say where with --data" in capsys.readouterr().err
+    assert "give its path with --data" in capsys.readouterr().err
     rows = next(run.parent.glob("*.jsonl")).read_text().splitlines()
     other.write_text("\n".join(rows[:2]) + "\n")
     assert call(run, "--merge", "--data", other) == 13
@@ -159,7 +159,7 @@ def test_what_would_be_sent_is_shown_and_nothing_is_sent(run, capsys, monkeypatc
     monkeypatch.setattr("huggingface_hub.HfApi", lambda: 1 / 0)
     assert call(run, "--push", "me/mine", "--dry-run") == 0
     shown = capsys.readouterr().out
-    assert "would send to https://huggingface.co/me/mine (private)" in shown
+    assert "would upload to https://huggingface.co/me/mine (private)" in shown
     assert "  adapter_model.safetensors\n" in shown
 
 

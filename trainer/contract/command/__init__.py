@@ -1,1 +1,1 @@
-"""What every command of the three packages does alike: errors, settings, secrets, streams."""
+"""What the commands of all three packages share: errors, settings, secrets, streams."""

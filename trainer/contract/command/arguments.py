@@ -1,4 +1,4 @@
-"""The argument parser of both commands: what is wrong becomes one fault that names the nearest right thing.
+"""The argument parser of both commands: an invalid argument is one fault, which names the nearest valid one.
 
 argparse has no public names for the verbs of a parser and their parsers.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Parser(argparse.ArgumentParser):
-    """As argparse's, but wrong arguments raise ``Usage``; verbs' parsers are of this kind too.
+    """argparse's parser, but invalid arguments raise ``Usage``; also used for the verbs.
 
     ``examples``: command lines at the end of the help.
     """
@@ -54,7 +54,7 @@ class Parser(argparse.ArgumentParser):
         raise Usage(f"{self.prog}: {message}", f"see: {self.prog} --help")
 
     def _chosen(self, given: Sequence[str]) -> Parser:
-        """The parser of the verb that was given; this one where there is none."""
+        """Return the parser of the given verb; this parser without a verb."""
         for action in self._actions:
             if isinstance(action, argparse._SubParsersAction):
                 for word in given:
@@ -69,10 +69,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def allowed(kind: Any) -> tuple[str, ...]:
-    """The words that a field of type ``kind`` takes: a Literal's, or yes and no; none for other types.
-
-    ``Literal[...] | None`` counts as the Literal.
-    """
+    """Return the values of a field of type ``kind``: a Literal's (or None), yes and no for bool, else none."""
     if get_origin(kind) is Literal:
         return tuple(str(word) for word in get_args(kind))
     if kind is bool:
@@ -96,7 +93,7 @@ def add_flag(
 
 
 def _listed(action: argparse.Action) -> list[Any]:
-    """The choices that help shows: the verbs of a parser with verbs, but not hidden ones."""
+    """Return the choices that the help shows, without hidden verbs."""
     if isinstance(action, argparse._SubParsersAction):
         return [choice.dest for choice in action._choices_actions]
     return list(action.choices or ())

@@ -1,7 +1,7 @@
-"""One kind of failure for the whole project, one exit code each, and the outer shell of every command.
+"""The expected failures of all commands, each with an exit code, and the main function of every command.
 
-Standard library only. A ``Fault`` is an expected failure: it says what is wrong and what to do, and a
-command that meets one prints ``report(fault)`` on stderr and exits with its code, without a traceback.
+Standard library only. A ``Fault`` holds what is wrong and what to do. A command prints ``report(fault)``
+on stderr and exits with the fault's code, without a traceback.
 """
 
 import errno
@@ -17,13 +17,13 @@ from trainer.contract.command.streams import make_usable
 SHOWN_FAULTS = 20
 
 
-class Fault(Exception):  # noqa: N818 - expected failures are called faults all over the project
-    """An expected failure. ``faults`` holds one line for each of several things that are wrong; ``every``
-    holds all of them where ``faults`` has one line for several.
+class Fault(Exception):  # noqa: N818 - the project calls expected failures faults
+    """An expected failure. ``faults``: one line for each of several things that are wrong; ``every``: all of
+    them, if a line of ``faults`` stands for several.
 
-    ``settings``, each ``name=value``, are what to change so that the run succeeds: the program that
-    prints the fault writes them as a command. An empty sequence: the run can go on unchanged. ``None``:
-    no command helps.
+
+    ``settings``, each ``name=value``: what to change so that the run succeeds; the program that prints the
+    fault shows them as a command. Empty: the run can resume unchanged. None: no command helps.
     """
 
     exit_code: ClassVar[int] = 1
@@ -55,13 +55,13 @@ class Usage(Fault):
 
 
 class BadData(Fault):
-    """The rows cannot be trained on; ``faults`` has a line ``file:line: what: what to do`` for each."""
+    """The rows cannot be trained; ``faults`` has a line ``file:line: what: what to do`` for each."""
 
     exit_code = 3
 
 
 class BadJob(Fault):
-    """A recipe, a job file or a setting is wrong."""
+    """A recipe, a job file or a setting is invalid."""
 
     exit_code = 4
 
@@ -79,7 +79,7 @@ class NotInstalled(Fault):
 
 
 class ModelUnavailable(Fault):
-    """The model cannot be had or cannot be used: hub, gate, folder, tokenizer or chat template."""
+    """The model cannot be loaded or used: hub, gate, folder, tokenizer or chat template."""
 
     exit_code = 7
 
@@ -91,13 +91,13 @@ class NoSpace(Fault):
 
 
 class TrainingFailed(Fault):
-    """Training itself went wrong: loss not finite, adapter not reproducible."""
+    """Training failed: the loss is not finite, memory ran out, or the adapter is not reproducible."""
 
     exit_code = 9
 
 
 class Locked(Fault):
-    """Another process holds the run folder."""
+    """Another process writes to the run folder."""
 
     exit_code = 10
 
@@ -109,7 +109,7 @@ class NotFound(Fault):
 
 
 class SandboxUnsafe(Fault):
-    """The sandbox cannot give the isolation that was asked for."""
+    """The sandbox cannot provide the requested isolation."""
 
     exit_code = 12
 
@@ -121,37 +121,37 @@ class ResultRejected(Fault):
 
 
 class ResumeRefused(Fault):
-    """What is to be resumed is not what was begun."""
+    """The job, the data or the model has changed since the run was started."""
 
     exit_code = 14
 
 
 class BudgetSpent(Fault):
-    """The budget for model calls is used up; with a higher one the same command goes on."""
+    """The budget for model calls is spent; with a higher budget the same command continues."""
 
     exit_code = 15
 
 
 class TeacherRefused(Fault):
-    """The model's API does not accept the key, the model or the request."""
+    """The model's API rejects the key, the model or the request."""
 
     exit_code = 16
 
 
 class TeacherUnavailable(Fault):
-    """The model's API cannot be reached or keeps failing; the same command goes on later."""
+    """The model's API cannot be reached or keeps failing; the same command continues later."""
 
     exit_code = 17
 
 
 class NotRecorded(Fault):
-    """The recording to replay does not hold an answer to this call."""
+    """The recording to replay has no answer to this call."""
 
     exit_code = 18
 
 
 class ProcessLost(Fault):
-    """One of several processes of a training ended, was stopped, or never came."""
+    """One of several processes of a training ended, was stopped, or did not connect."""
 
     exit_code = 19
 
@@ -164,7 +164,7 @@ class Interrupted(Fault):
 
 INTERNAL_ERROR = 1
 BROKEN_PIPE = 141
-# What a path that someone named can be, and a program cannot help.
+# Errors of a path that the user named.
 UNUSABLE = {
     *(errno.EACCES, errno.EEXIST, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG),
     *(errno.ENOTDIR, errno.ENXIO, errno.EPERM, errno.EROFS, errno.ETXTBSY),
@@ -172,7 +172,7 @@ UNUSABLE = {
 
 
 def report(fault: Fault) -> str:
-    """Return the text that a command prints on stderr for ``fault``, ending without a newline."""
+    """Return the text that a command prints on stderr for ``fault``, without a final newline."""
     lines = [f"error: {fault.cause}"]
     lines += [f"  {line}" for line in fault.faults[:SHOWN_FAULTS]]
     if len(fault.faults) > SHOWN_FAULTS:
@@ -183,7 +183,7 @@ def report(fault: Fault) -> str:
 
 
 def no_space(error: OSError) -> NoSpace:
-    """Turn an ENOSPC or EDQUOT error into the fault that says so."""
+    """Return the fault for an ENOSPC or EDQUOT error."""
     where = f" while writing {error.filename}" if error.filename else ""
     return NoSpace(f"the disk is full{where}", "free some space, then run the same command again")
 
@@ -196,7 +196,7 @@ def is_no_space(error: BaseException) -> bool:
 def run_main(inner: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None) -> int:
     """Call ``inner(argv)`` and return the exit code; every failure becomes one message on stderr.
 
-    ``SystemExit`` (argparse) passes through. ``SFT_TRACEBACK=1`` shows where any failure came from.
+    ``SystemExit`` (argparse) is raised. ``SFT_TRACEBACK=1`` shows the traceback of any failure.
     """
     keep_private()
     make_usable()
@@ -209,20 +209,20 @@ def run_main(inner: Callable[[Sequence[str] | None], int], argv: Sequence[str] |
         found = Interrupted("interrupted", "run the same command again")
         return _failed(report(found), found.exit_code)
     except BrokenPipeError:
-        # Python flushes stdout again at exit and would complain there.
+        # Python flushes stdout again at exit, which would print an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
-    except Exception as error:  # noqa: BLE001 - the outermost shell: nothing may pass it unexplained
+    except Exception as error:  # noqa: BLE001 - the outermost function: every error needs a message
         if isinstance(error, OSError) and is_no_space(error):
             return _failed(report(no_space(error)), NoSpace.exit_code)
         if isinstance(error, OSError) and error.errno in UNUSABLE and error.filename:
             unusable = Usage(
-                f"{error.filename}: {error.strerror}", "choose another path, or clear it"
+                f"{error.filename}: {error.strerror}", "choose another path, or delete it"
             )
             return _failed(report(unusable), unusable.exit_code)
         what = f"{type(error).__name__}: {error}".splitlines()[0]
         return _failed(
-            f"internal error: {what}\n  -> set SFT_TRACEBACK=1 to see where", INTERNAL_ERROR
+            f"internal error: {what}\n  -> set SFT_TRACEBACK=1 to see the traceback", INTERNAL_ERROR
         )
     return code
 

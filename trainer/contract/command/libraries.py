@@ -1,4 +1,4 @@
-"""How both sides load the heavy libraries: settings they read at import time, and one quiet import.
+"""How all packages load the heavy libraries: the settings they read at import, and one silent import.
 
 Standard library only; nothing heavy is imported before ``import_bitsandbytes`` is called.
 """
@@ -14,22 +14,22 @@ SETTINGS = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
     "TOKENIZERS_PARALLELISM": "true",
-    # OpenMP's threads wait by spinning; with anything else at work on the same cores that made small
-    # models five to ten times slower.
+    # OpenMP's threads wait by spinning; with other processes on the same cores that made small models
+    # five to ten times slower.
     "OMP_WAIT_POLICY": "PASSIVE",
-    # Micro-batches differ in length: without it the card's allocator keeps a block of every size.
+    # Micro-batches differ in length: without this the card's allocator keeps a block of every size.
     "PYTORCH_ALLOC_CONF": "expandable_segments:True",
 }
-# Older names of a setting. Where the user has given one, it stays alone.
+# Older names of a setting. If the user has set one, the new name is not set.
 OLDER = {"PYTORCH_ALLOC_CONF": ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_HIP_ALLOC_CONF")}
 
 
 def prepare_environment(*, one_card: bool = True) -> None:
-    """Set what libraries read when they are imported; call before the first heavy import.
+    """Set what libraries read at import; call before the first heavy import.
 
-    Without ``one_card`` every card is left to be seen: by one who wants to count them.
+    Without ``one_card`` all cards stay visible, so that they can be counted.
     """
-    # PEFT 0.21 asks transformers 5.24 for a property by its old name, at each load of an adapter.
+    # PEFT 0.21 reads a property of transformers 5.24 by its old name, at each load of an adapter.
     warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")
     for name, value in SETTINGS.items():
         if not any(older in os.environ for older in OLDER.get(name, ())):
@@ -40,19 +40,19 @@ def prepare_environment(*, one_card: bool = True) -> None:
 
 
 def import_bitsandbytes() -> None:
-    """Import bitsandbytes without its question to the hub for a CPU kernel.
+    """Import bitsandbytes without its download of a CPU kernel from the hub.
 
-    On some CPUs it asks at import time, for seconds and for code that nothing here pins; without the
-    kernel its own code does the same.
+    On some CPUs it downloads one at import, which takes seconds and is not pinned; without the kernel its
+    built-in code computes the same.
     """
     kept = sys.modules.get("kernels")
     sys.modules["kernels"] = None  # type: ignore[assignment]
-    complaints = logging.getLogger("bitsandbytes.backends.cpu.ops")
-    complaints.disabled = True
+    warnings_log = logging.getLogger("bitsandbytes.backends.cpu.ops")
+    warnings_log.disabled = True
     try:
         import_module("bitsandbytes")
     finally:
-        complaints.disabled = False
+        warnings_log.disabled = False
         del sys.modules["kernels"]
         if kept is not None:
             sys.modules["kernels"] = kept

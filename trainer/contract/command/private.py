@@ -1,4 +1,4 @@
-"""What a process of ours leaves to nobody else: no memory on a disk, no file that anyone may change."""
+"""Keeps a process private: no core dump on disk, no file that other users may write."""
 
 import os
 import resource
@@ -8,10 +8,10 @@ OTHERS = 0o077
 
 
 def keep_private() -> None:
-    """Write no core dump, and nothing that any user may write to; children inherit both.
+    """Write no core dump, and no file that other users may write; children inherit both.
 
-    A core dump has every secret of the process in it, and in a pod lies on the mount that outlives it.
-    A journal is trusted by whoever reads it next, also where the umask is 000. A stricter umask stays.
+    A core dump holds every secret of the process, and in a pod it stays on the volume. A journal is trusted
+    by its next reader, so that others must not write to it even with umask 000. A stricter umask stays.
     """
     _, hard = resource.getrlimit(resource.RLIMIT_CORE)
     resource.setrlimit(resource.RLIMIT_CORE, (0, hard))

@@ -1,4 +1,4 @@
-"""Secrets, found by name. Where each came from may be told, its value never is. Standard library only."""
+"""Finds secrets by name. Messages may name a secret's source, but not its value. Standard library only."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ DOTENV = Path(".env")
 
 @dataclass(frozen=True)
 class Secret:
-    """``source`` says where it was found; ``value`` stands in no message."""
+    """``source``: where it was found; ``value`` must not appear in messages."""
 
     name: str
     source: str
@@ -17,7 +17,7 @@ class Secret:
 
 
 def find(name: str, variable: Callable[[str], str]) -> Secret | None:
-    """Look in the environment through ``variable``, then in ``.env`` here."""
+    """Look in the environment through ``variable``, then in ``.env`` of the working directory."""
     for source, value in (
         (f"environment variable {name}", variable(name)),
         (str(DOTENV), dotenv(DOTENV).get(name, "")),
@@ -28,7 +28,7 @@ def find(name: str, variable: Callable[[str], str]) -> Secret | None:
 
 
 def dotenv(path: Path) -> dict[str, str]:
-    """Read ``NAME=value`` lines: ``export`` before and quotes around are dropped."""
+    """Read ``NAME=value`` lines, without ``export`` and quotes."""
     try:
         block = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError):

@@ -1,8 +1,8 @@
-"""Settings: what holds for every run of a user or a project. Each is declared once, as a model's field.
+"""Settings for all runs of a user or a project. Each is declared once, as a model's field.
 
-Read from ``launch.toml`` in the user's config folder, then in the project, then the environment, then
-flags: the later wins. One file serves all commands: the launcher's settings stand at its top, those of
-another command in a table of its own.
+They are read from ``launch.toml`` in the user's config folder, then in the project, then from the
+environment, then from flags: the later wins. The launcher's settings are at the top of the file, those of
+other commands in a table each.
 """
 
 import argparse
@@ -32,7 +32,7 @@ def config_folder(variable: Callable[[str], str], home: Path) -> Path:
 
 
 def written(value: object) -> str:
-    """A default as it is typed; empty where there is none."""
+    """Return a default as entered; empty without a default."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "" if value is None else str(value)

@@ -1,4 +1,4 @@
-"""Standard input and output as every command needs them, whatever it was started with."""
+"""Makes standard input and output usable, even if they were closed at the start."""
 
 import io
 import os
@@ -8,28 +8,28 @@ from typing import TextIO
 
 
 def make_usable() -> None:
-    """Let no stream end a command: not one that is closed, not one whose encoding lacks a sign.
+    """Prevent failures by a closed stream, or by a character that its encoding lacks.
 
-    What was closed (``>&-``) reads as empty and writes to nowhere; its number must not go to the next
-    file that is opened. What an encoding has no sign for is shown as its number.
+    A closed stream (``>&-``) becomes /dev/null, so that the next opened file does not get its number. A
+    character that the encoding lacks is shown as its number.
     """
     for number in (0, 1, 2):
         try:
             os.fstat(number)
         except OSError:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
-    sys.stdin = sys.stdin or _nowhere()
-    sys.stdout = sys.stdout or _nowhere()
-    sys.stderr = sys.stderr or _nowhere()
+    sys.stdin = sys.stdin or _null()
+    sys.stdout = sys.stdout or _null()
+    sys.stderr = sys.stderr or _null()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def write_json() -> None:
-    """JSON is UTF-8 on standard output, whatever the locale: an escaped sign would break it."""
+    """Set standard output to UTF-8 for JSON, in any locale: an escaped character would break it."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")
 
 
-def _nowhere() -> TextIO:
+def _null() -> TextIO:
     return Path(os.devnull).open("r+", encoding="utf-8")

@@ -1,7 +1,7 @@
-"""How rows of a base are trained, as far as its `config.json` tells; what the trainer proves, for a quote.
+"""How a base's rows are trained, judged for a quote by its `config.json`; the trainer proves it later.
 
-``packed``: several rows share a micro-batch. ``alone``: each row has its own, with the model's own
-attention. ``refused``: the trainer cannot train it. ``unknown``: the trainer's proof will tell.
+``packed``: several rows share a micro-batch. ``alone``: each row is a micro-batch, with the model's own
+attention. ``refused``: the trainer cannot train this base. ``unknown``: only the trainer can find out.
 """
 
 from collections.abc import Mapping
@@ -14,14 +14,14 @@ PACKED = frozenset({
     *("olmo2", "olmo3", "olmoe", "glm4", "deepseek_v3", "cohere2", "exaone4", "starcoder2", "seed_oss"),
     *("arcee", "apertus", "ernie4_5"),
 })  # fmt: skip
-# Why rows of these cannot share a micro-batch.
+# Model types whose rows cannot share a micro-batch, with the reason.
 ALONE: Mapping[str, str] = {
     "gemma2": "a soft cap on the scores",
     "gpt_oss": "attention sinks",
     "qwen3_5_text": "linear attention",
     "granitemoehybrid": "linear attention",
     "lfm2": "convolutions over tokens",
-    "stablelm": "its attention is not told the rows' borders",
+    "stablelm": "its attention does not get the borders of the rows",
 }
 REFUSED: Mapping[str, str] = {
     "llama4_text": "TRL's loss does not fit its class",
@@ -31,7 +31,7 @@ REFUSED: Mapping[str, str] = {
 
 
 def packing(config: Mapping[str, Any], longest: int) -> Packing:
-    """Return how rows of at most ``longest`` tokens are trained on the model of a ``config.json``."""
+    """Return how the model of a ``config.json`` trains rows of at most ``longest`` tokens."""
     kind = str(config.get("model_type"))
     if kind in REFUSED:
         return "refused"
@@ -43,13 +43,12 @@ def packing(config: Mapping[str, Any], longest: int) -> Packing:
 
 
 def reason_in_config(config: Mapping[str, Any], longest: int) -> str:
-    """Return what in the config itself keeps rows apart, whatever the family; empty where nothing does."""
+    """Return the option of the config that prevents packing; empty if none does."""
     if config.get("attention_dropout"):
         return "dropout in attention"
     rotary = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    limit = rotary.get("original_max_position_embeddings") or config.get(
-        "original_max_position_embeddings"
-    )
+    name = "original_max_position_embeddings"
+    limit = rotary.get(name) or config.get(name)
     kind = rotary.get("rope_type") or rotary.get("type")
     if kind in {"longrope", "su"} and isinstance(limit, int) and limit < longest:
         return f"rows past {limit:,} tokens, where its rotary frequencies change"
@@ -57,7 +56,7 @@ def reason_in_config(config: Mapping[str, Any], longest: int) -> str:
 
 
 def reason_alone(config: Mapping[str, Any], longest: int) -> str:
-    """Return why rows are trained one at a time, empty where they are packed or it is unknown."""
+    """Return why rows are trained one at a time; empty if they are packed, or if that is unknown."""
     if packing(config, longest) != "alone":
         return ""
     return ALONE.get(str(config.get("model_type"))) or reason_in_config(config, longest)

@@ -1,4 +1,4 @@
-"""How many rows are held out for the evaluation loss, and how often in a run it is measured."""
+"""How many rows are held out for the evaluation loss, and at which steps it is measured."""
 
 import math
 
@@ -8,24 +8,24 @@ SPACED = 4  # checkpoints kept to choose from
 
 
 def count(rows: int, *, share: float) -> int:
-    """Rows held out of ``rows``: none where the share is fewer than FEWEST, whose loss would say little."""
+    """Return the number of rows to hold out of ``rows``; 0 if the share is below FEWEST, too few for a loss."""
     wanted = min(int(share * rows), MOST)
     return wanted if wanted >= FEWEST else 0
 
 
 def every(steps: int) -> int:
-    """Optimizer steps between two evaluations of a run of ``steps``; one more follows the last step."""
+    """Return the optimizer steps between two evaluations in a run of ``steps``; the last step is also evaluated."""
     return math.ceil(steps / EVALUATIONS)
 
 
 def times(steps: int) -> int:
-    """How often a run of ``steps`` that does not stop early measures the loss."""
+    """Return the number of evaluations in a run of ``steps`` that does not stop early."""
     return math.ceil(steps / every(steps))
 
 
 def spaced(steps: int) -> set[int]:
-    """Where a run of ``steps`` keeps checkpoints to choose from: SPACED at most, the last step among
-    them, each where the loss is measured.
+    """Return the steps whose checkpoints are kept to choose from: SPACED at most, with the last step, each
+    one at which the loss is measured.
     """
     measured = sorted({*range(every(steps), steps + 1, every(steps)), steps})
     wanted = min(SPACED, len(measured))

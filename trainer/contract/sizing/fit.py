@@ -1,7 +1,7 @@
-"""How a run fits a card: precision, layers to recompute, tokens of a pass. Laptop and trainer ask the same.
+"""How a run fits a card: precision, layers to recompute, tokens of a micro-batch. Launcher and trainer use it.
 
-bf16 is taken before NF4, because it trains what will be served; then as little recomputation as fits,
-because each recomputed layer runs forward twice; then passes as long as there is room for.
+bf16 is preferred to NF4, because the served model is bf16; then as little recomputation as fits, because
+each recomputed layer runs forward twice; then micro-batches as long as memory allows.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from trainer.contract.sizing.memory import CONTEXT, Setting, memory
 if TYPE_CHECKING:
     from trainer.contract.sizing.memory import Architecture, Memory, Precision
 
-LEAST = 4_096  # tokens of a pass: fewer leave matrix products too small for the card
-MOST = 16_384  # more tokens a pass no longer raise its speed
-EVERY = (0, 2, 1)  # recompute no layer, every second, all
-SHARE = 0.95  # of the card's memory that may be planned for
+LEAST = 4_096  # tokens of a micro-batch: fewer leave matrix products too small for the card
+MOST = 16_384  # more tokens of a micro-batch do not raise the speed
+EVERY = (0, 2, 1)  # recompute no layer, every second one, all
+SHARE = 0.95  # of the card's memory that a plan may use
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fit:
-    """`every` recomputes each so-many-th layer, 0 none; `need` is the predicted peak; `fits` may be false."""
+    """`every`: each so-many-th layer is recomputed, 0: none; `need`: the predicted peak; `fits` may be false."""
 
     precision: Precision
     every: int
@@ -41,17 +41,17 @@ def fit(
     context: int = CONTEXT,
     shards: int = 1,
 ) -> Fit:
-    """The best way to train on a card of `card_bytes`; `longest` is the longest row's tokens.
+    """Return the best plan for a card of `card_bytes`; `longest`: tokens of the longest row.
 
-    `shards` such cards divide the weights between them, which are in bf16 where `precision` does not say.
-    Where nothing fits, the smallest way is returned with `fits` false.
+    `shards` such cards divide the weights, which are bf16 unless `precision` is given. If nothing fits, the
+    plan with the least memory is returned with `fits` false.
     """
     both: tuple[Precision, ...] = ("bf16",) if shards > 1 else ("bf16", "nf4")
     precisions = (precision,) if precision else both
     room = int(card_bytes * SHARE)
     least = max(longest, LEAST)
 
-    def way(kind: Precision, every: int) -> Setting:
+    def setting_of(kind: Precision, every: int) -> Setting:
         layers = recomputed(model, every)
         return Setting(
             precision=kind, rank=rank, tokens=0, recomputed=layers, upcast=False, shards=shards
@@ -59,16 +59,16 @@ def fit(
 
     for kind in precisions:
         for every in EVERY:
-            setting = way(kind, every)
+            setting = setting_of(kind, every)
             tokens = _most_tokens(model, setting, room, context)
             if tokens >= least:
                 tokens = min(tokens, max(MOST, longest))
                 return _fit(model, setting, every, tokens, room, context)
-    return _fit(model, way(precisions[-1], 1), 1, longest, room, context)
+    return _fit(model, setting_of(precisions[-1], 1), 1, longest, room, context)
 
 
 def recomputed(model: Architecture, every: int) -> int:
-    """How many layers are recomputed."""
+    """Return the number of recomputed layers."""
     return -(-model.layers // every) if every else 0
 
 
@@ -76,13 +76,8 @@ def _fit(
     model: Architecture, setting: Setting, every: int, tokens: int, room: int, context: int
 ) -> Fit:
     need = _need(model, setting, tokens, context)
-    return Fit(
-        precision=setting.precision,
-        every=every,
-        pass_tokens=tokens,
-        need=need,
-        fits=need.total <= room,
-    )
+    fits = need.total <= room
+    return Fit(precision=setting.precision, every=every, pass_tokens=tokens, need=need, fits=fits)
 
 
 def _need(model: Architecture, setting: Setting, tokens: int, context: int) -> Memory:
@@ -90,7 +85,7 @@ def _need(model: Architecture, setting: Setting, tokens: int, context: int) -> M
 
 
 def _most_tokens(model: Architecture, setting: Setting, room: int, context: int) -> int:
-    """The need grows linearly with the tokens, but for rounding."""
+    """Return the tokens that fit in ``room``: the need grows linearly with them, up to rounding."""
     empty = _need(model, setting, 0, context).total
     thousand = _need(model, setting, 1000, context).total - empty
     return max(0, (room - empty) * 1000 // thousand)

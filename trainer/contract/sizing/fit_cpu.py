@@ -1,7 +1,7 @@
 """How a run fits the free memory of a machine without a card: layers to recompute, tokens of a micro-batch.
 
-A CPU gains nothing from long micro-batches, so they stop at `MOST`. Its memory is the process's: glibc's
-heap keeps holes between the blocks of tensors, so that a process takes more than is alive in it.
+Long micro-batches are not faster on a CPU, so they stop at `MOST`. glibc's heap keeps holes between
+tensors, so that a process takes more memory than its live tensors.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from trainer.contract.sizing.memory import TILE, Setting, memory
 if TYPE_CHECKING:
     from trainer.contract.sizing.memory import Architecture, Memory, Precision
 
-# Tokens of a micro-batch: on one core, models of 15M and 135M are no faster with more (docs/training.md).
+# Tokens of a micro-batch: on one core, more do not make models of 15M and 135M faster (docs/training.md).
 MOST = 2_048
-# What a process takes of what is alive in its activations: 1.8 to 2.9 were measured in fp32.
+# A process's memory divided by that of its live activations: 1.8 to 2.9 were measured in fp32.
 HELD = 3.0
 
 
 def fit_cpu(
     model: Architecture, *, free_bytes: int, rank: int, longest: int, precision: Precision
 ) -> Fit:
-    """The fastest way to train with `free_bytes` left; `longest` is the longest row's tokens.
+    """Return the fastest plan for `free_bytes`; `longest`: tokens of the longest row.
 
-    No layer is recomputed where the longest row fits without. `fits` is false where it does not fit with
-    every layer recomputed.
+    Layers are recomputed only if the longest row does not fit otherwise; `fits` is false if it then still
+    does not.
     """
     room = int(free_bytes * SHARE)
     every, tokens = 0, 0
@@ -38,13 +38,8 @@ def fit_cpu(
             break
     tokens = min(max(tokens, 1), max(MOST, longest))
     found = need(model, precision, rank, every, max(tokens, longest))
-    return Fit(
-        precision=precision,
-        every=every,
-        pass_tokens=tokens,
-        need=found,
-        fits=found.total <= room,
-    )
+    fits = found.total <= room
+    return Fit(precision=precision, every=every, pass_tokens=tokens, need=found, fits=fits)
 
 
 def need(
@@ -55,23 +50,16 @@ def need(
     tokens: int,
     held: float = HELD,
 ) -> Memory:
-    """What a training step takes of the machine's memory; with ``held`` 1 what is alive at least."""
+    """Return the memory of a training step; with ``held`` 1, of its live tensors only."""
+    layers = recomputed(model, every)
     setting = Setting(
-        precision=precision,
-        rank=rank,
-        tokens=tokens,
-        recomputed=recomputed(model, every),
-        upcast=False,
+        precision=precision, rank=rank, tokens=tokens, recomputed=layers, upcast=False
     )
     found = memory(model, setting, context=0)
     if precision == "nf4":
-        # Quantised weights are multiplied in fp32 on a CPU, and nothing else of the base is smaller.
+        # A CPU multiplies quantised weights in fp32, and keeps all other weights in fp32.
         alive = memory(model, replace(setting, precision="fp32"), context=0).activations
-        found = replace(
-            found,
-            weights=found.weights + 2 * model.other,
-            activations=alive,
-            buffers=2 * found.buffers,
-        )
+        weights = found.weights + 2 * model.other
+        found = replace(found, weights=weights, activations=alive, buffers=2 * found.buffers)
     # The loss head's tile of logits is in fp32.
     return replace(found, activations=int(found.activations * held), head=found.head + TILE)

@@ -1,10 +1,10 @@
-"""How much memory and how many operations LoRA training takes, from the model's shape alone.
+"""How much memory and how many operations LoRA training takes, computed from the model's shape.
 
 Sizes in bytes, operations in FLOPs (a multiply-add counts two), lengths in tokens. Formulas:
 frozen weights need no weight gradient, so a token costs 2N forward and 2N backward (not 6N); adapters
 6 per parameter; causal attention half of T x T, its backward 2.5 times the forward (FlashAttention-2,
 arXiv 2307.08691, section 3.1); recomputation repeats the layers' forward. Memory terms follow what
-torch 2.13, TRL 1.16, PEFT 0.21 and bitsandbytes 0.50 keep; `tests` hold hand-computed cases. The
+torch 2.13, TRL 1.16, PEFT 0.21 and bitsandbytes 0.50 keep; tests compare with hand-computed cases. The
 activation terms are counted from the modules, not fitted: no card has confirmed them yet.
 """
 
@@ -31,7 +31,7 @@ class Architecture:
     """A decoder of Llama's shape: widths and counts.
 
     ``fused``: q, k and v are one linear map, and gate and up another (Phi-3). ``experts`` of ``ffn`` each,
-    of which a token passes ``active``; they lie stacked in two parameters beside the linear maps, 0 for a
+    of which a token uses ``active``; they are stacked in two parameters besides the linear maps, 0 for a
     dense model. ``extra``: norm and bias weights of a layer beside two norms and ``qkv_bias``.
     """
 
@@ -133,8 +133,8 @@ class Setting:
     """How one forward and backward pass is run.
 
     `tokens` are those of a micro-batch with padding. `recomputed` layers
-    keep only their input. `mask` tells that attention builds a tokens x tokens mask (packed rows
-    without variable-length attention). `shards` cards hold a part of the weights each.
+    keep only their input. `mask`: attention builds a tokens x tokens mask (packed rows
+    without variable-length attention). `shards`: the number of cards that divide the weights.
     """
 
     precision: Precision
@@ -165,7 +165,7 @@ class Memory:
 
 
 def memory(model: Architecture, setting: Setting, *, context: int = CONTEXT) -> Memory:
-    """The peak of a training step. Evaluation and saving stay below it: no gradients, one row at a time."""
+    """Return the peak of a training step. Evaluation and saving need less: no gradients, one row at a time."""
     loaded = 4.0 if setting.precision == "fp32" else 2.0
     whole = (model.stacked + model.other) * loaded
     weights = (model.linear * BYTES[setting.precision] + whole) / setting.shards
@@ -200,7 +200,7 @@ def memory(model: Architecture, setting: Setting, *, context: int = CONTEXT) -> 
 
 
 def layer_bytes(model: Architecture, setting: Setting) -> float:
-    """What one layer saves per token for its backward pass.
+    """Return the bytes per token that one layer saves for its backward pass.
 
     Two norms (input in fp32, output), q k v before and after the rotation, attention's output and
     log-sum, gate, up, activation and product, the adapters' inner values; with `upcast` a copy in fp32

@@ -1,6 +1,6 @@
-"""The shape that a model's `config.json` describes, for sizing; or that it is of a family it does not know.
+"""Reads a model's shape, for sizing, from its `config.json`; None for an unknown family.
 
-Judge: what transformers counts of the same model on the meta device, and PEFT of its adapter.
+Tests compare with transformers' count of the same model on the meta device, and PEFT's of its adapter.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from trainer.contract.sizing.memory import Architecture
 
 @dataclass(frozen=True, slots=True)
 class _Family:
-    """What a family's config leaves to its class. ``norms``: hidden-size norms in a layer beside two.
+    """What a family's class sets, not its config. ``norms``: hidden-size norms in a layer, besides two.
 
     ``head_norms``: a norm of a head's width for q and k. ``wide_norms``: one of the whole width of q and of k.
     ``experts``: the config's name for their width.
@@ -52,7 +52,7 @@ FAMILIES: Mapping[str, _Family] = {
 
 
 def from_config(config: Mapping[str, Any]) -> Architecture | None:
-    """The shape that ``config`` describes; None when it is of another family, or has images beside text."""
+    """Return the shape of ``config``; None for another family, or one with images."""
     family = FAMILIES.get(str(config.get("model_type")))
     mixed = config.get("mlp_only_layers") or config.get("decoder_sparse_step", 1) != 1
     if family is None or mixed:
@@ -63,7 +63,7 @@ def from_config(config: Mapping[str, Any]) -> Architecture | None:
     ffn = int(config[family.experts or "intermediate_size"])
     experts = 0
     if family.experts:
-        # On the hub one name, and as transformers writes it the other.
+        # The hub uses one name, transformers writes the other.
         experts = int(config.get("num_experts") or config["num_local_experts"])
     biased = bool(config.get("attention_bias"))
     extra = (
