@@ -34,7 +34,7 @@ def test_a_folder_has_the_same_path_from_every_folder(base_model, monkeypatch, t
 
 @pytest.mark.parametrize("name", ["./none", "/none", "~/none", "../none/there"])
 def test_a_missing_folder(name):
-    with pytest.raises(ModelUnavailable, match="model folder .* does not exist"):
+    with pytest.raises(ModelUnavailable, match=r"model folder .* does not exist"):
         find(name)
 
 
@@ -47,7 +47,7 @@ def test_what_is_no_model(tmp_path):
     (tmp_path / "adapter_config.json").write_text("{}")
     with pytest.raises(ModelUnavailable, match="is an adapter"):
         find(tmp_path)
-    with pytest.raises(ModelUnavailable, match="model folder .* does not exist"):
+    with pytest.raises(ModelUnavailable, match=r"model folder .* does not exist"):
         find(tmp_path / "config.json")
 
 

@@ -21,7 +21,6 @@ class Fault(Exception):  # noqa: N818 - the project calls expected failures faul
     """An expected failure. ``faults``: one line for each of several things that are wrong; ``every``: all of
     them, if a line of ``faults`` stands for several.
 
-
     ``settings``, each ``name=value``: what to change so that the run succeeds; the program that prints the
     fault shows them as a command. Empty: the run can resume unchanged. None: no command helps.
     """
