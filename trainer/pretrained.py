@@ -198,11 +198,7 @@ def architecture(source: Source) -> Architecture | None:
 
 
 def load_base(
-    source: Source,
-    numerics: Numerics,
-    *,
-    attention: str | None = None,
-    sharded: bool = False,
+    source: Source, numerics: Numerics, *, attention: str | None = None, sharded: bool = False
 ) -> Any:
     """Load the weights as ``numerics`` describes.
 

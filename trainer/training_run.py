@@ -258,10 +258,7 @@ def _prove(this: Run, computed: Any) -> manifest.ReloadProof:
 
 
 def _publish(
-    this: Run,
-    history: list[dict[str, float]],
-    metrics: Metrics,
-    proved: manifest.ReloadProof,
+    this: Run, history: list[dict[str, float]], metrics: Metrics, proved: manifest.ReloadProof
 ) -> None:
     from trainer.result import publish
 

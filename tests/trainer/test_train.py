@@ -349,7 +349,7 @@ def test_another_precision_is_refused_and_another_device_is_told(finished, tmp_p
     checkpoint_with(copy, {"precision": "fp32", "device": "NVIDIA A10"})
     run(job, resume=True)
     (warning,) = events_of(copy, events.Warning)
-    assert "not bit-exact from here" in warning.message
+    assert "not bit-exact from this step on" in warning.message
 
 
 def test_another_precision_is_gone_on_with_when_that_is_allowed(finished, tmp_path):
@@ -372,7 +372,7 @@ def test_another_precision_is_gone_on_with_when_that_is_allowed(finished, tmp_pa
         assert f"resume: after step {before['step']}" in lines
         (warning,) = events_of(copy, events.Warning)
         assert f" in {before['precision']} with micro-batches of" in warning.message
-        assert "not bit-exact from here" in warning.message
+        assert "not bit-exact from this step on" in warning.message
         seen, first = events_of(copy, events.Step)[8:], events_of(output, events.Step)
         assert [e.step for e in seen] == [6, 7, 8]
         assert (seen[-1].tokens, seen[-1].lr) == (first[-1].tokens, first[-1].lr)

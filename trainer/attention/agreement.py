@@ -5,7 +5,9 @@ Every figure is a mean over tokens of the difference of log-probabilities, in na
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
+
+Tensors = Sequence[Any]
 
 # A difference counts as rounding up to this many times the difference of two exact ways.
 FACTOR = 4.0
@@ -27,6 +29,20 @@ class Agreement:
     rounding: float
     fault: float
 
+    @classmethod
+    def of(
+        cls,
+        lengths: Iterable[int],
+        tested: Tensors,
+        own: Tensors,
+        *,
+        exact: Tensors,
+        faulty: Tensors,
+    ) -> Self:
+        """Compare each row of ``tested`` with ``own``; see the class for ``exact`` and ``faulty`` ways."""
+        rows = list(zip(lengths, apart(tested, own), strict=True))
+        return cls(rows, largest(apart(exact, own)), largest(apart(faulty, own)))
+
     @property
     def apart(self) -> float:
         return largest(apart for _, apart in self.rows)
@@ -42,7 +58,7 @@ class Agreement:
         return self.apart <= self.limit
 
 
-def apart(left: Sequence[Any], right: Sequence[Any]) -> list[float]:
+def apart(left: Tensors, right: Tensors) -> list[float]:
     """Return the mean absolute difference of each pair of tensors, infinite where their shapes differ."""
     return [_mean(a, b) for a, b in zip(left, right, strict=True)]
 

@@ -13,7 +13,7 @@ import torch
 
 from trainer import device
 from trainer.attention import kernels
-from trainer.attention.agreement import Agreement, apart, largest
+from trainer.attention.agreement import Agreement
 from trainer.attention.of_model import attention_of, own_attention
 from trainer.contract.command.errors import TrainingFailed
 from trainer.data.packing import first_fit
@@ -68,17 +68,14 @@ def text(found: Agreement, fault: str = "rows that see each other") -> str:
 
 
 def _measure(loop: Any, rows: Sequence[Sequence[int]]) -> Agreement:
-    ours = packed(loop, rows)
+    tested = packed(loop, rows)
     with own_attention(loop.model, "eager"):
         eager = [_alone(loop, row) for row in rows]
         every = _alone(loop, [token for row in rows for token in row])
     with own_attention(loop.model, "sdpa"):
         sdpa = [_alone(loop, row) for row in rows]
-    return Agreement(
-        list(zip(map(len, rows), apart(ours, eager), strict=True)),
-        rounding=largest(apart(sdpa, eager)),
-        fault=largest(apart(_split(every, rows), eager)),
-    )
+    mixed = _split(every, rows)
+    return Agreement.of(map(len, rows), tested, eager, exact=sdpa, faulty=mixed)
 
 
 def packed(loop: Any, rows: Sequence[Sequence[int]]) -> list[Any]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer import device, pretrained
-from trainer.attention.agreement import Agreement, apart, largest
+from trainer.attention.agreement import Agreement
 from trainer.attention.of_model import own_attention
 from trainer.contract import manifest
 from trainer.contract.command import libraries
@@ -19,10 +19,10 @@ from trainer.contract.command.errors import ModelUnavailable, NotFound, OutputEx
 from trainer.contract.job import Job
 from trainer.contract.rows import read_rows
 from trainer.data.encode import encode_rows
-from trainer.data.masks import IGNORED
 from trainer.data.templates import learn_format
 from trainer.device import numerics
 from trainer.result.modelfile import modelfile
+from trainer.result.proof import log_probs
 
 ROWS = 32
 MODELFILE = "Modelfile"
@@ -40,12 +40,7 @@ class Losses:
 
 
 def merge(
-    run: Path,
-    out: Path,
-    *,
-    data: Path | None,
-    base: str | None = None,
-    say: Callable[[str], None],
+    run: Path, out: Path, *, data: Path | None, base: str | None = None, say: Callable[[str], None]
 ) -> Losses:
     """Write the merged model of ``run`` to the new folder ``out``, with tokenizer and Modelfile.
 
@@ -91,11 +86,8 @@ def merge(
     place = pretrained.Source(job.model, str(new), None)
     merged = log_probs(pretrained.load_base(place, how), rows)
     losses = Losses(len(rows), *map(mean_loss, (plain, served, merged)))
-    agreed = Agreement(
-        [(len(ids), value) for (ids, _), value in zip(rows, apart(merged, served), strict=True)],
-        rounding=largest(apart(eager, served)),
-        fault=largest(apart(plain, served)),
-    )
+    lengths = (len(ids) for ids, _ in rows)
+    agreed = Agreement.of(lengths, merged, served, exact=eager, faulty=plain)
     if not agreed.holds:
         raise ResultRejected(
             f"the merged model differs from the adapter by {agreed.apart:.2g} nats a token, where "
@@ -145,23 +137,6 @@ def _rows(
     )
     shown = examples.dataset().select(range(min(ROWS, len(examples.lengths))))
     return tokenizer, [(row["input_ids"], row["labels"]) for row in shown]
-
-
-def log_probs(network: Any, rows: Sequence[tuple[list[int], list[int]]]) -> list[Any]:
-    """Return the log-probabilities of each row's trained tokens, except its first, which nothing predicts."""
-    import torch
-
-    network.eval()
-    found = []
-    with torch.no_grad():
-        for ids, labels in rows:
-            batch = torch.tensor([ids], device=network.device)
-            wanted = torch.tensor(labels[1:], device=network.device)
-            trained = wanted != IGNORED
-            logits = network(input_ids=batch, use_cache=False).logits[0, :-1][trained].float()
-            chosen = torch.log_softmax(logits, dim=-1).gather(1, wanted[trained][:, None])
-            found.append(chosen[:, 0].cpu())
-    return found
 
 
 def mean_loss(found: Sequence[Any]) -> float:

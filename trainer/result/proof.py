@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from trainer.attention import kernels
-from trainer.attention.agreement import Agreement, apart, largest
+from trainer.attention.agreement import Agreement
 from trainer.attention.of_model import attention_of, own_attention
 from trainer.contract.command.errors import TrainingFailed
 from trainer.contract.manifest import ReloadProof
+from trainer.data.masks import IGNORED
 from trainer.data.prepare import Prepared
 from trainer.loop import selftest
 from trainer.pretrained import load_base
@@ -53,27 +54,32 @@ def as_loaded(model: Any) -> Any:
 
 def logits(model: Any, rows: Sequence[Sequence[int]]) -> list[Any]:
     """Return, for each of ``rows``, the logits at its last positions, on the CPU in fp32."""
-    return [found[-POSITIONS:].float().cpu() for found in _forward(model, rows)]
-
-
-def _forward(model: Any, rows: Sequence[Sequence[int]]) -> Any:
     import torch
 
     model.eval()
+    found = []
     with torch.no_grad():
         for ids in rows:
             batch = torch.tensor([list(ids)], device=model.device)
-            yield model(input_ids=batch, use_cache=False).logits[0]
+            logits = model(input_ids=batch, use_cache=False).logits[0]
+            found.append(logits[-POSITIONS:].float().cpu())
+    return found
 
 
-def _log_probs(model: Any, rows: Sequence[Sequence[int]]) -> list[Any]:
+def log_probs(model: Any, rows: Sequence[tuple[list[int], list[int]]]) -> list[Any]:
+    """Return the log-probabilities of each row's trained tokens, except its first, which nothing predicts."""
     import torch
 
+    model.eval()
     found = []
-    for ids, scores in zip(rows, _forward(model, rows), strict=True):
-        chosen = torch.tensor(list(ids[1:]), device=scores.device)[:, None]
-        normal = torch.log_softmax(scores[:-1].float(), dim=-1)
-        found.append(normal.gather(1, chosen)[:, 0].cpu())
+    with torch.no_grad():
+        for ids, labels in rows:
+            batch = torch.tensor([ids], device=model.device)
+            wanted = torch.tensor(labels[1:], device=model.device)
+            trained = wanted != IGNORED
+            logits = model(input_ids=batch, use_cache=False).logits[0, :-1][trained].float()
+            chosen = torch.log_softmax(logits, dim=-1).gather(1, wanted[trained][:, None])
+            found.append(chosen[:, 0].cpu())
     return found
 
 
@@ -144,17 +150,14 @@ def _as_trained(
     packed: Sequence[Any], model: Any, rows: Sequence[Sequence[int]], context: Callable[[], Any]
 ) -> Agreement:
     """Compare the attention of training with the loaded model's own, on the rows of the proof."""
+    labelled = [(list(row), list(row)) for row in rows]
     with context():
-        own = _log_probs(model, rows)
+        own = log_probs(model, labelled)
         with own_attention(model, "eager"):
-            eager = _log_probs(model, rows)
+            eager = log_probs(model, labelled)
         with model.disable_adapter():
-            plain = _log_probs(model, rows)
-    return Agreement(
-        list(zip(map(len, rows), apart(packed, own), strict=True)),
-        rounding=largest(apart(eager, own)),
-        fault=largest(apart(plain, own)),
-    )
+            plain = log_probs(model, labelled)
+    return Agreement.of(map(len, rows), packed, own, exact=eager, faulty=plain)
 
 
 def _largest(left: Sequence[Any], right: Sequence[Any]) -> list[float]:

@@ -74,7 +74,7 @@ def test_an_adapter_that_loads_as_another_is_noticed(monkeypatch):
 
     plain = adapter.save_weights
     monkeypatch.setattr(choice, "save_weights", save)
-    with pytest.raises(ModelUnavailable, match="saved adapter does not give what was trained"):
+    with pytest.raises(ModelUnavailable, match="saved adapter does not compute what was trained"):
         chosen("Llama 3.2 3B")
 
 
@@ -89,7 +89,7 @@ def test_an_adapter_that_loads_as_another_is_noticed(monkeypatch):
             "sdpa",
             "its code fails (ValueError: `causal_conv1d_fn` can't keep packed",
         ),
-        ("LFM2 1.2B", "sdpa", "its own code fails"),
+        ("LFM2 1.2B", "sdpa", "its code fails"),
     ],
 )
 def test_what_cannot_be_packed_has_each_row_alone(family, name, reason):

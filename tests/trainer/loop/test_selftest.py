@@ -122,7 +122,7 @@ def test_what_is_gone_when_measured_again_is_a_warning(base_model, tmp_path, mut
         e.message for e in found if isinstance(e, events.Warning) and "attention" in e.message
     ]
     assert "measured again" in said
-    assert "may not compute the same twice" in said
+    assert "may compute wrong results" in said
 
 
 def test_the_way_out_that_is_named_works(base_model, tmp_path, mutate):

@@ -91,7 +91,7 @@ def test_one_that_tells_nothing_is_ended(job, does, tmp_path, monkeypatch, endin
     began = time.monotonic()
     evaluation.evaluate(job)
     assert time.monotonic() - began < 60
-    assert "(wrote no event for 0 s)" in said(tmp_path)[-1].message
+    assert "wrote no event for 0 s)" in said(tmp_path)[-1].message
 
 
 def test_sigterm_ends_it_and_says_so(job, does, tmp_path):
@@ -103,7 +103,7 @@ def test_sigterm_ends_it_and_says_so(job, does, tmp_path):
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=strike).start()
-    with pytest.raises(Interrupted, match="the adapter is whole"):
+    with pytest.raises(Interrupted, match="the adapter is complete"):
         evaluation.evaluate(job)
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "run" / "pid").read_text()), 0)
