@@ -80,7 +80,9 @@ class RowsDone:
             return
         self._next = now + NEXT_SECONDS
         left = (now - self._begun) / self._done * (self._total - self._done)
-        progress = f"{self._said} {self._done:,} of {self._total:,} rows, {event_text.clock(left)} left"
+        progress = (
+            f"{self._said} {self._done:,} of {self._total:,} rows, {event_text.clock(left)} left"
+        )
         self._reporter.phase(self._phase, progress)
 
 
