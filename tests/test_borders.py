@@ -149,14 +149,15 @@ ROOMS = {
                             out_of_memory processes
         data             -> attention checkpoints contract contract.command contract.sizing device
                             free_memory library_log out_of_memory pretrained processes reporting
+        run_context      -> checkpoints contract data processes reporting signals
         loop             -> adapter attention checkpoints contract contract.command contract.sizing
                             data device gpu_use out_of_memory pretrained processes reporting
-                            signals
+                            run_context
         result           -> adapter attention checkpoints contract contract.command contract.sizing
                             data device library_log loop pretrained processes reporting signals
         pod              -> checkpoints contract contract.command gpu_use processes result
         training_run     -> checkpoints contract contract.command data device loop out_of_memory
-                            pretrained processes reporting result signals
+                            pretrained processes reporting result run_context signals
         train            -> checkpoints contract contract.command library_log out_of_memory processes
                             reporting signals training_run
         __main__         -> contract contract.command data out_of_memory processes result train

@@ -2,7 +2,6 @@
 
 import shutil
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,42 +11,15 @@ from trainer.contract.command.errors import Interrupted
 from trainer.contract.event_text import clock
 from trainer.contract.job import Job
 from trainer.contract.rows import Rows
-from trainer.processes import collective, fsdp
+from trainer.processes import collective
 from trainer.reporting import Reporter
+from trainer.run_context import Run
 from trainer.signals import StopRequest
 
 if TYPE_CHECKING:
-    from trainer.data.prepare import Prepared
     from trainer.loop.callbacks import Counts
 
 Metrics = dict[str, float | int | None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """What every step of a training needs.
-
-    ``checkpoint`` and its ``record``: what the run resumes from, if anything. ``here``: the record for new
-    checkpoints.
-    """
-
-    job: Job
-    output: Path
-    prepared: "Prepared"
-    reporter: Reporter
-    stop: StopRequest
-    checkpoint: Path | None
-    record: checkpoints.Record | None
-    here: checkpoints.Record
-
-    @property
-    def new_adapter(self) -> Path:
-        """The folder of the saved adapter until it is proved."""
-        return self.output / f".{manifest.ADAPTER}.new"
-
-    @property
-    def sharded(self) -> bool:
-        return fsdp.wanted(self.job)
 
 
 def run(

@@ -2,7 +2,7 @@
 
 import math
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from transformers import TrainerCallback
 
@@ -14,9 +14,7 @@ from trainer.data import holdout
 from trainer.gpu_use import CardUse, gpu_use
 from trainer.processes import collective
 from trainer.reporting import Rates
-
-if TYPE_CHECKING:
-    from trainer.training_run import Run
+from trainer.run_context import Run
 
 
 class Counts:
@@ -43,7 +41,7 @@ class RunCallback(TrainerCallback):
     ``bound``: the most tokens per second of one card.
     """
 
-    def __init__(self, run: "Run", counts: Counts, bound: float | None = None) -> None:
+    def __init__(self, run: Run, counts: Counts, bound: float | None = None) -> None:
         self._run, self._counts, self._bound = run, counts, bound
         self._job, self._reporter, self._stop = run.job, run.reporter, run.stop
         self._rates = Rates(run.here.step, counts.tokens, counts.trained_tokens)

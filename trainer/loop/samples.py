@@ -4,7 +4,7 @@ The rows stay the same, and decoding is greedy: no random number is drawn, so th
 """
 
 from itertools import accumulate, takewhile
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from transformers import TrainerCallback
 
@@ -12,9 +12,7 @@ from trainer import out_of_memory
 from trainer.contract import events
 from trainer.data.encode import Examples
 from trainer.data.masks import IGNORED
-
-if TYPE_CHECKING:
-    from trainer.training_run import Run
+from trainer.run_context import Run
 
 TOKENS = 64  # of an answer
 LETTERS = 400  # of the end of a question
@@ -23,7 +21,7 @@ LETTERS = 400  # of the end of a question
 class Samples(TrainerCallback):
     """Answers the first held-out rows of a run, and writes the answers as ``sample`` events."""
 
-    def __init__(self, loop: Any, run: "Run") -> None:
+    def __init__(self, loop: Any, run: Run) -> None:
         self._loop, self._run = loop, run
         self._prompts = prompts(run.prepared.eval_examples, run.job.samples)
 
