@@ -32,7 +32,7 @@ class ContainerStopped(Exception):  # noqa: N818 - not an error
 
 
 def _rights(answer: Answer) -> str:
-    """Write what a probe's ``answer`` says of the pod's rights, as the launcher reads it."""
+    """Write what a probe's ``answer`` reports of the pod's rights, as the launcher reads it."""
     if not answer.may:
         doubt = "" if answer.refused else "unknown, "
         return f"{pod.MAY_NOT_ACT}: {doubt}{answer.text}"
