@@ -138,7 +138,9 @@ class PodSettings(BaseModel):
         900, ge=1, description="for the upload of the job, from the first boot"
     )
     grace_seconds: int = Field(
-        900, ge=0, description="for the download of the result; then the pod stops"
+        900,
+        ge=0,
+        description="for the download of the result, longer while one is running; then the pod stops",
     )
     on_deadline: Literal["stop", "delete"] = Field(
         "stop", description="at a deadline; a pod with a complete result is stopped, never deleted"

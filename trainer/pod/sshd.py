@@ -18,12 +18,14 @@ KEYGEN_SECONDS = 20.0
 class Sshd:
     """``on_mount`` keeps the host key; ``in_container`` holds the files that sshd reads: it checks their modes.
 
-    ``command`` starts sshd in the foreground; its configuration names the files in ``in_container``.
+    ``command`` starts sshd in the foreground; its configuration names ``port`` and the files in
+    ``in_container``.
     """
 
     on_mount: Path
     in_container: Path
     command: Sequence[str]
+    port: int = 22
 
     def prepare(self, public_key: str, *, system: System, env: Mapping[str, str]) -> str:
         """Make or restore the host key, and authorize ``public_key``. Return the host key's .pub line.

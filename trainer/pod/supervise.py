@@ -19,6 +19,8 @@ from trainer.pod.release import MANIFEST, MARK, Action, deadline_action, stop_or
 from trainer.pod.system import System
 
 AFTER_CRASH = 30.0
+# After the last sign of a download, so that a link that broke can be connected again.
+AFTER_DOWNLOAD = 60.0
 DEADLINE = "deadline"
 
 
@@ -65,6 +67,7 @@ def _train_and_wait(boot: Boot, training: Training) -> tuple[Action, str]:
 
 
 def _wait_for_download(boot: Boot) -> None:
+    """Wait for the grace, and longer while a download is running. Raises ``DeadlineReached``."""
     now = boot.system.now()
     if boot.state.ready_by is None:
         boot.update_state(ready_by=now + boot.settings.grace_seconds)
@@ -72,7 +75,13 @@ def _wait_for_download(boot: Boot) -> None:
     exists = (boot.paths.run / MANIFEST).exists()
     what = "the result is ready" if exists else "the run has no result"
     boot.phase("ready", f"{what}; waiting {max(until - now, 0.0):.0f} s for the download")
-    while boot.system.now() < until:
+    grace_over, told = until, False
+    while (now := boot.system.now()) < until:
+        if boot.system.download_is_running(boot.paths.sshd.port):
+            until = max(until, now + AFTER_DOWNLOAD)
+        if now >= grace_over and not told:
+            told = True
+            boot.system.say("the grace is over and a download is running: waiting for its end")
         boot.tick(IDLE_POLL)
 
 

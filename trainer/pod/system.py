@@ -17,6 +17,7 @@ from typing import Any
 
 from trainer.contract.pod import EVENTS_FD
 from trainer.gpu_use import gpu_use
+from trainer.pod import download
 from trainer.pod.release import Action, Answer, Api
 from trainer.processes.child import PIPE_BYTES, Child
 
@@ -88,6 +89,10 @@ class System:
     def gpu_use(self) -> int | None:
         """Return the busiest card's use in percent; None if it is unknown."""
         return gpu_use()
+
+    def download_is_running(self, port: int) -> bool:
+        """Say whether a download from sshd's ``port`` is running."""
+        return download.is_running(port)
 
     def probe(self) -> Answer:
         return self._api.probe()

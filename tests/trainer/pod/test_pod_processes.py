@@ -11,6 +11,7 @@ import sys
 import textwrap
 import threading
 import time
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
@@ -39,7 +40,8 @@ base = Path(os.environ["BASE"])
 root = base / "sft" / os.environ["SFT_RUN_ID"]
 command = os.environ["SSHD"].split() or ["sleep", "1000"]
 trainer = os.environ["TRAINER"].split()
-paths = Paths(root, base / "hf", base / "secrets", Sshd(root / "ssh", base / "sshd", command))
+sshd = Sshd(root / "ssh", base / "sshd", command, int(os.environ["PORT"]))
+paths = Paths(root, base / "hf", base / "secrets", sshd)
 if trainer:
     paths = Paths(paths.root, paths.hf, paths.secrets, paths.sshd, tuple(trainer))
 supervise(PodSettings.from_env(os.environ), dict(os.environ), paths, System(os.environ))
@@ -122,7 +124,7 @@ class Pod:
     """A machine's folder, and containers that boot on it."""
 
     def __init__(
-        self, base, api, *, sshd="", trainer=None, public_key="ssh-ed25519 AAAA x", **more
+        self, base, api, *, sshd="", port=22, trainer=None, public_key="ssh-ed25519 AAAA x", **more
     ):
         self.api, self.base = api, base
         self.root = base / "sft" / "r1"
@@ -134,7 +136,7 @@ class Pod:
             "BASE": str(base), "SSHD": sshd, "TRAINER": fake if trainer is None else trainer,
             "PUBLIC_KEY": public_key, "RUNPOD_API_KEY": KEY, "RUNPOD_POD_ID": "p1",
             "RUNPOD_API_BASE_URL": f"http://127.0.0.1:{api.server_port}",
-            "PYTHONPATH": str(REPOSITORY), **more,
+            "PORT": str(port), "PYTHONPATH": str(REPOSITORY), **more,
         }  # fmt: skip
 
     def boot(self, **settings):
@@ -273,10 +275,13 @@ def test_the_supervisor_starts_light():
     assert heavy.isdisjoint(done.stdout.split())
 
 
-@pytest.mark.skipif(
+needs_sshd = pytest.mark.skipif(
     not Path(SSHD).exists() or os.geteuid() != 0, reason="needs sshd, and to be root as in a pod"
 )
-def test_the_laptop_comes_in_with_the_key_that_was_pinned(machine, tmp_path):
+
+
+def reachable(machine, tmp_path, **settings):
+    """Boot a pod with a real sshd; return it, sshd's port, and the command of a client by way of a port."""
     keys = tmp_path / "laptop"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(keys)], check=True)
     Path("/run/sshd").mkdir(exist_ok=True)
@@ -288,24 +293,91 @@ def test_the_laptop_comes_in_with_the_key_that_was_pinned(machine, tmp_path):
     text = text.replace("Port 22\n", f"Port {port}\nListenAddress 127.0.0.1\nStrictModes no\n")
     config.write_text(text.replace("/run/sft", str(tmp_path / "sshd")))
     here = machine(
-        sshd=f"{SSHD} -D -e -f {config}", public_key=keys.with_suffix(".pub").read_text()
-    )
-    here.boot()
+        sshd=f"{SSHD} -D -e -f {config}", port=port,
+        public_key=keys.with_suffix(".pub").read_text(),
+    )  # fmt: skip
+    here.boot(**settings)
     here.wait_for(lambda: here.seen("host-key") and here.seen("listening"))
     ((_, host_key),) = filter(
         None, (pod.parse_host_key(line, "r1") for line in here.log.read_text().splitlines())
     )
     (tmp_path / "known").write_text(f"[127.0.0.1]:{port} {host_key}\n")
-    done = subprocess.run(
-        [
-            *("ssh", "-i", str(keys), "-p", str(port), "-o", "IdentitiesOnly=yes"),
+
+    def client(through):
+        return [
+            *("ssh", "-i", str(keys), "-p", str(through), "-o", "IdentitiesOnly=yes"),
             *("-o", "StrictHostKeyChecking=yes", "-o", f"UserKnownHostsFile={tmp_path / 'known'}"),
-            *("-o", "BatchMode=yes", "root@127.0.0.1", "env"),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=20,
+            *("-o", f"HostKeyAlias=[127.0.0.1]:{port}", "-o", "BatchMode=yes", "root@127.0.0.1"),
+        ]
+
+    return here, port, client
+
+
+@contextmanager
+def slow_link(port):
+    """Yield a port that leads to ``port``, at 256 kB/s on the way back."""
+
+    def copy(source, target, *, pause):
+        with suppress(OSError):
+            while block := source.recv(1 << 15):
+                target.sendall(block)
+                time.sleep(pause)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening, socket.socket() as inner:
+        inner.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 15)
+        inner.connect(("127.0.0.1", port))
+
+        def run():
+            outer, _ = listening.accept()
+            with outer:
+                there = threading.Thread(target=copy, args=(outer, inner), kwargs={"pause": 0})
+                there.start()
+                copy(inner, outer, pause=1 / 8)
+                outer.shutdown(socket.SHUT_RDWR)
+                there.join()
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        yield listening.getsockname()[1]
+        inner.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+@needs_sshd
+def test_a_download_over_a_slow_link_outlasts_the_grace(machine, api, tmp_path):
+    here, port, client = reachable(machine, tmp_path, grace_seconds=4)
+    big = tmp_path / "big"
+    big.write_bytes(os.urandom(3_000_000))
+    with slow_link(port) as through:
+        here.upload()
+        here.wait_for(lambda: "ready" in here.phases())
+        ready = time.monotonic()
+        got = subprocess.run(
+            [*client(through), "cat", str(big)], capture_output=True, check=False, timeout=60
+        )
+    assert got.stdout == big.read_bytes(), got.stderr
+    assert time.monotonic() - ready > 8
+    assert here.container.poll() is None
+    assert here.seen("the grace is over and a download is running")
+    assert [action for _, action in api.asked] == ["start"]
+
+
+@needs_sshd
+def test_an_idle_session_does_not_extend_the_grace(machine, api, tmp_path):
+    here, port, client = reachable(machine, tmp_path, grace_seconds=4)
+    with subprocess.Popen([*client(port), "sleep", "60"]) as session:
+        here.upload()
+        here.wait_for_end(30)
+        session.kill()
+    assert [action for _, action in api.asked] == ["start", "stop"]
+    assert not here.seen("a download is running")
+
+
+@needs_sshd
+def test_the_laptop_comes_in_with_the_key_that_was_pinned(machine, tmp_path):
+    _, port, client = reachable(machine, tmp_path)
+    done = subprocess.run(
+        [*client(port), "env"], capture_output=True, text=True, check=False, timeout=20
     )
     assert done.returncode == 0, done.stderr
     assert "RUNPOD" not in done.stdout

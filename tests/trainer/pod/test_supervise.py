@@ -105,6 +105,7 @@ class World:
         self.until = T0 + lasts
         self.said, self.started, self.acts, self.plans = [], [], [], []
         self.gpu = None
+        self.downloads: list[tuple[float, float]] = []  # (from, to), in seconds after the start
 
     def now(self):
         return self.time
@@ -120,6 +121,9 @@ class World:
 
     def say(self, text):
         self.said.append(text)
+
+    def download_is_running(self, port):
+        return any(begin <= self.time - T0 < end for begin, end in self.downloads)
 
     def gpu_use(self):
         return self.gpu
@@ -281,6 +285,28 @@ def test_the_whole_story(paths):
     job = Job.from_json(paths.root / "job.json")
     assert job.output == "run"
     assert "sft-launch host-key run=r1 boot=1 ssh-ed25519 HOSTKEY" in world.said
+
+
+@pytest.mark.parametrize(
+    ("downloads", "stopped"),
+    [
+        ([(400, 1000)], 1201),  # done within the grace, which ends 900 s after the result at 301 s
+        ([(400, 3000)], 3060),
+        ([(1150, 2000), (2050, 2500)], 2560),  # the link broke in between
+        ([(1150, 1300), (1400, 2000)], 1360),  # nobody came back in time
+        ([(400, 10**6)], 9000),  # the deadline holds in every case
+    ],
+)
+def test_the_grace_lasts_as_long_as_a_download(paths, downloads, stopped):
+    world = World(paths, trainers=[good])
+    world.downloads = downloads
+    upload(paths)
+    keep(world)
+    ((when, action),) = world.acts
+    assert action == "stop"
+    assert stopped - 6 <= when <= stopped + 3
+    waited = [text for text in world.said if "a download is running" in text]
+    assert len(waited) == (stopped > 1201)
 
 
 def test_children_see_no_key_and_no_setting(paths):
