@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from math import inf
 
-from launcher.errors import NoCapacity, PodRefused
+from launcher.errors import NoCapacity, PodFailed, PodRefused
 from launcher.pod import boot, transfer
 from launcher.pod.boot import BadHost
 from launcher.pod.connection import PodConnection
