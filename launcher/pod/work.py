@@ -79,9 +79,12 @@ class PodWork:
         try:
             self.release()
         except Fault as fault:
+            pod = rental.state.living
+            if pod is None:
+                return
             raise PodFailed(
-                f"{error}; and pod {rental.pod_id} could not be deleted: {fault.cause}",
-                f"its deadline is {at(rental.pod.gone_by)}; delete it now with: launch stop {rental.run.id}",
+                f"{error}; and pod {pod.id or pod.name} could not be deleted: {fault.cause}",
+                f"its deadline is {at(pod.gone_by)}; delete it now with: launch stop {rental.run.id} --now",
             ) from None
 
     def alive(self) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, Self
 
 from launcher.world import World
+from trainer.contract.command.crash_safe_files import write_whole
 
 _NAME = re.compile(r"sft-(?P<run>.+)-(?P<machine>[0-9a-f]{8})-(?P<gone_by>\d{9,11})-(?P<n>\d+)")
 
@@ -35,7 +36,7 @@ def machine_id(world: World) -> str:
     path = world.state_folder() / "machine"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(world.token() + world.token(), encoding="utf-8")
+        write_whole(path, world.token() + world.token())
     return path.read_text("utf-8")
 
 

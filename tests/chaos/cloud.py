@@ -64,7 +64,8 @@ class Cloud:
         self.troubles = []
 
     def on_delete(self, pod: Pod, by: str) -> None:
-        self.deletes.append((pod, by, self.home_has(pod)))
+        # A pod in ERROR cannot be stopped: at its deadline it is deleted with what is on it.
+        self.deletes.append((pod, by, pod.status == "ERROR" or self.home_has(pod)))
 
     # From the laptop
 
@@ -129,9 +130,9 @@ class Cloud:
         return httpx2.Response(201, json=self.show(pod))
 
     def act(self, pod: Pod, action: str) -> httpx2.Response:
-        if action == "stop" and pod.status != "EXITED":
+        if action == "stop" and pod.status not in {"EXITED", "ERROR"}:
             pod.stop()
-        elif action == "start" and pod.status == "EXITED":
+        elif action == "start" and pod.status in {"EXITED", "ERROR"}:
             if self.none_to_wake > 0:
                 self.none_to_wake -= 1
                 return error(400, NONE_FREE)

@@ -38,8 +38,16 @@ def broken(cloud: Cloud, laptop: Laptop, run: run_folder.Run, schedule: Schedule
     full = any(fault.name == "home disk full" for fault in schedule.faults)
     faults += journal(cloud, laptop, run, cut_short=killed or full)
     faults += outcome(laptop, run)
+    faults += one_card_for_a_bad_image(cloud, laptop)
     faults += [text for process in laptop.processes for text in messages(process)]
     return faults
+
+
+def one_card_for_a_bad_image(cloud: Cloud, laptop: Laptop) -> list[str]:
+    """An image that fails everywhere rents one card a command."""
+    bad = [pod for pod in cloud.pods.values() if pod.plan.how == "bad image"]
+    commands = sum(process.argv[0] == "train" for process in laptop.processes)
+    return [f"{len(bad)} pods for an image that cannot start"] * (len(bad) > commands)
 
 
 def at_home(pod: Pod, run: run_folder.Run) -> bool:
@@ -96,7 +104,8 @@ def nobody_left(pod: Pod, laptop: Laptop, due: float) -> bool:
     """
     asleep = any(since - STOP < due < until for since, until in laptop.clock.nights)
     killed = any(guard.actor.dead for guard in laptop.guards)
-    return (pod.starts == 0 or pod.frozen) and (asleep or killed or laptop.jumped)
+    helpless = pod.actor is None or pod.frozen or pod.failed or pod.plan.probe[0] in {401, 403}
+    return helpless and (asleep or killed or laptop.jumped)
 
 
 def billed(cloud: Cloud, pod: Pod, first: float) -> list[str]:

@@ -144,6 +144,9 @@ class ChaosWorld(world.World):
         laptop.wire(0)
         for pod in laptop.cloud.pods.values():
             up = pod.status == "RUNNING" and pod.door_at is not None and clock.time >= pod.door_at
+            if pod.port == port and pod.plan.how == "no ssh":
+                clock.sleep(30.0)
+                raise ConnectionLost(f"SSH to {host}:{port}: timed out")
             if pod.port == port and up:
                 if clock.time < pod.foreign_until or host_key != pod.host_key:
                     raise HostKeyChanged(

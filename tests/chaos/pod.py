@@ -28,6 +28,11 @@ if TYPE_CHECKING:
     from tests.chaos.cloud import Cloud
 
 BLOCK = 1 << 16
+# What Docker's engine reports of an image without this project's entry point.
+NOT_OURS = (
+    "failed to create task for container: failed to create shim task: OCI runtime create failed: runc create "
+    'failed: unable to start container process: exec: "pod": executable file not found in $PATH: unknown'
+)
 
 
 def line(kind, **fields):
@@ -125,7 +130,7 @@ class Pod:
         self.host_key, self.foreign_until = "", 0.0
         self.cut_at = 0.0
         self.pod_disk_full_until = 0.0
-        self.lost = self.frozen = False
+        self.lost = self.frozen = self.failed = False
         self.finished: dict[str, str] | None = None  # sha256 by name of a complete adapter
         root = self.folder / str(border.root(self.settings.run_id)).lstrip("/")
         secrets = self.path(str(border.SECRETS))
@@ -153,6 +158,9 @@ class Pod:
         self.log.append(("system", "pulling image"))
         if how == "fails":
             self.log.append(("system", "failed to register layer: no space left on device"))
+            return
+        if how == "bad image":
+            self.log.append(("system", NOT_OURS))
             return
         if how == "exits":
             self.stop()
@@ -190,6 +198,11 @@ class Pod:
         """Its container hangs for good, and bills on."""
         self.end_container()
         self.frozen = True
+
+    def fail(self):
+        """Its host fails under it: state ERROR, billed, and only start and terminate are allowed."""
+        self.freeze()
+        self.status, self.failed = "ERROR", True
 
     def restart(self, after: float, *, port: bool, new_key: bool):
         if self.status != "RUNNING":

@@ -12,7 +12,7 @@ from tests.chaos.cloud import Cloud, error
 from tests.chaos.laptop import Laptop, Process
 from tests.chaos.pod import Pod
 
-BOOTS = ("well", "hangs", "fails", "exits", "loops", "old driver")
+BOOTS = ("well", "hangs", "fails", "exits", "loops", "old driver", "no ssh")
 
 
 @dataclass
@@ -97,6 +97,9 @@ def draw(seed: int) -> Schedule:
         "--on-interrupt": rng.choice(["detach", "detach", "stop"]),
     }
     plans = [_plan(rng, easy=n == 3) for n in range(4)]
+    if rng.random() < 0.02:  # every host gets the same image
+        for plan in plans:
+            plan.how = "bad image"
     span = plans[0].pull + plans[0].steps * plans[0].pace + 60
     names = rng.choices(list(FAULTS), [FAULTS[n][0] for n in FAULTS], k=rng.randint(1, 6))
     faults = [Fault(name, rng.uniform(0, span * 1.3), FAULTS[name][1](rng)) for name in names]
@@ -173,6 +176,7 @@ FAULTS: dict[str, tuple[float, Callable[[Random], dict[str, Any]]]] = {
     "pod's guard killed": (1, _none),
     "foreign host key": (2, _span),
     "host dies": (1, _none),
+    "pod in ERROR": (3, _none),
     "stopped in the console": (2, _none),
     "pod's disk full": (1, _span),
     "link down": (3, _span),
@@ -297,6 +301,8 @@ class Strike:
                 pod.cut_at = self.clock.time
             case "host dies":
                 pod.delete("host")
+            case "pod in ERROR":
+                pod.fail()
             case "stopped in the console":
                 pod.stop()
             case "pod's disk full":
