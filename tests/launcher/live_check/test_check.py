@@ -1,14 +1,17 @@
 """The live check in an account in virtual time; whole and real in tests/system/test_doctor_live.py."""
 
 import sys
+from pathlib import Path
 
 import pytest
 
 from launcher.doctor import Finding
 from launcher.errors import NoCapacity
 from launcher.live_check import check, killed
+from launcher.quote import measured
 from launcher.settings import FoundSettings, Settings
 from launcher.view.plain import PlainView
+from tests.launcher.live_check.test_evidence import a_run, figures
 from tests.launcher.rental.account import KEY, Account, VirtualWorld
 
 IMAGE = "ghcr.io/me/sft@sha256:00"
@@ -87,6 +90,38 @@ def test_what_a_run_has_spent_is_taken_from_the_next(account, world, tmp_path):
     spent = (machine.ended - machine.born) / 3600 * rate
     assert 0 < spent < 0.1
     assert made._capped(1.0).max_cost == pytest.approx(0.5 - spent, abs=0.002)
+
+
+@pytest.mark.parametrize(("peak", "state"), [(10.5e9, "held"), (12e9, "broken")])
+def test_on_a_card_a_3b_model_is_measured_in_both_precisions(
+    peak, state, certify, world, monkeypatch
+):
+    """With hand-made runs on a card, as a card would leave them."""
+    jobs = []
+
+    def trained(request, *, world, view):
+        jobs.append(request.job)
+        folder = Path(request.job.output)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        a_run(folder, run_id=request.run_id)
+        measured.keep(
+            figures(run=request.run_id, peak_bytes=round(peak), predicted_bytes=10**10), world=world
+        )
+
+    monkeypatch.setattr(check, "train", trained)
+    monkeypatch.setattr(check.LiveCheck, "delete_pods", lambda _: None)
+    monkeypatch.setattr(check.LiveCheck, "receipts", lambda _: [])
+    made = certify()
+    found = states(made)
+    assert found["training"] == found["self-test"] == "held"
+    assert found["card in bf16"] == found["card in nf4"] == made.state == state
+    assert [(job.model, job.precision) for job in jobs] == [
+        ("bundled:tiny", "fp32"),
+        ("Qwen/Qwen2.5-3B-Instruct", "bf16"),
+        ("Qwen/Qwen2.5-3B-Instruct", "nf4"),
+    ]
+    assert made.card == "NVIDIA L4"
+    assert len(made.measured) == 3
 
 
 @pytest.mark.parametrize("after", [40.0, 200.0])

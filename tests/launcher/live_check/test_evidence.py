@@ -23,11 +23,11 @@ from trainer.contract.rows import read_rows
 AT = 1_800_000_000.0
 
 
-def a_run(folder, *, probed=border.MAY_ACT, reached="verify"):
+def a_run(folder, *, probed=border.MAY_ACT, reached="verify", run_id="r"):
     """As a launcher writes it, up to the journal's entry ``reached``; the pod was up 95 s after the rental."""
     folder.mkdir()
     every = [
-        ("created", "fact", 0, {"id": "r", "where": "runpod", "model": "bundled:tiny"}),
+        ("created", "fact", 0, {"id": run_id, "where": "runpod", "model": "bundled:tiny"}),
         ("rent", "intent", 2, {"name": "n", "gpu": "NVIDIA L4", "rate": 0.3, "image": "me/sft@sha256:00",
                                "finish_by": AT + 3000, "gone_by": AT + 3600}),
         ("rent", "done", 5, {"pod": "p1"}),
@@ -63,7 +63,7 @@ def a_run(folder, *, probed=border.MAY_ACT, reached="verify"):
                                      attention_diff=0.002),
         ).write(folder / "manifest.json")  # fmt: skip
     (folder / "events.jsonl").write_text("".join(one.model_dump_json() + "\n" for one in said))
-    return Record(Run("r", folder))
+    return Record(Run(run_id, folder))
 
 
 def test_a_whole_run_holds_everything_with_its_evidence(tmp_path):
@@ -101,9 +101,9 @@ def test_the_first_without_evidence_is_broken_by_the_fault(made, broken, tmp_pat
 
 
 def figures(**changes):
-    usual = {"tokens_per_second": 2000.0, "predicted_tokens_per_second": 2000.0,
+    usual = {"run": "r", "tokens_per_second": 2000.0, "predicted_tokens_per_second": 2000.0,
              "peak_bytes": 11 * 10**9, "predicted_bytes": 10 * 10**9}  # fmt: skip
-    return Measured(run="r", time=AT, card="NVIDIA L4", cards=1, model="m", parameters=3e9,
+    return Measured(time=AT, card="NVIDIA L4", cards=1, model="m", parameters=3e9,
                     precision="bf16", seconds=1.0, **{**usual, **changes})  # fmt: skip
 
 

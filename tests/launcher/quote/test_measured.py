@@ -21,6 +21,7 @@ from tests.launcher.quote.test_compare_gpus import CARDS
 from tests.launcher.quote.test_estimate import A5000, QWEN3B, WORK
 from tests.launcher.quote.test_run_cost import quote
 from trainer.contract import events
+from trainer.contract.command.crash_safe_files import open_locked
 
 MODEL = "Qwen/Qwen2.5-3B-Instruct"
 AT = 1_800_000_000.0
@@ -30,6 +31,7 @@ GB = 10**9
 class Here(World):
     def __init__(self, folder):
         self.folder = folder
+        self.slept = 0.0
 
     def state_folder(self):
         return self.folder / "state"
@@ -41,7 +43,7 @@ class Here(World):
         return AT + 5000
 
     def sleep(self, seconds, *, stop=None):
-        pass
+        self.slept += seconds
 
 
 @pytest.fixture
@@ -167,6 +169,13 @@ def test_likely_is_the_median_and_the_range_covers_every_run(values):
     assert found.low <= found.likely / 1.1
     assert found.high >= found.likely * 1.1
     assert Spread.of([None, 0.0]) is None
+
+
+def test_a_file_that_another_run_holds_is_waited_for_and_then_left(world):
+    with open_locked(world.state_folder() / measured.FILE):
+        measured.keep(one("a", 1.0), world=world)
+    assert measured.read(world) == ()
+    assert world.slept == pytest.approx(measured.TRIES * measured.PAUSE)
 
 
 OWN = (
