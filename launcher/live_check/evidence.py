@@ -71,7 +71,8 @@ def host_key(record: Record) -> str | None:
 def guard_rehearsal(record: Record) -> str | None:
     told = [e for e in record.events if isinstance(e, events.Phase) and e.name == "probed"]
     detail = told[-1].detail if told else ""
-    return f"the pod's own key: {detail}" if detail.startswith(border.MAY_ACT) else None
+    able = detail.startswith((border.MAY_ACT, border.MAY_STOP, border.MAY_DELETE))
+    return f"by the answers to its own key, the pod {detail}" if able else None
 
 
 def training(record: Record) -> str | None:

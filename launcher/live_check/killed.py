@@ -67,11 +67,12 @@ def flags(settings: Settings) -> list[str]:
 def _trains(run: Run, child: Child, context: Context) -> RentedPod | None:
     """The pod, once it has its job; None when the launcher ends before."""
     until = context.world.now() + SOON
-    while child.exit_code() is None and context.world.now() < until:
-        pod = run_state.read_leniently(run.journal).living
-        if pod is not None and pod.has_job:
-            return pod
-        _wait(context)
+    with context.world.waiting(f"the pod of run {run.id} to get its job", until=until):
+        while child.exit_code() is None and context.world.now() < until:
+            pod = run_state.read_leniently(run.journal).living
+            if pod is not None and pod.has_job:
+                return pod
+            _wait(context)
     return None
 
 
@@ -87,10 +88,11 @@ def _kill(run: Run, child: Child, context: Context) -> None:
 
 def _ended(pod_id: str, until: float, *, api: Api, context: Context) -> float | None:
     """When neither get nor list showed the pod any more; None when that does not come."""
-    while not api.absent(pod_id):
-        if context.world.now() > until:
-            return None
-        _wait(context)
+    with context.world.waiting(f"pod {pod_id} to delete itself", until=until):
+        while not api.absent(pod_id):
+            if context.world.now() > until:
+                return None
+            _wait(context)
     return context.world.now()
 
 
@@ -98,7 +100,7 @@ def _wait(context: Context) -> None:
     context.view.tick()
     if context.interrupted:
         raise Interrupted("interrupted", "see whether a pod is left with: launch reap")
-    context.world.sleep(LOOK)
+    context.world.sleep(LOOK, stop=lambda: context.interrupted)
 
 
 def _last_line(log: Path) -> str:
