@@ -56,3 +56,26 @@ def test_each_of_many_that_are_alike_is_compared_with_the_first_alone(monkeypatc
     found = duplicates.near([row(n, LONG.format(n)) for n in range(1000, 1200)])
     assert len(found) > 100
     assert len(asked) < 2000  # of 19,900 pairs
+
+
+def test_other_questions_about_one_table_are_no_duplicates():
+    """The tutorial's rows: a long description of the table, then a question."""
+    table = "The table has columns city, year and price.\n" * 50
+    asked = ["What is the mean of price?", "How many cities are in it?", "Which year is the last?"]
+    answers = [
+        'submit(df["price"].mean())',
+        'submit(df["city"].nunique())',
+        'submit(df["year"].max())',
+    ]
+    rows = [
+        row(n, f"{table}\n\n{question}", answer)
+        for n, (question, answer) in enumerate(zip(asked, answers, strict=True))
+    ]
+    rows.append(row(9, f"{table} And more.\n\n{asked[0]}", answers[0]))
+    assert duplicates.near(rows) == [(9, 0)]
+
+
+def test_one_answer_to_many_questions_is_no_duplicate():
+    refusal = "I cannot answer that from the table: it has no such column. " * 5
+    asked = ["Who is the mayor?", "What was the weather?", "When do shops open?"]
+    assert duplicates.near([row(n, text, refusal) for n, text in enumerate(asked)]) == []
