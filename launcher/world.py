@@ -193,7 +193,7 @@ class World:
         from launcher.runpod_api import BASE_URL, BASE_URL_VARIABLE, Api
 
         url = self.variable(BASE_URL_VARIABLE) or BASE_URL
-        return Api(key, url, now=self.now, sleep=self.sleep, draw=self.draw)
+        return Api(key, url, now=self.now, sleep=self.sleep, draw=self.draw, waiting=self.waiting)
 
     def connect(
         self,

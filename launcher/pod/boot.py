@@ -55,35 +55,41 @@ def wait(rental: Rental, *, most_boots: float = MOST_BOOTS) -> SshAccess:
     looked = float("-inf")
     key: Key | None = None
     pod: Pod | None = None
-    try:
-        for line in _log(api, pod_id, context, until=begun + UNSEEN):
-            if line is not None:
-                key = newer(key, border.parse_host_key(line.line, rental.run.id))
-                heard = world.now()
-                show(line, context)
-            if context.interrupted:
-                raise Interrupted("interrupted before training began")
-            now = world.now()
-            if now - looked >= LOOK or (key is not None and line is not None):
-                looked = now
-                pod = api.pod(pod_id)
-                _must_live(pod, pod_id, young=now - begun < UNSEEN)
-            if key is not None and pod is not None and pod.ssh is not None:
-                return SshAccess(pod.ssh, key[1], key[0])
-            if key is not None and key[0] > most_boots:
-                raise BadHost(f"pod {pod_id} keeps restarting", "see its log in RunPod's console")
-            if key is None and now - heard > HUNG:
-                raise BadHost(
-                    f"pod {pod_id} has logged nothing for {HUNG / 60:.0f} minutes: its image pull hangs",
-                    "try again, or choose another card",
-                )
-            if now - begun > PATIENCE:
-                raise BadHost(
-                    f"pod {pod_id} did not start within {PATIENCE / 60:.0f} minutes",
-                    "try again, or choose another card",
-                )
-    except NotFound:
-        raise BadHost(f"pod {pod_id} disappeared while it was starting", "try again") from None
+    with rental.waiting(f"pod {pod_id} to start", until=begun + PATIENCE) as wait:
+        try:
+            for line in _log(api, pod_id, context, until=begun + UNSEEN):
+                if line is not None:
+                    wait.reported = world.now()
+                    key = newer(key, border.parse_host_key(line.line, rental.run.id))
+                    heard = world.now()
+                    show(line, context)
+                if context.interrupted:
+                    raise Interrupted("interrupted before training began")
+                wait.what = f"pod {pod_id} to show {'its SSH address' if key else 'its host key in its log'}"
+                world.report_wait()
+                now = world.now()
+                if now - looked >= LOOK or (key is not None and line is not None):
+                    looked = now
+                    pod = api.pod(pod_id)
+                    _must_live(pod, pod_id, young=now - begun < UNSEEN)
+                if key is not None and pod is not None and pod.ssh is not None:
+                    return SshAccess(pod.ssh, key[1], key[0])
+                if key is not None and key[0] > most_boots:
+                    raise BadHost(
+                        f"pod {pod_id} keeps restarting", "see its log in RunPod's console"
+                    )
+                if key is None and now - heard > HUNG:
+                    raise BadHost(
+                        f"pod {pod_id} has logged nothing for {HUNG / 60:.0f} minutes: its image pull hangs",
+                        "try again, or choose another card",
+                    )
+                if now - begun > PATIENCE:
+                    raise BadHost(
+                        f"pod {pod_id} did not start within {PATIENCE / 60:.0f} minutes",
+                        "try again, or choose another card",
+                    )
+        except NotFound:
+            raise BadHost(f"pod {pod_id} disappeared while it was starting", "try again") from None
     raise AssertionError
 
 

@@ -78,11 +78,15 @@ def quote(
     hours = min(settings.max_hours, left / rate)
     if hours * 3600 < SHORTEST:
         before = f" (${spent:.2f} of it already spent by earlier attempts)" * bool(spent)
+        card = f"{candidate.gpu.name or candidate.gpu.id} at ${rate:.2f}/h"
+        if settings.max_hours < left / rate:
+            raise OverBudget(
+                f"--max-hours {settings.max_hours:g} is {clock(hours * 3600)} of {card}: too short to start the pod",
+                "allow at least --max-hours 0.2",
+            )
         raise OverBudget(
-            f"${settings.max_cost:.2f}{before} buys {clock(hours * 3600)} of {candidate.gpu.name or candidate.gpu.id} "
-            f"at ${rate:.2f}/h: too short to start the pod",
-            f"allow at least --max-cost {spent + rate * SHORTEST / 3600 + 0.01:.2f} "
-            "and --max-hours 0.2",
+            f"${settings.max_cost:.2f}{before} buys {clock(hours * 3600)} of {card}: too short to start the pod",
+            f"allow at least --max-cost {spent + rate * SHORTEST / 3600 + 0.01:.2f}",
         )
     gone_by = now + hours * 3600 - SLACK
     finish_by = gone_by - min(RESERVE, hours * 3600 * RESERVED)

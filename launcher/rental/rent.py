@@ -67,13 +67,13 @@ def request(
 
 @dataclass
 class Renting:
-    """One search for a pod. ``told`` has a line for each failed attempt."""
+    """One search for a pod. ``told`` has the cards that were refused, by cause."""
 
     rental: Rental
     offer: Offer
     image: str
     public_key: str
-    told: list[str] = field(default_factory=list)
+    told: dict[str, list[str]] = field(default_factory=dict)
 
     def rent(self, *, without: Collection[str] = ()) -> str:
         """Rent the first available card that is not in ``without``; return the pod's id.
@@ -93,11 +93,14 @@ class Renting:
                     raise made
                 if not isinstance(made, NoCapacity):
                     break  # the same elsewhere
-        told = self.told
+        tries = sum(map(len, self.told.values()))
         raise type(last)(
-            last.cause if len(told) < 2 else f"none of {len(told)} attempts to rent succeeded",
+            last.cause if tries < 2 else f"none of {tries} attempts to rent succeeded",
             last.hint,
-            faults=[*told, *(f"{card}: {reason}" for card, reason in self.offer.choice.dropped)],
+            faults=[
+                *(f"{', '.join(cards)}: {cause}" for cause, cards in self.told.items()),
+                *(f"{card}: {reason}" for card, reason in self.offer.choice.dropped),
+            ],
         )
 
     def _centres(self, candidate: gpu_names.Candidate) -> tuple[str, ...]:
@@ -129,8 +132,9 @@ class Renting:
         return made.id
 
     def _tell(self, label: str, fault: Fault) -> Fault:
-        self.told.append(f"{label}: {fault.cause}")
-        self.rental.say(self.told[-1])
+        again = fault.cause in self.told
+        self.told.setdefault(fault.cause, []).append(label)
+        self.rental.say(f"{label}: {'the same' if again else fault.cause}")
         return fault
 
     def _create(self, deal: run_cost.Quote, centre: str) -> Pod | Fault:

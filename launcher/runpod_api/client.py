@@ -5,6 +5,7 @@ Why they do not go through the vendor's SDK: ``docs/decisions/runpod-sdk.md``.
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any, Protocol, Self, TypeVar
@@ -24,7 +25,7 @@ from launcher.runpod_api.answers import (
     Registry,
     Volume,
 )
-from launcher.runpod_api.http import Http, OutcomeUnknown
+from launcher.runpod_api.http import Http, OutcomeUnknown, Waiting
 from trainer.contract.command.errors import NotFound
 
 BASE_URL = "https://api.runpod.io"
@@ -119,8 +120,10 @@ class Api:
         now: Callable[[], float],
         sleep: Callable[[float], None],
         draw: Callable[[], float],
+        waiting: Waiting = nullcontext,
     ) -> None:
-        self._http = Http(key, base_url, sleep=sleep, draw=draw)
+        self._http = Http(key, base_url, sleep=sleep, draw=draw, waiting=waiting)
+        self._waiting = waiting
         self._now = now
         self._sleep = sleep
 
@@ -201,7 +204,10 @@ class Api:
         unknown for a while and live. For the next ``unseen`` seconds that it is unknown proves nothing.
         Raises ``ApiUnavailable`` when the pod does not go.
         """
-        seen_by = self._now() + unseen
+        with self._waiting(f"RunPod to delete pod {pod_id}"):
+            self._release(pod_id, self._now() + unseen)
+
+    def _release(self, pod_id: str, seen_by: float) -> None:
         looks = 0
         accepted = False
         for attempt in range(RELEASE_TRIES):
@@ -348,6 +354,19 @@ class Api:
         settle: Sequence[float] = SETTLE,
     ) -> tuple[Named, int]:
         """What was made and at which try; ``settle`` are the waits before each look for the name."""
+        with self._waiting(f"RunPod to make {name}, or to show that it has not"):
+            return self._create_once(path, body, read, listed, name, before, settle)
+
+    def _create_once(
+        self,
+        path: str,
+        body: Mapping[str, object],
+        read: Callable[[Mapping[str, Any]], Named],
+        listed: Callable[[str], list[Named]],
+        name: str,
+        before: set[str],
+        settle: Sequence[float],
+    ) -> tuple[Named, int]:
         for tried in itertools.count(1):
             try:
                 made = read(self._http.send("POST", path, body=body, safe=False))

@@ -5,7 +5,7 @@ The key is sent in one header and never shown: it is removed from every message 
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -43,6 +43,10 @@ CAPACITY = re.compile(
 HINTS = "check RUNPOD_API_KEY, or make a key at RunPod under Settings > API Keys"
 
 
+Waiting = Callable[[str], AbstractContextManager[object]]
+"""Inside what it returns, sleeps report that the named thing is waited for."""
+
+
 class OutcomeUnknown(ApiUnavailable):
     """The request may or may not have been carried out."""
 
@@ -57,6 +61,7 @@ class Http:
         *,
         sleep: Callable[[float], None],
         draw: Callable[[], float],
+        waiting: Waiting = nullcontext,
     ) -> None:
         import httpx2
 
@@ -71,6 +76,7 @@ class Http:
         self.base_url = base_url.rstrip("/")
         self.sleep = sleep
         self.draw = draw
+        self.waiting = waiting
         self.answered_at = ""  # the Date header of the newest answer
         self._key = key
         self._client = httpx2.Client(
@@ -99,13 +105,14 @@ class Http:
         ``safe`` requests are repeated on server faults and broken connections. Others only where they
         certainly were not carried out (never connected, 429); else ``OutcomeUnknown`` is raised.
         """
-        for attempt in range(TRIES):
-            try:
-                return self._once(method, path, query, body, safe=safe)
-            except _Retry as retry:
-                if attempt == TRIES - 1 or retry.wait > LONGEST_WAIT:
-                    raise retry.fault from None
-                self.sleep(self.pause(attempt, retry.wait))
+        with self.waiting(f"RunPod's answer to {method} {path}"):
+            for attempt in range(TRIES):
+                try:
+                    return self._once(method, path, query, body, safe=safe)
+                except _Retry as retry:
+                    if attempt == TRIES - 1 or retry.wait > LONGEST_WAIT:
+                        raise retry.fault from None
+                    self.sleep(self.pause(attempt, retry.wait))
         raise AssertionError
 
     def pause(self, attempt: int, told: float = 0.0) -> float:

@@ -238,6 +238,8 @@ class Pod:
 
     def start(self):
         self.status, self.stop_asked, self.frozen = "STARTING", False, False
+        if self.held[-1][1] is None:  # in ERROR it was billed on
+            self.held[-1][1] = self.clock.time
         self.held.append([self.clock.time, None])
         self.woken.append(self.clock.time)
         self.port += 1

@@ -138,6 +138,7 @@ class Account:
         self.lost_reply = 0  # creates that are carried out and then raise this
         self.calls: list[str] = []
         self.forbidden: list[str] = []
+        self.billed_rate = 0.2755
         self.unreachable = self.foreign = False
         self.bills = True
         self.probed = border.MAY_ACT
@@ -255,7 +256,7 @@ class Account:
             return []
         machine = self.machines[pod_id]
         hours = ((machine.ended or self.time) - machine.born) / 3600
-        total = hours * 0.2755
+        total = hours * self.billed_rate
         return [BillingRecord(pod_id=pod_id, total=total, gpu=total)]
 
     def clock_drift(self):

@@ -41,8 +41,9 @@ def test_a_card_that_is_nowhere_free_is_asked_for_by_data_centre(account, begin,
         (A5000, ("EU-CZ-1",)),
         (R3090, ()),
     ]
-    assert f"{A5000} in US-KS-2: none left" in view.lines
-    assert f"{A5000} in EU-CZ-1: none left" in view.lines
+    assert f"{A5000}: none left" in view.lines
+    assert f"{A5000} in US-KS-2: the same" in view.lines
+    assert f"{A5000} in EU-CZ-1: the same" in view.lines
     assert len({request.name for request in account.created}) == 4
 
 

@@ -212,3 +212,43 @@ def test_before_the_job_ssh_gets_three_minutes_and_the_cause_is_named(account, w
     assert world.now() - started < 260
     assert [pod.status for pod in account.machines.values()] == ["TERMINATED"]
     assert "host key" not in view.text
+
+
+def test_a_start_is_not_silent(account, world, view, begin):
+    account.system = []
+    account.bad_key = False
+    boot, account.boot = account.boot, lambda machine: None  # no log line for a minute and a half
+    account.plans.append((account.time + 90, lambda: boot(next(iter(account.machines.values())))))
+    begun = world.now()
+    times = [begun]
+    view.heard = lambda: times.append(world.now())
+    world.report = view.say
+    begin()
+    assert max(b - a for a, b in pairwise(times)) < SILENCE, view.text
+    assert "to show its host key in its log: 10 s, until " in view.text
+
+
+def test_a_rate_above_the_quote_moves_the_deadlines_to_the_cap(account, world, view, begin):
+    """Three times the rate: a third of the hours that the cap buys, counted from the pod's creation."""
+    account.behaviour = "hang"
+    account.plans.append((account.time + 30, lambda: setattr(account, "real_rate", 0.2788 * 3)))
+    with pytest.raises(Fault, match="the time is up"):
+        begin(max_cost=0.5, max_hours=6)
+    pod = next(iter(account.machines.values()))
+    state = read(run_folder.Run("a", Path("runs/a").absolute()).journal)
+    assert state.pods[0].rate == pytest.approx(0.8364, abs=1e-4)
+    assert state.pods[0].gone_by - pod.born == pytest.approx(0.5 / 0.8364 * 3600, abs=90)
+    assert pod.ended is not None
+    assert (pod.ended - pod.born) / 3600 * 0.8364 < 0.5
+    assert "is billed $0.836/h, not the $0.278/h quoted" in view.text, view.lines
+
+
+def test_a_bill_above_the_quote_is_said_and_counts(account, world, view, begin):
+    """A rate of 2.18 times the quoted one was charged to a user of RunPod, with the quoted rate in the API."""
+    account.billed_rate = 0.2788 * 2.18
+    begin()
+    assert "CHARGED MORE THAN QUOTED" in view.text
+    run = run_folder.Run("a", Path("runs/a").absolute())
+    pod = read(run.journal).pods[0]
+    assert pod.charged == pytest.approx(2.18 * pod.cost_by_time(world.now()), rel=0.02)
+    assert pod.cost(world.now()) == pod.charged
