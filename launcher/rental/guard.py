@@ -1,7 +1,7 @@
 """The guard: a separate process that stops or deletes a run's pod at its deadline, even if the launcher is gone.
 
-It survives the terminal and keeps the key in its environment only. It reads the journal, writes to it
-only when it deletes a pod, and ends when the run has no pod.
+It survives the terminal and keeps the key in its environment only. It looks at the pod once a minute and
+journals its end, its failure or a higher rate while no launcher does. It ends when the run has no pod.
 """
 
 from contextlib import suppress
@@ -12,6 +12,7 @@ from launcher.errors import BrokenJournal, WrongState
 from launcher.quote.run_cost import at_day
 from launcher.rental.delete import pods_of, release
 from launcher.rental.end_billing import end_billing
+from launcher.rental.observe import has_changed, observe
 from launcher.rental.rental import Rental
 from launcher.runpod_api import BASE_URL_VARIABLE, Api
 from launcher.runs import run_folder, run_state
@@ -23,7 +24,7 @@ from launcher.view.protocol import View
 from launcher.world import World
 from trainer.contract.command.errors import Fault, Locked
 
-LOOK = 30.0  # seconds
+LOOK = 60.0  # seconds
 LATE = 30.0  # seconds after the deadline that the pod has to act by itself; less than plan.SLACK
 AGAIN = 60.0
 TRIES = 5  # failed ones, after which a pod is deleted rather than stopped
@@ -75,7 +76,24 @@ def watch(folder: Path, *, world: World, view: View) -> None:
                     _say(view, f"{at_day(world.now())}: {error}; trying again in {AGAIN:.0f} s")
                 world.sleep(AGAIN)
             else:
+                with suppress(Fault, OSError):
+                    look(run, state, api, world=world, view=view)
                 world.sleep(min(LOOK, max(1.0, due - world.now())))
+
+
+def look(run: Run, state: RunState, api: Api, *, world: World, view: View) -> None:
+    """Journal what the API shows of the pod, where that is new; a launcher that holds the run does it by itself."""
+    pod = state.living
+    if pod is not None and pod.id is not None and has_changed(pod, api.pod(pod.id)):
+        with run_folder.hold(run, world=world) as log:
+            observe(Rental(run, Context(world, view, _settings(state)), api, log))
+
+
+def _settings(state: RunState) -> Settings:
+    try:
+        return Settings.model_validate(state.summary.get("settings", {}))
+    except ValueError:
+        return Settings()
 
 
 def _say(view: View, text: str) -> None:
@@ -104,10 +122,7 @@ def act(
     pod = state.living
     if pod is None:
         return
-    try:
-        settings = Settings.model_validate(state.summary.get("settings", {}))
-    except ValueError:
-        settings = Settings()
+    settings = _settings(state)
     unwanted = settings.on_deadline == "delete" and not _stopped(state, api)
     if pod.fetched or pod.up is None or unwanted:
         try:

@@ -11,6 +11,13 @@ DEARER = 1.02  # how much above the journalled rate the API's rate may be
 STATES: dict[str, Seen] = {"EXITED": "stopped", "ERROR": "failed", "TERMINATED": "gone"}
 
 
+def has_changed(pod: RentedPod, found: Pod | None) -> bool:
+    """Whether the API shows ``pod`` in another state, or at a higher rate, than the journal has it."""
+    if found is None:
+        return pod.seen != "gone"
+    return STATES.get(found.status, "") not in {"", pod.seen} or found.rate > pod.rate * DEARER
+
+
 def observe(rental: Rental) -> Pod | None:
     """The newest pod as it is now, None when it is gone; a change of state or of rate is journalled.
 

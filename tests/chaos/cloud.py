@@ -65,7 +65,9 @@ class Cloud:
 
     def on_delete(self, pod: Pod, by: str) -> None:
         # A pod in ERROR cannot be stopped: at its deadline it is deleted with what is on it.
-        self.deletes.append((pod, by, pod.status == "ERROR" or self.home_has(pod)))
+        # So is one whose key may only delete; the user was told so before the training.
+        allowed = pod.status == "ERROR" or (by == "pod" and pod.plan.may == "terminate")
+        self.deletes.append((pod, by, allowed or self.home_has(pod)))
 
     # From the laptop
 
@@ -143,7 +145,7 @@ class Cloud:
 
     def show(self, pod: Pod) -> dict[str, Any]:
         up = pod.status == "RUNNING"
-        rate = pod.gpu["price"]["secure"]
+        rate = pod.gpu["price"]["secure"] * self.factor(pod)
         direct = {"host": "192.0.2.7", "port": pod.port, "username": "root"}
         return {
             "id": pod.id,
@@ -157,8 +159,13 @@ class Cloud:
             "env": pod.body["env"],
         }
 
+    def factor(self, pod: Pod) -> float:
+        """How many times the catalog's rate the pod is billed by now."""
+        after = (pod.held[0][0] or 0.0) + pod.plan.dearer_after
+        return float(pod.plan.dearer) if self.clock.time >= after else 1.0
+
     def rate(self, pod: Pod) -> float:
-        """USD per hour with disks."""
+        """USD per hour with disks, by the catalog."""
         mount = pod.body["mounts"]["persistent"]["size"]
         return float(pod.gpu["price"]["secure"] + (pod.body["disk"] + mount) * DISK)
 
@@ -170,7 +177,7 @@ class Cloud:
         pod = self.pods.get(pod_id)
         if pod is None or self.clock.time < (pod.held[-1][1] or self.clock.time) + self.bill_lag:
             return []
-        total = self.cost(pod, self.clock.time)
+        total = self.cost(pod, self.clock.time) * self.factor(pod)
         return [{"podId": pod_id, "totalAmount": total, "gpuAmount": total, "diskAmount": 0.0}]
 
     # From a pod
@@ -186,7 +193,7 @@ class Cloud:
                 except httpx2.TransportError:
                     return Answer(None, f"{action}: timed out")
                 return Answer(500, f"{action}: HTTP 500")
-        if pod.plan.probe[0] in {401, 403}:
+        if pod.plan.probe[0] in {401, 403} or pod.plan.may not in {"", action}:
             return Answer(403, f"{action}: HTTP 403")
         return self._inside(pod, action)
 

@@ -33,6 +33,7 @@ def broken(cloud: Cloud, laptop: Laptop, run: run_folder.Run, schedule: Schedule
     kept = {pod: due for pod, due in dues.items() if not nobody_left(pod, laptop, due)}
     faults += [text for pod, due in kept.items() for text in billed(cloud, pod, due)]
     faults += within_the_cap(cloud, schedule, kept)
+    faults += within_the_cap_at_a_higher_rate(cloud, laptop, schedule)
     faults += results(cloud, laptop, run)
     killed = any(p.actor.dead for p in (*laptop.processes, *laptop.guards))
     full = any(fault.name == "home disk full" for fault in schedule.faults)
@@ -119,6 +120,24 @@ def billed(cloud: Cloud, pod: Pod, first: float) -> list[str]:
         end = until if until is not None else cloud.clock.time
         if end > excused(cloud, due):
             faults.append(f"{pod.id} was billed {end - due:.0f} s past its deadline ({pod.status})")
+    return faults
+
+
+def within_the_cap_at_a_higher_rate(cloud: Cloud, laptop: Laptop, schedule: Schedule) -> list[str]:
+    """A pod that is billed at more than the quoted rate costs the cap and ten minutes at most, while a launcher or
+    the guard looks at it and the API answers.
+    """
+    blind = any(p.actor.dead for p in (*laptop.processes, *laptop.guards)) or laptop.jumped
+    if blind or laptop.clock.nights or cloud.troubles_had or cloud.outages or laptop.full:
+        return []
+    cap, faults = float(schedule.settings["--max-cost"]), []
+    for pod in cloud.pods.values():
+        (since, until), *_ = pod.held
+        seconds = (until if until is not None else cloud.clock.time) - (since or 0.0)
+        after = max(0.0, seconds - pod.plan.dearer_after) * pod.plan.dearer
+        cost = (min(seconds, pod.plan.dearer_after) + after) / 3600 * cloud.rate(pod)
+        if pod.plan.dearer > 1 and cost > cap + cloud.rate(pod) * pod.plan.dearer / 6:
+            faults.append(f"{pod.id} cost ${cost:.2f} at its real rate, the cap is ${cap:.2f}")
     return faults
 
 

@@ -78,6 +78,7 @@ class Laptop:
         self.cuts: list[tuple[float, float]] = []
         self.cut_bytes: list[int] = []
         self.stalls = 0
+        self.slow = 0.0  # bytes a second of a slow link
         self.moved = 0
 
     @property
@@ -95,6 +96,8 @@ class Laptop:
     def wire(self, count: int) -> None:
         """Every byte between laptop and pod passes here."""
         self.moved += count
+        if self.slow and count:
+            self.clock.sleep(count / self.slow)
         if any(since <= self.clock.time < until for since, until in self.cuts):
             raise ConnectionLost("the link is cut")
         if self.cut_bytes and self.moved >= self.cut_bytes[0]:

@@ -129,7 +129,7 @@ class Pod:
         self.trainer: Child | None = None
         self.host_key, self.foreign_until = "", 0.0
         self.cut_at = 0.0
-        self.pod_disk_full_until = 0.0
+        self.pod_disk_full_until = self.sending_until = 0.0
         self.lost = self.frozen = self.failed = False
         self.finished: dict[str, str] | None = None  # sha256 by name of a complete adapter
         root = self.folder / str(border.root(self.settings.run_id)).lstrip("/")
@@ -270,10 +270,12 @@ class Pod:
         return self.plan.gpu_use
 
     def download_is_running(self, port):
-        return False
+        return self.clock.time < self.sending_until
 
     def probe(self):
         self.clock.me.check()
+        if self.plan.may:
+            return Answer(422, "invalid", only=self.plan.may)
         return Answer(*self.plan.probe)
 
     def act(self, action):
@@ -455,9 +457,12 @@ class Session:
         if len(data) < offset:
             raise ResultRejected(f"{path} in the pod is shorter than at home")
         for at in range(offset, len(data), BLOCK):
+            if len(data) - at > 4096:
+                self.pod.sending_until = float("inf")
             piece = data[at : at + BLOCK]
             self.wire(len(piece))
             yield piece
+        self.pod.sending_until = self.pod.clock.time + 5.0
 
     def size(self, path):
         self.wire()

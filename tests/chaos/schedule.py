@@ -124,6 +124,18 @@ def _draw_more(rng: Random, plans: list[SimpleNamespace], faults: list[Fault], s
     elif what < 0.20:  # every host gets the same image
         for plan in plans:
             plan.how = "bad image"
+    elif what < 0.26:
+        plans[0].dearer, plans[0].dearer_after = rng.choice([2.18, 30.0]), rng.uniform(60, 600)
+        plans[
+            0
+        ].note += f", at {plans[0].dearer} times its rate after {plans[0].dearer_after:.0f} s"
+    elif what < 0.31:
+        plans[0].may = rng.choice(["stop", "terminate"])
+        plans[0].note += f", its key may only {plans[0].may}"
+    elif what < 0.36:
+        faults.append(
+            Fault("link slow", rng.uniform(0, span), {"rate": rng.choice([500.0, 5000.0])})
+        )
 
 
 def _plan(rng: Random, *, easy: bool) -> SimpleNamespace:
@@ -142,6 +154,9 @@ def _plan(rng: Random, *, easy: bool) -> SimpleNamespace:
         hangs_at=0,
         fails_at=0,
         crashes_at=0,
+        dearer=1.0,
+        dearer_after=0.0,
+        may="",
         note="",
     )
     if not easy and rng.random() < 0.15:
@@ -245,6 +260,8 @@ class Strike:
                 laptop.cuts.append((now, until))
             case "link cut":
                 laptop.cut_bytes += sorted(laptop.moved + n for n in facts["bytes"])
+            case "link slow":
+                laptop.slow = facts["rate"]
             case "link stalls":
                 laptop.stalls += facts["count"]
             case "launcher killed writing":

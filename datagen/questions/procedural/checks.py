@@ -8,13 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 from datagen.judge.compare import judge
-from datagen.questions.procedural.derive import AgainstOwnGroup
-from datagen.questions.procedural.groups import GroupAggregate, GroupSize
-from datagen.questions.procedural.join import Join
 from datagen.questions.procedural.program import Program
-from datagen.questions.procedural.relation import Correlation, Slope, WeightedMean
 from datagen.questions.procedural.state import Answer, Refused, Rows
 from datagen.questions.procedural.step import Step
+from datagen.questions.procedural.steps.derive import AgainstOwnGroup
+from datagen.questions.procedural.steps.groups import GroupAggregate, GroupSize
+from datagen.questions.procedural.steps.join import Join
+from datagen.questions.procedural.steps.relation import Correlation, Slope, WeightedMean
 
 MOST_DIGITS = 6
 PRECISE = 2

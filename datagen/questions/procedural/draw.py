@@ -7,9 +7,6 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from datagen.questions.procedural.conditions import CONDITIONS
-from datagen.questions.procedural.groups import GROUPS
-from datagen.questions.procedural.join import Join
 from datagen.questions.procedural.program import (
     ROW_FINALS,
     ROW_STEPS,
@@ -17,9 +14,12 @@ from datagen.questions.procedural.program import (
     Program,
     assemble,
 )
-from datagen.questions.procedural.series import SERIES_STEPS
 from datagen.questions.procedural.state import Answer, Refused, Rows, State
 from datagen.questions.procedural.step import Condition, Step
+from datagen.questions.procedural.steps.conditions import CONDITIONS
+from datagen.questions.procedural.steps.groups import GROUPS
+from datagen.questions.procedural.steps.join import Join
+from datagen.questions.procedural.steps.series import SERIES_STEPS
 
 ROW_STEP_COUNTS = (0, 1, 1, 1, 2, 2, 2, 3)
 SERIES_STEP_COUNTS = (0, 0, 0, 1, 1, 2)

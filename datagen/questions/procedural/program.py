@@ -7,19 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from datagen.questions.procedural.conditions import CONDITIONS
-from datagen.questions.procedural.derive import DERIVATIONS
-from datagen.questions.procedural.derive_parts import PARTS
-from datagen.questions.procedural.groups import GROUPS
-from datagen.questions.procedural.join import Join
-from datagen.questions.procedural.relation import RELATIONS
-from datagen.questions.procedural.row_ends import ROW_ENDS
-from datagen.questions.procedural.row_parts import ROW_PARTS
-from datagen.questions.procedural.selections import SELECTIONS
-from datagen.questions.procedural.sequence import InOrder
-from datagen.questions.procedural.series import SERIES_STEPS
-from datagen.questions.procedural.series_ends import LABEL_ENDS
-from datagen.questions.procedural.series_values import VALUE_ENDS
 from datagen.questions.procedural.state import Answer, Rows
 from datagen.questions.procedural.step import (
     GroupStep,
@@ -29,6 +16,19 @@ from datagen.questions.procedural.step import (
     SeriesStep,
     Step,
 )
+from datagen.questions.procedural.steps.conditions import CONDITIONS
+from datagen.questions.procedural.steps.derive import DERIVATIONS
+from datagen.questions.procedural.steps.derive_parts import PARTS
+from datagen.questions.procedural.steps.groups import GROUPS
+from datagen.questions.procedural.steps.join import Join
+from datagen.questions.procedural.steps.relation import RELATIONS
+from datagen.questions.procedural.steps.row_ends import ROW_ENDS
+from datagen.questions.procedural.steps.row_parts import ROW_PARTS
+from datagen.questions.procedural.steps.selections import SELECTIONS
+from datagen.questions.procedural.steps.sequence import InOrder
+from datagen.questions.procedural.steps.series import SERIES_STEPS
+from datagen.questions.procedural.steps.series_ends import LABEL_ENDS
+from datagen.questions.procedural.steps.series_values import VALUE_ENDS
 
 ROW_STEPS: tuple[type[RowStep], ...] = (
     *CONDITIONS,

@@ -5,9 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from datagen.questions.procedural.groups import GroupShare, GroupSize
 from datagen.questions.procedural.program import Program
-from datagen.questions.procedural.row_ends import Count
 from datagen.questions.procedural.state import Answer
 from datagen.questions.procedural.step import (
     Condition,
@@ -16,6 +14,8 @@ from datagen.questions.procedural.step import (
     SeriesEnd,
     joined,
 )
+from datagen.questions.procedural.steps.groups import GroupShare, GroupSize
+from datagen.questions.procedural.steps.row_ends import Count
 
 ALL, THESE = "all rows", "these rows"
 AMONG = ("among", "looking only at", "considering only")

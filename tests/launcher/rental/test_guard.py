@@ -243,3 +243,28 @@ def test_the_machines_id_stays(world):
     first = machine_id(world)
     assert len(first) == 8
     assert machine_id(world) == first
+
+
+def test_without_a_launcher_the_guard_journals_the_end_of_a_pod_when_it_happens(
+    left, run, account, world, view
+):
+    """A pod that is gone at night is not counted until the morning."""
+    account.plans.append((account.time + 300, lambda: account.end(left, "TERMINATED")))
+    guard.watch(run.folder, world=world, view=view)
+    (pod,) = read(run.journal).pods
+    assert pod.seen == "gone"
+    assert left.ended is not None
+    assert pod.seconds(1e12) == pytest.approx(left.ended - left.born, abs=2 * guard.LOOK)
+
+
+def test_the_guard_holds_the_cap_at_the_rate_that_the_pod_has(account, run, begin, world, view):
+    """$0.50 at three times the rate: a third of the time; no launcher follows the pod."""
+    world.press = lambda: any(m.steps == 2 for m in account.machines.values())
+    with pytest.raises(Interrupted):
+        begin(max_cost=0.5, max_hours=6)
+    world.press = lambda: False
+    account.live, account.real_rate = lambda _: None, 0.8364
+    guard.watch(run.folder, world=world, view=view)
+    (machine,) = account.machines.values()
+    assert machine.status == "EXITED"
+    assert 0.4 < (machine.ended - machine.born) / 3600 * 0.8364 < 0.5 * 1.03

@@ -2,20 +2,20 @@ import pytest
 from scipy.stats import spearmanr
 
 from datagen.questions.procedural.checks import check, decimals_of
-from datagen.questions.procedural.comparisons import KeepCompared
-from datagen.questions.procedural.conditions import KeepEqual, KeepOther
-from datagen.questions.procedural.derive import AgainstOwnGroup, Arithmetic, LogOnePlus
-from datagen.questions.procedural.groups import GroupAggregate, GroupSize
-from datagen.questions.procedural.join import Join
 from datagen.questions.procedural.program import assemble
-from datagen.questions.procedural.relation import Correlation, Slope, WeightedMean
-from datagen.questions.procedural.row_ends import Count, Statistic
-from datagen.questions.procedural.row_parts import Lookup
-from datagen.questions.procedural.selections import KeepTop
-from datagen.questions.procedural.series import GroupsTop
-from datagen.questions.procedural.series_ends import TopLabel
-from datagen.questions.procedural.series_values import ExtremeValue
 from datagen.questions.procedural.state import Answer, Column, Refused, Rows
+from datagen.questions.procedural.steps.comparisons import KeepCompared
+from datagen.questions.procedural.steps.conditions import KeepEqual, KeepOther
+from datagen.questions.procedural.steps.derive import AgainstOwnGroup, Arithmetic, LogOnePlus
+from datagen.questions.procedural.steps.groups import GroupAggregate, GroupSize
+from datagen.questions.procedural.steps.join import Join
+from datagen.questions.procedural.steps.relation import Correlation, Slope, WeightedMean
+from datagen.questions.procedural.steps.row_ends import Count, Statistic
+from datagen.questions.procedural.steps.row_parts import Lookup
+from datagen.questions.procedural.steps.selections import KeepTop
+from datagen.questions.procedural.steps.series import GroupsTop
+from datagen.questions.procedural.steps.series_ends import TopLabel
+from datagen.questions.procedural.steps.series_values import ExtremeValue
 
 PRICES = [5, 7, 9, 11, 30, 31, 32, 33, 34, 50]
 KINDS = ["a", "a", "b", "b", "b", "b", "b", "c", "c", None]

@@ -5,14 +5,14 @@ import pytest
 
 from datagen.episode import Message, Question, stable_id
 from datagen.models.protocol import NoReply, Reply
-from datagen.questions.procedural.comparisons import KeepCompared
-from datagen.questions.procedural.conditions import KeepEqual
-from datagen.questions.procedural.derive import Arithmetic
 from datagen.questions.procedural.program import assemble, from_json
 from datagen.questions.procedural.reword import reword
-from datagen.questions.procedural.row_ends import Statistic
 from datagen.questions.procedural.source import as_question
 from datagen.questions.procedural.state import Answer
+from datagen.questions.procedural.steps.comparisons import KeepCompared
+from datagen.questions.procedural.steps.conditions import KeepEqual
+from datagen.questions.procedural.steps.derive import Arithmetic
+from datagen.questions.procedural.steps.row_ends import Statistic
 
 PROGRAM = assemble(
     [

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from datagen.questions.procedural.join import Join
 from datagen.questions.procedural.state import Rows
+from datagen.questions.procedural.steps.join import Join
 from datagen.questions.procedural.table import load
 from datagen.tables.table import profile_table
 

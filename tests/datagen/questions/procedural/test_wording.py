@@ -6,19 +6,19 @@ from collections.abc import Iterator
 import pytest
 
 from datagen.questions.procedural.checks import decimals_of
-from datagen.questions.procedural.comparisons import COMPARISONS, KeepCompared, KeepDays
-from datagen.questions.procedural.conditions import KeepEqual
-from datagen.questions.procedural.derive import Arithmetic
 from datagen.questions.procedural.draw import draw
-from datagen.questions.procedural.groups import GroupAggregate, GroupShare
 from datagen.questions.procedural.program import assemble
-from datagen.questions.procedural.row_ends import Count, Statistic
-from datagen.questions.procedural.selections import KeepTop
-from datagen.questions.procedural.series import GroupsInOrder
-from datagen.questions.procedural.series_ends import FirstBeyond, TopLabel
-from datagen.questions.procedural.series_values import Gap
 from datagen.questions.procedural.state import Answer, Refused
 from datagen.questions.procedural.step import Step, words
+from datagen.questions.procedural.steps.comparisons import COMPARISONS, KeepCompared, KeepDays
+from datagen.questions.procedural.steps.conditions import KeepEqual
+from datagen.questions.procedural.steps.derive import Arithmetic
+from datagen.questions.procedural.steps.groups import GroupAggregate, GroupShare
+from datagen.questions.procedural.steps.row_ends import Count, Statistic
+from datagen.questions.procedural.steps.selections import KeepTop
+from datagen.questions.procedural.steps.series import GroupsInOrder
+from datagen.questions.procedural.steps.series_ends import FirstBeyond, TopLabel
+from datagen.questions.procedural.steps.series_values import Gap
 from datagen.questions.procedural.wording import question_text
 
 ENOUGH = 600

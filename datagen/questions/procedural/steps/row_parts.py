@@ -6,12 +6,12 @@ import random
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-from datagen.questions.procedural.aggregate import AGGREGATES, aggregate
-from datagen.questions.procedural.comparisons import days
-from datagen.questions.procedural.conditions import CONDITIONS, counting
-from datagen.questions.procedural.labels import label_words, present_labels
 from datagen.questions.procedural.state import Answer, Refused, Rows, border
 from datagen.questions.procedural.step import Condition, RowEnd, literal, pick, pick_use
+from datagen.questions.procedural.steps.aggregate import AGGREGATES, aggregate
+from datagen.questions.procedural.steps.comparisons import days
+from datagen.questions.procedural.steps.conditions import CONDITIONS, counting
+from datagen.questions.procedural.steps.labels import label_words, present_labels
 
 FEWEST_MET = 3
 

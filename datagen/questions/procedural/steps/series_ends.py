@@ -6,9 +6,9 @@ import random
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-from datagen.questions.procedural.labels import label_type
 from datagen.questions.procedural.state import Answer, Refused, Series, apart
 from datagen.questions.procedural.step import SeriesEnd, literal, middle, number, words
+from datagen.questions.procedural.steps.labels import label_type
 
 
 def ranked(series: Series, *, highest: bool) -> list[Any]:

@@ -7,10 +7,10 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from datagen.questions.procedural.aggregate import AGGREGATES, aggregate, quantile
-from datagen.questions.procedural.labels import label_type
 from datagen.questions.procedural.state import Answer, Refused, Rows
 from datagen.questions.procedural.step import RowEnd, literal, pick, pick_use
+from datagen.questions.procedural.steps.aggregate import AGGREGATES, aggregate, quantile
+from datagen.questions.procedural.steps.labels import label_type
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-from datagen.questions.procedural.aggregate import quantile
 from datagen.questions.procedural.state import NEAR, Refused, Rows, apart, border, clear_of
 from datagen.questions.procedural.step import RowStep, literal, pick_use
+from datagen.questions.procedural.steps.aggregate import quantile
 
 FEWEST_LABELS = 3
 

@@ -6,8 +6,6 @@ import random
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-from datagen.questions.procedural.comparisons import KeepBetween, KeepCompared, KeepDays
-from datagen.questions.procedural.labels import label_words, present_labels
 from datagen.questions.procedural.state import Refused, Rows
 from datagen.questions.procedural.step import (
     Condition,
@@ -15,6 +13,8 @@ from datagen.questions.procedural.step import (
     literal,
     pick_use,
 )
+from datagen.questions.procedural.steps.comparisons import KeepBetween, KeepCompared, KeepDays
+from datagen.questions.procedural.steps.labels import label_words, present_labels
 
 
 def counting(rows: Rows, condition: Condition) -> Rows:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-from datagen.questions.procedural.aggregate import AGGREGATES, aggregate
-from datagen.questions.procedural.conditions import CONDITIONS, counting
 from datagen.questions.procedural.state import Refused, Rows, Series
 from datagen.questions.procedural.step import Condition, GroupStep, literal, pick, pick_use
+from datagen.questions.procedural.steps.aggregate import AGGREGATES, aggregate
+from datagen.questions.procedural.steps.conditions import CONDITIONS, counting
 
 
 def split(rows: Rows, by: str, values: Sequence[Any]) -> dict[Any, list[Any]]:

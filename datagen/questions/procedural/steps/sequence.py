@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, ClassVar, Self
 
-from datagen.questions.procedural.comparisons import days
 from datagen.questions.procedural.state import Refused, Rows
 from datagen.questions.procedural.step import RowStep, literal, pick_use
+from datagen.questions.procedural.steps.comparisons import days
 
 LONGEST_WINDOW = 14
 

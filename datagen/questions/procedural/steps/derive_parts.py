@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-from datagen.questions.procedural.comparisons import days
-from datagen.questions.procedural.derive import assign, each
 from datagen.questions.procedural.state import Rows, Use
 from datagen.questions.procedural.step import RowStep, literal, pick_use
+from datagen.questions.procedural.steps.comparisons import days
+from datagen.questions.procedural.steps.derive import assign, each
 
 
 @dataclass(frozen=True)
