@@ -158,9 +158,10 @@ ROOMS = {
         pod              -> checkpoints contract contract.command gpu_use processes result
         training_run     -> checkpoints contract contract.command data device loop out_of_memory
                             pretrained processes reporting result run_context signals
-        train            -> checkpoints contract contract.command library_log out_of_memory processes
+        start_training   -> checkpoints contract contract.command library_log out_of_memory processes
                             reporting signals training_run
-        __main__         -> contract contract.command data out_of_memory processes result train
+        __main__         -> contract contract.command data out_of_memory processes result
+                            start_training
     """,
 }
 

@@ -19,7 +19,7 @@ from trainer.contract.manifest import ADAPTER
 from trainer.processes.pipe import is_supervised
 from trainer.result import best_checkpoint, evaluation
 from trainer.result.from_checkpoint import save_newest
-from trainer.train import check_installed, train
+from trainer.start_training import check_installed, train
 
 
 def _add_job(parser: argparse.ArgumentParser) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from launcher import docker_engine
 from launcher.errors import BuildFailed
-from launcher.image import layers
+from launcher.image import transfer
 from launcher.settings import Settings
 from launcher.view.amount_text import size
 from trainer.contract.command.errors import BadJob, NotFound, Usage
@@ -227,7 +227,7 @@ def ensure_image(what: Recipe, repository: str, *, client: Any, context: "Contex
         return found.digest
     if not found.built:
         build(what, found.name, client=client, context=context)
-    return layers.push(repository, what.tag, client=client, context=context)
+    return transfer.push(repository, what.tag, client=client, context=context)
 
 
 def ensure_built(what: Recipe, *, client: Any, context: "Context") -> str:
@@ -242,7 +242,7 @@ def ensure_pulled(reference: str, *, client: Any, context: "Context") -> str:
     """Pull an image that exists elsewhere, unless it is here; return ``reference``. Raises ``NoEngine``."""
     if not _built(reference, client):
         context.view.say(f"pulling image {reference}")
-        layers.pull(reference, client=client, context=context)
+        transfer.pull(reference, client=client, context=context)
     return reference
 
 
@@ -268,7 +268,7 @@ def build(
             decode=True,
         )
     for line in docker_engine.stream(what_fails, answer):
-        layers.stop_if_interrupted(context)
+        transfer.stop_if_interrupted(context)
         if "error" in line:
             raise BuildFailed(
                 f"{what_fails}: {str(line['error']).strip()}",

@@ -7,14 +7,14 @@ from typing import Any
 
 from launcher.context import Context
 from launcher.pod.boot import LOOK
-from launcher.pod.work import PodWork
+from launcher.pod.rented_run import RentedRun
 from launcher.quote import run_cost
-from launcher.quote.estimate import work
+from launcher.quote.estimate import training_size
 from launcher.rental import guard, rent
 from launcher.rental.delete import receipt, release
 from launcher.rental.observe import observe
 from launcher.rental.offer import Offer, check_clock, look, quotes
-from launcher.rental.rental import Rental
+from launcher.rental.rental_context import Rental
 from launcher.runpod_api import UNSEEN, Api, Pod
 from launcher.runs import model_folder
 from launcher.runs.run_folder import Log, Run, key_file
@@ -71,7 +71,9 @@ class RunPod:
     def offer(self, run: Run, job: Job, data: Rows, past: RunState) -> dict[str, Any]:
         if Path(job.model).is_absolute():
             model_folder.check(Path(job.model))
-        self._offer = look(self.api, self.context, work(job, data, world=self.context.world))
+        self._offer = look(
+            self.api, self.context, training_size(job, data, world=self.context.world)
+        )
         before = past.spent(self.context.world.now())
         deals = quotes(self._offer, self.context, spent=before)
         for text in run_cost.lines(deals[0], self.context.settings):
@@ -114,7 +116,7 @@ class RunPod:
             shown.append({"request": "POST /v2/pods", "body": asked.body()})
         return shown
 
-    def start(self, run: Run, job: Job, log: Log, *, resume: bool) -> PodWork:
+    def start(self, run: Run, job: Job, log: Log, *, resume: bool) -> RentedRun:
         rental = Rental(run, self.context, self.api, log)
         image = self._image(log)
         tried: set[str] = set()
@@ -124,7 +126,7 @@ class RunPod:
             tried.add(rental.pod.gpu)
 
         rent_one()
-        return PodWork(rental, another=rent_one)
+        return RentedRun(rental, another=rent_one)
 
     def _rent(self, rental: Rental, *, image: str, without: Collection[str]) -> None:
         """Rent a card, none of ``without``, with a new key, under a guard."""
@@ -148,7 +150,7 @@ class RunPod:
             raise
         self._guard(run, rental.log)
 
-    def find(self, run: Run, log: Log) -> PodWork | None:
+    def find(self, run: Run, log: Log) -> RentedRun | None:
         living = log.state.living
         if living is None:
             return None
@@ -163,7 +165,7 @@ class RunPod:
         stopped = rental.pod.seen in {"stopped", "failed"}
         if rental.pod.seen != "stopped":
             self._guard(run, log)
-        return PodWork(rental, stopped=stopped, guard=lambda: self._guard(run, log))
+        return RentedRun(rental, stopped=stopped, guard=lambda: self._guard(run, log))
 
     def _observe(self, rental: Rental) -> Pod | None:
         """The newest pod, None when it is gone. A fresh one may be unknown for a while."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from launcher.context import Context
 from launcher.errors import PodFailed
 from launcher.pod.blame import Blame, find
-from launcher.rental.rental import Rental
+from launcher.rental.rental_context import Rental
 from launcher.runpod_api import UNSEEN, Api, Endpoint, LogLine, Pod
 from trainer.contract import pod as border
 from trainer.contract.command.errors import Interrupted, NotFound

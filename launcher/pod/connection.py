@@ -6,7 +6,7 @@ from launcher.errors import ApiUnavailable, ConnectionLost, HostKeyChanged, PodF
 from launcher.pod.boot import BadHost, SshAccess, newest_key
 from launcher.pod.transfer import Link
 from launcher.rental.observe import fault_of, observe
-from launcher.rental.rental import Rental
+from launcher.rental.rental_context import Rental
 from launcher.runs.run_folder import key_file
 from launcher.runs.status import resume_hint
 from launcher.ssh import Session

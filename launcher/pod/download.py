@@ -3,7 +3,7 @@
 from launcher.errors import PodRefused
 from launcher.pod import checkpoint, transfer
 from launcher.pod.connection import PodConnection
-from launcher.rental.rental import Rental
+from launcher.rental.rental_context import Rental
 from trainer.contract import episodes, manifest
 from trainer.contract import pod as border
 from trainer.contract.command.crash_safe_files import write_whole

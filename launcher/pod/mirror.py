@@ -3,7 +3,7 @@
 from launcher.errors import ConnectionLost, PodRefused
 from launcher.pod import transfer
 from launcher.pod.connection import PodConnection
-from launcher.rental.rental import Rental
+from launcher.rental.rental_context import Rental
 from trainer.contract import events
 from trainer.contract import pod as border
 

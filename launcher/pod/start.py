@@ -10,7 +10,7 @@ from launcher.pod.boot import BadHost
 from launcher.pod.connection import PodConnection
 from launcher.rental import observe
 from launcher.rental.delete import release
-from launcher.rental.rental import Rental
+from launcher.rental.rental_context import Rental
 from trainer.contract import events
 from trainer.contract import pod as border
 from trainer.contract.command.errors import Interrupted, NotFound

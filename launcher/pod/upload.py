@@ -7,7 +7,7 @@ from pathlib import Path
 from launcher.pod import checkpoint
 from launcher.pod.connection import PodConnection
 from launcher.pod.transfer import upload
-from launcher.rental.rental import Rental
+from launcher.rental.rental_context import Rental
 from launcher.runs import model_folder, resume_check
 from launcher.runs.run_folder import Run
 from launcher.secrets import find

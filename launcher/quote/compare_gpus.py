@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from launcher.quote import gpu_names
-from launcher.quote.estimate import PARTS, Estimate, Work, estimate
+from launcher.quote.estimate import PARTS, Estimate, TrainingSize, estimate
 from launcher.quote.local_gpus import LocalCard
 from launcher.quote.run_cost import DISK
 from launcher.runpod_api.answers import Catalog
@@ -56,7 +56,9 @@ class Line:
         }
 
 
-def compare(what: Work, catalog: Catalog, settings: Settings, *, count: int = 1) -> list[Line]:
+def compare(
+    what: TrainingSize, catalog: Catalog, settings: Settings, *, count: int = 1
+) -> list[Line]:
     """A line for each card of the catalog, those that fit and are free first, then by likely money."""
     disks = (settings.disk + (0 if settings.volume else settings.mount)) * DISK
     lines = [
@@ -74,7 +76,7 @@ def compare(what: Work, catalog: Catalog, settings: Settings, *, count: int = 1)
     return _marked(lines)
 
 
-def local(what: Work, cards: Sequence[LocalCard], *, count: int = 1) -> list[Line]:
+def local(what: TrainingSize, cards: Sequence[LocalCard], *, count: int = 1) -> list[Line]:
     """A line for as many of this machine's cards as are wanted and there; none without a card."""
     if not cards:
         return []
@@ -116,7 +118,7 @@ def _marked(lines: Sequence[Line]) -> list[Line]:
     return found
 
 
-def table(lines: Sequence[Line], what: Work) -> list[str]:
+def table(lines: Sequence[Line], what: TrainingSize) -> list[str]:
     """The comparison as text."""
     shape = "" if what.model else " (the model's shape is unknown: size taken from its name)"
     heading = f"{'card':<26}{'GB':>4}{'$/h':>7}{'tokens/s':>10}{'time':>9}"

@@ -53,7 +53,7 @@ PARTS = ("low", "likely", "high")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Work:
+class TrainingSize:
     """The size of a training. `tokens` over all epochs; lengths in tokens, estimated from characters.
 
     `measured` are the tokens of all evaluations of the loss together, which are forward passes alone;
@@ -97,7 +97,7 @@ class Estimate:
         return self.fit is None or self.fit.fits
 
 
-def work(job: Job, data: Rows, *, world: World) -> Work:
+def training_size(job: Job, data: Rows, *, world: World) -> TrainingSize:
     """Look at the job, at the length of its rows and at what it is evaluated on.
 
     Raises ``NotFound`` or ``BadData`` for rows or episodes to evaluate on that cannot be read, and
@@ -126,7 +126,7 @@ def work(job: Job, data: Rows, *, world: World) -> Work:
             "choose another base model; docs/models.md lists those that work",
         )
     asked = None if job.precision == "auto" else job.precision
-    return Work(
+    return TrainingSize(
         model=shape,
         parameters=parameters_of(job.model, world=world),
         tokens=round(total * (rows - out) / rows * epochs),
@@ -152,7 +152,9 @@ def _eval_tokens(job: Job, template: ChatTemplate | None) -> int:
     return sum(lengths(read_rows(Path(job.eval_data)).rows, template).each) if job.eval_data else 0
 
 
-def estimate(what: Work, card: str, *, memory: int, count: int = 1, here: bool = False) -> Estimate:
+def estimate(
+    what: TrainingSize, card: str, *, memory: int, count: int = 1, here: bool = False
+) -> Estimate:
     """Size the work for `count` cards of `memory` GB each. `here`: no image is pulled, nothing fetched."""
     fitted = None
     per_token, forward = 6 * what.parameters, 2 * what.parameters
@@ -196,7 +198,7 @@ def estimate(what: Work, card: str, *, memory: int, count: int = 1, here: bool =
     return Estimate(fit=fitted, tokens_per_second=rate, seconds=seconds, own=own)
 
 
-def _seconds(what: Work, part: str, training: float, own: Own, here: bool) -> float:
+def _seconds(what: TrainingSize, part: str, training: float, own: Own, here: bool) -> float:
     """Pull, weights (once for training, once for the proof's clean base, from disk), training with the
     loss of held-out rows, questions to checkpoints, to base and to adapter, download.
     """

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from launcher.errors import OverBudget
-from launcher.quote.estimate import PARTS, Work, estimate
+from launcher.quote.estimate import PARTS, TrainingSize, estimate
 from launcher.quote.gpu_names import Candidate
 from launcher.settings import Settings
 from trainer.contract.event_text import clock
@@ -62,7 +62,7 @@ def quote(
     candidate: Candidate,
     count: int,
     settings: Settings,
-    what: Work,
+    what: TrainingSize,
     *,
     now: float,
     read_at: float,

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from launcher.rental.rental import Rental
+from launcher.rental.rental_context import Rental
 from launcher.runpod_api import UNSEEN, Api, BillingRecord
 from launcher.runs.run_folder import Run, key_file
 from launcher.runs.run_state import RunState

@@ -13,7 +13,7 @@ from launcher.quote.run_cost import at_day
 from launcher.rental.delete import pods_of, release
 from launcher.rental.end_billing import end_billing
 from launcher.rental.observe import has_changed, observe
-from launcher.rental.rental import Rental
+from launcher.rental.rental_context import Rental
 from launcher.runpod_api import BASE_URL_VARIABLE, Api
 from launcher.runs import run_folder, run_state
 from launcher.runs.run_folder import Run

@@ -2,7 +2,7 @@
 
 from launcher.errors import PodFailed
 from launcher.quote.run_cost import at
-from launcher.rental.rental import Rental
+from launcher.rental.rental_context import Rental
 from launcher.runpod_api import UNSEEN, Pod
 from launcher.runs.rented_pods import RentedPod, Seen
 from launcher.runs.status import resume_hint

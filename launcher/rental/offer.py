@@ -8,7 +8,7 @@ from launcher.errors import NoCapacity, OverBudget
 from launcher.image.build import BASES
 from launcher.quote import gpu_names, run_cost
 from launcher.quote.catalog import keep
-from launcher.quote.estimate import Work
+from launcher.quote.estimate import TrainingSize
 from launcher.runpod_api import Api
 from trainer.contract.command.errors import Usage
 
@@ -34,12 +34,12 @@ class Offer:
     wanted: gpu_names.WantedCards
     choice: gpu_names.Choice
     read_at: float
-    what: Work
+    what: TrainingSize
     reach: Mapping[str, int]
     fixed: Fixed
 
 
-def look(api: Api, context: Context, what: Work) -> Offer:
+def look(api: Api, context: Context, what: TrainingSize) -> Offer:
     """Read the live catalog. Raises ``Usage`` for a name that is not known, ``NoCapacity`` for none free."""
     settings = context.settings
     wanted = gpu_names.resolve(settings.gpu)

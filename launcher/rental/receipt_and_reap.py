@@ -7,7 +7,7 @@ from typing import Any
 from launcher.context import Context
 from launcher.rental.delete import must_have_rented, receipt, receipt_lines
 from launcher.rental.reap import reap as reap_pods
-from launcher.rental.rental import Rental
+from launcher.rental.rental_context import Rental
 from launcher.runs import run_folder
 from launcher.secrets import runpod
 from launcher.view.protocol import View

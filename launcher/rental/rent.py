@@ -15,7 +15,7 @@ from launcher.errors import (
 )
 from launcher.quote import gpu_names, run_cost
 from launcher.rental.offer import Fixed, Offer, quote
-from launcher.rental.rental import Rental
+from launcher.rental.rental_context import Rental
 from launcher.runpod_api import UNSEEN, OutcomeUnknown, Pod, PodRequest
 from launcher.runs.rented_pods import Name, machine_id
 from launcher.runs.run_folder import Run

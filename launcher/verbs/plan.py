@@ -27,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
     from launcher.errors import ApiUnavailable, KeyRejected
     from launcher.quote import catalog
     from launcher.quote.compare_gpus import compare, local, table
-    from launcher.quote.estimate import work
+    from launcher.quote.estimate import training_size
     from launcher.quote.local_gpus import local_cards
     from launcher.quote.run_cost import at_day, one_at_a_time
     from launcher.runpod_api import Catalog
@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
     world = World()
     wanted = settings.load(settings.given(options), world=world)
     job = from_sources(options.recipe, options.set, given_flags(options))
-    what = work(job, read_rows(Path(job.data)), world=world)
+    what = training_size(job, read_rows(Path(job.data)), world=world)
     lines = local(what, local_cards(world), count=options.cards)
     with open_view(world=world, as_json=options.json) as view:
         try:

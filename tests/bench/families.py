@@ -17,7 +17,7 @@ from tests.trainer.conftest import build_tokenizer
 from trainer.contract import events
 from trainer.contract.command.errors import Fault
 from trainer.contract.job import from_sources
-from trainer.train import train
+from trainer.start_training import train
 
 # Times that question and answer are repeated in each row: short ones, long ones past any window, both, one row.
 KINDS = {"short": (1, 1, 1, 1), "long": (12, 12, 9, 9), "mixed": (12, 1, 3, 2), "one": (12,)}

@@ -66,7 +66,7 @@ def seeds_loop(rows: list[list[dict[str, str]]], model_folder: Path) -> float:
 def test_trained_tokens_per_second(tmp_path: Path):
     from trainer.contract.job import from_sources
     from trainer.pretrained import find
-    from trainer.train import train
+    from trainer.start_training import train
 
     rows = chats(0)
     data = tmp_path / "rows.jsonl"

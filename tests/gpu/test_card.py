@@ -53,7 +53,7 @@ def test_the_plain_reference_of_the_cpu_tests_is_the_kernel(window):
 def test_a_whole_run_is_proved_and_its_memory_is_measured(base_model, tmp_path, precision):
     from trainer.contract import events, manifest
     from trainer.contract.job import from_sources
-    from trainer.train import train
+    from trainer.start_training import train
 
     data, output = tmp_path / "rows.jsonl", tmp_path / "run"
     chats = [

@@ -50,7 +50,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def train(base, data, output, precision):
-    from trainer.train import train as run
+    from trainer.start_training import train as run
 
     settings = ["max_steps=2", "batch_size=2", "lr=5e-4", "lora.r=4", f"precision={precision}"]
     places = {"model": str(base), "data": str(data), "output": str(output)}

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from trainer.contract import row_keys
-from trainer.contract.faults import quote
-from trainer.contract.messages import Note, RowFault, from_json, kind_of, read_message
+from trainer.contract.data_faults import quote
+from trainer.contract.row_messages import Note, RowFault, from_json, kind_of, read_message
 
 LISTS = ("messages", "conversations")
 # (question, answer) of rows with one key each.

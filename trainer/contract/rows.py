@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from trainer.contract.command.errors import BadData, NotFound
-from trainer.contract.faults import Faults, quote
-from trainer.contract.messages import RowFault
+from trainer.contract.data_faults import Faults, quote
+from trainer.contract.row_messages import RowFault
 from trainer.contract.row_shapes import read_row
 
 LARGEST_ROW = 16 * 1024 * 1024  # bytes; far above what any context holds

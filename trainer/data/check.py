@@ -13,7 +13,7 @@ from trainer.attention.kernels import packs
 from trainer.contract import row_figures, validation
 from trainer.contract.command.errors import BadData, ModelUnavailable
 from trainer.contract.command.slow_work import telling
-from trainer.contract.faults import Faults
+from trainer.contract.data_faults import Faults
 from trainer.contract.job import Job
 from trainer.contract.rows import Row, Rows, read_rows
 from trainer.data import duplicates, token_cache

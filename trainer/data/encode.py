@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from trainer.contract.command.errors import BadData
-from trainer.contract.faults import Faults
+from trainer.contract.data_faults import Faults
 from trainer.contract.rows import Row, Rows
 from trainer.data.lint import Found
 from trainer.data.masks import Encoded, divide, join, pieces

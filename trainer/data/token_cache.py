@@ -12,7 +12,7 @@ from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
-from trainer.contract import messages, row_figures, row_shapes
+from trainer.contract import row_figures, row_messages, row_shapes
 from trainer.contract import rows as contract_rows
 from trainer.contract.command.crash_safe_files import replacing
 from trainer.contract.rows import Rows
@@ -25,7 +25,7 @@ from trainer.data.templates import ChatFormat
 KEPT = 4  # files, the newest
 WORTH = 2.0  # seconds of work below which nothing is kept
 MADE_BY = (
-    *(contract_rows, messages, row_shapes),
+    *(contract_rows, row_messages, row_shapes),
     *(data_turns, encode, lint, lost, masks, split, templates),
 )
 LIBRARIES = ("tokenizers", "transformers", "jinja2")

@@ -128,7 +128,11 @@ def test_the_ignore_file_admits_what_is_sent():
     lines = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
     assert {line[1:] for line in lines if line.startswith("!")} == set(build.PARTS)
     sent = build.paths(ROOT)
-    assert {"Dockerfile", "trainer/train.py", "trainer/tiny/model/model.safetensors"} <= set(sent)
+    assert {
+        "Dockerfile",
+        "trainer/start_training.py",
+        "trainer/tiny/model/model.safetensors",
+    } <= set(sent)
     assert not [name for name in sent if name.endswith(".pyc") or "/." in name]
 
 

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from launcher.quote.estimate import PARTS, Work, architecture, estimate, work
+from launcher.quote.estimate import PARTS, TrainingSize, architecture, estimate, training_size
 from launcher.quote.run_cost import one_at_a_time
 from launcher.world import World
 from trainer.contract.command.errors import ModelUnavailable, NotFound
@@ -15,7 +15,7 @@ from trainer.contract.sizing.cards import PEAK
 from trainer.contract.sizing.memory import KNOWN
 
 QWEN3B = KNOWN["Qwen/Qwen2.5-3B-Instruct"]
-WORK = Work(
+WORK = TrainingSize(
     model=QWEN3B, parameters=QWEN3B.parameters, tokens=3_000_000, longest=1500, context=1000.0,
     scored=0.25, rank=32, precision=None,
 )  # fmt: skip
@@ -62,7 +62,7 @@ def folder_of(tmp_path, **config):
 
 
 def test_rows_that_are_trained_one_at_a_time_take_longer_and_the_quote_says_why(tmp_path):
-    found = work(*folder_of(tmp_path, model_type="gemma2"), world=World())
+    found = training_size(*folder_of(tmp_path, model_type="gemma2"), world=World())
     assert found.alone == "a soft cap on the scores"
     slow = estimate(dataclasses.replace(WORK, alone=found.alone), A100, memory=80)
     assert slow.tokens_per_second == estimate(WORK, A100, memory=80).tokens_per_second / 2
@@ -74,7 +74,7 @@ def test_rows_that_are_trained_one_at_a_time_take_longer_and_the_quote_says_why(
 
 def test_a_base_that_the_trainer_refuses_is_refused_before_the_quote(tmp_path):
     with pytest.raises(ModelUnavailable, match="PEFT does not adapt all of its linear layers"):
-        work(*folder_of(tmp_path, model_type="mamba"), world=World())
+        training_size(*folder_of(tmp_path, model_type="mamba"), world=World())
 
 
 def test_a_model_of_unknown_shape_is_measured_at_two_a_parameter():
@@ -162,7 +162,7 @@ def test_work_is_measured_from_the_rows(tmp_path):
     ]
     rows.write_text(json.dumps({"messages": messages}) + "\n")
     job = from_sources(None, [], {"data": str(rows), "epochs": 2.0})
-    found = work(job, read_rows(rows), world=World())
+    found = training_size(job, read_rows(rows), world=World())
     assert found.model == QWEN3B
     assert found.longest == 541 // 4 + 16
     assert found.tokens == 2 * found.longest
@@ -182,7 +182,7 @@ def test_work_is_measured_from_the_rows(tmp_path):
 def test_parameters_are_read_from_a_name_that_nobody_knows(tmp_path, model, billions):
     rows = rows_file(tmp_path / "rows.jsonl", 1)
     job = from_sources(None, [f"model={model}"], {"data": str(rows)})
-    found = work(job, read_rows(rows), world=World())
+    found = training_size(job, read_rows(rows), world=World())
     assert found.model is None
     assert found.parameters == pytest.approx(billions * 1e9)
 
@@ -192,7 +192,7 @@ def test_parameters_are_read_from_the_weights_of_a_folder(tmp_path):
     for name, size in (("a.safetensors", 3000), ("b.safetensors", 1000), ("c.bin", 500)):
         (tmp_path / name).write_bytes(bytes(size))
     job = from_sources(None, [f"model={tmp_path}"], {"data": str(rows)})
-    assert work(job, read_rows(rows), world=World()).parameters == pytest.approx(2000)
+    assert training_size(job, read_rows(rows), world=World()).parameters == pytest.approx(2000)
 
 
 def test_the_work_in_numbers_a_person_can_check(tmp_path):
@@ -206,14 +206,14 @@ def test_the_work_in_numbers_a_person_can_check(tmp_path):
     called = len('[{"name": "run", "arguments": {}}]')
     lengths = [80 // 4 + 8, (8040 + called) // 4 + 12]
     job = from_sources(None, ["lora.r=8", "max_length=1024"], {"data": str(rows), "epochs": 1.0})
-    found = work(job, data, world=World())
+    found = training_size(job, data, world=World())
     assert found.longest == 1024
     assert found.tokens == sum(lengths)
     assert found.context == pytest.approx(sum(n * n for n in lengths) / sum(lengths))
     assert found.scored == pytest.approx((11 + 11 + called // 4 + 1) / sum(lengths))
     assert (found.rank, found.precision) == (8, None)
     assert (found.questions, found.validated, found.measured) == (0, 0, 0)
-    exact = work(job.model_copy(update={"precision": "nf4"}), data, world=World())
+    exact = training_size(job.model_copy(update={"precision": "nf4"}), data, world=World())
     assert exact.precision == "nf4"
 
 
@@ -231,14 +231,14 @@ def test_held_out_rows_are_measured_and_not_trained_on(tmp_path):
     """200 rows: 10 held out, 190 in 12 steps an epoch, 36 in all: every 4th, 9 times."""
     rows = rows_file(tmp_path / "rows.jsonl", 200)
     job = from_sources(None, [], {"data": str(rows), "epochs": 3.0})
-    found = work(job, read_rows(rows), world=World())
+    found = training_size(job, read_rows(rows), world=World())
     assert (found.tokens, found.measured) == (190 * 35 * 3, 9 * 10 * 35)
     # 7 steps of 16 rows; after each, as there are fewer than ten
     short = job.model_copy(update={"max_steps": 7})
-    found = work(short, read_rows(rows), world=World())
+    found = training_size(short, read_rows(rows), world=World())
     assert (found.tokens, found.measured) == (7 * 16 * 35, 7 * 10 * 35)
     none = job.model_copy(update={"eval_share": 0.0})
-    found = work(none, read_rows(rows), world=World())
+    found = training_size(none, read_rows(rows), world=World())
     assert (found.tokens, found.measured) == (200 * 35 * 3, 0)
 
 
@@ -246,7 +246,7 @@ def test_rows_of_their_own_are_measured_and_all_others_trained_on(tmp_path):
     """200 rows: 13 steps an epoch, 39 in all: every 4th and the last, 10 times."""
     rows, own = rows_file(tmp_path / "rows.jsonl", 200), rows_file(tmp_path / "eval.jsonl", 20)
     job = from_sources(None, [f"eval_data={own}"], {"data": str(rows), "epochs": 3.0})
-    found = work(job, read_rows(rows), world=World())
+    found = training_size(job, read_rows(rows), world=World())
     assert (found.tokens, found.measured) == (200 * 35 * 3, 10 * 20 * 35)
 
 
@@ -261,12 +261,12 @@ def test_questions_are_counted_once_each(tmp_path):
     ]
     episodes.write_text("\n".join(lines) + "\n")
     job = from_sources(None, [], {"data": str(rows), "evaluate": str(episodes)})
-    assert work(job, read_rows(rows), world=World()).questions == 4
+    assert training_size(job, read_rows(rows), world=World()).questions == 4
     chosen = job.model_copy(update={"evaluate": None, "validation": str(episodes)})
-    assert work(chosen, read_rows(rows), world=World()).validated == 4
+    assert training_size(chosen, read_rows(rows), world=World()).validated == 4
     missing = job.model_copy(update={"evaluate": str(tmp_path / "none.jsonl")})
     with pytest.raises(NotFound):
-        work(missing, read_rows(rows), world=World())
+        training_size(missing, read_rows(rows), world=World())
 
 
 def test_the_shape_of_a_local_folder_and_of_a_strange_one(tmp_path):

@@ -7,13 +7,13 @@ import pytest
 
 from launcher.errors import OverBudget
 from launcher.quote import run_cost
-from launcher.quote.estimate import Work
+from launcher.quote.estimate import TrainingSize
 from launcher.quote.gpu_names import Candidate
 from launcher.settings import Settings
 from tests.launcher.rental.account import card
 
 NOW = 1_800_000_000.0
-SMALL = Work(
+SMALL = TrainingSize(
     model=None, parameters=3e9, tokens=1_000_000, longest=512, context=400.0, scored=0.3, rank=32,
     precision=None,
 )  # fmt: skip

@@ -8,7 +8,7 @@ import pytest
 from launcher.context import Context
 from launcher.errors import ApiUnavailable
 from launcher.rental.delete import pods_of, receipt, receipt_lines, release, show_receipt
-from launcher.rental.rental import Rental
+from launcher.rental.rental_context import Rental
 from launcher.runpod_api import UNSEEN, BillingRecord, Pod
 from launcher.runs.run_folder import Log, Run, key_file
 from launcher.runs.run_state import RunState

@@ -5,7 +5,7 @@ import tarfile
 
 import pytest
 
-from launcher.quote.estimate import work
+from launcher.quote.estimate import training_size
 from launcher.request import Request
 from launcher.runs import model_folder
 from launcher.runs.resume_check import model_sha256
@@ -74,7 +74,7 @@ def test_a_folder_without_a_model_is_refused(folder, account, begin):
 
 def test_the_quote_knows_the_size_of_a_folder(folder, project):
     job = JOB.model_copy(update={"model": str(folder)})
-    found = work(job, read_rows(project / "data.jsonl"), world=World())
+    found = training_size(job, read_rows(project / "data.jsonl"), world=World())
     assert found.parameters == 2000
 
 

@@ -4,14 +4,14 @@ import pytest
 
 from launcher.context import Context
 from launcher.errors import NoCapacity, OverBudget
-from launcher.quote.estimate import Work
+from launcher.quote.estimate import TrainingSize
 from launcher.rental import offer
 from launcher.runpod_api import Availability, DataCenter, Volume
 from launcher.settings import Settings
 from tests.launcher.rental.account import BEGIN
 from trainer.contract.command.errors import Usage
 
-WORK = Work(
+WORK = TrainingSize(
     model=None, parameters=3e9, tokens=1000, longest=512, context=400.0, scored=0.3, rank=32,
     precision=None,
 )  # fmt: skip

@@ -9,7 +9,7 @@ from tests.trainer.attention import families
 from trainer.contract import events, manifest
 from trainer.contract.command.errors import ModelUnavailable
 from trainer.contract.job import from_sources
-from trainer.train import train
+from trainer.start_training import train
 
 # Questions and answers; the longest row is longer than any window of a small model, the shortest is not.
 WORDS = (8, 1, 3, 2)

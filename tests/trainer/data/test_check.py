@@ -195,7 +195,7 @@ def test_a_job_file_is_checked(data, base_model, tmp_path, capsys):
 
 
 def test_a_later_plan_has_the_lengths_of_the_check(data, base_model, tmp_path, monkeypatch):
-    from launcher.quote.estimate import work
+    from launcher.quote.estimate import training_size
     from launcher.world import World
     from trainer.contract.job import from_sources
     from trainer.contract.rows import read_rows
@@ -205,12 +205,16 @@ def test_a_later_plan_has_the_lengths_of_the_check(data, base_model, tmp_path, m
     assert call(*job) == 0
     given = {"model": str(base_model), "data": str(data)}
     here = from_sources(None, ["max_length=64", "eval_share=0", "epochs=1"], given)
-    found = work(here, read_rows(data), world=World())
+    found = training_size(here, read_rows(data), world=World())
     assert found.counted == "counted by the check of the same rows"
     other = from_sources(None, ["max_length=65"], given)
-    assert work(other, read_rows(data), world=World()).counted.startswith("counted with the model")
+    assert training_size(other, read_rows(data), world=World()).counted.startswith(
+        "counted with the model"
+    )
     data.write_text(data.read_text() + json.dumps(chat("one more")) + "\n")
-    assert work(here, read_rows(data), world=World()).counted.startswith("counted with the model")
+    assert training_size(here, read_rows(data), world=World()).counted.startswith(
+        "counted with the model"
+    )
 
 
 def test_it_says_how_rows_are_trained(data, base_model, capsys):

@@ -16,7 +16,7 @@ REFUSED = "attention over packed rows is not the model's own"
 
 
 def train(base_model, folder, *settings):
-    from trainer.train import train as run
+    from trainer.start_training import train as run
 
     data = folder / "rows.jsonl"
     rows = [

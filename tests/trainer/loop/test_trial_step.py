@@ -12,7 +12,7 @@ QWEN = KNOWN["Qwen/Qwen2.5-3B-Instruct"]
 
 
 def train(base_model, folder, *settings):
-    from trainer.train import train as run
+    from trainer.start_training import train as run
 
     def chat(number):
         question = {"role": "user", "content": f"{number} mean" * (1 + number % 5)}

@@ -45,7 +45,7 @@ def job_in(base_model, tmp_path):
 
 
 def run(job, *, resume=False):
-    from trainer.train import train
+    from trainer.start_training import train
 
     train(job, resume=resume, overwrite=False, say=lambda _: None)
 

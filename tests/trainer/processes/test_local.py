@@ -48,7 +48,7 @@ def job_in(base_model, tmp_path_factory):
 
 
 def run(job, *, resume=False):
-    from trainer.train import train
+    from trainer.start_training import train
 
     train(job, resume=resume, overwrite=False, say=lambda _: None)
 

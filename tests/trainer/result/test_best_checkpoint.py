@@ -75,7 +75,7 @@ def whole(base_model, tmp_path_factory):
         },
     )
     job = job.model_copy(update={"eval_data": rows(folder / "eval.jsonl")})
-    from trainer.train import train
+    from trainer.start_training import train
 
     train(job, resume=False, overwrite=False, say=lambda _: None)
     return job

@@ -22,7 +22,7 @@ def call(*arguments):
 
 @pytest.fixture(scope="module")
 def run(base_model, tmp_path_factory):
-    from trainer.train import train
+    from trainer.start_training import train
 
     folder = tmp_path_factory.mktemp("export")
     data = folder / "rows.jsonl"

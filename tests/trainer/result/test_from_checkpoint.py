@@ -18,7 +18,7 @@ SETTINGS = ["max_steps=4", "batch_size=2", "lr=0.02", "lora.r=4", "max_length=25
 @pytest.fixture(scope="module")
 def whole(base_model, tmp_path_factory):
     """A finished run with checkpoints at steps 2 and 4."""
-    from trainer.train import train
+    from trainer.start_training import train
 
     folder = tmp_path_factory.mktemp("whole")
     row = {"role": "user", "content": "mean?"}, {"role": "assistant", "content": "submit(1)"}
@@ -190,7 +190,7 @@ def test_on_a_full_disk_the_oldest_checkpoints_give_way(whole, tmp_path, monkeyp
     ],
 )
 def test_a_full_disk_in_the_words_of_torch_and_safetensors(whole, text):
-    from trainer.train import _as_fault
+    from trainer.start_training import _as_fault
 
     assert isinstance(_as_fault(RuntimeError(text), whole), NoSpace)
     assert _as_fault(RuntimeError("index out of range"), whole) is None

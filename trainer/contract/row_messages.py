@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from trainer.contract import row_keys
-from trainer.contract.faults import quote
+from trainer.contract.data_faults import quote
 
 ROLES = {
     "system": "system",

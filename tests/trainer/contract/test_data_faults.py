@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from trainer.contract.faults import LONGEST, Faults, quote
+from trainer.contract.data_faults import LONGEST, Faults, quote
 
 FILE = Path("rows.jsonl")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from trainer import start_training
 from trainer.contract import events, manifest
 from trainer.contract.command.errors import (
     BadData,
@@ -31,7 +32,7 @@ def job_of(base_model, data_file, output, *settings) -> Job:
 
 
 def run(job, *, resume=False, overwrite=False):
-    from trainer.train import train
+    from trainer.start_training import train
 
     lines: list[str] = []
     train(job, resume=resume, overwrite=overwrite, say=lines.append)
@@ -718,9 +719,10 @@ def test_an_output_that_is_a_file(base_model, data_file, tmp_path):
 def test_a_missing_extra_is_named_with_the_line_that_installs_it(
     base_model, data_file, tmp_path, monkeypatch
 ):
-    from trainer import train
 
-    monkeypatch.setattr(train, "find_spec", lambda name: None if name in {"trl", "peft"} else 1)
+    monkeypatch.setattr(
+        start_training, "find_spec", lambda name: None if name in {"trl", "peft"} else 1
+    )
     with pytest.raises(NotInstalled) as caught:
         run(job_of(base_model, data_file, tmp_path / "run"))
     assert str(caught.value) == (

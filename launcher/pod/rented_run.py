@@ -9,7 +9,7 @@ from launcher.pod.mirror import Mirror
 from launcher.pod.upload import upload_job
 from launcher.quote.run_cost import at
 from launcher.rental.delete import release, show_receipt
-from launcher.rental.rental import Rental
+from launcher.rental.rental_context import Rental
 from launcher.runs.status import resume_hint
 from trainer.contract import events
 from trainer.contract.command.errors import Fault
@@ -22,7 +22,7 @@ STOP = (
 )
 
 
-class PodWork:
+class RentedRun:
     """The work on the newest pod of a run. ``stopped``: the pod was found stopped, with its results on its
     disk. ``another`` rents a replacement for a pod whose host does not start it, and raises when no card is
     left; it is None for a pod that an earlier launcher rented. ``guard`` starts a guard for a pod that is

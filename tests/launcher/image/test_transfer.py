@@ -9,7 +9,7 @@ import pytest
 from launcher.context import Context
 from launcher.docker_engine.config import Logins
 from launcher.errors import NoEngine
-from launcher.image import layers
+from launcher.image import transfer
 from launcher.world import Interrupts, World
 from trainer.contract.command.errors import Interrupted
 
@@ -55,7 +55,7 @@ def test_a_push_is_told_by_layer(context, heard):
         {"id": "aa", "status": "Pushed"},
         {"aux": {"Digest": "sha256:d"}},
     )
-    assert layers.push("me/it", "7", client=engine, context=context) == "me/it@sha256:d"
+    assert transfer.push("me/it", "7", client=engine, context=context) == "me/it@sha256:d"
     assert any(line.startswith("pushing layer aa 0.0/2.0 kB") for line in heard.lines)
     assert "pushed 1 layers (2.1 kB); 1 were already there" in heard.lines
 
@@ -63,7 +63,7 @@ def test_a_push_is_told_by_layer(context, heard):
 def test_a_pull_is_told_over_all_layers(context, monkeypatch):
     told: list[tuple[str, int, int]] = []
     monkeypatch.setattr(context.view, "progress", lambda *seen: told.append(seen))
-    layers.pull("me/it:7", client=Engine(*PULL), context=context)
+    transfer.pull("me/it:7", client=Engine(*PULL), context=context)
     name = "pulling layers (bytes)"
     assert list(dict.fromkeys(told)) == [
         (name, 10, 2000),
@@ -82,7 +82,7 @@ def test_a_pull_is_told_over_all_layers(context, monkeypatch):
 )
 def test_what_is_pulled_is_what_was_named(context, reference, asked):
     engine = Engine(*PULL)
-    layers.pull(reference, client=engine, context=context)
+    transfer.pull(reference, client=engine, context=context)
     assert engine.asked == [asked]
 
 
@@ -91,10 +91,10 @@ def test_what_is_pulled_is_what_was_named(context, reference, asked):
 )
 def test_what_the_engine_says_to_a_pull_is_told(context, engine):
     with pytest.raises(NoEngine, match=r"me/it cannot be pulled: no space left[\s\S]*docker login"):
-        layers.pull("me/it", client=engine, context=context)
+        transfer.pull("me/it", client=engine, context=context)
 
 
 def test_a_pull_can_be_interrupted(heard):
     context = Context(World(), heard, interrupts=Interrupts(1))
     with pytest.raises(Interrupted, match="before anything was rented"):
-        layers.pull("me/it", client=Engine(*PULL), context=context)
+        transfer.pull("me/it", client=Engine(*PULL), context=context)
