@@ -12,6 +12,14 @@ from typing import Any
 
 TOKENIZER, CONFIG, TEMPLATE = "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"
 NAMED = ("bos_token", "eos_token", "pad_token", "unk_token")
+REASONING_KEYS = ("reasoning_content", "reasoning", "thinking")
+CHAT = (
+    {"role": "user", "content": "QUESTION-1"},
+    {"role": "assistant", "content": "ANSWER-1"},
+    {"role": "user", "content": "QUESTION-2"},
+    {"role": "assistant", "content": "ANSWER-2"},
+)
+TOOLS = [{"type": "function", "function": {"name": "TOOL-1", "description": "", "parameters": {}}}]
 DAY = datetime(2024, 7, 26, tzinfo=UTC)  # as in the trainer; any day has as many tokens
 
 
@@ -28,7 +36,13 @@ class ChatTemplate:
         self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
-        self.rewrites = self._rewrites()
+        self._parts = self._system_tools = False
+        self._parts = "ANSWER-1" not in self._try(CHAT)
+        asked = [{"role": "system", "content": "SYSTEM-1"}, *CHAT[:1]]
+        self._system_tools = "TOOL-1" not in self._try(asked, TOOLS)
+        self.rewrites = not self.render(CHAT).startswith(
+            self.render(CHAT[:2]).partition("ANSWER-1")[0] + "ANSWER-1"
+        )
 
     def render(
         self,
@@ -38,7 +52,9 @@ class ChatTemplate:
         prompt: bool = False,
         **options: Any,
     ) -> str:
-        plain = [{key: m[key] for key in m if key != "weight"} for m in messages]
+        plain = [self._plain(message) for message in messages]
+        if self._system_tools and tools and plain and plain[0]["role"] == "system":
+            plain[0]["tools"] = json.dumps([tool["function"] for tool in tools])
         found: str = self._template.render(
             messages=plain,
             tools=tools,
@@ -54,16 +70,19 @@ class ChatTemplate:
         found = self._tokenizer.encode_batch_fast([*texts], add_special_tokens=False)
         return [len(one) for one in found]
 
-    def _rewrites(self) -> bool:
-        """Whether an answer is written differently once more messages follow."""
-        chat = [
-            {"role": "user", "content": "QUESTION-1"},
-            {"role": "assistant", "content": "ANSWER-1"},
-            {"role": "user", "content": "QUESTION-2"},
-            {"role": "assistant", "content": "ANSWER-2"},
-        ]
-        first = self.render(chat[:2]).partition("ANSWER-1")
-        return not self.render(chat).startswith(first[0] + first[1])
+    def _plain(self, message: dict[str, Any]) -> dict[str, Any]:
+        """The message as any template reads it: thoughts under every name, content as text or a list of parts."""
+        found = {key: message[key] for key in message if key != "weight"}
+        if thought := found.get("reasoning_content"):
+            found |= dict.fromkeys(REASONING_KEYS, thought)
+        if self._parts:
+            found["content"] = [{"type": "text", "text": found["content"]}]
+        return found
+
+    def _try(self, *chat: Any) -> str:
+        with suppress(Exception):
+            return self.render(*chat)
+        return ""
 
 
 def folders(model: str, hub: Path) -> Iterator[Path]:

@@ -86,6 +86,11 @@ def _count(row: Row, template: ChatTemplate) -> tuple[list[int], int] | None:
         text.removeprefix(before).rstrip() if text.startswith(before) else _said(row.messages[at])
         for text, before, at in zip(texts, asked, ends, strict=True)
     ]
+    # An answer is trained after the prompt of inference, also where the template writes it otherwise.
+    texts = [
+        text if text.startswith(before) else before + tail
+        for text, before, tail in zip(texts, asked, tails, strict=True)
+    ]
     others = [_said(row.messages[at]) for at in wanted if at not in ends]
     counts = template.count([*texts, *tails, *others])
     # Each of the others has an end token.

@@ -8,7 +8,7 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-from tests.trainer.data.templates import tokenizer_for
+from tests.trainer.data.templates import as_passed, tokenizer_for
 from tests.trainer.data.test_turns import (
     AGAIN,
     CALL,
@@ -31,12 +31,13 @@ START, END = "<!-- families -->\n", "<!-- end of families -->\n"
 FAMILIES = {
     "Command R": "cohere", "Command R7B": "cohere2", "DeepSeek-R1 distilled": "deepseek_r1_distill",
     "DeepSeek-V3": "deepseek_v3", "Gemma 1, 2": "gemma", "Gemma 3": "gemma3", "Gemma 4": "gemma4_v5",
-    "GLM-4": "glm4", "GLM-4.5": "glm4moe", "gpt-oss": "gptoss", "Granite 3": "granite", "LFM2": "lfm2",
+    "Gemma 4 31B": "gemma4_large", "GLM-4": "glm4", "GLM-4.5": "glm4moe", "gpt-oss": "gptoss",
+    "Granite 3": "granite", "LFM2": "lfm2",
     "LFM2.5": "lfm2_2_5", "Llama 2": "llama2", "Llama 3": "llama3", "Llama 3.1": "llama3_1",
     "Llama 3.2": "llama3_2", "Mistral 7B v0.1": "mistral_v1", "Mistral 7B v0.3": "mistral_v3",
     "Nemotron 3 Nano": "nemotron_3_nano", "Phi-3": "phi3", "Phi-3.5": "phi3_5", "Phi-4-mini": "phi4_mini",
     "Qwen2.5": "qwen2_5", "Qwen3": "qwen3", "Qwen3-2507": "qwen3_instruct_2507", "Qwen3.5": "qwen3_5_nothink",
-    "Qwen3.6": "qwen3_6", "Vicuna": "vicuna", "Zephyr": "zephyr",
+    "Qwen3.6": "qwen3_6", "SmolVLM": "smolvlm", "Vicuna": "vicuna", "Zephyr": "zephyr",
 }  # fmt: skip
 THOUGHTFUL = {"role": "assistant", "content": "submit(12)", "reasoning_content": THOUGHT}
 KINDS: dict[str, tuple[list[dict], list[dict] | None]] = {
@@ -67,7 +68,7 @@ def run(name: str, messages: list[dict], tools: list[dict] | None, folder: Path,
         answers, sorted(seen, key=lambda one: len(one[0])), strict=True
     ):
         if not tools and before != asked(
-            tokenizer, messages[:at], **more.get("chat_template_kwargs", {})
+            tokenizer, as_passed(name, messages[:at]), **parts[0][0].row.template
         ):
             return f"wrong: message {at + 1} is preceded by other tokens than at inference"
         if messages[at]["content"] not in tokenizer.decode(answer):

@@ -47,6 +47,7 @@ MESSAGE_READ = {
     "tool_calls": "OpenAI",
     "tool_call_id": "OpenAI",
     "name": "OpenAI",
+    "tools": "Phi-4-mini, in the system message",
     "weight": "OpenAI, Axolotl",
     "loss": "ms-swift",
     "train": "Axolotl",

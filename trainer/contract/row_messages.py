@@ -57,6 +57,8 @@ def read_message(raw: object, note: Note) -> dict[str, Any]:
     for name in ("tool_call_id", "name"):
         if raw.get(name) is not None:
             message[name] = _text(raw, name)
+    if role == "system" and raw.get("tools"):
+        message["tools"] = raw["tools"]
     thoughts = {_text(raw, name) for name in REASONING if raw.get(name)} | ({thought} - {""})
     if len(thoughts) > 1:
         raise RowFault(f"two different texts in {' and '.join(REASONING)}", "keep one of them")
@@ -98,8 +100,9 @@ def _check_keys(raw: dict[str, Any], role: str, note: Note) -> None:
             near = row_keys.nearest(key, row_keys.MESSAGE_READ)
             hint = f"did you mean {near!r}?" if near else "remove it if it matters to no one"
             note(f"unknown message key {quote(key)} is ignored: {hint}")
-    if role != "assistant" and raw.get("tool_calls"):
-        raise RowFault(f"'tool_calls' on a {role} message", "only assistant messages have it")
+    for key, owner in (("tool_calls", "assistant"), ("tools", "system")):
+        if role != owner and raw.get(key):
+            raise RowFault(f"{key!r} on a {role} message", f"only {owner} messages have it")
 
 
 def _weight(raw: dict[str, Any], role: str) -> int | None:

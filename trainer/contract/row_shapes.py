@@ -134,14 +134,21 @@ def _add_system(row: dict[str, Any], shape: Shape) -> None:
 
 
 def _add_tools(row: dict[str, Any], shape: Shape) -> None:
-    tools = row.get("tools")
+    found = [_tools(row.get("tools")), *(_tools(m.pop("tools", None)) for m in shape.messages)]
+    given = [tools for tools in found if tools]
+    if any(tools != given[0] for tools in given):
+        raise RowFault("two different lists of 'tools'", "keep one of them")
+    shape.tools = given[0] if given else None
+
+
+def _tools(tools: object) -> list[dict[str, Any]]:
     if isinstance(tools, str):
         tools = from_json(tools, "'tools'")
     if not tools:
-        return
+        return []
     if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
         raise RowFault("'tools' is not a list of objects", "write them like OpenAI")
-    shape.tools = [_tool(tool) for tool in tools]
+    return [_tool(tool) for tool in tools]
 
 
 def _tool(tool: dict[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from trainer.data.lint import Found
 from trainer.data.masks import Encoded, divide, join, pieces
 from trainer.data.split import stretches
 from trainer.data.templates import ChatFormat
-from trainer.data.turns import Mode, Part, TurnFault, parts, trained
+from trainer.data.turns import THINKING, Mode, Part, TurnFault, parts, trained
 
 EncodedPart = tuple[Part, Encoded]
 Judge = Callable[[Part, Encoded], Iterable[Found]]
@@ -207,13 +207,24 @@ def encode_each(
     batch: list[tuple[Row, list[Part]]] = []
     for row in rows:
         try:
-            batch.append((row, parts(chat_format, row, turns)))
+            found = parts(chat_format, row, turns)
+            batch.append((row, found))
+            if found and found[0].row.template != row.template:
+                report(row.line, Found("earlier turns", thinking(found[0]), blocks=False))
         except TurnFault as fault:
             report(row.line, Found(fault.check, str(fault)))
         if len(batch) == BATCH:
             yield from _tokenise(chat_format, batch)
             batch = []
     yield from _tokenise(chat_format, batch)
+
+
+def thinking(part: Part) -> str:
+    """What to tell of a row that is rendered with ``enable_thinking`` because of its answers."""
+    thinks = part.row.template[THINKING]
+    why = "its answers have thoughts" if thinks else "no answer has thoughts"
+    value = f"{THINKING}={str(thinks).lower()}"
+    return f"the row is rendered with {value}, because {why}: use {value} at inference too"
 
 
 def _tokenise(

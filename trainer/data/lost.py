@@ -24,6 +24,7 @@ ADVICE = {
 BESIDE_A_CALL = "write it as an answer before the call, or remove it"
 NO_CALLS = "write the call as text in 'content', or take a base whose template has tool calls"
 NO_TOOLS = "remove 'tools' and describe them in a message, or take a base whose template has tools"
+NO_SYSTEM = "add a system message: this template writes tools only inside one"
 NO_THOUGHTS = "remove it, or take a base whose template keeps thoughts"
 IN_CONTENT = "write it in 'content', between <think> and </think>, or remove it"
 
@@ -136,7 +137,8 @@ def _tools(part: Part, text: str, chat_format: ChatFormat) -> Iterator[str]:
         without = ""
     names = [tool["function"]["name"] for tool in tools]
     if without == with_tools:
-        yield f"the chat template writes no tools ({short(', '.join(names))}): {NO_TOOLS}"
+        advice = NO_SYSTEM if chat_format.system_tools else NO_TOOLS
+        yield f"the chat template writes no tools ({short(', '.join(names))}): {advice}"
         return
     for name in names:
         if name not in text:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -20,6 +21,7 @@ ANY_CALL = re.compile(r"strftime_now\s*\(")
 THOUGHT = re.compile(r"\s*<think>(?P<thought>.*?)</think>(?P<rest>.*)", re.DOTALL)
 # The keys in which templates read the thoughts of an assistant message.
 REASONING_KEYS = ("reasoning_content", "reasoning", "thinking")
+TOOL = {"type": "function", "function": {"name": "TOOL-1", "description": "", "parameters": {}}}
 SHORT_ID = 9
 BOM = "\ufeff"  # some editors write one into chat_template.jinja
 INSTRUCT = "use the instruct (chat) version of this model"
@@ -39,8 +41,9 @@ class ChatFormat:
     texts of special tokens, which content must not hold; their ids are ``special_ids``. ``reasoning_key`` is
     the message key in which the template reads thoughts, ``None`` if it writes none. ``text_arguments``:
     the template reads the arguments of a tool call as JSON text. ``short_ids``: it takes ids of nine letters and
-    digits only (Mistral). ``whole``: the tokenizer encodes an answer
-    differently after a prompt than alone, so rows are tokenised as one text.
+    digits only (Mistral). ``parts``: it takes only lists of parts as content (SmolVLM, LLaVA). ``system_tools``: it
+    writes tools only from a key ``tools`` of the system message, as JSON text (Phi-4-mini). ``whole``: the tokenizer
+    encodes an answer differently after a prompt than alone, so rows are tokenised as one text.
     """
 
     tokenizer: Any
@@ -53,6 +56,8 @@ class ChatFormat:
     reasoning_key: str | None = None
     text_arguments: bool = False
     short_ids: bool = False
+    parts: bool = False
+    system_tools: bool = False
     whole: bool = False
 
     def render(
@@ -63,6 +68,9 @@ class ChatFormat:
             plain = [self._plain(message) for message in messages]
             if self.short_ids:
                 _shorten_ids(plain)
+            if self.system_tools and tools and plain and plain[0]["role"] == "system":
+                functions = [tool["function"] for tool in tools]
+                plain[0]["tools"] = json.dumps(functions, ensure_ascii=False)
             return render(self.tokenizer, plain, tools=tools, **options)
         except Exception as error:  # noqa: BLE001 - a template is foreign code
             raise ValueError(f"the chat template refuses it ({str(error)[:200]})") from None
@@ -70,19 +78,22 @@ class ChatFormat:
     def _plain(self, message: Message) -> Message:
         """The message with the keys that this template reads."""
         found = {key: value for key, value in message.items() if key != "weight"}
-        thought = found.pop("reasoning_content", None)
+        found.pop("reasoning_content", None)
         if self.reasoning_key and message["role"] == "assistant":
-            written = THOUGHT.fullmatch(found["content"])
-            if thought is None and written:
-                thought, found["content"] = (
-                    written["thought"].strip("\n"),
-                    written["rest"].lstrip("\n"),
-                )
+            thought, found["content"] = divide_thoughts(message)
             if thought is not None:
                 found[self.reasoning_key] = thought
         if self.text_arguments and "tool_calls" in found:
             found["tool_calls"] = [_with_text(call) for call in found["tool_calls"]]
-        return found
+        return _in_parts(found) if self.parts else found
+
+
+def divide_thoughts(message: Message) -> tuple[str | None, str]:
+    """Return the thoughts of an answer, ``None`` if it has none, and the rest of its content."""
+    thought, content = message.get("reasoning_content"), message["content"]
+    if thought is None and (written := THOUGHT.fullmatch(content)):
+        return written["thought"].strip("\n"), written["rest"].lstrip("\n")
+    return thought, content
 
 
 def freeze(tokenizer: Any) -> str:
@@ -114,17 +125,23 @@ def _render_on(tokenizer: Any, day: int) -> str:
 
     today = datetime(2000, day, day, day, day, day, tzinfo=UTC)
     compiled = _compile_jinja_template(tokenizer.chat_template)
-    try:
+
+    def rendered(question: Message) -> str:
         return str(
             compiled.render(
-                messages=[{"role": "user", "content": "x"}],
+                messages=[question],
                 tools=None,
                 add_generation_prompt=True,
                 strftime_now=today.strftime,
                 **tokenizer.special_tokens_map,
             )
         )
+
+    try:
+        return rendered(user("x"))
     except Exception as error:  # noqa: BLE001 - a template is foreign code
+        with suppress(Exception):
+            return rendered(_in_parts(user("x")))
         raise ModelUnavailable(
             f"the chat template cannot render a plain question: {error}", INSTRUCT
         ) from None
@@ -142,12 +159,14 @@ def learn_format(tokenizer: Any) -> ChatFormat:
     """
     specials = special_texts(tokenizer)
     special = re.compile("|".join(map(re.escape, specials)) or "(?!)")
-    question, again = user("QUESTION-1"), user("QUESTION-2")
-    answer, last = assistant("ANSWER-1"), assistant("ANSWER-2")
+    chat = [user("QUESTION-1"), assistant("ANSWER-1"), user("QUESTION-2"), assistant("ANSWER-2")]
+    if parts := _takes_parts_only(tokenizer, chat[:2]):
+        chat = [_in_parts(message) for message in chat]
+    question, answer = chat[:2]
     try:
         asked = render(tokenizer, [question], add_generation_prompt=True)
         alone = render(tokenizer, [question, answer])
-        chat = render(tokenizer, [question, answer, again, last])
+        longer = render(tokenizer, chat)
     except Exception as error:  # noqa: BLE001 - a template is foreign code
         raise ModelUnavailable(
             f"the chat template cannot render two questions with answers: {str(error)[:200]}",
@@ -155,7 +174,7 @@ def learn_format(tokenizer: Any) -> ChatFormat:
         ) from None
     if "ANSWER-1" not in alone:
         raise ModelUnavailable("the chat template writes no text of answers", INSTRUCT)
-    end, middle = (text.partition("ANSWER-1")[2] for text in (alone, chat))
+    end, middle = (text.partition("ANSWER-1")[2] for text in (alone, longer))
     both = [found[0] for found in special.finditer(_common(special, end, middle))]
     ends = both or [found[0] for found in special.finditer(end)]
     follows = not ends
@@ -174,10 +193,12 @@ def learn_format(tokenizer: Any) -> ChatFormat:
         stop_follows=follows,
         special=special,
         special_ids=frozenset(map(int, tokenizer.convert_tokens_to_ids(specials))),
+        parts=parts,
     )
     return replace(
         _for_calls(chat_format),
         reasoning_key=_reasoning_key(chat_format),
+        system_tools=_system_tools(chat_format),
         whole=_whole(tokenizer, asked, alone),
     )
 
@@ -243,6 +264,33 @@ def _for_calls(chat_format: ChatFormat) -> ChatFormat:
                 continue
             return found
     return chat_format
+
+
+def _takes_parts_only(tokenizer: Any, chat: list[Message]) -> bool:
+    def written(messages: list[Message]) -> bool:
+        try:
+            text = render(tokenizer, messages)
+        except Exception:  # noqa: BLE001 - a template is foreign code
+            return False
+        return all(str(message["content"]) in text for message in chat)
+
+    return not written(chat) and written([_in_parts(message) for message in chat])
+
+
+def _in_parts(message: Message) -> Message:
+    return message | {"content": [{"type": "text", "text": message["content"]}]}
+
+
+def _system_tools(chat_format: ChatFormat) -> bool:
+    def written(system_tools: bool) -> bool:
+        found = replace(chat_format, system_tools=system_tools)
+        chat = [{"role": "system", "content": "SYSTEM-1"}, user("QUESTION-1")]
+        try:
+            return "TOOL-1" in found.render(chat, [TOOL])
+        except ValueError:
+            return False
+
+    return not written(system_tools=False) and written(system_tools=True)
 
 
 def _shorten_ids(messages: list[Message]) -> None:

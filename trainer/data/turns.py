@@ -5,17 +5,24 @@ write a turn differently once later messages follow (Qwen3 removes its thoughts,
 Mistral moves the tools). Such a turn is trained in a row that ends with it, as the model writes it.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from trainer.contract.rows import Row
-from trainer.data.templates import ChatFormat, control_texts, differ
+from trainer.data.templates import ChatFormat, control_texts, differ, divide_thoughts
 
 Mode = Literal["auto", "keep", "split"]
 SHOWN = 40
+# What a generation prompt begins of an answer, and the template may not write in the answer itself.
+THOUGHTS = re.compile(r"\s*(<think>|<\|channel>thought)")
+OPENS_THOUGHTS = re.compile(r"<think>\s*\Z")
+NO_THOUGHTS = re.compile(r"(<think>\s*</think>|<\|channel>thought\s*<channel\|>)\s*\Z")
+THINKING = "enable_thinking"
 SPLIT = "train each turn as a separate row with --set turns=split"
 KEEPS = "give the model's folder a chat_template.jinja that keeps it"
+THINK = "give the answer thoughts as 'reasoning_content', which the prompt of this template begins"
 
 
 class TurnFault(ValueError):  # noqa: N818 - like trainer.contract.command.errors.Fault
@@ -62,10 +69,11 @@ def parts(chat_format: ChatFormat, row: Row, mode: Mode) -> list[Part]:
     """Return the chats in which the turns of ``row`` are trained, the longest first.
 
     One, if the template leaves earlier turns as they were; ``keep`` refuses any other row. Raises
-    ``TurnFault``. Messages after the last trained turn are left out: they change nothing.
+    ``TurnFault``. Messages after the last trained turn are left out: they change nothing. The row of a part has
+    the template argument ``enable_thinking`` if the template needs it for such answers.
     """
     _check_texts(chat_format, row)
-    turns = [_turn(chat_format, row, at) for at in trained(row.messages)]
+    row, turns = _turns(chat_format, row)
     found = []
     while turns:
         last = turns[-1]
@@ -81,6 +89,26 @@ def parts(chat_format: ChatFormat, row: Row, mode: Mode) -> list[Part]:
         if turns and mode == "keep":
             raise TurnFault("earlier turns", _rewritten(turns[0], whole))
     return found
+
+
+def _turns(chat_format: ChatFormat, row: Row) -> tuple[Row, list[Turn]]:
+    """The row and its trained turns.
+
+    With ``enable_thinking`` as the answers have thoughts or not, if inference would otherwise send a prompt that
+    they do not continue.
+    """
+    wanted = trained(row.messages)
+    try:
+        return row, [_turn(chat_format, row, at) for at in wanted]
+    except TurnFault as fault:
+        if fault.check != "earlier turns" or THINKING in row.template:
+            raise
+        thinks = any(divide_thoughts(row.messages[at])[0] is not None for at in wanted)
+        other = replace(row, template=row.template | {THINKING: thinks})
+        try:
+            return other, [_turn(chat_format, other, at) for at in wanted]
+        except TurnFault:
+            raise fault from None
 
 
 def _only(row: Row, indexes: list[int]) -> Row:
@@ -110,10 +138,9 @@ def _turn(chat_format: ChatFormat, row: Row, at: int) -> Turn:
         alone = chat_format.render(row.messages[: at + 1], row.tools, **row.template)
     except ValueError as error:
         raise TurnFault("rendering", f"{who}: {error}: {_change(row.messages[: at + 1])}") from None
-    start = len(asked) if alone.startswith(asked) else _start(asked, alone, row, at)
-    if start < 0:
+    tail = _tail(asked, alone, row, at)
+    if tail is None:
         raise TurnFault("earlier turns", f"{who}: {_preceded(chat_format, row, at, alone, asked)}")
-    tail = alone[start:]
     end = tail.rfind(chat_format.stop)
     if end >= 0 and not chat_format.stop_follows:
         end += len(chat_format.stop)
@@ -124,6 +151,20 @@ def _turn(chat_format: ChatFormat, row: Row, at: int) -> Turn:
     if closed:
         return Turn(at, asked, tail[: closed[0].end()], tail[closed[0].end() :])
     return Turn(at, asked, tail + _follower(chat_format, row, at), "")
+
+
+def _tail(asked: str, alone: str, row: Row, at: int) -> str | None:
+    """What follows ``asked`` when the model answers: the end of ``alone``, and thoughts that it leaves out."""
+    if alone.startswith(asked):
+        return alone[len(asked) :]
+    thought, _ = divide_thoughts(row.messages[at])
+    found = (NO_THOUGHTS if thought is None else OPENS_THOUGHTS).search(asked)
+    if found and alone.startswith(asked[: found.start()]):
+        tail = alone[found.start() :]
+        if not THOUGHTS.match(tail):
+            return tail if thought is None else f"{thought}\n</think>\n\n{tail.lstrip()}"
+    start = _start(asked, alone, row, at)
+    return None if start < 0 else alone[start:]
 
 
 def _asked(chat_format: ChatFormat, row: Row, at: int, **options: Any) -> str:
@@ -148,7 +189,7 @@ def _preceded(chat_format: ChatFormat, row: Row, at: int, alone: str, asked: str
     """Why a turn is not preceded by the text of inference, and what helps."""
     what = f"is preceded by another text in training than at inference ({apart(alone, asked)})"
     for thinking in (False, True):
-        options = {"enable_thinking": thinking}
+        options = {THINKING: thinking}
         try:
             other = _asked(chat_format, row, at, **options)
             text = chat_format.render(row.messages[: at + 1], row.tools, **row.template | options)
@@ -157,7 +198,8 @@ def _preceded(chat_format: ChatFormat, row: Row, at: int, alone: str, asked: str
         if text.startswith(other):
             value = str(thinking).lower()
             return f'{what}: give the row "chat_template_kwargs": {{"enable_thinking": {value}}}'
-    return f"{what}: {KEEPS}"
+    begins = OPENS_THOUGHTS.search(asked) and divide_thoughts(row.messages[at])[0] is None
+    return f"{what}: {THINK if begins else KEEPS}"
 
 
 def _change(messages: Sequence[dict[str, Any]]) -> str:

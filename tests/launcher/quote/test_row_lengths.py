@@ -7,7 +7,7 @@ import pytest
 
 from launcher.quote.chat_template import ChatTemplate, open_template
 from launcher.quote.row_lengths import EXACT, ROUGH, lengths
-from tests.trainer.data.templates import names, tokenizer_for
+from tests.trainer.data.templates import as_passed, names, tokenizer_for
 from tests.trainer.data.test_turns import (
     AGAIN,
     CALL,
@@ -16,6 +16,7 @@ from tests.trainer.data.test_turns import (
     RESULT,
     SECOND,
     SYSTEM,
+    THOUGHT,
     TOOLS,
 )
 from trainer.contract.rows import read_rows
@@ -40,7 +41,10 @@ def test_chats_are_rendered_like_transformers_renders_them(name, tmp_path):
         for prompt in (False, True):
             try:
                 judged = tokenizer.apply_chat_template(
-                    messages, tools=tools, tokenize=False, add_generation_prompt=prompt
+                    as_passed(name, messages),
+                    tools=tools,
+                    tokenize=False,
+                    add_generation_prompt=prompt,
                 )
             except Exception:  # noqa: BLE001 - refused there, and so here
                 with pytest.raises(Exception):  # noqa: B017, PT011
@@ -73,6 +77,25 @@ def test_a_plan_counts_what_is_trained(name, tmp_path):
     assert ("rows become" in found.how) == (name == "qwen3")
     labels = sum(label != IGNORED for label in trained.labels)
     assert found.scored == pytest.approx(labels, rel=0.25)
+
+
+@pytest.mark.parametrize(
+    ("name", "thought"),
+    [("gptoss", THOUGHT), ("deepseek_r1_distill", THOUGHT), ("gemma4_large", ""), ("smolvlm", "")],
+)
+def test_a_plan_counts_thoughts_and_text_that_templates_read_in_other_forms(
+    name, thought, tmp_path
+):
+    tokenizer = tokenizer_for(name)
+    tokenizer.save_pretrained(tmp_path)
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps({"messages": [QUESTION, FIRST | {"reasoning": thought * 20}]}))
+    data = read_rows(path)
+    freeze(tokenizer)
+    trained = encode_rows(path, data, learn_format(tokenizer), max_length=4096, overlong="error")
+    found = lengths(data.rows, open_template(str(tmp_path), tmp_path))
+    assert found.each == [pytest.approx(trained.lengths[0], rel=0.1)]
+    assert found.how.startswith(EXACT)
 
 
 def test_of_many_rows_the_longest_is_counted_and_the_sum_is_near(tmp_path, monkeypatch):

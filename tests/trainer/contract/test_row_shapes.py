@@ -76,6 +76,14 @@ def test_tools_are_objects_or_json_text(read, tools):
     assert read({"messages": [USER, ANSWER], "tools": tools}).rows[0].tools == [TOOL]
 
 
+def test_tools_of_a_system_message_are_the_tools_of_the_row(read):
+    """As in the system message of Phi-4-mini's model card."""
+    system = SYSTEM | {"tools": json.dumps([TOOL["function"]])}
+    (row,) = read({"messages": [system, USER, ANSWER]}).rows
+    assert row.tools == [TOOL]
+    assert row.messages == [SYSTEM, USER, ANSWER]
+
+
 @pytest.mark.parametrize("tools", [None, "", "[]", []])
 def test_no_tools_are_no_tools(read, tools):
     assert read({"messages": [USER, ANSWER], "tools": tools}).rows[0].tools is None
@@ -93,6 +101,8 @@ def test_no_tools_are_no_tools(read, tools):
         ({"messages": [USER, ANSWER | {"weight": 1, "loss": False}]}, "contradict each other"),
         ({"messages": [USER, ANSWER | {"reasoning": "r", "thinking": "t"}]}, "two different texts"),
         ({"messages": [USER | {"reasoning": "r"}, ANSWER]}, "thoughts on a user message"),
+        ({"messages": [USER | {"tools": [TOOL]}, ANSWER]}, "'tools' on a user message: only system"),
+        ({"messages": [SYSTEM | {"tools": [TOOL]}, USER, ANSWER], "tools": [{"name": "f"}]}, "two different lists"),
         ({"messages": [USER, ANSWER], "loss_mask": [0, 1]}, "row key 'loss_mask' is not read"),
         ({"messages": [USER, ANSWER], "images": ["a.png"]}, "'images' is not text"),
         ({"messages": [USER, ANSWER], "conversations": [USER]}, "keep one of them"),

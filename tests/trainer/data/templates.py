@@ -38,7 +38,8 @@ MISTRAL_V1 = (
 )
 # microsoft/Phi-4-mini-instruct: an end token when no answer is asked for; tools only inside a system message.
 PHI4_MINI = (
-    "{% for m in messages %}{{ '<|' + m.role + '|>' + m.content + '<|end|>' }}{% endfor %}"
+    "{% for m in messages %}{{ '<|' + m.role + '|>' + m.content }}{% if m.role == 'system' and m.tools %}"
+    "{{ '<|tool|>' + m.tools + '<|/tool|>' }}{% endif %}<|end|>{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% else %}{{ eos_token }}{% endif %}"
 )
 # zai-org/GLM-4-9B-0414: nothing ends an answer; the next message's first token does.
@@ -80,11 +81,17 @@ WRITTEN = {
     "zephyr": ZEPHYR,
     "vicuna": VICUNA,
     "granite": GRANITE,
+    # The larger Gemma 4 models: a prompt without thoughts begins with an empty channel, which answers do not have.
+    "gemma4_large": shipped_template("gemma4_v5").replace(
+        "{{- '<|turn>model\\n' -}}\n    {%- elif",
+        "{{- '<|turn>model\\n' }}{% if not enable_thinking %}{{ '<|channel>thought\\n<channel|>' }}{% endif %}"
+        "\n    {%- elif",
+    ),
     # deepseek-ai/DeepSeek-V3: TRL's, which is DeepSeek-R1's, without the thoughts that it asks for.
     "deepseek_v3": shipped_template("deepseekv3").replace("<think>\\n", ""),
 }
 SPECIAL = re.compile(
-    r"<\|?/?[a-zA-Z_]+\|>|<\|[a-zA-Z_]+\|?>|<｜[^<>{}'\"]+?｜>|<(?:bos|eos|start_of_turn|end_of_turn|sop)>"
+    r"<\|?/?[a-zA-Z_]+\|>|<\|[a-zA-Z_]+\|?>|<｜[^<>{}'\"]+?｜>|<(?:bos|eos|start_of_turn|end_of_turn|end_of_utterance|sop)>"
     r"|\[gMASK\]|\[/?(?:INST|AVAILABLE_TOOLS|TOOL_RESULTS|TOOL_CALLS)\]"
 )
 # What the templates compose: '<|' + role + '|>'.
@@ -94,6 +101,7 @@ ENDS = (
         "<|im_end|>",
         "<|eot_id|>",
         "<end_of_turn>",
+        "<end_of_utterance>",
         "<turn|>",
         "<|return|>",
         "<|END_OF_TURN_TOKEN|>",
@@ -102,14 +110,24 @@ ENDS = (
 )
 
 
+# Their content is a list of parts, as people pass it to a processor.
+PARTS = {"idefics3", "llava_next", "smolvlm"}
+
+
+def as_passed(name: str, messages: list[dict]) -> list[dict]:
+    """The messages as people pass them to the template of this name at inference."""
+    if name not in PARTS:
+        return messages
+    return [m | {"content": [{"type": "text", "text": m["content"]}]} for m in messages]
+
+
 def names() -> list[str]:
     """All templates: those of this module, and TRL's published ones of text models."""
     import trl
 
     folder = Path(trl.__file__).parent / "chat_templates"
-    images = {"idefics3", "llava_next", "smolvlm"}
     shipped = {path.stem for path in folder.glob("*.jinja") if "training" not in path.stem}
-    return sorted(WRITTEN.keys() | (shipped - images))
+    return sorted(WRITTEN.keys() | shipped)
 
 
 def tokenizer_for(name: str):

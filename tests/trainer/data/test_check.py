@@ -49,7 +49,7 @@ def test_good_rows_pass(data, base_model, capsys):
     assert call("--model", base_model, "--data", data, "--set", "max_length=512", "--json") == 0
     out, err = capsys.readouterr()
     assert all(
-        line.startswith(("reading ", "loading ", "checking ", "comparing "))
+        line.startswith(("reading ", "loading ", "checking ", "training ", "comparing "))
         for line in err.splitlines()
     )
     assert set(states(out).values()) == {"ok"}

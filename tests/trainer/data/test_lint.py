@@ -110,21 +110,22 @@ def asking_with(tokenizer, added):
 
 
 def test_an_answer_asked_for_after_another_text_is_refused(tokenizer_of):
-    chat_format = asking_with(tokenizer_of("chatml"), "<think>\\n")
+    chat_format = asking_with(tokenizer_of("chatml"), "Sure: ")
     ((check, text),) = faults_of(chat_format, [QUESTION, FIRST])
     assert check == "earlier turns"
     assert "message 2: is preceded by another text in training than at inference" in text
     assert "chat_template.jinja" in text
 
 
-def test_the_template_argument_that_helps_is_named(tokenizer_of):
+def test_the_template_argument_that_helps_is_named_if_the_row_has_the_opposite(tokenizer_of):
     """The prompt of Nemotron 3 opens thoughts; an answer without them is asked for with thinking off."""
     chat_format = format_of(tokenizer_of("nemotron_3_nano"))
-    ((_, text),) = faults_of(chat_format, [QUESTION, FIRST])
-    assert text.endswith('give the row "chat_template_kwargs": {"enable_thinking": false}')
-    row = Row([QUESTION, FIRST], None, 1, {"enable_thinking": False})
-    ((_, parts),) = encode_each([row], chat_format, lambda *_: None)
-    assert [found_in(chat_format, *one) for one in parts] == [[]]
+    row = Row([QUESTION, FIRST], None, 1, {"enable_thinking": True})
+    found: list = []
+    assert [*encode_each([row], chat_format, lambda _, one: found.append(one))] == []
+    (fault,) = found
+    assert fault.blocks
+    assert fault.text.endswith('give the row "chat_template_kwargs": {"enable_thinking": false}')
 
 
 def test_an_answer_to_no_question_is_refused_if_the_template_cannot_ask_for_it(tokenizer_of):

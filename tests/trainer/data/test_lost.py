@@ -1,5 +1,7 @@
 """What the row says and the template does not write is found; transformers' rendering is the judge of "written"."""
 
+import json
+
 import pytest
 
 from tests.trainer.data.test_turns import (
@@ -30,10 +32,25 @@ def faults_of(folder, name, messages, tools=None, **more):
     return encoded(folder, format_of(name), messages, tools, **more)[1]
 
 
-@pytest.mark.parametrize("name", ["gemma3", "llama3", "phi4_mini", "granite", "phi3"])
+@pytest.mark.parametrize("name", ["gemma3", "llama3", "granite", "phi3"])
 def test_tools_that_no_template_line_writes_are_refused(name, tmp_path):
     (fault,) = faults_of(tmp_path, name, [QUESTION, FIRST], TOOLS)
     assert fault.startswith("the chat template writes no tools (run_code): remove 'tools'")
+
+
+def test_tools_that_a_template_writes_only_in_a_system_message_are_written_there(tmp_path):
+    """The system message of Phi-4-mini's model card, whose tools are JSON text of the functions."""
+    (fault,) = faults_of(tmp_path, "phi4_mini", [QUESTION, FIRST], TOOLS)
+    assert fault.endswith("add a system message: this template writes tools only inside one")
+    card = SYSTEM | {"tools": json.dumps([tool["function"] for tool in TOOLS])}
+    chat_format = format_of("phi4_mini")
+    judged = chat_format.tokenizer.apply_chat_template([card, QUESTION], tokenize=False)
+    judged = judged.removesuffix(chat_format.tokenizer.eos_token)
+    for system, tools in ((SYSTEM, TOOLS), (card, None)):
+        ((part, _),), faults = encoded(tmp_path, chat_format, [system, QUESTION, FIRST], tools)
+        assert faults == []
+        assert '<|tool|>[{"name": "run_code"' in judged
+        assert part.text.startswith(judged)
 
 
 @pytest.mark.parametrize("name", ["run_code", "end", "eot_id", "assistant"])

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from tests.trainer.data.templates import names, tokenizer_for
+from tests.trainer.conftest import shipped_template
+from tests.trainer.data.templates import as_passed, names, tokenizer_for
 from trainer.contract.command.errors import BadData
 from trainer.contract.rows import read_rows
 from trainer.data.encode import encode_rows
@@ -40,7 +41,7 @@ RESULT = {"role": "tool", "content": "17", "tool_call_id": "call_7", "name": "ru
 STOPS = {
     "mistral_v1": "</s>", "mistral_v3": "</s>", "phi3": "<|end|>", "phi3_5": "<|end|>", "phi4_mini": "<|end|>",
     "glm4": "<|user|>", "glm4moe": "<|user|>", "gptoss": "<|return|>", "deepseek_v3": "<｜end▁of▁sentence｜>",
-    "gemma": "<end_of_turn>", "gemma3": "<end_of_turn>", "gemma4_v5": "<turn|>", "qwen3": "<|im_end|>",
+    "gemma": "<end_of_turn>", "gemma3": "<end_of_turn>", "gemma4_v5": "<turn|>", "gemma4_large": "<turn|>", "qwen3": "<|im_end|>",
     "llama2": " </s>", "llama3": "<|eot_id|>", "cohere2": "<|END_RESPONSE|><|END_OF_TURN_TOKEN|>", "granite": "<|end_of_text|>",
 }  # fmt: skip
 # These ask for thoughts, and remove or rewrite them in an answer without any.
@@ -97,12 +98,13 @@ def test_each_turn_is_trained_as_the_model_is_asked_for_it_and_answers(name, sys
     tokenizer = chat_format.tokenizer
     chat = [SYSTEM, QUESTION, FIRST, AGAIN, SECOND][not system :]
     try:
-        tokenizer.apply_chat_template(chat[:2])
+        tokenizer.apply_chat_template(as_passed(name, chat[:2]))
     except Exception:  # noqa: BLE001 - Mistral v0.1 and Gemma have no system messages
         return
     parts, faults = encoded(tmp_path, chat_format, chat)
     assert faults == []
-    prompts = [asked(tokenizer, chat[:at]) for at in (len(chat) - 3, len(chat) - 1)]
+    passed = as_passed(name, chat)
+    prompts = [asked(tokenizer, passed[:at]) for at in (len(chat) - 3, len(chat) - 1)]
     seen = [one for _, found in parts for one in trained(found.input_ids, found.labels)]
     seen.sort(key=lambda one: len(one[0]))
     assert [before for before, _ in seen] == prompts
@@ -172,13 +174,73 @@ def test_thoughts_are_trained_in_the_form_of_the_template_in_whatever_dialect(
     assert all(THOUGHT in text and "submit(12)" in text for text in texts)
 
 
-@pytest.mark.parametrize("name", sorted(ASK_FOR_THOUGHTS))
-def test_a_template_that_asks_for_thoughts_and_removes_them_is_refused_with_the_reason(
-    name, tmp_path
+@pytest.mark.parametrize("written", ["reasoning", "<think>"])
+@pytest.mark.parametrize("name", ["deepseek_r1_distill", "deepseekv3"])
+def test_thoughts_that_only_the_prompt_begins_are_trained_as_the_model_continues_it(
+    name, written, tmp_path
 ):
+    """The judge of the first turn is TRL's training template of DeepSeek-R1's distilled models."""
+    text = f"<think>\n{THOUGHT}\n</think>\n\nsubmit(12)"
+    plain = {"role": "assistant", "content": "submit(12)"}
+    turn = plain | ({"content": text} if written == "<think>" else {"reasoning": THOUGHT})
+    chat_format = format_of(name)
+    parts, faults = encoded(tmp_path, chat_format, [QUESTION, turn, AGAIN, turn])
+    assert faults == []
+    tokenizer = chat_format.tokenizer
+    seen = [one for _, found in parts for one in trained(found.input_ids, found.labels)]
+    seen.sort(key=lambda one: len(one[0]))
+    assert [before for before, _ in seen] == [
+        asked(tokenizer, [QUESTION]),
+        asked(tokenizer, [QUESTION, turn if written == "<think>" else plain, AGAIN]),
+    ]
+    judged = tokenizer.apply_chat_template(
+        [QUESTION, plain | {"content": text}],
+        tokenize=False,
+        chat_template=shipped_template("deepseek_r1_distill_training"),
+    )
+    assert tokenizer.decode(seen[0][0] + seen[0][1]) == judged
+    assert seen[0][1] == seen[1][1]
+
+
+@pytest.mark.parametrize("name", ["deepseek_r1_distill", "deepseekv3"])
+def test_an_answer_without_thoughts_is_refused_where_the_prompt_begins_them(name, tmp_path):
     with pytest.raises(BadData) as caught:
         encoded(tmp_path, format_of(name), [QUESTION, FIRST])
-    assert "preceded by another text in training than at inference" in caught.value.faults[0]
+    (fault,) = caught.value.faults
+    assert "preceded by another text in training than at inference" in fault
+    assert "give the answer thoughts as 'reasoning_content'" in fault
+
+
+NEMOTRON = [name for name in names() if name.startswith("nemotron")]
+
+
+@pytest.mark.parametrize(
+    ("name", "thinks"),
+    [*((name, False) for name in NEMOTRON), ("gemma4_large", True), ("qwen3_5_nothink", True)],
+)
+def test_a_template_is_told_whether_answers_have_thoughts_if_they_do_not_continue_its_prompt(
+    name, thinks, tmp_path
+):
+    """The judge renders with ``enable_thinking``, as a user does who asks a model with or without thoughts."""
+    chat_format = format_of(name)
+    answer = FIRST | ({"reasoning_content": THOUGHT} if thinks else {})
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps({"messages": [QUESTION, answer]}) + "\n")
+    said: list = []
+    examples = encode_rows(
+        path, read_rows(path), chat_format, max_length=4096, overlong="error",
+        found=lambda _, finding: said.append(finding),
+    )  # fmt: skip
+    ((before, tokens),) = trained(examples.rows([0])[0], [*examples.labels])
+    assert before == asked(chat_format.tokenizer, [QUESTION], enable_thinking=thinks)
+    judged = chat_format.tokenizer.apply_chat_template(
+        [QUESTION, answer], tokenize=False, enable_thinking=thinks
+    )
+    assert judged.startswith(chat_format.tokenizer.decode(before + tokens))
+    assert (THOUGHT in judged) == thinks
+    (note,) = said
+    assert not note.blocks
+    assert f"use enable_thinking={str(thinks).lower()} at inference too" in note.text
 
 
 def test_ids_of_calls_are_shortened_alike_for_mistral(tmp_path):
