@@ -9,7 +9,7 @@ import pytest
 
 from launcher.errors import ConnectionLost, HostKeyChanged, PodRefused
 from launcher.ssh import connect, make_key
-from trainer.contract.command.errors import NotFound, ResultRejected
+from trainer.contract.command.errors import Interrupted, NotFound, ResultRejected
 
 REAL = runpy.run_path(str(Path(__file__).with_name("real_sshd.py")))
 sshd, proxy, Sshd = REAL["sshd"], REAL["proxy"], REAL["Sshd"]
@@ -214,3 +214,32 @@ def test_a_link_cut_in_the_login_is_lost_and_not_refused(tmp_path):
         connect("127.0.0.1", port, user="root", key=tmp_path / "key", host_key=host_key)
     served[0].join(5)
     listener.close()
+
+
+@pytest.mark.parametrize("speaks", [False, True], ids=["no banner", "a banner, no keys"])
+def test_a_connection_attempt_ends_when_it_is_told_to(speaks, tmp_path):
+    """A server that never completes the login: Ctrl-C is not kept waiting for the timeout."""
+    key = tmp_path / "key"
+    public = make_key(key)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken: list[socket.socket] = []
+
+        def serve():
+            taken.append(server.accept()[0])
+            if speaks:
+                taken[0].sendall(b"SSH-2.0-slow\r\n")
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        with pytest.raises(Interrupted, match="interrupted while connecting"):
+            connect(
+                "127.0.0.1",
+                server.getsockname()[1],
+                user="root",
+                key=key,
+                host_key=public,
+                timeout=60.0,
+                stop=lambda: bool(taken),
+            )
+        thread.join()
+        taken[0].close()
