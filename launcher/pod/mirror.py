@@ -13,11 +13,13 @@ OBSERVE = 60.0  # seconds between two looks at the API
 
 
 class Mirror:
-    """``over``: the pod has reported that its work is done. ``saved``: it has saved a checkpoint or a result."""
+    """``over``: the pod has reported that its work is done. ``saved``: it has saved a checkpoint or a result;
+    None until its events were read once.
+    """
 
     def __init__(self, rental: Rental, connection: PodConnection) -> None:
         self.over = False
-        self.saved = False
+        self.saved: bool | None = None
         self._rental = rental
         self._connection = connection
         self._offset = 0
@@ -75,6 +77,7 @@ class Mirror:
                 case _:
                     pass
         self._offset = offset  # a lost connection reads these again
+        self.saved = bool(self.saved)
 
     def _is_rejected(self) -> bool:
         refused = f"{border.inbox(self._rental.run.id)}/{border.JOB_REJECTED}"

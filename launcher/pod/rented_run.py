@@ -45,7 +45,6 @@ class RentedRun:
         self._another = another
         self._guard = guard
         self._evaluated = False
-        self._quoted = rental.pod.finish_by
         self._saving = False
         self._follow(PodConnection(rental))
 
@@ -92,7 +91,7 @@ class RentedRun:
         try:
             refused = self._mirror.update()
         except PodFailed as fault:
-            if rental.pod.seen == "failed" and not self._mirror.saved:
+            if rental.pod.seen == "failed" and self._mirror.saved is False:
                 rental.say(f"{fault.cause}; nothing is saved on it: deleting it")
                 self.release()
                 raise PodFailed(
@@ -103,11 +102,7 @@ class RentedRun:
         if refused:
             self.release()
             raise self._mirror.refusal()
-        if (
-            rental.now() > rental.pod.finish_by
-            and rental.pod.finish_by < self._quoted
-            and not self._saving
-        ):
+        if rental.pod.capped and rental.now() > rental.pod.finish_by and not self._saving:
             rental.say("saving now: at its real rate the pod reaches the cap soon")
             self._saving = True
             self.stop()

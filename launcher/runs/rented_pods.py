@@ -61,7 +61,8 @@ class RentedPod:
 
     ``rate`` is in USD an hour, times are unix seconds, ``most`` is the quoted cost in USD. ``up``: when it was
     first seen up, or up again after a stop. ``has_job``: the training was handed to it. ``seen``: how the
-    API showed it when it was not running. ``charged``: its whole bill in USD, once that is known.
+    API showed it when it was not running. ``capped``: at its real rate it reaches the cap before the deadline
+    that it was given. ``charged``: its whole bill in USD, once that is known.
     """
 
     name: str
@@ -76,6 +77,7 @@ class RentedPod:
     fetched: bool = False
     released: bool = False
     seen: Seen = ""
+    capped: bool = False
     charged: float | None = None
 
     @property

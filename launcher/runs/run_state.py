@@ -131,6 +131,7 @@ class RunState:
                 last = replace(pod.times[-1], deadline=facts["gone_by"])
                 self._change(
                     rate=facts["rate"],
+                    capped=True,
                     finish_by=facts["finish_by"],
                     times=(*pod.times[:-1], last),
                 )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from launcher.errors import PodRefused
+from launcher.errors import PodFailed, PodRefused
 from tests.system.client import until
 from tests.system.emulator import faults
 from tests.system.story import rows
@@ -63,6 +63,19 @@ def test_a_run_that_stalls_is_saved_fetched_and_let_go(story, runpod, engine, la
     code, said = container.exec_run(["sh", "-c", HANG])
     assert code == 0, said
     story.ledger(work, code=TrainingFailed.exit_code, says=["stalled: no step for"], hours=HOURS)
+    assert_newest_checkpoint_is_home(laptop)
+
+
+def test_a_pod_in_error_is_named_and_stop_brings_home_what_it_saved(story, runpod, laptop):
+    """RunPod allows only start and terminate in ERROR, as does the emulator."""
+    runpod.script(faults.Broken(after=45))
+    work = story.train("--set", "checkpoint.steps=5", steps=100_000)
+    assert work.ended() == PodFailed.exit_code, work.said
+    for text in ("is in state ERROR", "launch fetch r1", "launch stop r1 --now"):
+        assert text in work.said, work.said
+    assert runpod.pods.only().status == "ERROR"
+    stopping = laptop.launch("stop", "r1")
+    story.ledger(stopping, says=["saved at step", "nothing keeps running"])
     assert_newest_checkpoint_is_home(laptop)
 
 

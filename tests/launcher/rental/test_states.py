@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from launcher.errors import PodFailed
+from launcher.errors import ConnectionLost, PodFailed
 from launcher.rental import guard, receipt_and_reap
 from launcher.request import Request
 from launcher.runs import run_folder, status
@@ -252,3 +252,15 @@ def test_a_bill_above_the_quote_is_said_and_counts(account, world, view, begin):
     pod = read(run.journal).pods[0]
     assert pod.charged == pytest.approx(2.18 * pod.cost_by_time(world.now()), rel=0.02)
     assert pod.cost(world.now()) == pod.charged
+
+
+def test_a_pod_that_fails_before_its_events_were_read_is_not_deleted(driver):
+    """A launcher that has just begun to follow does not know what is saved on the pod."""
+    driver.account.behaviour = "hang"
+    driver.account.plans.append((driver.account.time + 0.1, lambda: driver.become("error")))
+    driver.world.connect = lambda *place, **named: (_ for _ in ()).throw(
+        ConnectionLost("SSH to it: Connection refused")
+    )
+    with pytest.raises(PodFailed, match="is in state ERROR"):
+        driver.attach()
+    assert driver.pod.status == "ERROR"
