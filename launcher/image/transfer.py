@@ -56,7 +56,7 @@ def _note(line: Mapping[str, Any], state: _Push, context: "Context") -> None:
         done = int(detail["current"])
         total = max(int(detail.get("total", 0)), done)  # the engine guesses the total
         state.sent[layer] = total
-        context.view.progress(f"pushing layer {layer} (bytes)", done, total)
+        context.view.progress(f"pushing layer {layer}, unpacked (bytes)", done, total)
     elif status == "Pushed":
         state.sent.setdefault(layer, 0)
     elif status == "Layer already exists" or status.startswith("Mounted from"):

@@ -182,7 +182,7 @@ def test_nothing_is_built_or_pushed_that_is_there(project, context, heard):
 def test_the_quote_says_what_is_to_be_pushed_and_how_long_that_takes():
     absent = build.ImageState("x", None, built=False, upload=3_400_000_000)
     assert build.upload_line(absent) == (
-        "  image: build and push before anything is rented, about 3.4 GB, 4:32 at 100 Mbit/s "
+        "  image: build and push before anything is rented, about 3.4 GB compressed, 4:32 at 100 Mbit/s "
         "(rough)"
     )
     assert "image: push before" in build.upload_line(replace(absent, built=True))

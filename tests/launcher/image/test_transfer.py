@@ -56,7 +56,7 @@ def test_a_push_is_told_by_layer(context, heard):
         {"aux": {"Digest": "sha256:d"}},
     )
     assert transfer.push("me/it", "7", client=engine, context=context) == "me/it@sha256:d"
-    assert any(line.startswith("pushing layer aa 0.0/2.0 kB") for line in heard.lines)
+    assert any(line.startswith("pushing layer aa, unpacked 0.0/2.0 kB") for line in heard.lines)
     assert "pushed 1 layers (2.1 kB); 1 were already there" in heard.lines
 
 
