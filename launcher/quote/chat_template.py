@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from trainer.contract.row_messages import REASONING
+
 TOKENIZER, CONFIG, TEMPLATE = "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"
 NAMED = ("bos_token", "eos_token", "pad_token", "unk_token")
-REASONING_KEYS = ("reasoning_content", "reasoning", "thinking")
 CHAT = (
     {"role": "user", "content": "QUESTION-1"},
     {"role": "assistant", "content": "ANSWER-1"},
@@ -74,7 +75,7 @@ class ChatTemplate:
         """The message as any template reads it: thoughts under every name, content as text or a list of parts."""
         found = {key: message[key] for key in message if key != "weight"}
         if thought := found.get("reasoning_content"):
-            found |= dict.fromkeys(REASONING_KEYS, thought)
+            found |= dict.fromkeys(REASONING, thought)
         if self._parts:
             found["content"] = [{"type": "text", "text": found["content"]}]
         return found

@@ -22,6 +22,8 @@ ROW_READ = {
     "system": "LLaMA-Factory, ms-swift, Axolotl",
     "tools": "OpenAI; TRL and LLaMA-Factory also as JSON text",
     "chat_template_kwargs": "TRL",
+    "enable_thinking": "verl",
+    "reasoning_effort": "OpenAI",
     "episode": "datagen export",
 }
 ROW_REFUSED = {
@@ -34,11 +36,16 @@ ROW_REFUSED = {
         "remove it: only 'completion' can be trained",
     ),
     "rejected_response": ("is one answer of a preference pair", "remove it"),
-    "images": ("is not text that can be trained on", "remove the row"),
-    "image": ("is not text that can be trained on", "remove the row"),
-    "videos": ("is not text that can be trained on", "remove the row"),
-    "audios": ("is not text that can be trained on", "remove the row"),
+    "rejected_messages": ("is one answer of a preference pair", "remove it"),
+    "system_prompt": ("is not read", "rename it to 'system', or remove it"),
+    "system_message": ("is not read", "rename it to 'system', or remove it"),
+    **dict.fromkeys(
+        ("images", "image", "videos", "video", "audios", "audio", "objects"),
+        ("is not text that can be trained on", "remove the row"),
+    ),
 }
+# False in these marks an answer that is undesired (TRL's and LLaMA-Factory's rows for KTO).
+LIKED = ("label", "kto_tag")
 MESSAGE_READ = {
     "role": "OpenAI",
     "content": "OpenAI",
@@ -61,15 +68,30 @@ MESSAGE_REFUSED = {
     "refusal": ("is not text that can be trained on", "remove the message"),
     "images": ("is not text that can be trained on", "remove the message"),
     "function_call": ("is not text that can be trained on", "write it as 'tool_calls'"),
+    "channel": (
+        "is a part of an answer in gpt-oss's form",
+        "write one message with 'reasoning_content'",
+    ),
+    "recipient": ("is a part of an answer in gpt-oss's form", "write the call as 'tool_calls'"),
+    "prefix": ("marks an answer that is not whole", "write the whole answer"),
+    "partial": ("marks an answer that is not whole", "write the whole answer"),
 }
+HARMLESS = {"channel": "final", "recipient": "all"}
 # These cannot change what is trained.
 MESSAGE_IGNORED = frozenset(
     "id index timestamp created created_at date model finish_reason stop_reason logprobs usage cost citations "
     "annotations metadata provider language lang type reasoning_details token_count tokens uuid author user_id "
     "turn".split()
 )
-MASK = re.compile(r"weig|mask|train|loss|label|learn|supervis|ignore|skip", re.IGNORECASE)
-ROW_MASK = re.compile(r"mask|^weights?$|^loss|^labels$|^train(_on_\w+|able|ing)?$", re.IGNORECASE)
+MASK = re.compile(
+    r"weig|mask|train|loss|label|learn|supervis|ignore|skip|exclu|includ|hidden|context_?only|target|predict|(^|_)grad",
+    re.IGNORECASE,
+)
+ROW_MASK = re.compile(
+    r"mask|(^|_)weights?$|^loss|^labels$|^train(_on_\w+|able|ing)?$", re.IGNORECASE
+)
+THOUGHTS = re.compile(r"reason|think|thought|^cot$|chain_of", re.IGNORECASE)
+TOOLS = re.compile(r"(^|_)tools?$|^tool_(def|schema|list)|^functions?_|_functions$", re.IGNORECASE)
 
 
 def looks_like_mask(key: str) -> bool:

@@ -1,6 +1,7 @@
 """One message of a row, in any accepted format, as a message of one shape."""
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -24,6 +25,7 @@ USUAL = "system, developer, user, assistant, tool"
 REASONING = ("reasoning_content", "reasoning", "thinking")
 SWITCHES = ("loss", "train", "training")
 THINKING_PARTS = ("thinking", "reasoning")
+THOUGHT = re.compile(r"\s*<think>(?P<thought>.*?)</think>(?P<rest>.*)", re.DOTALL)
 Note = Callable[[str], None]
 
 
@@ -59,14 +61,37 @@ def read_message(raw: object, note: Note) -> dict[str, Any]:
             message[name] = _text(raw, name)
     if role == "system" and raw.get("tools"):
         message["tools"] = raw["tools"]
-    thoughts = {_text(raw, name) for name in REASONING if raw.get(name)} | ({thought} - {""})
-    if len(thoughts) > 1:
-        raise RowFault(f"two different texts in {' and '.join(REASONING)}", "keep one of them")
-    if thoughts:
-        if role != "assistant":
-            raise RowFault(f"thoughts on a {role} message", "only assistant messages have them")
-        message["reasoning_content"] = thoughts.pop()
+    _add_thoughts(
+        message, [thought, *(_text(raw, name) for name in REASONING if raw.get(name))], raw
+    )
     return message
+
+
+def _add_thoughts(message: dict[str, Any], given: Sequence[str], raw: dict[str, Any]) -> None:
+    thoughts = {thought for thought in given if thought.strip()}
+    if not thoughts and raw.get("reasoning_details"):
+        thoughts = {_details(raw["reasoning_details"])} - {""}
+    if thoughts and (written := THOUGHT.fullmatch(message["content"])):
+        message["content"] = written["rest"].lstrip("\n")
+        if all(written["thought"].strip() != thought.strip() for thought in thoughts):
+            thoughts.add(written["thought"])
+    if len(thoughts) > 1:
+        names = " and ".join((*REASONING, "content"))
+        raise RowFault(f"two different thoughts in {names}", "keep one of them")
+    if thoughts:
+        if message["role"] != "assistant":
+            raise RowFault(
+                f"thoughts on a {message['role']} message", "only assistant messages have them"
+            )
+        message["reasoning_content"] = thoughts.pop()
+
+
+def _details(details: object) -> str:
+    """The text in OpenRouter's list of thoughts."""
+    found = details if isinstance(details, list) else []
+    return "".join(
+        one["text"] for one in found if isinstance(one, dict) and isinstance(one.get("text"), str)
+    )
 
 
 def _role(raw: dict[str, Any]) -> str:
@@ -85,11 +110,15 @@ def _check_keys(raw: dict[str, Any], role: str, note: Note) -> None:
         if key in row_keys.MESSAGE_READ:
             continue
         if key in row_keys.MESSAGE_REFUSED:
-            if value:
+            if value and value != row_keys.HARMLESS.get(key):
                 what, todo = row_keys.MESSAGE_REFUSED[key]
                 raise RowFault(f"{key!r} {what}", todo)
         elif key in row_keys.MESSAGE_IGNORED or value is None:
             continue
+        elif role == "assistant" and row_keys.THOUGHTS.search(key):
+            raise RowFault(
+                f"unknown key {quote(key)}", "write thoughts as 'reasoning_content', or remove it"
+            )
         elif row_keys.looks_like_mask(key):
             near = row_keys.nearest(key, row_keys.MESSAGE_READ)
             hint = f"did you mean {near!r}? write" if near else "write"
@@ -98,7 +127,11 @@ def _check_keys(raw: dict[str, Any], role: str, note: Note) -> None:
             )
         else:
             near = row_keys.nearest(key, row_keys.MESSAGE_READ)
-            hint = f"did you mean {near!r}?" if near else "remove it if it matters to no one"
+            hint = (
+                f"did you mean {near!r}?"
+                if near
+                else "what the model must see belongs in 'content'"
+            )
             note(f"unknown message key {quote(key)} is ignored: {hint}")
     for key, owner in (("tool_calls", "assistant"), ("tools", "system")):
         if role != owner and raw.get(key):
@@ -152,8 +185,8 @@ def _content(value: object, key: str, *, may_be_null: bool) -> tuple[str, str]:
     texts, thoughts = [], []
     for part in value:
         kind = part.get("type") if isinstance(part, dict) else None
-        if kind in THINKING_PARTS and isinstance(part.get(kind), str):
-            thoughts.append(part[kind])
+        if kind in THINKING_PARTS and isinstance(part.get(kind), str | list):
+            thoughts.append(_content(part[kind], kind, may_be_null=False)[0])
         elif kind == "text" and isinstance(part.get("text"), str):
             texts.append(part["text"])
         else:

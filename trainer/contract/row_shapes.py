@@ -6,7 +6,7 @@ from typing import Any
 
 from trainer.contract import row_keys
 from trainer.contract.data_faults import quote
-from trainer.contract.row_messages import Note, RowFault, from_json, kind_of, read_message
+from trainer.contract.row_messages import THOUGHT, Note, RowFault, from_json, kind_of, read_message
 
 LISTS = ("messages", "conversations")
 # (question, answer) of rows with one key each.
@@ -18,6 +18,11 @@ PAIRS = (
 )
 ONE_EACH = {*(key for pair in PAIRS for key in pair), "input", "history"}
 MISSPELT = ("tools", "system", "messages", "chat_template_kwargs")
+SCHEMAS = ("input_schema", "inputSchema")  # Anthropic's and MCP's name of ``parameters``
+TEMPLATE = (
+    "enable_thinking",
+    "reasoning_effort",
+)  # template arguments that may be keys of a row
 # The trainer passes these to a template itself.
 RESERVED = frozenset(
     "messages conversation tools documents add_generation_prompt continue_final_message tokenize "
@@ -57,7 +62,7 @@ def read_row(value: object) -> Shape:
     faults = faults or [*_untrainable(shape.messages)]
     if faults:
         raise RowFault("", lines=faults)
-    shape.notes += _unusual(shape.messages)
+    shape.notes += _unusual(shape.messages, shape.tools)
     return shape
 
 
@@ -65,6 +70,8 @@ def _raw_messages(row: dict[str, Any]) -> list[Any]:
     for key in LISTS:
         if key in row:
             found = row[key]
+            if isinstance(found, str):
+                found = from_json(found, repr(key))
             if not isinstance(found, list):
                 raise RowFault(
                     f"{key!r} is {kind_of(found)}, not a list", "write a list of messages"
@@ -152,17 +159,19 @@ def _tools(tools: object) -> list[dict[str, Any]]:
 
 
 def _tool(tool: dict[str, Any]) -> dict[str, Any]:
-    found = tool if "function" in tool else {"type": "function", "function": tool}
-    function = found["function"]
+    if "function" not in tool:
+        names = dict.fromkeys(SCHEMAS, "parameters")
+        tool = {"type": "function", "function": {names.get(k, k): v for k, v in tool.items()}}
+    function = tool["function"]
     if not isinstance(function, dict) or not isinstance(function.get("name"), str):
         raise RowFault("a tool without a function name", "write it like OpenAI")
-    return found
+    return tool
 
 
 def _add_template(row: dict[str, Any], shape: Shape) -> None:
     found = row.get("chat_template_kwargs")
-    if found is None:
-        return
+    alone = {key: row[key] for key in TEMPLATE if row.get(key) is not None}
+    found = alone if found is None else found
     if not isinstance(found, dict):
         raise RowFault(
             f"'chat_template_kwargs' is {kind_of(found)}, not an object", "write an object"
@@ -172,6 +181,8 @@ def _add_template(row: dict[str, Any], shape: Shape) -> None:
             f"'chat_template_kwargs' has {min(taken)!r}", "remove it: the trainer sets it"
         )
     shape.template = {key: value for key, value in found.items() if value is not None}
+    if any(shape.template.setdefault(key, value) != value for key, value in alone.items()):
+        raise RowFault(f"{' or '.join(alone)} is not the one in 'chat_template_kwargs'", "keep one")
 
 
 def _row_keys(row: dict[str, Any], note: Note) -> Iterator[str]:
@@ -184,14 +195,20 @@ def _row_keys(row: dict[str, Any], note: Note) -> Iterator[str]:
                 yield f"{key!r} {what}: {todo}"
         elif key == "conversations" and "messages" in used:
             yield "'messages' and 'conversations': keep one of them"
+        elif key in row_keys.LIKED and value is False:
+            yield f"{key!r} is false, which marks an unwanted answer (KTO): remove the row, or the key"
         elif value in (None, "") or (key in row_keys.ROW_READ and not (used and key in ONE_EACH)):
             continue
         elif row_keys.ROW_MASK.search(key):
             yield f"row key {quote(key)} is not read: write 'weight': 0 on the messages that are context only"
         elif near := row_keys.nearest(key, MISSPELT):
             note(f"unknown row key {quote(key)} is ignored: did you mean {near!r}?")
+        elif row_keys.TOOLS.search(key):
+            note(f"unknown row key {quote(key)} is ignored: did you mean 'tools'?")
         else:
-            note(f"row key {quote(key)} is ignored: it changes nothing")
+            note(
+                f"row key {quote(key)} is ignored: what the model must see belongs in the messages"
+            )
 
 
 def _untrainable(messages: list[dict[str, Any]]) -> Iterator[str]:
@@ -202,25 +219,40 @@ def _untrainable(messages: list[dict[str, Any]]) -> Iterator[str]:
     elif not wanted:
         yield "every assistant turn has weight 0: give one weight 1, or remove the row"
     for at, message in enumerate(messages):
-        if any(message is one for one in wanted) and not (
-            message["content"].strip() or message.get("tool_calls")
+        if not any(message is one for one in wanted):
+            continue
+        thought = THOUGHT.fullmatch(message["content"])
+        if not (thought["rest"] if thought else message["content"]).strip() and not message.get(
+            "tool_calls"
         ):
             yield (
                 f"message {at + 1}: an empty answer, which would teach the model to answer nothing: "
                 "write it, give it weight 0, or remove the row"
             )
+        if not thought and message["content"].lstrip().startswith("<think>"):
+            yield (
+                f"message {at + 1}: thoughts that never end, as in an answer that was cut off: "
+                "write </think> and the answer, or remove the row"
+            )
 
 
-def _unusual(messages: list[dict[str, Any]]) -> Iterator[str]:
+def _unusual(messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None) -> Iterator[str]:
     """Yield what no chat looks like, though it can be trained."""
     chat = [m for m in messages if m["role"] != "system"]
     if chat[0]["role"] == "assistant":
         yield "the chat begins with an answer, before any question: add the question, or remove the answer"
-    called = False
+    calls: list[dict[str, Any]] = []
     for message in chat:
-        if message["role"] == "tool" and not called:
-            yield "a tool result follows no tool call: write the call as 'tool_calls' of the answer before"
-        if message["role"] != "tool":
-            called = bool(message.get("tool_calls"))
+        if message["role"] == "tool":
+            if not calls:
+                yield "a tool result follows no tool call: write the call as 'tool_calls' of the answer before"
+            ids = [call["id"] for call in calls if call.get("id")]
+            if ids and message.get("tool_call_id", ids[0]) not in ids:
+                yield "a tool result names another call than the answer before: correct 'tool_call_id'"
+        else:
+            calls = message.get("tool_calls") or []
+        for call in calls if message["role"] == "assistant" and tools else ():
+            if call["function"]["name"] not in {tool["function"]["name"] for tool in tools or ()}:
+                yield "a call of a tool that 'tools' does not list: add it to 'tools'"
         if message["role"] == "user" and not message["content"].strip():
             yield "a user message is empty: write it, or remove the row"

@@ -74,6 +74,9 @@ def warnings(part: Part, chat_format: ChatFormat) -> Iterator[str]:
     """Yield what differs in a way that may be meant."""
     answers = iter(part.spans)
     for number, message in enumerate(part.row.messages):
+        name = message.get("name")
+        if name and message["role"] != "tool" and name not in part.text:
+            yield f"message {number + 1}: the chat template leaves out the name {short(name)!r}: write it in 'content'"
         if message["role"] != "assistant" or message.get("weight", 1) != 1:
             continue
         start, end = next(answers)

@@ -13,14 +13,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from trainer.contract.command.errors import ModelUnavailable
+from trainer.contract.row_messages import REASONING, THOUGHT
 
 # Llama 3.2's own template falls back to this day if it cannot read today's date.
 FROZEN_DATE = datetime(2024, 7, 26, tzinfo=UTC)
 NOW_CALL = re.compile(r"""strftime_now\(\s*(?P<quote>["'])(?P<format>.*?)(?P=quote)\s*\)""")
 ANY_CALL = re.compile(r"strftime_now\s*\(")
-THOUGHT = re.compile(r"\s*<think>(?P<thought>.*?)</think>(?P<rest>.*)", re.DOTALL)
-# The keys in which templates read the thoughts of an assistant message.
-REASONING_KEYS = ("reasoning_content", "reasoning", "thinking")
 TOOL = {"type": "function", "function": {"name": "TOOL-1", "description": "", "parameters": {}}}
 SHORT_ID = 9
 BOM = "\ufeff"  # some editors write one into chat_template.jinja
@@ -248,7 +246,7 @@ def _reasoning_key(chat_format: ChatFormat) -> str | None:
         except ValueError:
             return False
 
-    return next(filter(written, REASONING_KEYS), None)
+    return next(filter(written, REASONING), None)
 
 
 def _for_calls(chat_format: ChatFormat) -> ChatFormat:

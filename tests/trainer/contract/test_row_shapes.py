@@ -14,6 +14,9 @@ SYSTEM = {"role": "system", "content": "s"}
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {}}}
 CALL = {"type": "function", "function": {"name": "f", "arguments": {"x": 1}}}
 
+CALLING = {"role": "assistant", "content": "", "tool_calls": [CALL | {"id": "1"}]}
+RESULT = {"role": "tool", "content": "7", "tool_call_id": "1"}
+
 
 @pytest.fixture
 def read(tmp_path):
@@ -56,6 +59,18 @@ def read(tmp_path):
         ({"messages": [USER, {"role": "assistant", "content": [{"type": "thinking", "thinking": "r"},
                                                                {"type": "text", "text": "a"}]}]},
          [USER, ANSWER | {"reasoning_content": "r"}]),
+        # Mistral's, and OpenRouter's
+        ({"messages": [USER, {"role": "assistant", "content": [
+            {"type": "thinking", "thinking": [{"type": "text", "text": "r"}]}, {"type": "text", "text": "a"}]}]},
+         [USER, ANSWER | {"reasoning_content": "r"}]),
+        ({"messages": [USER, ANSWER | {"reasoning_details": [{"type": "reasoning.text", "text": "r"}]}]},
+         [USER, ANSWER | {"reasoning_content": "r"}]),
+        ({"messages": [USER, {"role": "assistant", "content": "<think>\nr\n</think>\n\na", "reasoning": "r"}]},
+         [USER, ANSWER | {"reasoning_content": "r"}]),
+        ({"messages": [USER, ANSWER | {"reasoning": " \n"}]}, [USER, ANSWER]),
+        ({"messages": [USER, ANSWER | {"channel": "final", "recipient": "all", "prefix": False}]}, [USER, ANSWER]),
+        ({"messages": json.dumps([USER, ANSWER])}, [USER, ANSWER]),
+        ({"messages": [USER, ANSWER], "system_prompt": None, "kto_tag": None}, [USER, ANSWER]),
     ],
 )  # fmt: skip
 def test_each_format_is_read_with_its_meaning(read, row, messages):
@@ -71,9 +86,18 @@ def test_sharegpt_is_read_like_trl_reads_it(read):
     assert read({"conversations": chat}).rows[0].messages == judged["messages"]
 
 
-@pytest.mark.parametrize("tools", [[TOOL], json.dumps([TOOL]), [TOOL["function"]]])
+@pytest.mark.parametrize("tools", [
+    [TOOL], json.dumps([TOOL]), [TOOL["function"]], [{"name": "f", "input_schema": {}}],
+    [{"name": "f", "inputSchema": {}}],
+])  # fmt: skip
 def test_tools_are_objects_or_json_text(read, tools):
     assert read({"messages": [USER, ANSWER], "tools": tools}).rows[0].tools == [TOOL]
+
+
+@pytest.mark.parametrize("key", ["enable_thinking", "reasoning_effort"])
+def test_a_template_argument_may_have_a_key_of_its_own(read, key):
+    (row,) = read({"messages": [USER, ANSWER], key: "low", "chat_template_kwargs": {"a": 1}}).rows
+    assert row.template == {"a": 1, key: "low"}
 
 
 def test_tools_of_a_system_message_are_the_tools_of_the_row(read):
@@ -99,12 +123,29 @@ def test_no_tools_are_no_tools(read, tools):
         ({"messages": [USER, ANSWER | {"loss": 0.5}]}, "'loss' is 0.5: write true or false"),
         ({"messages": [USER | {"train": True}, ANSWER]}, "'train' is true on a user message"),
         ({"messages": [USER, ANSWER | {"weight": 1, "loss": False}]}, "contradict each other"),
-        ({"messages": [USER, ANSWER | {"reasoning": "r", "thinking": "t"}]}, "two different texts"),
+        ({"messages": [USER, ANSWER | {"reasoning": "r", "thinking": "t"}]}, "two different thoughts"),
         ({"messages": [USER | {"reasoning": "r"}, ANSWER]}, "thoughts on a user message"),
         ({"messages": [USER | {"tools": [TOOL]}, ANSWER]}, "'tools' on a user message: only system"),
         ({"messages": [SYSTEM | {"tools": [TOOL]}, USER, ANSWER], "tools": [{"name": "f"}]}, "two different lists"),
         ({"messages": [USER, ANSWER], "loss_mask": [0, 1]}, "row key 'loss_mask' is not read"),
         ({"messages": [USER, ANSWER], "images": ["a.png"]}, "'images' is not text"),
+        *(({"messages": [USER, ANSWER | {key: True}]}, "'weight': 0 (context only) or 1 (trained)")
+          for key in ("exclude", "include", "hidden", "context_only", "requires_grad", "is_target")),
+        *(({"messages": [USER, ANSWER | {key: "hm"}]}, "write thoughts as 'reasoning_content'")
+          for key in ("thoughts", "thinking_content", "reasoning_text", "cot", "chain_of_thought")),
+        *(({"messages": [USER, ANSWER | {key: True}]}, "marks an answer that is not whole")
+          for key in ("prefix", "partial")),
+        ({"messages": [USER, ANSWER | {"channel": "analysis"}, ANSWER]}, "a part of an answer in gpt-oss's form"),
+        ({"messages": [USER, ANSWER], "sample_weight": 0.5}, "row key 'sample_weight' is not read"),
+        ({"messages": [USER, ANSWER], "system_prompt": "Be brief."}, "rename it to 'system'"),
+        ({"messages": [USER, ANSWER], "rejected_messages": [USER, ANSWER]}, "preference pair"),
+        ({"prompt": "q", "completion": "a", "label": False}, "marks an unwanted answer (KTO)"),
+        ({"messages": [USER, ANSWER], "kto_tag": False}, "marks an unwanted answer (KTO)"),
+        ({"messages": [USER, ANSWER], "chat_template_kwargs": {"enable_thinking": True}, "enable_thinking": False},
+         "is not the one in 'chat_template_kwargs'"),
+        ({"messages": [USER, {"role": "assistant", "content": "<think>r</think>4", "reasoning": "s"}]}, "two different thoughts"),
+        ({"messages": [USER, {"role": "assistant", "content": "<think>r</think>\n"}]}, "an empty answer"),
+        ({"messages": [USER, {"role": "assistant", "content": "<think>r and then"}]}, "thoughts that never end"),
         ({"messages": [USER, ANSWER], "conversations": [USER]}, "keep one of them"),
         ({"prompt": "q", "chosen": "a", "rejected": "b"}, "preference pair: write 'completion'"),
         ({"messages": [USER, ANSWER], "functions": [{}]}, "'functions' is the old form: write 'tools'"),
@@ -128,9 +169,12 @@ def test_what_would_train_something_else_is_refused(read, row, words):
     [
         ({"messages": [USER | {"naem": "Ann"}, ANSWER]}, "'naem' is ignored: did you mean 'name'?"),
         ({"messages": [USER, ANSWER | {"tool_call": []}]}, "'tool_call' is ignored: did you mean 'tool_calls'?"),
-        ({"messages": [USER, ANSWER | {"channel": "final"}]}, "unknown message key 'channel' is ignored"),
+        ({"messages": [USER, ANSWER | {"end_turn": True}]}, "unknown message key 'end_turn' is ignored"),
+        ({"messages": [USER, ANSWER], "available_tools": [TOOL]}, "did you mean 'tools'?"),
+        ({"messages": [USER, CALLING, RESULT | {"tool_call_id": "2"}, ANSWER]}, "names another call"),
+        ({"messages": [USER, CALLING, RESULT, ANSWER], "tools": [{"name": "g"}]}, "'tools' does not list"),
         ({"messages": [USER, ANSWER], "tool": []}, "'tool' is ignored: did you mean 'tools'?"),
-        ({"messages": [USER, ANSWER], "source": "x"}, "row key 'source' is ignored: it changes nothing"),
+        ({"messages": [USER, ANSWER], "source": "x"}, "row key 'source' is ignored: what the model must see"),
         ({"messages": [ANSWER]}, "begins with an answer"),
         ({"messages": [SYSTEM, ANSWER, USER, ANSWER]}, "begins with an answer"),
         ({"messages": [{"role": "tool", "content": "1"}, USER, ANSWER]}, "a tool result follows no tool call"),

@@ -19,6 +19,7 @@ from tests.trainer.data.test_turns import (
 )
 from trainer.contract.rows import Row
 from trainer.data import lost
+from trainer.data.templates import learn_format
 from trainer.data.turns import parts
 
 PHI3_MINI = (  # of April 2024: system messages were left out
@@ -175,3 +176,22 @@ def test_a_template_argument_counts_as_at_inference(tmp_path):
     assert warnings_of("qwen3", [QUESTION, FIRST], off) == []
     (text,) = warnings_of("llama3", [QUESTION, FIRST], off)
     assert "'enable_thinking' changes nothing" in text
+
+
+def test_a_name_that_the_template_does_not_write_is_a_warning(tmp_path):
+    """transformers' rendering of Qwen2.5's template has no name; that of a template with names has."""
+    chat_format = format_of("qwen2_5")
+    asks = QUESTION | {"name": "Alice"}
+    ((part, _),), faults = encoded(tmp_path, chat_format, [asks, FIRST])
+    assert faults == []
+    assert [*lost.warnings(part, chat_format)] == [
+        "message 1: the chat template leaves out the name 'Alice': write it in 'content'"
+    ]
+    tokenizer = chat_format.tokenizer
+    tokenizer.chat_template = tokenizer.chat_template.replace(
+        "message.content", "(message.name or '') + message.content"
+    )
+    named = learn_format(tokenizer)
+    assert "Alice" in tokenizer.apply_chat_template([asks], tokenize=False)
+    ((part, _),), _ = encoded(tmp_path, named, [asks, FIRST])
+    assert [*lost.warnings(part, named)] == []
