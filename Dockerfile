@@ -48,7 +48,7 @@ COPY --from=ours /ours/datagen /opt/sft/
 COPY --from=ours /ours/trainer /
 WORKDIR /workspace
 
-# What makes questions is for a CPU alone: a pod evaluates questions that were made before.
+# What makes data sets is for a CPU alone: a pod evaluates questions that were made before.
 FROM code AS cpu
 COPY --from=ours /ours/questions /opt/sft/
 ENTRYPOINT ["tini", "--", "/opt/sft/entrypoint"]

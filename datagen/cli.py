@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 
-from datagen.missing_package import DATAGEN, needing, needing_questions
+from datagen.missing_package import DATAGEN, needing, needing_all_of_datagen
 from datagen.verbs import (
     card,
     compare,
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_main(_main, argv)
 
 
-@needing_questions()
+@needing_all_of_datagen()
 def _main(argv: Sequence[str] | None) -> int:
     args = _parser().parse_args(argv)
     with needing(DATAGEN):

@@ -9,7 +9,7 @@ from typing import Any
 
 from trainer.contract.command.errors import NotInstalled
 
-QUESTIONS = "datagen.questions"
+LEFT_OUT = ("datagen.questions", "datagen.dataset")  # of the image that trains
 DATAGEN = "install it with: pip install '.[datagen]'"
 LOCAL_MODEL = "to run a local model: pip install '.[train,datagen]'"
 
@@ -24,15 +24,16 @@ def needing(install: str) -> Iterator[None]:
 
 
 @contextmanager
-def needing_questions() -> Iterator[None]:
-    """Turn the failed import of `datagen.questions`, which the image that trains lacks, into NotInstalled."""
+def needing_all_of_datagen() -> Iterator[None]:
+    """Turn the failed import of what the image that trains lacks into NotInstalled."""
     try:
         yield
     except ModuleNotFoundError as error:
-        if not f"{error.name}.".startswith(f"{QUESTIONS}."):
+        missing = next((one for one in LEFT_OUT if f"{error.name}.".startswith(f"{one}.")), None)
+        if missing is None:
             raise
         raise NotInstalled(
-            "this image cannot make questions: it lacks datagen.questions",
+            f"this image cannot make data: it lacks {missing}",
             "run the command where you run launch, or in the image of --target cpu",
         ) from error
 

@@ -6,7 +6,6 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datagen.dataset.export import ExportRules
 from datagen.verbs.arguments import whole_count
 
 if TYPE_CHECKING:
@@ -29,7 +28,6 @@ def add(verbs: Verbs) -> None:
         verb.add_argument(
             f"--{name.replace('_', '-')}",
             type=whole_count,
-            default=getattr(ExportRules, name),
             metavar="N",
             help=meaning,
         )
@@ -46,10 +44,11 @@ def add(verbs: Verbs) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from datagen.dataset.export import export
+    from datagen.dataset.export import ExportRules, export
     from datagen.episode import read_episodes
 
-    rules = ExportRules(hinted=args.hinted, **{name: getattr(args, name) for name in LIMITS})
+    limits = {name: limit for name in LIMITS if (limit := getattr(args, name)) is not None}
+    rules = ExportRules(hinted=args.hinted, **limits)
     done = export(read_episodes(args.episodes), args.out, rules=rules, rejected=args.rejected)
     print(f"{done.rows} rows: {args.out}")
     for reason, count in done.left_out.items():

@@ -22,22 +22,28 @@ def test_what_else_fails_is_left_alone():
 
 
 @pytest.mark.parametrize(
-    "words",
+    ("package", "words"),
     [
-        "questions {csv} --out {out}/questions.jsonl",
-        "episodes {csv} --out {out}/episodes --teacher scripted",
-        "episodes {csv} --out {out}/episodes --teacher scripted --families slope",
+        ("datagen.questions", "questions {csv} --out {out}/questions.jsonl"),
+        ("datagen.questions", "episodes {csv} --out {out}/episodes --teacher scripted"),
+        (
+            "datagen.questions",
+            "episodes {csv} --out {out}/episodes --teacher scripted --families slope",
+        ),
+        ("datagen.dataset", "export {csv} --out {out}/rows.jsonl"),
+        ("datagen.dataset", "split {csv}"),
     ],
 )
-def test_where_questions_are_left_out_the_next_step_is_named(words, shop, tmp_path):
+def test_where_a_part_is_left_out_the_next_step_is_named(package, words, shop, tmp_path):
     """As in the image that trains, whose datagen has no such folder."""
-    code = "import sys; sys.modules['datagen.questions'] = None; from datagen.cli import main; sys.exit(main())"
+    hide = f"import sys; sys.modules['{package}'] = None"
+    code = f"{hide}; from datagen.cli import main; sys.exit(main())"
     arguments = words.format(csv=shop, out=tmp_path).split()
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
     )
     assert done.returncode == NotInstalled.exit_code
     assert done.stderr.splitlines()[-2:] == [
-        "error: this image cannot make questions: it lacks datagen.questions",
+        f"error: this image cannot make data: it lacks {package}",
         "  -> run the command where you run launch, or in the image of --target cpu",
     ]
