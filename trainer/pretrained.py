@@ -63,8 +63,10 @@ def find(job: Job) -> Source:
             )
         if not (path / "config.json").is_file():
             raise ModelUnavailable(f"{path} has no config.json", "name a folder with a model")
-        # The adapter names its base by this path, and is loaded from other folders too.
-        return Source(job.model, str(path.absolute()), None)
+        # The adapter names its base by this path, and is loaded from other folders too. A ".." would need the
+        # folder that it leaves.
+        place = path.resolve() if ".." in path.parts else path.absolute()
+        return Source(job.model, str(place), None)
     if path.exists() or path.is_absolute() or job.model.startswith((".", "~")):
         raise ModelUnavailable(
             f"model folder {job.model} does not exist", "check the path, or give a hub id"

@@ -30,6 +30,9 @@ def test_a_folder_has_the_same_path_from_every_folder(base_model, monkeypatch, t
     """PEFT writes this path into adapter_config.json."""
     monkeypatch.chdir(base_model.parent)
     assert find(f"./{base_model.name}").place == str(base_model)
+    (base_model.parent / "gone").mkdir(exist_ok=True)
+    monkeypatch.chdir(base_model.parent / "gone")
+    assert find(f"../{base_model.name}").place == str(base_model.resolve())
 
 
 @pytest.mark.parametrize("name", ["./none", "/none", "~/none", "../none/there"])

@@ -21,7 +21,22 @@ from trainer.contract.row_shapes import read_row
 LARGEST_ROW = 16 * 1024 * 1024  # bytes; far above what any context holds
 BOM = b"\xef\xbb\xbf"
 SKIP_BLOCK = 1024 * 1024
-TABLES = (".csv", ".tsv", ".xlsx", ".xls", ".parquet")
+TABLES = (".csv", ".tsv")
+AS_LINES = (
+    'python -c "import pandas; '
+    "pandas.read_parquet('{path}').to_json('rows.jsonl', orient='records', lines=True)\""
+)
+# How a file begins that is no text in UTF-8: what it is, and what to do.
+BINARY = {
+    b"\xff\xfe": ("is UTF-16", "save it as UTF-8"),
+    b"\xfe\xff": ("is UTF-16", "save it as UTF-8"),
+    b"\x1f\x8b": ("is compressed", "unpack it: gunzip {path}"),
+    b"PK": (
+        "is a workbook or an archive",
+        "save a workbook as CSV, then: datagen episodes FILE.csv",
+    ),
+    b"PAR1": ("is a Parquet file", f"write JSON lines: {AS_LINES}"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +97,7 @@ def read_rows(path: Path) -> Rows:
             except RowFault as fault:
                 for text in fault.lines:
                     faults.add(number, text)
-    if faults and not parsed and (len(faults) > 1 or path.suffix.lower() in TABLES):
+    if faults and not parsed:
         raise _not_rows(path, faults)
     if faults:
         raise faults.bad_data()
@@ -93,15 +108,20 @@ def read_rows(path: Path) -> Rows:
 
 def _not_rows(path: Path, faults: Faults) -> BadData:
     """One message for a file of which no line is JSON."""
+    with path.open("rb") as file:
+        first = file.readline(200)
+    for start, (what, todo) in BINARY.items():
+        if first.startswith(start):
+            return BadData(f"{path} {what}, not JSON lines", todo.format(path=path))
+    if len(faults) == 1 and path.suffix.lower() not in TABLES:
+        return faults.bad_data()
     if path.suffix.lower() in TABLES:
         return BadData(
             f"{path} is a table, not rows of chat",
             f"make rows from it: datagen episodes {path}",
         )
-    with path.open("rb") as file:
-        first = file.readline(200).decode("utf-8", "replace").strip()
     return BadData(
-        f"{path} is not JSON lines: line 1 is {quote(first)}",
+        f"{path} is not JSON lines: line 1 is {quote(first.decode('utf-8', 'replace').strip())}",
         "write one JSON object per line; docs/rows.md has examples",
         faults=faults.grouped()[:1],
         every=faults.every(),
@@ -128,8 +148,7 @@ def _lines(file: IO[bytes], digest: "hashlib._Hash") -> Iterator[tuple[int, byte
     while line := file.readline(LARGEST_ROW + 1):
         number += 1
         digest.update(line)
-        if number == 1:
-            line = line.removeprefix(BOM)
+        line = line.removeprefix(BOM)  # of each file, if several were joined
         if len(line) > LARGEST_ROW:
             while rest := (b"" if line.endswith(b"\n") else file.readline(SKIP_BLOCK)):
                 digest.update(rest)

@@ -192,7 +192,7 @@ class _Judge:
         def note(line: int, found: Found) -> None:
             kind = found.check, found.blocks
             if kind not in here:
-                here[kind] = Faults(path)
+                here[kind] = Faults(path, "faults" if found.blocks else "times")
                 self._files.setdefault(kind, []).append(here[kind])
             here[kind].add(line, found.text)
 
@@ -232,8 +232,7 @@ class _Judge:
                     Finding(name, "blocked", f"{count} fault{'s' if count > 1 else ''}", lines)
                 )
             elif warned:
-                count = sum(map(len, warned))
-                found.append(Finding(name, "warning", f"{count} things to know", lines))
+                found.append(Finding(name, "warning", f"things to know: {len(lines)}", lines))
             else:
                 text = passed.format(turns=self._turns, stop=self._opened.chat_format.stop)
                 found.append(Finding(name, "ok", text))

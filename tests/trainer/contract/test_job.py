@@ -89,7 +89,7 @@ def test_a_wrong_recipe_is_named(tmp_path):
     with pytest.raises(BadJob, match=r"as TOML.*line 1"):
         read_toml(recipe)
     recipe.write_bytes(b"model = '\xe9'\n")
-    with pytest.raises(BadJob, match="utf-8"):
+    with pytest.raises(BadJob, match="is not UTF-8"):
         read_toml(recipe)
     with pytest.raises(NotFound):
         read_toml(tmp_path / "none.toml")

@@ -1,7 +1,12 @@
 """Rows of every format that people have: what OpenAI, TRL and others mean by a key is what is read."""
 
+import gzip
 import json
+import shlex
+import subprocess
+import sys
 
+import pandas as pd
 import pytest
 from trl.data_utils import is_conversational, maybe_convert_to_chatml
 
@@ -204,6 +209,44 @@ def test_a_table_is_one_message(tmp_path):
     assert str(caught.value) == (
         f"{path} is a table, not rows of chat: make rows from it: datagen episodes {path}"
     )
+
+
+@pytest.mark.parametrize(
+    ("encode", "words"),
+    [
+        (lambda text: text.encode("utf-16"), "is UTF-16, not JSON lines: save it as UTF-8"),
+        (lambda text: gzip.compress(text.encode()), "is compressed, not JSON lines: unpack it: gunzip"),
+        (lambda _: b"PK\x03\x04" + b"\n" * 9, "is a workbook or an archive, not JSON lines"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("count", [1, 1000])
+def test_a_file_that_is_no_text_is_named_by_what_it_is(encode, words, count, tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(encode((json.dumps({"messages": [USER, ANSWER]}) + "\n") * count))
+    with pytest.raises(BadData) as caught:
+        read_rows(path)
+    assert words in str(caught.value)
+    assert caught.value.faults == ()
+
+
+def test_the_command_for_a_parquet_file_writes_rows(tmp_path, monkeypatch):
+    path = tmp_path / "chats.parquet"
+    pd.DataFrame({"messages": [[USER, ANSWER]]}).to_parquet(path)
+    with pytest.raises(BadData, match="is a Parquet file") as caught:
+        read_rows(path)
+    monkeypatch.chdir(tmp_path)
+    _, _, code = shlex.split(caught.value.hint.partition(": ")[2])
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert read_rows(tmp_path / "rows.jsonl").rows[0].messages == [USER, ANSWER]
+
+
+def test_joined_files_may_have_a_byte_order_mark_each(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text((json.dumps({"messages": [USER, ANSWER]}) + "\n") * 2, "utf-8")
+    path.write_bytes(
+        b"".join(b"\xef\xbb\xbf" + line for line in path.read_bytes().splitlines(True))
+    )
+    assert len(read_rows(path).rows) == 2
 
 
 def test_text_that_is_not_json_lines_is_one_message(tmp_path):

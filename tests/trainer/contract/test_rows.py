@@ -229,10 +229,6 @@ def test_latin_1_is_refused_with_its_line(write):
     )
 
 
-def test_utf_16_is_refused(write):
-    assert "not UTF-8 (byte 0xff" in faults_of(write(raw=json.dumps(GOOD).encode("utf-16")))[0]
-
-
 def test_all_faults_of_a_file_in_one_pass(write):
     bad = {"messages": [{"role": "x", "content": "a"}, {"role": "assistant"}]}
     faults = faults_of(write(*([GOOD, bad] * 30)))

@@ -135,5 +135,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text("utf-8-sig"))
     except FileNotFoundError:
         raise NotFound(f"{path} does not exist", "check the path") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+    except UnicodeDecodeError:
+        raise BadJob(f"{path}: is not UTF-8", "save that file as UTF-8") from None
+    except (OSError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise BadJob(f"{path}: cannot be read as TOML: {error}", "correct that file") from None
