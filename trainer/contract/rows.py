@@ -26,7 +26,7 @@ AS_LINES = (
     'python -c "import pandas; '
     "pandas.read_parquet('{path}').to_json('rows.jsonl', orient='records', lines=True)\""
 )
-# How a file begins that is no text in UTF-8: what it is, and what to do.
+# First bytes of files that are not text in UTF-8: what such a file is, and what to do.
 BINARY = {
     b"\xff\xfe": ("is UTF-16", "save it as UTF-8"),
     b"\xfe\xff": ("is UTF-16", "save it as UTF-8"),
