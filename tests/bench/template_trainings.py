@@ -37,7 +37,7 @@ ENDS = STOPS | {
     "cohere": "<|END_OF_TURN_TOKEN|>", "deepseek_r1_distill": "<｜end▁of▁sentence｜>", "lfm2": "<|im_end|>",
     "lfm2_2_5": "<|im_end|>", "llama3_1": "<|eot_id|>", "llama3_2": "<|eot_id|>", "nemotron_3_nano": "<|im_end|>",
     "qwen2_5": "<|im_end|>", "qwen3_instruct_2507": "<|im_end|>", "qwen3_5_nothink": "<|im_end|>",
-    "qwen3_6": "<|im_end|>", "smolvlm": "<end_of_utterance>", "vicuna": "</s>", "zephyr": "</s>",
+    "qwen3_6": "<|im_end|>", "solar": "</s>", "vicuna": "</s>", "zephyr": "</s>",
 }  # fmt: skip
 CALL_ENDS = {"glm4": "<|observation|>", "glm4moe": "<|observation|>", "gptoss": "<|call|>",
              "gemma4_v5": "<|tool_response>", "gemma4_large": "<|tool_response>"}  # fmt: skip

@@ -37,7 +37,7 @@ FAMILIES = {
     "Llama 3.2": "llama3_2", "Mistral 7B v0.1": "mistral_v1", "Mistral 7B v0.3": "mistral_v3",
     "Nemotron 3 Nano": "nemotron_3_nano", "Phi-3": "phi3", "Phi-3.5": "phi3_5", "Phi-4-mini": "phi4_mini",
     "Qwen2.5": "qwen2_5", "Qwen3": "qwen3", "Qwen3-2507": "qwen3_instruct_2507", "Qwen3.5": "qwen3_5_nothink",
-    "Qwen3.6": "qwen3_6", "SmolVLM": "smolvlm", "Vicuna": "vicuna", "Zephyr": "zephyr",
+    "Qwen3.6": "qwen3_6", "SOLAR": "solar", "Vicuna": "vicuna", "Zephyr": "zephyr",
 }  # fmt: skip
 THOUGHTFUL = {"role": "assistant", "content": "submit(12)", "reasoning_content": THOUGHT}
 KINDS: dict[str, tuple[list[dict], list[dict] | None]] = {

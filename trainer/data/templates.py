@@ -35,7 +35,7 @@ class ChatFormat:
     """How a tokenizer's chats look.
 
     ``prompt`` is the generation prompt, "" if the template writes none. ``stop`` ends a plain answer;
-    ``stop_follows`` if the template writes it only as the start of the next message. ``special`` matches the
+    ``stop_follows`` if the template writes it only as the start of the next message, or nowhere (Falcon, SOLAR: EOS). ``special`` matches the
     texts of special tokens, which content must not hold; their ids are ``special_ids``. ``reasoning_key`` is
     the message key in which the template reads thoughts, ``None`` if it writes none. ``text_arguments``:
     the template reads the arguments of a tool call as JSON text. ``short_ids``: it takes ids of nine letters and
@@ -178,6 +178,8 @@ def learn_format(tokenizer: Any) -> ChatFormat:
     follows = not ends
     if follows and (found := special.match(middle.lstrip())):
         ends = [found[0]]
+    if not ends and not end.strip() and tokenizer.eos_token:
+        ends = [str(tokenizer.eos_token)]
     if not ends:
         raise ModelUnavailable(
             "the chat template does not mark where an answer ends: no special token follows it",

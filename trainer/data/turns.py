@@ -150,6 +150,8 @@ def _turn(chat_format: ChatFormat, row: Row, at: int) -> Turn:
     ]
     if closed:
         return Turn(at, asked, tail[: closed[0].end()], tail[closed[0].end() :])
+    if chat_format.stop == chat_format.tokenizer.eos_token:
+        tail = tail.rstrip()  # what separates the answer from a next message
     return Turn(at, asked, tail + _follower(chat_format, row, at), "")
 
 

@@ -67,6 +67,11 @@ VICUNA = (
     "{% elif m.role == 'assistant' %}{{ 'ASSISTANT: ' + m.content + eos_token }}{% else %}"
     "{{ m.content + '\\n\\n' }}{% endif %}{% endfor %}{% if add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif %}"
 )
+# upstage/SOLAR-10.7B-Instruct-v1.0: nothing ends an answer, and models stop at the end-of-text token.
+SOLAR = (
+    "{{ bos_token }}{% for m in messages %}{{ '### ' + m.role | capitalize + ':\\n' + m.content | trim + '\\n\\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '### Assistant:\\n' }}{% endif %}"
+)
 # ibm-granite/granite-3.3-2b-instruct
 GRANITE = (
     "{% for m in messages %}{{ '<|start_of_role|>' + m.role + '<|end_of_role|>' + m.content + '<|end_of_text|>\\n' }}"
@@ -80,6 +85,7 @@ WRITTEN = {
     "llama2": LLAMA2,
     "zephyr": ZEPHYR,
     "vicuna": VICUNA,
+    "solar": SOLAR,
     "granite": GRANITE,
     # The larger Gemma 4 models: a prompt without thoughts begins with an empty channel, which answers do not have.
     "gemma4_large": shipped_template("gemma4_v5").replace(

@@ -206,11 +206,11 @@ def test_the_byte_order_mark_of_a_template_is_left_out(tokenizer_of):
         (None, "no chat template"),
         ("{{ strftime_now(('%d')) }}{{ messages[0].content }}", "today's date"),
         ("{{ raise_exception('no') }}", "cannot render a plain question: no"),
-        ("{% for m in messages %}{{ m.content }}\n{% endfor %}", "does not mark where"),
         (
             "{% for m in messages %}[{{ m.role }}]{{ m.content }}\n{% endfor %}[assistant]",
             "does not mark where",
         ),
+        ("{% for m in messages %}{{ m.content }}<|end_x|>\n{% endfor %}", "does not mark where"),
         ("{% for m in messages %}{{ m.role }}<|im_end|>{% endfor %}", "writes no text of answers"),
     ],
 )

@@ -39,7 +39,7 @@ CALL = {"role": "assistant", "content": "", "tool_calls": [CALLED]}
 RESULT = {"role": "tool", "content": "17", "tool_call_id": "call_7", "name": "run_code"}
 # How each family ends an answer, from its published template and generation_config.json.
 STOPS = {
-    "mistral_v1": "</s>", "mistral_v3": "</s>", "phi3": "<|end|>", "phi3_5": "<|end|>", "phi4_mini": "<|end|>",
+    "mistral_v1": "</s>", "mistral_v3": "</s>", "phi3": "<|end|>", "solar": "</s>", "phi3_5": "<|end|>", "phi4_mini": "<|end|>",
     "glm4": "<|user|>", "glm4moe": "<|user|>", "gptoss": "<|return|>", "deepseek_v3": "<｜end▁of▁sentence｜>",
     "gemma": "<end_of_turn>", "gemma3": "<end_of_turn>", "gemma4_v5": "<turn|>", "gemma4_large": "<turn|>", "qwen3": "<|im_end|>",
     "llama2": " </s>", "llama3": "<|eot_id|>", "cohere2": "<|END_RESPONSE|><|END_OF_TURN_TOKEN|>", "granite": "<|end_of_text|>",
