@@ -188,3 +188,54 @@ def test_an_overwritten_run_begins_anew():
 )
 def test_why_an_attempt_is_over(story, why):
     assert RunState([rent(1.0), MADE, *story]).ended == why
+
+
+def test_a_higher_rate_moves_the_deadlines_of_the_time_that_is_billed_now():
+    rate = fact("rate", 100.0, pod="p", rate=0.72, gone_by=5_000.0, finish_by=4_000.0)
+    pod = RunState([rent(1.0), MADE, rate]).pod
+    assert pod is not None
+    assert (pod.rate, pod.finish_by, pod.capped) == (0.72, 4_000.0, True)
+    assert pod.times == (Billed(2.0, 5_000.0),)
+    again = [
+        begun("wake", 6_000.0),
+        fact("rate", 7_000.0, rate=1.0, gone_by=8_000.0, finish_by=0.0),
+    ]
+    pod = RunState([rent(1.0), MADE, rate, fact("stopped", 3_000.0), *again]).pod
+    assert pod is not None
+    assert pod.times == (Billed(2.0, 5_000.0, 3_000.0), Billed(6_000.0, 8_000.0))
+
+
+def test_a_pod_started_again_before_its_deadline_keeps_it():
+    story = [rent(1.0), MADE, fact("failed", 100.0, pod="p"), begun("wake", 200.0)]
+    state = RunState([*story, done("wake", 201.0)])
+    assert state.living is not None
+    assert state.living.gone_by == 10_000.0
+    assert state.living.seen == ""
+    assert state.living.times == (Billed(2.0, 10_000.0, 200.0), Billed(200.0, 10_000.0))
+    assert RunState(story).living.seen == "failed"  # type: ignore[union-attr]
+
+
+def test_what_was_charged_is_what_a_pod_has_cost():
+    bill = fact("bill", 20.0, pod="p", charged=0.5)
+    first = [rent(1.0), MADE, done("release", 9.0)]
+    other = [rent(10.0, 2, rate=3600.0), done("rent", 10.0, pod="q")]
+    state = RunState([*first, *other, bill])
+    assert [pod.charged for pod in state.pods] == [0.5, None]
+    assert state.spent(11.0) == pytest.approx(0.5 + 1.0)
+
+
+def test_the_end_of_a_pod_that_was_started_again_ends_its_last_time_alone():
+    story = [rent(1.0), MADE, fact("stopped", 50.0), begun("wake", 60.0), done("release", 70.0)]
+    pod = RunState(story).pod
+    assert pod is not None
+    assert pod.times == (Billed(2.0, 10_000.0, 50.0), Billed(60.0, 10_000.0, 70.0))
+    assert (pod.capped, pod.most, pod.seconds(1e9)) == (False, 0.0, 48.0 + 10.0)
+
+
+def test_a_new_start_forgets_how_the_last_one_ended():
+    ended = fact("ended", 3.0, state="failed", cause="why", hint="do")
+    first = [begun("start", 1.0, offset=0), done("start", 2.0, pid=12), ended]
+    assert RunState(first).summary["cause"] == "why"
+    summary = RunState([*first, begun("start", 4.0, offset=9)]).summary
+    assert not {"pid", "cause", "hint"} & set(summary)
+    assert (summary["state"], summary["started"], summary["offset"]) == ("started", 4.0, 9)
