@@ -262,3 +262,52 @@ def test_a_bill_that_cannot_be_had_is_no_failure(run, context, log, world, cloud
     api.bills = {"p1": [charge("p1", 0.1, 0.0)]}
     show_receipt(Rental(run, context, api, log), patience=0.0)
     assert context.view.lines == ["receipt  charged $0.1000 (quoted at most $2.00), 0 s of RTX"]
+
+
+def released_after(run, context, log, world, api, seconds):
+    rent(log)
+    world.sleep(seconds)
+    with log.effect("release", pod="p1"):
+        pass
+    return Rental(run, context, api, log)
+
+
+def test_more_than_the_clock_says_is_charged_loudly_and_counts(run, context, log, world, cloud):
+    """100 s at $3.60/h are $0.10; $0.218123 in 100 s are $7.85/h."""
+    api = cloud()
+    rental = released_after(run, context, log, world, api, 100.0)
+    api.bills = {"p1": [charge("p1", 0.2, 0.0181234)]}
+    facts = receipt(rental, patience=0.0)
+    assert receipt_lines(run, facts)[1:] == [
+        "CHARGED MORE THAN QUOTED: $0.22 for $0.10 by time, $7.85/h instead of $3.60/h",
+        "  --max-cost counts what was charged; see the pod's rate in RunPod's console",
+    ]
+    assert [pod.charged for pod in log.state.pods] == [0.218123]
+    assert log.state.spent(world.now()) == 0.218123
+    before = len(log.entries)
+    receipt(rental, patience=0.0)
+    assert len(log.entries) == before, "noted once"
+
+
+@pytest.mark.parametrize(("waited", "counts"), [(7100.0, None), (7300.0, 0.05)])
+def test_a_bill_below_the_clock_counts_once_it_cannot_grow_any_more(
+    waited, counts, run, context, log, world, cloud
+):
+    api = cloud()
+    rental = released_after(run, context, log, world, api, 100.0)
+    api.bills = {"p1": [charge("p1", 0.05, 0.0)]}
+    world.sleep(waited)
+    receipt(rental, patience=0.0)
+    assert [pod.charged for pod in log.state.pods] == [counts]
+
+
+def test_a_bill_of_just_what_was_expected_is_not_loud(run, context, log, world, cloud):
+    api = cloud()
+    rental = released_after(run, context, log, world, api, 100.0)
+    api.bills = {"p1": [charge("p1", 0.11, 0.0)]}
+    assert len(receipt_lines(run, receipt(rental, patience=0.0))) == 1
+
+
+def test_a_pod_of_the_journal_is_known_also_where_the_list_does_not_show_it(log, cloud):
+    rent(log)
+    assert pods_of(log.state, cloud()) == ["p1"]
