@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,13 @@ class ChatTemplate:
 
     def __init__(self, folder: Path) -> None:
         """Raises ``OSError``, ``ValueError``, ``ImportError`` or a jinja error if the files do not suffice."""
-        from tokenizers import Tokenizer
-
         config = json.loads((folder / CONFIG).read_text("utf-8"))
         self._special = {name: _text(config.get(name)) for name in NAMED}
         self._template = _environment().from_string(_source(folder, config))
-        self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
+        tokenizers = import_module(
+            "tokenizers"
+        )  # comes with training; without it lengths are estimated
+        self._tokenizer = tokenizers.Tokenizer.from_file(str(folder / TOKENIZER))
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         self._parts = self._system_tools = False

@@ -14,6 +14,7 @@ from trainer.contract.command.errors import Fault, NotFound
 
 ASK = 2.0  # seconds between two looks at the bill
 LAG = 7200.0  # seconds after a pod's end from which its bill is whole
+MORE = 1.02  # times the cost by time, from which a bill counts at once
 OVERCHARGED = 1.1  # times the reckoned cost
 SETTLED = 0.8  # share of the reckoned cost from which a bill counts as whole
 
@@ -94,7 +95,9 @@ def _note_bills(rental: Rental, bills: Mapping[str, Sequence[BillingRecord]]) ->
     now = rental.now()
     for pod in rental.state.pods:
         charged = round(sum(record.total for record in bills.get(pod.id or "", ())), 6)
-        whole = now > (pod.times[-1].end or pod.gone_by) + LAG or charged >= pod.cost_by_time(now)
+        whole = (
+            now > (pod.times[-1].end or pod.gone_by) + LAG or charged > pod.cost_by_time(now) * MORE
+        )
         if pod.released and charged and whole and charged != pod.charged:
             rental.log.fact("bill", pod=pod.id, charged=charged)
 
