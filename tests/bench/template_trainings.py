@@ -82,8 +82,9 @@ class Judge:
             elif not alone.startswith(asked):
                 asked, alone = self.continued(chat, at, asked)
             answer = alone[len(asked) :]
-            whole, _, _ = answer.partition(end)
-            found.append((asked, whole + end))
+            # SOLAR's template writes line ends after an answer, and no token.
+            said = answer.partition(end)[0] if end in answer else answer.rstrip("\n")
+            found.append((asked, said + end))
         return found
 
     def continued(self, chat: Chat, at: int, asked: str) -> tuple[str, str]:

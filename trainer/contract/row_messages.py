@@ -26,6 +26,8 @@ REASONING = ("reasoning_content", "reasoning", "thinking")
 SWITCHES = ("loss", "train", "training")
 THINKING_PARTS = ("thinking", "reasoning")
 THOUGHT = re.compile(r"\s*<think>(?P<thought>.*?)</think>(?P<rest>.*)", re.DOTALL)
+# What a model writes whose prompt begins the thoughts, without a server that divides its reply.
+CONTINUED = re.compile(r"(?P<thought>|(?:(?!<think>).)*?\n)</think>\n(?P<rest>.*)", re.DOTALL)
 Note = Callable[[str], None]
 
 
@@ -71,10 +73,14 @@ def _add_thoughts(message: dict[str, Any], given: Sequence[str], raw: dict[str, 
     thoughts = {thought for thought in given if thought.strip()}
     if not thoughts and raw.get("reasoning_details"):
         thoughts = {_details(raw["reasoning_details"])} - {""}
-    if thoughts and (written := THOUGHT.fullmatch(message["content"])):
+    written = THOUGHT.fullmatch(message["content"]) if thoughts else None
+    if message["role"] == "assistant" and "</think>\n" in message["content"]:
+        written = written or CONTINUED.fullmatch(message["content"])
+    if written:
         message["content"] = written["rest"].lstrip("\n")
-        if all(written["thought"].strip() != thought.strip() for thought in thoughts):
-            thoughts.add(written["thought"])
+        thought = written["thought"].strip("\n")
+        if thought.strip() and all(thought.strip() != other.strip() for other in thoughts):
+            thoughts.add(thought)
     if len(thoughts) > 1:
         names = " and ".join((*REASONING, "content"))
         raise RowFault(f"two different thoughts in {names}", "keep one of them")

@@ -153,7 +153,9 @@ def test_deepseeks_calls_are_trained_and_its_lack_of_tools_is_named(tmp_path):
 @pytest.mark.parametrize(
     "name", ["qwen3", "gptoss", "glm4moe", "gemma4_v5", "lfm2_2_5", "qwen3_5_think"]
 )
-@pytest.mark.parametrize("written", ["reasoning", "reasoning_content", "thinking", "<think>"])
+@pytest.mark.parametrize(
+    "written", ["reasoning", "reasoning_content", "thinking", "<think>", "</think>"]
+)
 def test_thoughts_are_trained_in_the_form_of_the_template_in_whatever_dialect(
     name, written, tmp_path
 ):
@@ -161,6 +163,8 @@ def test_thoughts_are_trained_in_the_form_of_the_template_in_whatever_dialect(
     plain = {"role": "assistant", "content": "submit(12)"}
     turn = plain | {"content": f"<think>\n{THOUGHT}\n</think>\n\nsubmit(12)"}
     turn = turn if written == "<think>" else plain | {written: THOUGHT}
+    if written == "</think>":  # after a prompt that begins the thoughts
+        turn = plain | {"content": f"{THOUGHT}\n</think>\n\nsubmit(12)"}
     parts, faults = encoded(tmp_path, chat_format, [QUESTION, turn, AGAIN, turn])
     assert faults == []
     key = {"gptoss": "thinking"}.get(name, "reasoning_content")
