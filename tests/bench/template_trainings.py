@@ -2,7 +2,7 @@
 
 Two steps on a random small model of the family's class. The judge of the trained text is transformers'
 apply_chat_template with the end tokens of the published models, and of the loss plain transformers with eager
-attention on those tokens. A refusal is true if the template loses what the row says. Takes about 10 minutes.
+attention on those tokens. A refusal is true if the template loses what the row says. Takes 5 minutes.
 """
 
 import json
