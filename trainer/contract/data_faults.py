@@ -66,7 +66,7 @@ class Faults:
         first = ", ".join(map(str, lines[:SHOWN_LINES])) + (
             ", ..." if len(lines) > SHOWN_LINES else ""
         )
-        return f" ({len(group)} {self._what}; lines {first})"
+        return f" ({len(group)} {self._what}; line{'s' if len(lines) > 1 else ''} {first})"
 
 
 def _kept(quoted: re.Match[str]) -> str:
