@@ -85,7 +85,7 @@ def newest(output: Path, warn: Callable[[str], None]) -> tuple[Path, Record] | N
     for folder, record in reversed(whole(output)):
         if (name := damaged(folder, record)) is None:
             return folder, record
-        warn(f"{folder.name} is damaged ({name} has changed): taking an older one")
+        warn(f"{folder.name} is damaged ({name} is missing or has changed): taking an older one")
     return None
 
 
