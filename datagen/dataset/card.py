@@ -15,7 +15,7 @@ BARS = 40
 
 
 def write_card(quality: Quality, folder: Path, *, name: str, licence: str | None) -> list[Path]:
-    """Write README.md and quality.html into `folder`; the page is one file that works offline."""
+    """Write README.md and quality.html into `folder`; the page is one file and needs no network."""
     folder.mkdir(parents=True, exist_ok=True)
     return [
         write_whole(folder / "README.md", card(quality, name=name, licence=licence)),

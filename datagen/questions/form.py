@@ -68,7 +68,7 @@ def form_of(family: Family, draw: Draw, found: Truth) -> Form:
 
 
 def in_form(found: Truth, form: Form) -> Truth:
-    """The answer as it is to be given: rounded, whole numbers as int. Refuses a rounding border."""
+    """The answer in the form that the question requires: rounded, whole numbers as int. Refuses a rounding border."""
     if isinstance(found, list):
         return [in_form(x, form) if isinstance(x, float) else x for x in found]
     if isinstance(found, int | float) and not isinstance(found, bool):

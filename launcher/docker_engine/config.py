@@ -130,7 +130,7 @@ class Logins(AuthConfig):  # type: ignore[misc]
         return str(self.path) if self.resolve_authconfig(registry) else "", fault
 
     def remedy(self, registry: str) -> str:
-        """How to get a login to ``registry`` that works."""
+        """How to get a working login to ``registry``."""
         helper = self.get_credential_store(registry)
         if self.login(registry)[1]:
             return f"install or repair docker-credential-{helper}, or remove it from {self.path}; then: docker login {registry}"

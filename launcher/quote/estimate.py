@@ -123,7 +123,7 @@ def training_size(job: Job, data: Rows, *, world: World) -> TrainingSize:
     if packing(config, longest) == "refused":
         raise ModelUnavailable(
             f"{job.model} cannot be trained: {REFUSED[str(config['model_type'])]}",
-            "choose another base model; docs/models.md lists those that work",
+            "choose another base model; docs/models.md lists the usable ones",
         )
     asked = None if job.precision == "auto" else job.precision
     return TrainingSize(

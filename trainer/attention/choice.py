@@ -64,7 +64,7 @@ def choose(config: Any, lora: Lora, *, longest: int, packed: str = kernels.ROWS)
     kind = getattr(config, "model_type", type(config).__name__)
     raise ModelUnavailable(
         f"a base of the type {kind!r} cannot be trained: {reason}",
-        "choose another base model; docs/models.md lists those that work",
+        "choose another base model; docs/models.md lists the usable ones",
     )
 
 

@@ -181,7 +181,7 @@ FAMILIES = (
         wordings=(
             (
                 "Replace each missing {n} by the median {n} of the rows with the same {c} (leave it missing"
-                " where there is none). What is the mean of {n} then, missing values left out?"
+                " where all of them are missing). What is the mean of {n} then, missing values left out?"
             ),
         ),
         code=(
@@ -268,7 +268,7 @@ FAMILIES = (
         wordings=(
             (
                 "In the order of the table, replace each missing {n} by the last known one above it (leave"
-                " it missing where there is none). What is the mean of {n} then?"
+                " it missing where none above is known). What is the mean of {n} then?"
             ),
         ),
         code="filled = df[{n}].ffill()\nanswer = filled.mean()",

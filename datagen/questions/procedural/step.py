@@ -33,7 +33,7 @@ class RowStep(Step):
     @classmethod
     @abstractmethod
     def draw(cls, rows: Rows, rng: random.Random) -> Self | None:
-        """A step that fits these rows, or None when there is none."""
+        """A step that fits these rows; None if no such step fits them."""
 
     @abstractmethod
     def plain(self, rows: Rows) -> Rows: ...
