@@ -121,7 +121,7 @@ def _must_live(pod: Pod | None, pod_id: str, *, young: bool) -> None:
     if pod is None:
         if not young:
             raise BadHost(f"pod {pod_id} disappeared before it started", "try again")
-    elif pod.status in {"EXITED", "ERROR", "TERMINATED"}:
+    elif pod.stopped or pod.failed or pod.deleted:
         raise BadHost(f"pod {pod_id} went into state {pod.status} before it started", "try again")
 
 

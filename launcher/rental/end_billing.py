@@ -7,9 +7,6 @@ from launcher.runpod_api import Api
 from launcher.world import World
 from trainer.contract.command.errors import NotFound
 
-STARTABLE = "EXITED"
-FAILED = "ERROR"  # allows start and terminate only
-ABSENT = "TERMINATED"
 TRIES = 4
 PAUSE = 2.0  # seconds
 
@@ -23,17 +20,17 @@ def end_billing(
     """
     for _ in range(TRIES):
         pod = api.pod(pod_id)
-        if pod is None or pod.status == ABSENT:
+        if pod is None or pod.deleted:
             if api.absent(pod_id):
                 return "gone"
-        elif pod.status == STARTABLE and not delete:
+        elif pod.stopped and not delete:
             return "stopped"
-        elif delete or pod.status == FAILED:
+        elif delete or pod.failed:
             api.release(pod_id)
             return "deleted"
         else:
             try:
-                if api.stop(pod_id).status == STARTABLE:
+                if api.stop(pod_id).stopped:
                     return "stopped"
             except (WrongState, NotFound):  # it has changed its state just now
                 pass

@@ -147,4 +147,4 @@ def act(
 
 def _stopped(state: RunState, api: Api) -> bool:
     found = [api.pod(pod_id) for pod_id in pods_of(state, api)]
-    return any(pod is not None and pod.status == "EXITED" for pod in found)
+    return any(pod is not None and pod.stopped for pod in found)

@@ -8,14 +8,18 @@ from launcher.runs.rented_pods import RentedPod, Seen
 from launcher.runs.status import resume_hint
 
 DEARER = 1.02  # how much above the journalled rate the API's rate may be
-STATES: dict[str, Seen] = {"EXITED": "stopped", "ERROR": "failed", "TERMINATED": "gone"}
+
+
+def state_of(pod: Pod) -> Seen:
+    """How the journal names the pod's state; empty while it runs or starts."""
+    return "stopped" if pod.stopped else "failed" if pod.failed else "gone" if pod.deleted else ""
 
 
 def has_changed(pod: RentedPod, found: Pod | None) -> bool:
     """Whether the API shows ``pod`` in another state, or at a higher rate, than the journal has it."""
     if found is None:
         return pod.seen != "gone"
-    return STATES.get(found.status, "") not in {"", pod.seen} or found.rate > pod.rate * DEARER
+    return state_of(found) not in {"", pod.seen} or found.rate > pod.rate * DEARER
 
 
 def observe(rental: Rental) -> Pod | None:
@@ -29,7 +33,7 @@ def observe(rental: Rental) -> Pod | None:
         young = rental.now() < rental.pod.since + UNSEEN
         seen: Seen = "gone" if not young and rental.api.absent(pod_id) else ""
     else:
-        seen = STATES.get(pod.status, "")
+        seen = state_of(pod)
     if seen and seen != rental.pod.seen:
         rental.log.fact(seen, pod=pod_id)
     if pod is not None and pod.rate > rental.pod.rate * DEARER:

@@ -87,17 +87,17 @@ def _decide(
     """The action for a pod, and the reason, which names the command for what is kept."""
     fetch = f"launch fetch {name.run}, or " * here
     if not late and not over:
-        if pod.status == "EXITED":
+        if pod.stopped:
             return "keep", f"stopped by itself, may hold a result: {fetch}launch reap {pod.id}"
-        if pod.status == "ERROR":
+        if pod.failed:
             return "keep", f"in state ERROR and billed: {fetch}launch reap {pod.id}"
         return "keep", "its run is running" if here else "before its deadline"
     if fetched:
         return "delete", "its result is downloaded"
-    if pod.status == "EXITED":
+    if pod.stopped:
         return "keep", f"stopped, may hold a result: {fetch}launch reap {pod.id}"
     why = "past its deadline" if late else "its run has ended"
-    if pod.status == "ERROR":
+    if pod.failed:
         return "delete", f"{why}; in state ERROR it cannot be stopped and is billed"
     return "stop", why
 

@@ -22,7 +22,6 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-ABSENT = "TERMINATED"
 LARGEST = 1e15  # seconds, dollars or gigabytes: beyond what anything here can be
 
 
@@ -87,6 +86,21 @@ class Pod(Answer):
     uptime: Whole | None = Field(None, validation_alias=AliasPath("runtime", "uptime"))
     direct: Endpoint | None = Field(None, validation_alias=AliasPath("ssh", "direct"))
     ports: tuple[Port, ...] = Field((), validation_alias=AliasPath("runtime", "ports"))
+
+    @property
+    def stopped(self) -> bool:
+        """It has no card and keeps its disk; it may be started or deleted."""
+        return self.status == "EXITED"
+
+    @property
+    def failed(self) -> bool:
+        """Its container does not run, and it is billed; it may be started or deleted, not stopped."""
+        return self.status == "ERROR"
+
+    @property
+    def deleted(self) -> bool:
+        """The API still shows it for a while."""
+        return self.status == "TERMINATED"
 
     @property
     def ssh(self) -> Endpoint | None:

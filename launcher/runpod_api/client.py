@@ -14,7 +14,6 @@ from urllib.parse import quote
 from launcher.errors import ApiUnavailable, WrongState
 from launcher.runpod_api import logs
 from launcher.runpod_api.answers import (
-    ABSENT,
     BillingRecord,
     Catalog,
     DataCenter,
@@ -141,9 +140,7 @@ class Api:
     def pods(self, name: str | None = None) -> list[Pod]:
         """All pods of the account, or those of that exact name; none that is terminated."""
         found = [
-            pod
-            for pod in self._list("/v2/pods", "pods", Pod.model_validate)
-            if pod.status != ABSENT
+            pod for pod in self._list("/v2/pods", "pods", Pod.model_validate) if not pod.deleted
         ]
         return found if name is None else [pod for pod in found if pod.name == name]
 
@@ -161,15 +158,16 @@ class Api:
         before another is sent. Raises ``OutcomeUnknown`` when that fails too: a pod of this name
         may then exist. If two were made, one is deleted.
         """
-        pod, tried = self._create(
-            "/v2/pods",
-            request.body(),
-            Pod.model_validate,
-            self.pods,
-            request.name,
-            set(),
-            SETTLE_POD,
-        )
+        with self._waiting(f"RunPod to make pod {request.name}, or to show that it has not"):
+            pod, tried = self._create(
+                "/v2/pods",
+                request.body(),
+                Pod.model_validate,
+                self.pods,
+                request.name,
+                set(),
+                SETTLE_POD,
+            )
         if tried > 1:
             for twin in self.pods(request.name):
                 if twin.id != pod.id:
@@ -195,7 +193,7 @@ class Api:
     def absent(self, pod_id: str) -> bool:
         """Whether neither get nor list shows the pod as existing."""
         pod = self.pod(pod_id)
-        return (pod is None or pod.status == ABSENT) and all(p.id != pod_id for p in self.pods())
+        return (pod is None or pod.deleted) and all(p.id != pod_id for p in self.pods())
 
     def release(self, pod_id: str, *, unseen: float = 0.0) -> None:
         """Delete the pod and return once its absence is confirmed; may be called again.
@@ -204,18 +202,16 @@ class Api:
         unknown for a while and live. For the next ``unseen`` seconds that it is unknown proves nothing.
         Raises ``ApiUnavailable`` when the pod does not go.
         """
+        seen_by = self._now() + unseen
         with self._waiting(f"RunPod to delete pod {pod_id}"):
-            self._release(pod_id, self._now() + unseen)
-
-    def _release(self, pod_id: str, seen_by: float) -> None:
-        looks = 0
-        accepted = False
-        for attempt in range(RELEASE_TRIES):
-            accepted = self.delete(pod_id) or accepted
-            looks = looks + (3 if accepted else 1) if self.absent(pod_id) else 0
-            if looks >= 3 and (accepted or self._now() >= seen_by):
-                return
-            self._sleep(min(1.0 * 2**attempt, 15.0))
+            looks = 0
+            accepted = False
+            for attempt in range(RELEASE_TRIES):
+                accepted = self.delete(pod_id) or accepted
+                looks = looks + (3 if accepted else 1) if self.absent(pod_id) else 0
+                if looks >= 3 and (accepted or self._now() >= seen_by):
+                    return
+                self._sleep(min(1.0 * 2**attempt, 15.0))
         raise ApiUnavailable(
             f"pod {pod_id} was deleted, but RunPod still lists it",
             "it may still be billed: delete it in RunPod's console, or run: launch reap",
@@ -354,19 +350,6 @@ class Api:
         settle: Sequence[float] = SETTLE,
     ) -> tuple[Named, int]:
         """What was made and at which try; ``settle`` are the waits before each look for the name."""
-        with self._waiting(f"RunPod to make {name}, or to show that it has not"):
-            return self._create_once(path, body, read, listed, name, before, settle)
-
-    def _create_once(
-        self,
-        path: str,
-        body: Mapping[str, object],
-        read: Callable[[Mapping[str, Any]], Named],
-        listed: Callable[[str], list[Named]],
-        name: str,
-        before: set[str],
-        settle: Sequence[float],
-    ) -> tuple[Named, int]:
         for tried in itertools.count(1):
             try:
                 made = read(self._http.send("POST", path, body=body, safe=False))
