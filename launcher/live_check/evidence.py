@@ -11,7 +11,8 @@ from typing import Any
 from launcher.doctor import Finding
 from launcher.quote.estimate import REACHED
 from launcher.quote.measured import Measured, last_prediction
-from launcher.runs import journal
+from launcher.runs import run_state
+from launcher.runs.rented_pods import RentedPod
 from launcher.runs.run_folder import Run
 from trainer.contract import events, manifest
 from trainer.contract import pod as border
@@ -29,16 +30,13 @@ class Record:
     run: Run
 
     @cached_property
-    def entries(self) -> list[journal.Entry]:
-        return journal.salvage(self.run.journal)
+    def pod(self) -> RentedPod | None:
+        """The newest pod."""
+        return run_state.read_leniently(self.run.journal).pod
 
     @cached_property
     def events(self) -> list[events.Event]:
         return events.read(self.run.events)[0]
-
-    def last(self, what: str, stage: journal.Stage) -> journal.Entry | None:
-        found = [e for e in self.entries if (e.what, e.stage) == (what, stage)]
-        return found[-1] if found else None
 
     @property
     def device(self) -> str:
@@ -52,18 +50,14 @@ class Record:
 
 
 def image_pull(record: Record) -> str | None:
-    asked, rented, up = (
-        record.last(*which) for which in (("rent", "intent"), ("rent", "done"), ("up", "fact"))
-    )
-    if asked is None or rented is None or up is None:
+    pod = record.pod
+    if pod is None or pod.up is None:
         return None
-    waited = clock(up.time - rented.time)
-    return f"{asked.facts.get('image', '')} on {asked.facts['gpu']}: SSH access {waited} after the rental"
+    return f"{pod.image} on {pod.gpu}: SSH access {clock(pod.up - pod.since)} after the rental"
 
 
 def host_key(record: Record) -> str | None:
-    up = record.last("up", "fact")
-    if up is None or record.last("upload", "done") is None:
+    if record.pod is None or not record.pod.has_job:
         return None
     return "the pod's SSH port has the host key of its log; only then was anything uploaded"
 
@@ -93,9 +87,13 @@ def self_test(record: Record) -> str | None:
 
 
 def download(record: Record) -> str | None:
-    if record.last("verify", "done") is None:
+    if record.pod is None or not record.pod.fetched:
         return None
-    return f"{len(_manifest(record).get('files', {}))} files, each with the hash in the manifest"
+    try:
+        proof = manifest.verify(record.run.folder)
+    except Fault:
+        return None
+    return f"{len(proof.files)} files, each with the hash in the manifest"
 
 
 def _manifest(record: Record) -> dict[str, Any]:

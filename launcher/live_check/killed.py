@@ -9,7 +9,7 @@ from launcher.doctor import Finding
 from launcher.quote.run_cost import at
 from launcher.rental import guard
 from launcher.runpod_api import Api
-from launcher.runs import journal, run_folder, run_state
+from launcher.runs import run_folder, run_state
 from launcher.runs.rented_pods import RentedPod
 from launcher.runs.run_folder import Run, key_file
 from launcher.settings import Settings
@@ -81,7 +81,7 @@ def _kill(run: Run, child: Child, context: Context) -> None:
     context.world.signal(child.pid, signal.SIGKILL)
     while child.exit_code() is None:
         context.world.sleep(0.05)
-    guards = [e.facts["pid"] for e in journal.salvage(run.journal) if e.what == "guard"]
+    guards = run_state.read_leniently(run.journal).guards
     if guards and run_folder.is_locked(guard.lock_file(run)):
         context.world.signal(guards[-1], signal.SIGKILL)
 

@@ -57,6 +57,7 @@ NEEDED: dict[tuple[str, Stage], tuple[str, ...]] = {
     ("bill", "fact"): ("pod", "charged"),
     ("start", "intent"): ("offset",),
     ("image", "done"): ("image",),
+    ("guard", "fact"): ("pid",),
 }
 
 

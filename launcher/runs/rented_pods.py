@@ -70,6 +70,7 @@ class RentedPod:
     finish_by: float
     times: tuple[Billed, ...]
     gpu: str = ""
+    image: str = ""
     most: float = 0.0
     id: str | None = None
     up: float | None = None

@@ -17,7 +17,8 @@ class RunState:
 
     ``summary`` is the content of run.json. ``offset`` is the size of events.jsonl when the newest trainer
     was started, None before that. ``ended``: why the newest attempt is over, None while it is not.
-    ``pods``: every pod that was rented, the newest last. ``names``: every name under which one may exist.
+    ``pods``: every pod that was rented, the newest last. ``names``: every name under which one may exist. ``guards``: the process
+    ids of the guards that were started.
     """
 
     def __init__(self, entries: Iterable[Entry] = ()) -> None:
@@ -35,6 +36,7 @@ class RunState:
         self.image: str | None = None
         self.offset: int | None = None
         self.ended: dict[str, Any] | None = None
+        self.guards: list[int] = []
         self.pods = [pod for pod in self.pods if not pod.released]
 
     @property
@@ -75,6 +77,8 @@ class RunState:
             case "ended", _:
                 self.summary |= {"ended": entry.time, **facts}
                 self.ended = facts
+            case "guard", _:
+                self.guards.append(facts["pid"])
             case "rent", "intent":
                 self.ended = self.offset = None
                 self._rent(entry)
@@ -93,6 +97,7 @@ class RunState:
                 finish_by=facts["finish_by"],
                 times=(Billed(entry.time, facts["gone_by"]),),
                 gpu=facts["gpu"],
+                image=facts.get("image", ""),
                 most=facts.get("most", 0.0),
             )
         )

@@ -13,11 +13,12 @@ from launcher.quote.measured import Measured
 from launcher.runs.run_folder import Run
 from launcher.settings import Settings, given, load
 from launcher.verbs import doctor
+from tests.launcher.rental.account import FAKE_TRAINER
 from trainer.contract import events
 from trainer.contract import pod as border
 from trainer.contract.command.arguments import Parser
 from trainer.contract.command.errors import ResultRejected
-from trainer.contract.manifest import Manifest, ReloadProof
+from trainer.contract.manifest import Manifest, ReloadProof, hash_files
 from trainer.contract.rows import read_rows
 
 AT = 1_800_000_000.0
@@ -34,6 +35,7 @@ def a_run(folder, *, probed=border.MAY_ACT, reached="verify", run_id="r"):
         ("up", "fact", 100, {}),
         ("upload", "done", 110, {}),
         ("start", "done", 111, {}),
+        ("fetch", "done", 199, {}),
         ("verify", "done", 200, {}),
     ]  # fmt: skip
     names = [what for what, *_ in every]
@@ -56,8 +58,9 @@ def a_run(folder, *, probed=border.MAY_ACT, reached="verify", run_id="r"):
             step.model_copy(update={"step": 2, "loss": 1.25}),
             events.Done(manifest="manifest.json"),
         ]  # fmt: skip
+        FAKE_TRAINER.save_adapter(folder / "adapter")
         Manifest(
-            complete=True, created="", files={}, job_hash="", data_sha256="", base_model="", revision=None,
+            complete=True, created="", files=hash_files(folder, ["adapter"]), job_hash="", data_sha256="", base_model="", revision=None,
             template_sha256="", versions={}, device="", precision="", seed=0, metrics={},
             reload_proof=ReloadProof(equal=True, max_abs_diff=0.0, base_max_abs_diff=1.0, rows=3,
                                      attention_diff=0.002),
@@ -74,6 +77,14 @@ def test_a_whole_run_holds_everything_with_its_evidence(tmp_path):
     assert told["image pull"] == "me/sft@sha256:00 on NVIDIA L4: SSH access 1:35 after the rental"
     assert told["training"] == "2 steps on NVIDIA L4, loss 2.500 -> 1.250"
     assert "0.002 nats" in told["self-test"]
+    assert told["download"] == "2 files, each with the hash in the manifest"
+
+
+def test_a_file_that_was_changed_after_the_download_breaks_it(tmp_path):
+    record = a_run(tmp_path / "r")
+    tensors = record.run.folder / "adapter" / "adapter_model.safetensors"
+    tensors.write_bytes(tensors.read_bytes()[:-1] + b"!")
+    assert {one.what: one.ok for one in of_training(record, None)}["download"] is False
 
 
 @pytest.mark.parametrize(
