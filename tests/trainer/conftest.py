@@ -41,14 +41,10 @@ def shipped_template(name: str) -> str:
     return (folder / f"{name}.jinja").read_text(encoding="utf-8")
 
 
-def build_tokenizer(family: str):
-    """A byte-level BPE with the special tokens, template and post-processor of ``family``."""
-    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
-    from tokenizers.processors import TemplateProcessing
-    from transformers import PreTrainedTokenizerFast
+def byte_level_bpe(special: list[str], *, vocab_size: int):
+    """A small byte-level BPE, cut as Qwen and Llama 3 cut text, with these special tokens."""
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-    llama = family == "llama3_2"
-    special = LLAMA if llama else QWEN
     backend = Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -60,12 +56,24 @@ def build_tokenizer(family: str):
     backend.train_from_iterator(
         CORPUS,
         trainers.BpeTrainer(
-            vocab_size=400,
+            vocab_size=vocab_size,
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
             special_tokens=special,
             show_progress=False,
         ),
     )
+    return backend
+
+
+def build_tokenizer(family: str):
+    """A byte-level BPE with the special tokens, template and post-processor of ``family``."""
+    from tokenizers import AddedToken
+    from tokenizers.processors import TemplateProcessing
+    from transformers import PreTrainedTokenizerFast
+
+    llama = family == "llama3_2"
+    special = LLAMA if llama else QWEN
+    backend = byte_level_bpe(special, vocab_size=400)
     if llama:
         # As the real one does: encoding any text puts a BOS in front.
         bos = backend.token_to_id("<|begin_of_text|>")

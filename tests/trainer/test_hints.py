@@ -60,7 +60,12 @@ def type_it(tmp_path, capsys):
     """Type the command at the end of a message; return it, once the run has come to its result."""
 
     def run(shown):
-        typed = shown.strip().rsplit("with: ", 1)[-1].rsplit("again: ", 1)[-1].rsplit("the run: ", 1)[-1]
+        typed = (
+            shown.strip()
+            .rsplit("with: ", 1)[-1]
+            .rsplit("again: ", 1)[-1]
+            .rsplit("the run: ", 1)[-1]
+        )
         program, *arguments = shlex.split(typed)
         assert (program, arguments[:2]) == ("python", ["-m", "trainer"])
         code = run_main(command._main, arguments[2:])

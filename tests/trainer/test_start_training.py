@@ -434,7 +434,9 @@ def test_a_damaged_checkpoint_is_passed_over_for_an_older_one(finished, tmp_path
         path.unlink()
     lines = run(job, resume=True)
     (warning,) = events_of(job.output, events.Warning)
-    assert warning.message.startswith("checkpoint-8 is damaged (optimizer.pt is missing or has changed")
+    assert warning.message.startswith(
+        "checkpoint-8 is damaged (optimizer.pt is missing or has changed"
+    )
     assert "resume: after step 6" in lines
     assert losses_of(job.output)[-2:] == losses_of(output)[-2:]
     assert largest_difference(job.output, output) == 0.0

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from tests.trainer.conftest import CORPUS, SPLIT, shipped_template
+from tests.trainer.conftest import byte_level_bpe, shipped_template
 
 # mistralai/Mistral-7B-Instruct-v0.3: the tools and the system message stand before the last question only, and the
 # system message only if nothing follows it; ids of nine characters.
@@ -138,7 +138,6 @@ def names() -> list[str]:
 
 def tokenizer_for(name: str):
     """A byte-level BPE with the special tokens that the template of this name writes."""
-    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
     template = WRITTEN.get(name) or shipped_template(name)
@@ -150,23 +149,7 @@ def tokenizer_for(name: str):
     begins = {"gemma": "<bos>", "deeps": "<｜begin▁of▁sentence｜>"}
     begin = begins.get(name[:5], "<s>")
     special = sorted({*found, begin, end, "<pad>"})
-    backend = Tokenizer(models.BPE())
-    backend.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(SPLIT), behavior="isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    backend.decoder = decoders.ByteLevel()
-    backend.train_from_iterator(
-        CORPUS,
-        trainers.BpeTrainer(
-            vocab_size=500,
-            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-            special_tokens=special,
-            show_progress=False,
-        ),
-    )
+    backend = byte_level_bpe(special, vocab_size=500)
     return PreTrainedTokenizerFast(
         tokenizer_object=backend,
         bos_token=begin,
