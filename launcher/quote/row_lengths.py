@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from launcher.quote.chat_template import ChatTemplate
+from trainer.contract.row_messages import is_trained
 from trainer.contract.rows import Row
 
 LETTERS = 4  # of a token
@@ -68,11 +69,7 @@ def _how(counted: int, rows: int, each: int) -> str:
 
 def _count(row: Row, template: ChatTemplate) -> tuple[list[int], int] | None:
     """The tokens of the row, or of each row that it becomes, and the trained ones; None if it is refused."""
-    wanted = [
-        at
-        for at, m in enumerate(row.messages)
-        if m["role"] == "assistant" and m.get("weight", 1) == 1
-    ]
+    wanted = [at for at, message in enumerate(row.messages) if is_trained(message)]
     ends = wanted if template.rewrites else wanted[-1:]
     try:
         texts = [template.render(row.messages[: at + 1], row.tools, **row.template) for at in ends]
@@ -109,6 +106,6 @@ def _estimate(row: Row) -> tuple[int, int]:
     for message in row.messages:
         said = len(_said(message))
         letters += said
-        if message["role"] == "assistant" and message.get("weight", 1) == 1:
+        if is_trained(message):
             trained += said // LETTERS + 1
     return letters // LETTERS + AROUND * len(row.messages), trained

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from trainer.contract import row_keys
@@ -37,6 +37,11 @@ class RowFault(Exception):  # noqa: N818 - like trainer.contract.command.errors.
     def __init__(self, what: str, todo: str = "", *, lines: Sequence[str] = ()) -> None:
         self.lines = list(lines) or [f"{what}: {todo}"]
         super().__init__("; ".join(self.lines))
+
+
+def is_trained(message: Mapping[str, Any]) -> bool:
+    """Whether a message of a row that was read is trained on: an answer that is not context only."""
+    return bool(message["role"] == "assistant" and message.get("weight", 1) == 1)
 
 
 def read_message(raw: object, note: Note) -> dict[str, Any]:

@@ -6,7 +6,15 @@ from typing import Any
 
 from trainer.contract import row_keys
 from trainer.contract.data_faults import quote
-from trainer.contract.row_messages import THOUGHT, Note, RowFault, from_json, kind_of, read_message
+from trainer.contract.row_messages import (
+    THOUGHT,
+    Note,
+    RowFault,
+    from_json,
+    is_trained,
+    kind_of,
+    read_message,
+)
 
 LISTS = ("messages", "conversations")
 # (question, answer) of rows with one key each.
@@ -213,7 +221,7 @@ def _row_keys(row: dict[str, Any], note: Note) -> Iterator[str]:
 
 def _untrainable(messages: list[dict[str, Any]]) -> Iterator[str]:
     answers = [m for m in messages if m["role"] == "assistant"]
-    wanted = [m for m in answers if m.get("weight", 1) == 1]
+    wanted = [m for m in answers if is_trained(m)]
     if not answers:
         yield "no assistant turn: add the answer to train"
     elif not wanted:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from trainer.contract.row_messages import is_trained
 from trainer.data.templates import ChatFormat
 from trainer.data.turns import Part, short
 
@@ -39,7 +40,7 @@ def lost(part: Part, chat_format: ChatFormat) -> Iterator[tuple[str, bool]]:
     answers = iter(part.spans)
     for number, message in enumerate(part.row.messages):
         role, place = message["role"], text
-        trained = role == "assistant" and message.get("weight", 1) == 1
+        trained = is_trained(message)
         if trained:
             start, end = next(answers)
             place = chat_format.special.sub(GAP, part.text[start:end])
@@ -77,7 +78,7 @@ def warnings(part: Part, chat_format: ChatFormat) -> Iterator[str]:
         name = message.get("name")
         if name and message["role"] != "tool" and name not in part.text:
             yield f"message {number + 1}: the chat template leaves out the name {short(name)!r}: write it in 'content'"
-        if message["role"] != "assistant" or message.get("weight", 1) != 1:
+        if not is_trained(message):
             continue
         start, end = next(answers)
         content = THOUGHTS.sub("", message["content"]).lstrip("\n")

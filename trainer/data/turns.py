@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from trainer.contract.row_messages import is_trained
 from trainer.contract.rows import Row
 from trainer.data.templates import ChatFormat, control_texts, differ, divide_thoughts
 
@@ -57,12 +58,8 @@ class Part:
 
 
 def trained(messages: Sequence[dict[str, Any]]) -> list[int]:
-    """Return the indexes of the assistant messages of weight 1."""
-    return [
-        at
-        for at, message in enumerate(messages)
-        if message["role"] == "assistant" and message.get("weight", 1) == 1
-    ]
+    """Return the indexes of the messages that are trained on."""
+    return [at for at, message in enumerate(messages) if is_trained(message)]
 
 
 def parts(chat_format: ChatFormat, row: Row, mode: Mode) -> list[Part]:
