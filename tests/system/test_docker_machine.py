@@ -35,8 +35,9 @@ def image(engine, image_settings, context) -> str:
 
 @pytest.fixture
 def home(monkeypatch) -> Iterator[Path]:
-    """A folder that others may enter, as no folder of pytest's is."""
+    """A folder that others may enter, as no folder of pytest's is; home of whoever the test acts as."""
     with tempfile.TemporaryDirectory(prefix="sft-") as name:
+        monkeypatch.setenv("HOME", name)
         monkeypatch.setenv("XDG_STATE_HOME", f"{name}/state")
         yield Path(name)
 
