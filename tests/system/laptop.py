@@ -1,5 +1,6 @@
 """A laptop for system tests: the `launch` command as a user runs it, in a folder of its own."""
 
+import itertools
 import json
 import os
 import signal
@@ -31,6 +32,7 @@ class Laptop:
             **variables,
         }
         self._begun: list[Command] = []
+        self._count = itertools.count()
 
     def launch(self, *words: str, altered: Mapping[str, Any] | None = None) -> "Command":
         """Starts ``launch words...``; with ``altered`` as ``tests.system.altered`` describes it."""
@@ -47,7 +49,7 @@ class Laptop:
         return self._begin(["bash", "-ec", script], {**self._variables, "PATH": path})
 
     def _begin(self, command: list[str], variables: Mapping[str, str]) -> "Command":
-        said = self.folder / f"said-{len(self._begun)}.txt"
+        said = self.folder / f"said-{next(self._count)}.txt"
         begun = Command(command, self.folder, variables, said=said)
         self._begun.append(begun)
         return begun

@@ -38,7 +38,7 @@ def test_whatever_is_written_last_attach_carries_on(story, laptop):
         ended = dict(pool.map(kill_and_carry_on, places))
     unheard_of = ended.pop("before-1")
     assert unheard_of.ended() == NotFound.exit_code, unheard_of.said
-    assert len(story.created()) == len(ended)
+    assert len(story.created()) == len(ended), [one.said for one in ended.values()]
     for run, again in ended.items():
         story.ledger(again, run=run)
         story.whole(run=run, steps=STEPS)

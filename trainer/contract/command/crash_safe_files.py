@@ -72,17 +72,33 @@ def replacing(path: Path, *, fsync: bool = True) -> Iterator[BufferedWriter]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f".{path.name}.new")
-    try:
-        with new.open("wb") as file:
+    with _open_alone(new) as file:
+        try:
             yield file
             file.flush()
             if fsync:
                 os.fsync(file.fileno())
-        new.replace(path)
-    finally:
-        new.unlink(missing_ok=True)
+            new.replace(path)
+        except BaseException:
+            new.unlink(missing_ok=True)
+            raise
     if fsync:
         sync_folder(path.parent)
+
+
+def _open_alone(path: Path) -> BufferedWriter:
+    """Open an empty file that no other process writes to; wait for one that does."""
+    import fcntl
+
+    while True:
+        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "wb")
+        with suppress(OSError):  # some network file systems have no locks
+            fcntl.flock(file, fcntl.LOCK_EX)
+        with suppress(FileNotFoundError):
+            if path.stat().st_ino == os.fstat(file.fileno()).st_ino:
+                file.truncate()
+                return file
+        file.close()  # it took the place of another file meanwhile
 
 
 def write_whole(path: Path, content: str | bytes, *, fsync: bool = True) -> Path:

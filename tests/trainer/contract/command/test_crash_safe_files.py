@@ -2,6 +2,8 @@
 
 import os
 import resource
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -97,3 +99,19 @@ def test_the_content_is_on_disk_before_its_name(tmp_path, monkeypatch):
     path.unlink()
     write_whole(path, "a")
     assert synced == [(path.stat().st_ino, False), (tmp_path.stat().st_ino, True)]
+
+
+def test_processes_that_replace_one_file_do_not_meet(tmp_path):
+    """As launchers of several runs do with the price list."""
+    path = tmp_path / "prices.json"
+    script = (
+        "import sys; from pathlib import Path\n"
+        "from trainer.contract.command.crash_safe_files import write_whole\n"
+        "for _ in range(60): write_whole(Path(sys.argv[1]), sys.argv[2] * 5000, fsync=False)\n"
+    )
+    writers = [subprocess.Popen([sys.executable, "-c", script, path, letter]) for letter in "abcd"]
+    while any(one.poll() is None for one in writers):
+        found = path.read_text("utf-8") if path.exists() else ""
+        assert found in {"", *(letter * 5000 for letter in "abcd")}
+    assert [one.returncode for one in writers] == [0] * 4
+    assert [one.name for one in tmp_path.iterdir()] == ["prices.json"]
