@@ -1,10 +1,12 @@
 """The command ``launch``: parse, call, exit code. Each verb is a module of ``launcher.verbs``."""
 
+import argparse
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
+from launcher import installed_version
 from trainer.contract.command.arguments import Parser
 from trainer.contract.command.errors import run_main
 from trainer.contract.command.streams import write_json
@@ -38,10 +40,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(argv: Sequence[str] | None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
+    typed = [] if arguments else _completing()
+    if arguments[:1] == ["help"]:
+        arguments = [*arguments[1:], "--help"]
     parser = Parser(
         prog="launch",
         description="Train a LoRA adapter and measure whether it is better than its base model.",
-        epilog="See launch VERB --help for each verb. Exit codes are listed in docs/reference.md.",
+        epilog="See launch help VERB for each verb. docs/reference.md lists exit codes, and how to get completion "
+        "in your shell.",
         allow_abbrev=False,
     )
     parser.examples = (
@@ -49,18 +55,41 @@ def _main(argv: Sequence[str] | None) -> int:
         "launch check --data chats.jsonl --model Qwen/Qwen2.5-3B-Instruct",
         "launch train --gpu A10G --data chats.jsonl",
     )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     verbs = parser.add_subparsers(metavar="VERB", required=True)
-    chosen = next((a for a in arguments if not a.startswith("-")), None)
+    chosen = next((a for a in typed or arguments if not a.startswith("-")), None)
     for name, about in VERBS.items():
         listed: dict[str, Any] = {"help": about} if about else {}
         sub = verbs.add_parser(name, **listed, description=about, allow_abbrev=False)
         if name == chosen:
             verb = import_module(f"launcher.verbs.{name}")
             verb.add_flags(sub)
-            sub.examples = getattr(verb, "EXAMPLES", ())
+            sub.examples, sub.first = getattr(verb, "EXAMPLES", ()), getattr(verb, "FIRST", ())
             sub.set_defaults(call=verb.run)
+    if typed:
+        from launcher.verbs.completion import complete
+
+        hidden = [name for name, about in VERBS.items() if not about]
+        flags = verbs.choices[chosen]._actions if chosen in verbs.choices else ()  # noqa: SLF001
+        complete(parser, flags, hidden=hidden)
     options = parser.parse_args(arguments)
     if getattr(options, "json", False):
         write_json()
     code: int = options.call(options)
     return code
+
+
+def _completing() -> list[str]:
+    """The words typed so far, when the shell wants completions; else empty."""
+    from launcher.verbs.completion import words
+    from launcher.world import World
+
+    return words(World())
+
+
+class _Version(argparse.Action):
+    """Print the version and exit; it is looked up only then."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        print(f"sft-launch {installed_version()}")  # noqa: T201 - an entry
+        parser.exit()

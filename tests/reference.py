@@ -41,6 +41,10 @@ The options of one training. A recipe (`--recipe`) is TOML with some of these na
 file. `--set a.b=c` sets any option, and the common ones have a flag. Flags win over `--set`, and `--set` wins over
 the recipe.
 """
+LAUNCH = """`launch --version` prints the version, `launch help VERB` a verb's help. In bash and zsh the tab key completes
+verbs, flags, run ids, cards and recipes after `eval "$(register-python-argcomplete launch)"`; put that line in
+`~/.bashrc` to keep it.
+"""
 SETTINGS = """## Settings
 
 Settings hold for every run of a user or a project. They are read from `launch.toml` in the user's config folder
@@ -63,6 +67,7 @@ def reference() -> str:
             "### Of the teacher, under `[datagen]`\n",
             _settings(TEACHER),
             "## launch\n",
+            LAUNCH,
             *_launch(),
             "## datagen\n",
             *_datagen(),

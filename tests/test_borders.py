@@ -106,7 +106,7 @@ ROOMS = {
                           train view world
         verbs          -> demo doctor errors follow image live_check machines quote rental report request
                           runpod_api runs context settings skypilot stop tracking train view world
-        cli            ->
+        cli            -> verbs world
         __main__       -> cli
     """,
     "datagen": """

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict
 
+from launcher import installed_version
 from launcher.doctor import Finding
 from launcher.quote.measured import Measured
 from trainer.contract.command.crash_safe_files import write_whole
@@ -101,13 +101,9 @@ def make(
         Check(what=f.what, state=STATES[f.ok], evidence=short(f.detail), remedy=short(f.remedy))
         for f in findings
     ]
-    try:
-        ours = version("sft-launch")
-    except PackageNotFoundError:
-        ours = "unknown"
     return Certificate(
         made=f"{datetime.fromtimestamp(now, UTC):%Y-%m-%d %H:%M} UTC",
-        version=ours,
+        version=installed_version(),
         api=urlsplit(api).netloc,
         card=card,
         checks=checks,

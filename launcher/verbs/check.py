@@ -9,6 +9,7 @@ EXAMPLES = (
     "launch check --recipe tiny --data rows.jsonl",
     "launch check --data chats.jsonl --set turns=split --html check.html",
 )
+FIRST = ("--data", "--model", "--recipe", "--set", "--html")
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:

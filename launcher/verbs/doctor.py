@@ -17,6 +17,7 @@ EXAMPLES = (
     "launch doctor --live --gpu A10G --max-cost 0.50",
     "launch doctor --add-volume weights --mount 100 --data-center EU-RO-1",
 )
+FIRST = ("--gpu", "--image-repo", "--live", "--max-cost", "--json")
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:

@@ -8,6 +8,7 @@ EXAMPLES = (
     "launch plan --recipe qwen2.5-7b --cards 2 --data chats.jsonl",
     "launch plan --data chats.jsonl --epochs 1 --json",
 )
+FIRST = ("--data", "--model", "--recipe", "--epochs", "--cards")
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:

@@ -2,7 +2,7 @@
 
 import argparse
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,13 @@ EXAMPLES = (
     "launch train --gpu A10G --max-cost 1 --data chats.jsonl --dry-run",
     "launch train --resume RUN",
 )
+FIRST = ("--data", "--model", "--gpu", "--max-cost", "--dry-run")
+RENTED = (
+    *("gpu", "max_cost", "max_hours", "grace", "on_deadline", "on_interrupt", "unguarded"),
+    *("image_repo", "registry", "volume", "disk", "mount"),
+)
+# Settings that have no effect on a machine.
+UNUSED = {"here": (*RENTED, "image", "build_args", "cuda"), "docker": RENTED, "runpod": ()}
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -80,12 +87,15 @@ def run(options: argparse.Namespace) -> int:
     elif not options.overwrite:
         again = f"launch train --resume {shlex.quote(options.resume)} --overwrite"
         resuming.check(options.set, flags, again=again)
+    where = options.on or ("runpod" if "gpu" in wanted else "here")
+    if options.resume is None and options.emit is None:
+        _refuse_unused(where, wanted)
     world = World()
     request = Request(
         job=job,
         resume=options.resume,
         run_id=options.run_id,
-        where=options.on or ("runpod" if "gpu" in wanted else "here"),
+        where=where,
         overwrite=options.overwrite,
         settings=settings.load(wanted, world=world),
         changes=wanted,
@@ -103,6 +113,17 @@ def run(options: argparse.Namespace) -> int:
     if options.dry_run:
         return _dry_run(request, preview, as_json=options.json)
     return story(request, as_json=options.json)
+
+
+def _refuse_unused(where: str, given: Collection[str]) -> None:
+    """Raise ``Usage`` for flags that have no effect on the machine."""
+    flags = [f"--{name.replace('_', '-')}" for name in UNUSED[where] if name in given]
+    if flags:
+        named = ", ".join(flags)
+        raise Usage(
+            f"--on {where} trains on this machine: {named} would have no effect",
+            f"to rent a card, use --on runpod; to train on this machine, drop {named}",
+        )
 
 
 def _emit(request: "Request", options: argparse.Namespace) -> int:

@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 import time
@@ -148,6 +149,51 @@ def test_a_gpu_means_runpod_and_asks_for_a_key(launch, folder):
     assert done.returncode == 22
     assert "export RUNPOD_API_KEY" in done.stderr
     assert not (folder / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--on", "docker", "--gpu", "A10G"], "--on docker trains on this machine: --gpu would"),
+        (
+            ["--max-cost", "1", "--image", "x"],
+            "--on here trains on this machine: --max-cost, --image",
+        ),
+    ],
+)
+def test_a_setting_that_the_machine_does_not_use_is_refused(launch, flags, words):
+    done = launch("train", "--data", "data.jsonl", *flags)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "use --on runpod" in done.stderr
+
+
+def test_the_version_is_the_installed_one(launch):
+    judge = subprocess.run(
+        [sys.executable, "-m", "pip", "show", "sft-launch"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    version = judge.stdout.splitlines()[1].removeprefix("Version: ")
+    assert launch("--version").stdout == f"sft-launch {version}\n"
+
+
+def test_help_is_a_verb_too(launch):
+    assert launch("help").stdout == launch("--help").stdout
+    assert launch("help", "logs").stdout == launch("logs", "--help").stdout
+    assert "did you mean logs?" in launch("help", "lgos").stderr
+
+
+def test_a_long_help_shows_five_options_first(launch):
+    shown = launch("help", "train").stdout
+    first, _, rest = shown.partition("\noptions:\n")
+    flags = re.findall(r"^  (--[a-z-]+)", first, re.MULTILINE)
+    assert flags == ["--data", "--model", "--gpu", "--max-cost", "--dry-run"]
+    assert (
+        re.findall(rf"^  ({'|'.join(flags)}) ", rest.partition("\nexamples:")[0], re.MULTILINE)
+        == []
+    )
 
 
 def test_a_dry_run_here_shows_the_command_and_makes_nothing(launch, folder):

@@ -23,14 +23,35 @@ if TYPE_CHECKING:
 class Parser(argparse.ArgumentParser):
     """argparse's parser, but invalid arguments raise ``Usage``; also used for the verbs.
 
-    ``examples``: command lines at the end of the help.
+    ``examples``: command lines at the end of the help. ``first``: flags that a long help shows first.
     """
 
     examples: Sequence[str] = ()
+    first: Sequence[str] = ()
 
     def format_help(self) -> str:
+        text = self._format_first() if self.first else super().format_help()
         lines = ["", "examples:", *(f"  {line}" for line in self.examples), ""]
-        return super().format_help() + "\n".join(lines if self.examples else ())
+        return text + "\n".join(lines if self.examples else ())
+
+    def _format_first(self) -> str:
+        """Format argparse's help, but the flags of ``first`` have the first section, and usage does not repeat all."""
+        named = self._option_string_actions
+        first = [named[flag] for flag in self.first]
+        formatter = self._get_formatter()
+        positionals = [action for action in self._actions if not action.option_strings]
+        formatter.add_usage("%(prog)s [options]" if not positionals else None, positionals, [])
+        formatter.add_text(self.description)
+        sections = [("the options that matter first", first)]
+        for group in self._action_groups:
+            rest = [action for action in group._group_actions if action not in first]
+            sections.append((group.title or "", rest))
+        for title, actions in sections:
+            formatter.start_section(title)
+            formatter.add_arguments(actions)
+            formatter.end_section()
+        formatter.add_text(self.epilog)
+        return formatter.format_help()
 
     def parse_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
