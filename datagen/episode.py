@@ -147,8 +147,8 @@ class Trace(_Record):
     """One attempt: the opening messages and the turns that followed.
 
     `hinted`: the model saw the question's hint. `agrees`: the judge found its answer right (or equal
-    to the gold answer, where no truth is known). `failure` names why the model gave no reply, where
-    that ended the attempt. `cost` is in US dollars, as the provider billed it; `reasoning_tokens` are
+    to the gold answer, where no truth is known). `failure` is why the model gave no usable reply, where that ended
+    the attempt, as "KIND: CAUSE". `cost` is in US dollars, as the provider billed it; `reasoning_tokens` are
     part of `completion_tokens`.
     """
 
@@ -172,6 +172,11 @@ class Trace(_Record):
     @property
     def answer(self) -> JsonValue:
         return self.turns[-1].answer if self.submitted else None
+
+    @property
+    def refused(self) -> bool:
+        """Whether the API refused the opening, so that no attempt can answer the question."""
+        return not self.turns and (self.failure or "").startswith("refused: ")
 
     def messages(self) -> list[Message]:
         """Every message of the attempt, in order, exactly as the model saw it."""

@@ -77,7 +77,7 @@ class Attempt:
                 except NoReply as missing:
                     if missing.kind == "unavailable":
                         raise
-                    failure = missing.kind
+                    failure = str(missing)
                     if missing.reply is not None:
                         replies.append(missing.reply)
                         turns.append(Turn(reply=missing.reply.text, code=None, error=True))

@@ -156,13 +156,15 @@ def broken_episode(task: Task, solver: Solver, error: Exception) -> Episode:
 async def _attempt_until_right(
     ask: Callable[[object], Awaitable[Trace]], question: Question, rules: AttemptRules
 ) -> list[Trace]:
-    """Make attempts until enough different ones are right."""
+    """Make attempts until enough different ones are right; one where the API refuses the question itself."""
     traces: list[Trace] = []
     right: set[str] = set()
     while len(traces) < rules.attempts and len(right) < rules.traces:
         traces.append(judge_attempt(await ask(len(traces)), question))
         if traces[-1].agrees:
             right.add(trace_shape(traces[-1]))
+        elif traces[-1].refused:
+            break
     return traces
 
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from datagen.episode import Episode
     from datagen.models.paid_api.status import Status
 
+SHOWN = 5  # refused questions that are named
 DIFFICULTIES = ("easy", "medium", "hard", "very hard")
 
 
@@ -26,6 +27,9 @@ class EpisodeCounts:
     levels: set[str] = field(default_factory=set)
     audited: int = 0
     disagreed: int = 0
+    no_reply: Counter[str] = field(default_factory=Counter)
+    refused: int = 0
+    first_refused: list[str] = field(default_factory=list)
 
     def add(self, episode: Episode) -> None:
         key = (episode.question.source, episode.question.difficulty)
@@ -35,12 +39,21 @@ class EpisodeCounts:
             self.verified[key] += 1
         else:
             self.rejected[episode.verdict.category or episode.verdict.rule] += 1
+        self._add_failures(episode)
         if not episode.question.known and episode.verdict.attempts:
             self.triangulated += 1
             self.runs[episode.verdict.rule] += episode.verdict.attempts
         if episode.audit is not None:
             self.audited += 1
             self.disagreed += not episode.audit.agrees
+
+    def _add_failures(self, episode: Episode) -> None:
+        failures = [trace.failure for trace in episode.traces if trace.failure]
+        self.no_reply.update(failure.partition(":")[0] for failure in failures)
+        if any(trace.refused for trace in episode.traces):
+            self.refused += 1
+            if len(self.first_refused) < SHOWN:
+                self.first_refused.append(f"{episode.question.text} ({failures[-1]})")
 
     @property
     def right(self) -> int:
@@ -77,6 +90,8 @@ class EpisodeCounts:
                 for right in [self.verified[source, difficulty]]
             ],
             "rejected": dict(self.rejected),
+            "no_reply": dict(self.no_reply),
+            "refused": self.refused,
             "audited": self.audited,
             "audit_disagreed": self.disagreed,
         }
@@ -90,6 +105,12 @@ class EpisodeCounts:
         if self.rejected:
             reasons = ", ".join(f"{name} {count}" for name, count in self.rejected.most_common())
             lines.append(f"rejected: {reasons}")
+        if self.no_reply:
+            kinds = ", ".join(f"{name} {count}" for name, count in self.no_reply.most_common())
+            lines.append(f"attempts without a usable reply: {kinds}")
+        lines += [f"dropped: {told}" for told in self.first_refused]
+        if (more := self.refused - len(self.first_refused)) > 0:
+            lines.append(f"dropped: {more} more questions that the API refused")
         if self.triangulated:
             mean = self.runs.total() / self.triangulated
             lines.append(f"mean attempts per question without a known answer: {mean:.2f}")

@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 class Reply:
     """A model's reply, and the tokens it read and wrote.
 
-    `cost` is in USD, None if there is no charge. `reasoning_tokens` are part of `completion_tokens`.
-    `finish_reason`, `provider` and `generation` (the call's id at the provider) are as the API gave
-    them; `model` is the one that answered, if the API reports it. `quantization` is the provider's,
-    where it offers the model in one only.
+    `text` is what follows the thoughts; `reasoning` holds the thoughts where they are readable. `cost` is in USD, None
+    if there is no charge. `reasoning_tokens` are part of `completion_tokens`. `finish_reason`, `provider` and
+    `generation` (the call's id at the provider) are as the API gave them; `model` is the one that answered, if the API
+    reports it. `quantization` is the provider's, where it offers the model in one only.
     """
 
     text: str
+    reasoning: str = ""
     prompt_tokens: int = 0
     completion_tokens: int = 0
     reasoning_tokens: int = 0
@@ -37,15 +38,15 @@ class Reply:
     generation: str | None = None
 
 
-NoReplyKind = Literal["length", "content_filter", "refused", "unavailable"]
+NoReplyKind = Literal["length", "content_filter", "no text", "refused", "unavailable"]
 
 
 class NoReply(Exception):  # noqa: N818 - not an error in the program, not a fault of the run
     """This call has no usable answer; other calls may.
 
-    "length" (cut at max_tokens) and "content_filter": there is a `reply`, paid for, and asking again
-    gives the same. "refused": the API does not take this conversation. "unavailable": every try
-    failed; asking again later may help.
+    "length" (cut at max_tokens), "content_filter" and "no text" (thoughts or tool calls alone): there is a `reply`,
+    paid for, and asking again in the same session gives the same. "refused": the API does not take this conversation.
+    "unavailable": every try failed; asking again later may help.
     """
 
     def __init__(self, kind: NoReplyKind, cause: str, *, reply: Reply | None = None) -> None:

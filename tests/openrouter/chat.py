@@ -101,9 +101,18 @@ def prompt_tokens(body: Mapping[str, Any]) -> int:
 
 
 def generate(
-    body: Mapping[str, Any], model: Model, endpoint: Endpoint, brain: Brain, *, finish: str | None
+    body: Mapping[str, Any],
+    model: Model,
+    endpoint: Endpoint,
+    brain: Brain,
+    *,
+    finish: str | None,
+    without_text: str | None = None,
 ) -> Generation:
-    """The answer as JSON, and what it costs; `finish` in place of the natural finish_reason."""
+    """The answer as JSON, and what it costs; `finish` in place of the natural finish_reason.
+
+    `without_text` is what it holds instead of text: "empty" (nothing), "thoughts" or "tool calls".
+    """
     text = brain(body["messages"])
     most = body.get("max_tokens", 65536)
     written = REASONING_TOKENS + math.ceil(len(text.encode()) / 4)
@@ -137,6 +146,25 @@ def generate(
             "completion_tokens_details": {"reasoning_tokens": min(REASONING_TOKENS, written)},
         },
     }
+    if without_text is not None:
+        _take_text(answer, without_text)
     # What is billed is what the JSON says, to the last digit.
     charged = Decimal(json.dumps(float(cost)))
     return Generation(number, answer, endpoint, charged)
+
+
+def _take_text(answer: dict[str, Any], instead: str) -> None:
+    choice, usage = answer["choices"][0], answer["usage"]
+    choice["message"]["content"] = None
+    if instead == "thoughts":
+        choice["message"]["reasoning"] = "I have to count the rows."
+        choice["message"]["reasoning_details"] = [
+            {"type": "reasoning.text", "text": "I have to count the rows."}
+        ]
+    elif instead == "tool calls":
+        choice["finish_reason"] = "tool_calls"
+        call = {"name": "python", "arguments": '{"code": "submit(len(df))"}'}
+        choice["message"]["tool_calls"] = [{"id": "call_1", "type": "function", "function": call}]
+    else:
+        choice["message"]["content"] = ""
+        usage["completion_tokens_details"]["reasoning_tokens"] = 0

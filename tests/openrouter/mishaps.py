@@ -12,7 +12,9 @@ Kind = Literal[
     "html",  # an HTTP error whose body is a proxy's page
     "error in 200",  # HTTP 200, no choices, an error with the code `status`
     "no choices",  # HTTP 200, choices is null, no error
-    "empty",  # an assistant message without text, charged
+    "empty",  # an assistant message with nothing in it, charged
+    "thoughts",  # an assistant message with reasoning and no text, charged
+    "tool calls",  # an assistant message with a call of a tool and no text, charged
     "finish",  # the generation ends with finish_reason `reason` ("error": with usage, charged)
     "slow",  # `seconds` later than others
     "hang",  # never answers; charged when `charged`
@@ -20,7 +22,14 @@ Kind = Literal[
     "cut",  # the connection is cut in the middle of the answer, charged
     "garbage",  # HTTP 200, not JSON, charged when `charged`
 ]
-ANSWERED = {"slow", "finish", "empty"}
+WITHOUT_TEXT = {"empty", "thoughts", "tool calls"}
+ANSWERED = {"slow", "finish", *WITHOUT_TEXT}
+MODERATION = {
+    "reasons": ["violence"],
+    "flagged_input": "the shots ...",
+    "provider_name": "OpenAI",
+    "model_slug": "openai/gpt-oss-120b",
+}
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from aiohttp import web
 from tests.openrouter.billing import Bill, Charge
 from tests.openrouter.catalog import MODELS, Model
 from tests.openrouter.chat import Brain, Generation, Refused, checked, generate, plain_brain, route
-from tests.openrouter.mishaps import ANSWERED, Mishap, Script
+from tests.openrouter.mishaps import ANSWERED, WITHOUT_TEXT, Mishap, Script
 
 KEY = "sk-or-v1-fake"
 REMEMBERED = 1000
@@ -119,9 +119,8 @@ class OpenRouter:
         reason = mishap.reason if mishap and mishap.kind == "finish" else None
         late = mishap.seconds if mishap and mishap.kind == "slow" else 0.0
         await asyncio.sleep(self.latency + late)
-        made = generate(body, model, endpoint, self.brain, finish=reason)
-        if mishap and mishap.kind == "empty":
-            made.body["choices"][0]["message"]["content"] = ""
+        instead = mishap.kind if mishap and mishap.kind in WITHOUT_TEXT else None
+        made = generate(body, model, endpoint, self.brain, finish=reason, without_text=instead)
         if mishap is None or mishap.kind in ANSWERED:
             self._charge(body, made, delivered=True)
             return web.json_response(made.body)

@@ -18,6 +18,7 @@ from datagen.models.local.batch import Batch, Row
 from datagen.models.local.token_ids import stop_ids, token_ids
 from datagen.models.local.weights import ModelLocation, load, model_name
 from datagen.models.protocol import NoReply, Reply
+from datagen.models.thoughts import divide_thoughts
 
 if TYPE_CHECKING:
     from datagen.episode import Message
@@ -149,8 +150,12 @@ class Engine:
         )
 
     def _reply(self, row: Row) -> Reply:
+        thoughts, text = divide_thoughts(
+            self.loaded.tokenizer.decode(row.done, skip_special_tokens=True)
+        )
         return Reply(
-            text=self.loaded.tokenizer.decode(row.done, skip_special_tokens=True),
+            text=text,
+            reasoning=thoughts,
             prompt_tokens=len(row.ids),
             completion_tokens=len(row.done) + row.ended,
             finish_reason="stop" if row.ended else "length",

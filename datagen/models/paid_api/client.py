@@ -108,6 +108,8 @@ class Client:
 
     def hint(self, found: Failure) -> str:
         """What to do about a request that is not accepted."""
+        if found.kind == "forbidden":
+            return "the API knows the key but forbids the call: check the key's permissions and guardrails"
         if found.kind != "key":
             return "check the model's name, its settings and the address"
         if self.secret is None:

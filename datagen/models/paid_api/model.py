@@ -12,7 +12,7 @@ from datagen.models.paid_api import request
 from datagen.models.paid_api.errors import Failure
 from datagen.models.paid_api.ledger import Call, Ending
 from datagen.models.paid_api.rate_limit import wait_before
-from datagen.models.protocol import NoReply, Reply
+from datagen.models.protocol import NoReply, NoReplyKind, Reply
 from trainer.contract.command.errors import (
     BudgetSpent,
     NotRecorded,
@@ -33,6 +33,12 @@ if TYPE_CHECKING:
 # Tries that failed for other reasons than too much to do; and how long to go on trying at all.
 TRIES = 6
 RETRY_SECONDS = 15 * 60.0
+# With fewer calls than this, each without a usable reply, the questions may be the reason.
+ALL_ALIKE = 20
+HINTS: dict[NoReplyKind, str] = {
+    "length": "give a higher --max-tokens, or a lower --reasoning-effort",
+    "no text": "choose another --teacher-model, or give a lower --reasoning-effort",
+}
 
 
 @dataclass(kw_only=True)
@@ -67,11 +73,18 @@ class PaidModel:
 
         Who is cancelled while waiting takes back what has not been sent; what has been is recorded.
         """
+        try:
+            return self._usable(await self._recorded_or_asked(messages, session))
+        except NoReply as missing:
+            self._count_unusable(missing)
+            raise
+
+    async def _recorded_or_asked(self, messages: Sequence[Message], session: str) -> Reply:
         body = request.body(self.settings, self.name, messages, session)
         key, turn = request.key(self.settings.base_url, session, body)
         if (recorded := self.ledger.answer(key)) is not None:
             self.tally.replayed += 1
-            return _finished(recorded)
+            return recorded
         if self.client is None:
             raise NotRecorded(
                 f"{self.ledger.path}: no recorded answer of {self.name} for turn {turn} of session {session!r}",
@@ -82,7 +95,7 @@ class PaidModel:
             asking = self._begin(key, session, turn, messages, body)
         asking.listeners += 1
         try:
-            return _finished(await asyncio.shield(asking.task))
+            return await asyncio.shield(asking.task)
         finally:
             asking.listeners -= 1
             if not asking.listeners and not asking.sent:
@@ -204,8 +217,14 @@ class PaidModel:
                 "add credits or raise the key's limit, then run the same command: answers already"
                 " paid for are kept",
             )
-        if found.kind == "refused" and self.tally.answered + self.tally.replayed:
+        if found.kind == "flagged":
             raise NoReply("refused", found.cause)
+        if found.kind == "refused" and self.tally.usable:
+            raise NoReply("refused", found.cause)
+        if (
+            found.kind == "refused" and self.tally.asked > 1
+        ):  # it may be the settings or this question
+            raise NoReply("unavailable", found.cause)
         raise TeacherRefused(f"{self.name}: {found.cause}", self.client.hint(found))
 
     def _raise_unavailable(self, found: Failure, *, others_answered: bool) -> NoReturn:
@@ -216,12 +235,24 @@ class PaidModel:
             "run the same command later: answers already paid for are kept",
         )
 
+    def _usable(self, reply: Reply) -> Reply:
+        """Return a finished reply with text; a cut one as context would teach to stop midway."""
+        match reply.finish_reason:
+            case "length":
+                raise NoReply("length", f"cut at {reply.completion_tokens} tokens", reply=reply)
+            case "content_filter":
+                raise NoReply("content_filter", "cut by the provider's filter", reply=reply)
+        if not reply.text:
+            wrote = "tool calls" if reply.finish_reason == "tool_calls" else "thoughts"
+            raise NoReply("no text", f"{wrote} and no text", reply=reply)
+        self.tally.usable += 1
+        return reply
 
-def _finished(reply: Reply) -> Reply:
-    """Only a finished reply is a success; a cut one as context would teach to stop midway."""
-    match reply.finish_reason:
-        case "length":
-            raise NoReply("length", f"cut at {reply.completion_tokens} tokens", reply=reply)
-        case "content_filter":
-            raise NoReply("content_filter", "cut by the provider's filter", reply=reply)
-    return reply
+    def _count_unusable(self, missing: NoReply) -> None:
+        """Raise TeacherRefused once as many calls as can be in flight got no usable reply, and no call got one."""
+        self.tally.unusable += 1
+        if not self.tally.usable and self.tally.unusable >= max(ALL_ALIKE, self.rate_limit.most):
+            raise TeacherRefused(
+                f"{self.name}: none of the first {self.tally.unusable} calls got a usable reply; the last: {missing}",
+                HINTS.get(missing.kind, "choose another model, or check its settings"),
+            )

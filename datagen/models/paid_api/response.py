@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from datagen.models.paid_api.errors import Failure, error_in, error_message, failure_of_status
 from datagen.models.paid_api.prices import money
 from datagen.models.protocol import Reply
+from datagen.models.thoughts import divide_thoughts
+from trainer.contract.row_messages import REASONING
 
 if TYPE_CHECKING:
     from datagen.models.paid_api.prices import Price
@@ -17,8 +19,8 @@ if TYPE_CHECKING:
 def read_answer(body: object, price: Price | None, *, now: float) -> Reply | Failure:
     """The reply in an answer's body, or the reason why it is missing.
 
-    Cut at its length or by a filter it is still a reply, and `finish_reason` shows it; a broken
-    generation (no choices, an error in the body, finish_reason `error`, an empty reply) is not.
+    Cut at its length or by a filter, or with thoughts or tool calls and no text, it is still a reply; a broken
+    generation (no choices, an error in the body, finish_reason `error`, nothing at all) is not.
     """
     if not isinstance(body, Mapping):
         # The provider has worked on it: it may be billed.
@@ -28,22 +30,26 @@ def read_answer(body: object, price: Price | None, *, now: float) -> Reply | Fai
     choices = body.get("choices")
     choice = _mapping(choices[0]) if isinstance(choices, list) and choices else {}
     reason = choice.get("finish_reason")
-    text = _without_thoughts(_text(_mapping(choice.get("message")).get("content")))
+    message = _mapping(choice.get("message"))
+    thought, text = divide_thoughts(_text(message.get("content")))
+    reasoning = _reasoning(message) or thought
+    details = _mapping(usage.get("completion_tokens_details"))
+    reasoning_tokens = _count(details.get("reasoning_tokens"))
     if (error := error_in(body)) is not None or reason == "error" or not choice:
         # Only a broken generation that has no usage is known to be free.
         charged = cost if usage else Decimal(0)
         return _broken(body, error, cost=charged, now=now)
     if not isinstance(reason, str):
         return Failure(kind="retry", cause="HTTP 200 without a finish_reason", cost=cost)
-    if not text and reason not in {"length", "content_filter"}:
+    wrote = text or reasoning or reasoning_tokens or message.get("tool_calls")
+    if not wrote and reason not in {"length", "content_filter"}:
         return Failure(kind="retry", cause=f"an empty reply ({reason})", cost=cost)
     return Reply(
         text=text,
+        reasoning=reasoning,
         prompt_tokens=_count(usage.get("prompt_tokens")),
         completion_tokens=_count(usage.get("completion_tokens")),
-        reasoning_tokens=_count(
-            _mapping(usage.get("completion_tokens_details")).get("reasoning_tokens")
-        ),
+        reasoning_tokens=reasoning_tokens,
         cost=cost,
         model=_name(body.get("model")),
         provider=_name(body.get("provider")),
@@ -74,7 +80,7 @@ def _broken(
     if isinstance(code, int) and code >= 400:
         found = failure_of_status(code, body, {}, now=now)
         # The generation had begun: the request as such was accepted.
-        kind = found.kind if found.kind == "budget" else "retry"
+        kind = found.kind if found.kind in {"budget", "flagged"} else "retry"
         return Failure(
             kind=kind,
             cause=f"HTTP 200 with error {code}: {error_message(body)}",
@@ -99,14 +105,9 @@ def _text(content: object) -> str:
     return content if isinstance(content, str) else ""
 
 
-def _without_thoughts(text: str) -> str:
-    """The text after a model's thoughts.
-
-    OpenRouter sends thoughts as `reasoning`, vLLM as `reasoning_content`, and a server without a parser for them
-    inside the content. They are left out in each case, so that the rows of one teacher are the same.
-    """
-    thoughts, end, rest = text.partition("</think>")
-    return rest.lstrip() if end and thoughts.count("<think>") <= 1 else text
+def _reasoning(message: Mapping[str, Any]) -> str:
+    """The thoughts that a server sends apart from the text, under the name that it uses."""
+    return next((found for name in REASONING if (found := _text(message.get(name)))), "")
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

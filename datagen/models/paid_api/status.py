@@ -37,10 +37,15 @@ class Status:
 
 @dataclass
 class CallCounts:
-    """Counts for one model; `ends` are the moments of its last answers, on the monotonic clock."""
+    """Counts for one model; `ends` are the moments of its last answers, on the monotonic clock.
+
+    `usable` replies have a finished text; `unusable` counts the calls that ended without one.
+    """
 
     answered: int = 0
     replayed: int = 0
+    usable: int = 0
+    unusable: int = 0
     retries: int = 0
     throttled: int = 0
     in_flight: int = 0

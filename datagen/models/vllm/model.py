@@ -16,6 +16,7 @@ from datagen.models.local.model import Generation
 from datagen.models.local.token_ids import reply_seed, stop_ids, token_ids
 from datagen.models.local.weights import ModelLocation, model_name
 from datagen.models.protocol import NoReply, Reply
+from datagen.models.thoughts import divide_thoughts
 from datagen.models.vllm.server import ADAPTER, BASE, MAX_CONTEXT, Address, serving
 from trainer.contract.command import libraries
 from trainer.contract.command.errors import ModelUnavailable
@@ -169,9 +170,12 @@ class VllmModel:
                 "this vLLM does not return the token ids of its reply", "use vLLM 0.11 or newer"
             )
         ended = bool(written) and written[-1] in self.read.stops
-        text = self.read.tokenizer.decode(written[: len(written) - ended], skip_special_tokens=True)
+        thoughts, text = divide_thoughts(
+            self.read.tokenizer.decode(written[: len(written) - ended], skip_special_tokens=True)
+        )
         return Reply(
             text=text,
+            reasoning=thoughts,
             prompt_tokens=asked,
             completion_tokens=len(written),
             finish_reason=choice.finish_reason,

@@ -94,11 +94,14 @@ def test_no_reply_fails_the_attempt_and_keeps_what_was_paid(tasks: list[Task]):
     first = Reply(text=as_reply("x = 1"), cost=Decimal("0.01"), prompt_tokens=5, provider="P")
     last = Reply(text="I think", cost=Decimal("0.02"), completion_tokens=9, quantization="fp8")
     trace = attempt(tasks[0], first, NoReply("length", "4096 tokens", reply=last), style="full")
-    assert (trace.failure, trace.submitted, trace.cost) == ("length", False, 0.03)
+    assert (trace.failure, trace.submitted, trace.cost) == ("length: 4096 tokens", False, 0.03)
     assert (trace.prompt_tokens, trace.completion_tokens) == (5, 9)
     assert (trace.providers, trace.quantizations) == (["P"], ["fp8"])
     assert [turn.reply for turn in trace.turns] == [as_reply("x = 1"), "I think"]
-    assert attempt(tasks[0], NoReply("refused", "too long")).failure == "refused"
+    assert not trace.refused
+    refused = attempt(tasks[0], NoReply("refused", "too long"))
+    assert refused.failure == "refused: too long"
+    assert refused.refused
 
 
 def test_an_unavailable_model_leaves_the_attempt_undecided(tasks: list[Task]):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from datagen.episodes.attempts import Task, _is_audited, episode_id, make_episode
+from datagen.episodes.counts import EpisodeCounts
 from datagen.models.protocol import NoReply, Reply
 from datagen.prompts.render import as_reply
 from datagen.sandbox import CellResult
@@ -165,6 +166,19 @@ def test_no_reply_fails_the_attempt_or_leaves_the_question_open(unknown: Task):
         make(unknown, {"2": NoReply("unavailable", "503"), "rest": 3})
     with pytest.raises(BudgetSpent):
         make(unknown, {"3": BudgetSpent("spent"), "rest": 3})
+
+
+def test_a_refused_question_is_asked_once(known: Task, unknown: Task):
+    flagged = NoReply("refused", "HTTP 403: flagged")
+    for task in (known, unknown):
+        episode, model = make(task, {"rest": flagged}, attempts=3)
+        assert len(model.asked) == 1
+        assert not episode.verdict.verified
+        assert episode.verdict.detail.endswith("no reply: refused: HTTP 403: flagged")
+        tally = EpisodeCounts()
+        tally.add(episode)
+        assert f"dropped: {task.question.text} (refused: HTTP 403: flagged)" in tally.table()
+        assert tally.counts()["no_reply"] == {"refused": 1}
 
 
 def test_a_second_model_solves_a_share_of_the_verified_again(unknown: Task):

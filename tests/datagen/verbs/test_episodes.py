@@ -21,7 +21,7 @@ from datagen.models.paid_api import rate_limit
 from datagen.prompts.render import as_reply
 from datagen.tables.synthetic import synthetic_tables
 from datagen.tables.table import profile_table
-from tests.openrouter.mishaps import Mishap
+from tests.openrouter.mishaps import MODERATION, Mishap
 from tests.openrouter.server import KEY, OpenRouter
 
 PER_TABLE = 4
@@ -160,6 +160,31 @@ def test_all_sources_through_a_teacher_that_misbehaves(
     assert fake.bill.total <= believed + Decimal("1e-9")
     assert believed - Decimal(str(told["uncertain"])) <= fake.bill.total + Decimal("1e-9")
     assert not (out / "episodes.journal.jsonl").exists()
+
+
+def test_a_flagged_question_and_thoughts_alone_cost_only_their_question(
+    questions: Path, brain: Brain, fake: OpenRouter, tmp_path: Path, capsys
+):
+    """The model thinks in its content, with a block of code, as servers without a parser send it."""
+    fake.brain = lambda messages: (
+        f"<think>\nhm\n{as_reply('submit(0)')}\n</think>\n{brain(messages)}"
+    )
+    fake.will(Mishap("status", status=403, message="flagged", metadata=MODERATION))
+    fake.will(Mishap("thoughts"))
+    out, rows = tmp_path / "out", tmp_path / "rows.jsonl"
+    assert main(command(fake, out, "--questions", str(questions), "--attempts", "2")) == 0
+    episodes = read_episodes(out / "episodes.jsonl")
+    refused = [e for e in episodes if any(trace.refused for trace in e.traces)]
+    verified = [e for e in episodes if e.verdict.verified]
+    assert len(episodes) == brain.sources.total()
+    assert len(refused) == 1
+    assert len(verified) >= len(brain.codes) - 1
+    told = capsys.readouterr().out
+    assert f"dropped: {refused[0].question.text} (refused: HTTP 403: flagged (violence))" in told
+    assert "attempts without a usable reply: refused 1, no text 1" in told
+    assert main(["export", str(out / "episodes.jsonl"), "--out", str(rows)]) == 0
+    assert rows.read_text().count('"role"') > len(verified)
+    assert "think>" not in rows.read_text()
 
 
 def test_a_spent_budget_ends_the_run_and_a_higher_one_goes_on(

@@ -9,9 +9,10 @@ import pytest
 
 from datagen.models.paid_api import account as account_module
 from datagen.models.paid_api.account import open_account, replay_account
+from datagen.models.paid_api.model import ALL_ALIKE
 from datagen.models.protocol import NoReply, Reply
 from tests.datagen.models.paid_api.conftest import ask, asked, kind, question
-from tests.openrouter.mishaps import Mishap
+from tests.openrouter.mishaps import MODERATION, Mishap
 from trainer.contract.command.errors import (
     BadJob,
     BudgetSpent,
@@ -164,6 +165,7 @@ def test_tries_end(fake, settings, ledger):
         (Mishap("status", status=401), TeacherRefused),
         (Mishap("status", status=404), TeacherRefused),
         (Mishap("status", status=400), TeacherRefused),
+        (Mishap("status", status=403), TeacherRefused),
         (Mishap("status", status=402), BudgetSpent),
         (Mishap("status", status=403, message="Key limit exceeded (total limit)"), BudgetSpent),
     ],
@@ -177,18 +179,76 @@ def test_what_will_not_pass_ends_the_run(fake, settings, ledger, mishap, fault):
     assert fake.asked == 1
 
 
-def test_a_request_that_alone_is_refused_fails_alone(fake, settings, ledger):
+FLAGGED = Mishap("status", status=403, message="flagged", metadata=MODERATION)
+
+
+@pytest.mark.parametrize("others", [0, 3])
+def test_a_flagged_prompt_fails_alone_also_as_the_first(fake, settings, ledger, others):
+    fake.latency = 0.2
+    fake.will(FLAGGED)
+    found = asked(settings(), ledger, *(f"s{n}" for n in range(1 + others)))
+    refused = [one for one in found if not isinstance(one, Reply)]
+    assert [str(one) for one in refused] == ["refused: HTTP 403: flagged (violence)"]
+    assert kind(refused[0]) == "refused"
+    assert fake.asked == 1 + others
+
+
+def test_a_request_that_is_refused_fails_alone_once_another_passed(fake, settings, ledger):
     asked(settings(), ledger, "e1/1")
-    fake.will(Mishap("status", status=403, message="flagged"))
+    fake.will(Mishap("status", status=400, message="bad"))
 
     async def both(account):
         async with account.connected():
             await account.teacher.reply(question(), session="e1/1")
-            with pytest.raises(NoReply, match=r"refused: HTTP 403: flagged"):
+            with pytest.raises(NoReply, match=r"refused: HTTP 400: bad"):
                 await account.teacher.reply(question(), session="e2/1")
 
     with open_account(settings(), ledger=ledger) as account:
         asyncio.run(both(account))
+
+
+def test_a_request_refused_before_any_other_passed_stays_open_while_others_are_in_flight(
+    fake, settings, ledger
+):
+    fake.latency = 0.2
+    fake.will(Mishap("status", status=400, message="bad"))
+    found = asked(settings(), ledger, "s1", "s2")
+    assert sorted(map(kind, found)) == ["Reply", "unavailable"]
+
+
+@pytest.mark.parametrize(
+    ("what", "cause"),
+    [("thoughts", "thoughts and no text"), ("tool calls", "tool calls and no text")],
+)
+def test_a_reply_without_text_fails_alone_and_is_paid_for_once(fake, settings, ledger, what, cause):
+    fake.will(Mishap(what))
+    for _ in range(2):
+        found, other = asked(settings(concurrency=1), ledger, "s1", "s2")
+        assert str(found) == f"no text: {cause}"
+        assert found.reply.cost > 0
+        assert isinstance(other, Reply)
+    assert fake.asked == 2
+    with open_account(settings(), ledger=ledger) as account:
+        assert account.status().spent == fake.bill.total
+        assert account.status().uncertain == 0
+
+
+@pytest.mark.parametrize(
+    ("mishap", "said"),
+    [
+        (Mishap("thoughts"), "no text: thoughts and no text"),
+        (FLAGGED, "refused: HTTP 403: flagged (violence)"),
+        (Mishap("status", status=400, message="bad"), "HTTP 400: bad"),
+    ],
+)
+def test_when_no_call_is_usable_the_run_ends_and_says_why(fake, settings, ledger, mishap, said):
+    fake.script.shares = [(1.0, mishap)]
+    found = asked(settings(concurrency=4), ledger, *(f"s{n}" for n in range(ALL_ALIKE + 4)))
+    faults = [one for one in found if isinstance(one, TeacherRefused)]
+    assert faults
+    assert f"none of the first {ALL_ALIKE} calls got a usable reply" in faults[0].cause
+    assert faults[0].cause.endswith(said)
+    assert "later" not in faults[0].hint
 
 
 def test_the_keys_own_limit_is_a_second_guard(fake, settings, ledger):

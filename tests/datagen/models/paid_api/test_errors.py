@@ -10,6 +10,7 @@ from datagen.models.paid_api.errors import Failure, failure_of_status, retry_aft
 from datagen.models.paid_api.prices import Price
 from datagen.models.paid_api.response import read_answer
 from datagen.models.protocol import Reply
+from tests.openrouter.mishaps import MODERATION
 
 NOW = 1_790_000_000.0
 
@@ -20,7 +21,7 @@ NOW = 1_790_000_000.0
         (400, "refused", False),
         (401, "key", False),
         (402, "budget", False),
-        (403, "refused", False),
+        (403, "forbidden", False),
         (404, "fatal", False),
         (408, "retry", False),
         (413, "refused", False),
@@ -39,6 +40,46 @@ def test_kinds_by_status(status, kind, throttled):
     assert (found.kind, found.throttled) == (kind, throttled)
     assert found.cost == 0
     assert found.cause == f"HTTP {status}: because of it"
+
+
+DETECTED = "Request blocked: prompt injection patterns detected"
+
+
+@pytest.mark.parametrize(
+    ("message", "details", "kind"),
+    [
+        # OpenRouter's documentation, "Errors and Debugging": moderation, guardrail, typed codes, availability.
+        ("Input was flagged", {"metadata": MODERATION}, "flagged"),
+        (DETECTED, {"metadata": {"patterns": ["ignore all previous instructions"]}}, "flagged"),
+        ("No.", {"metadata": {"error_type": "content_policy_violation"}}, "flagged"),
+        ("No.", {"metadata": {"error_type": "refusal"}}, "flagged"),
+        ("Not allowed", {"metadata": {"error_type": "permission_denied"}}, "forbidden"),
+        ("Not here", {"availability": {"code": "region_restricted"}}, "fatal"),
+        ("Provider returned error", {"metadata": {"provider_name": "P", "raw": "no"}}, "refused"),
+        # "Sensitive Info"
+        ("Request blocked by content filter: Email address", {}, "flagged"),
+        ("Blocked PII detected: PERSON", {}, "flagged"),
+        # "Workspace Budgets", and the message of a key whose limit is used up
+        (
+            "Workspace monthly budget of $500.00 exceeded. Contact your org admin.",
+            {"metadata": {"error_type": "permission_denied"}},
+            "budget",
+        ),
+        ("Key limit exceeded (total limit)", {}, "budget"),
+        # the SDKs' example of a ForbiddenResponseError
+        ("Only management keys can perform this operation", {}, "forbidden"),
+        ("Forbidden", {"metadata": ["flagged_input"]}, "forbidden"),
+    ],
+)
+def test_a_403_is_about_the_prompt_the_key_the_model_or_money(message, details, kind):
+    body = {"error": {"code": 403, "message": message, **details}}
+    assert failure_of_status(403, body, {}, now=NOW).kind == kind
+
+
+def test_the_cause_of_a_flagged_prompt_has_the_reasons():
+    body = {"error": {"code": 403, "message": "Input was flagged", "metadata": MODERATION}}
+    found = failure_of_status(403, body, {}, now=NOW)
+    assert found.cause == "HTTP 403: Input was flagged (violence)"
 
 
 @pytest.mark.parametrize(
@@ -100,6 +141,9 @@ def test_cost_is_what_the_api_says_or_our_reckoning():
         {"content": "<think>\nhm\n</think>\n\nhi"},
         # the prompt of Qwen3's thinking models ends with <think>
         {"content": "hm\n</think>\n\nhi"},
+        {"content": "hm\n</think>\nhi"},
+        {"content": "<think>I put <think> first:\n```python\nhm\n```\n</think>hi"},
+        {"content": "<think>hm</think>\n<think>\nhm\n</think>\nhi"},
     ],
 )
 def test_a_reasoning_teacher_has_one_text_in_each_servers_form(message):
@@ -107,6 +151,30 @@ def test_a_reasoning_teacher_has_one_text_in_each_servers_form(message):
     found = read_answer(answer(choice={"message": message}), None, now=NOW)
     assert isinstance(found, Reply)
     assert found.text == "hi"
+    assert "hm" in found.reasoning
+
+
+@pytest.mark.parametrize(
+    ("choice", "reasoning"),
+    [
+        ({"message": {"content": None, "reasoning": "hm"}}, "hm"),
+        ({"message": {"content": "", "reasoning_content": "hm"}}, "hm"),
+        ({"message": {"content": "<think>\nhm\n</think>\n"}}, "hm"),
+        ({"message": {"content": "<think>hm"}}, "hm"),
+        ({"message": {"content": None, "tool_calls": [{"id": "1"}]}}, ""),
+    ],
+)
+def test_thoughts_or_tool_calls_alone_are_a_reply_without_text(choice, reasoning):
+    found = read_answer(answer(choice=choice), None, now=NOW)
+    assert isinstance(found, Reply)
+    assert (found.text, found.reasoning) == ("", reasoning)
+
+
+def test_text_that_only_names_the_tags_stays_whole():
+    text = "```python\nprint('<think>', '</think>')\n```"
+    found = read_answer(answer(choice={"message": {"content": text}}), None, now=NOW)
+    assert isinstance(found, Reply)
+    assert (found.text, found.reasoning) == (text, "")
 
 
 @pytest.mark.parametrize(
