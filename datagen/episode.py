@@ -120,6 +120,11 @@ class Question(_Record):
     known: bool = True
     truth: JsonValue = None
 
+    @property
+    def form(self) -> tuple[AnswerType, int | None, int | None, str | None]:
+        """What the judge takes of a question: answer type, decimals, significant digits, units."""
+        return self.answer_type, self.decimals, self.significant, self.units
+
 
 class Hook(_Record):
     """An intermediate value the code announced with `hook(value, name, depends_on)`."""

@@ -114,7 +114,7 @@ ROOMS = {
         progress           ->
         judge.answer_types ->
         episode            -> judge.answer_types
-        tables             -> episode
+        tables             -> episode judge.answer_types
         models             -> episode missing_package progress
         sandbox            -> episode missing_package tables
         prompts            -> episode sandbox

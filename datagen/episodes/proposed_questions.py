@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from datagen.episode import Difficulty, Message, Question, stable_id
 from datagen.episodes.agent import Attempt
 from datagen.episodes.counts import DIFFICULTIES
-from datagen.judge.answer_types import ANSWER_TYPES
+from datagen.judge.answer_types import ANSWER_TYPES, kind_of, value_of_text
 from datagen.prompts.render import FULL_OUTPUT_LIMIT, TURN_LIMIT
 from datagen.prompts.table_text import frames_text, table_text
 from datagen.questions.asked import Asked
@@ -166,10 +166,5 @@ def _text(proposal: dict[str, Any], key: str) -> str:
 
 def _count(value: object) -> int | None:
     """A count of decimals, which may come in quotes or as 2.0."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        number = float(value)
-    except ValueError:
-        return None
-    return int(number) if 0 <= number <= 12 and number.is_integer() else None
+    number = value_of_text(value, "number")
+    return next((n for n in range(13) if kind_of(number) == "number" and n == number), None)

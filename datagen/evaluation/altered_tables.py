@@ -190,7 +190,7 @@ def _renamed_truth(truth: Any, names: Mapping[str, str]) -> Any:
 def _new_truth(question: Question, before: Sandbox, after: Sandbox) -> Any:
     """The solution's answer on the drawn rows; None where it has none, or had not the old truth."""
     assert question.code is not None
-    form = (question.answer_type, question.decimals, question.significant)
+    form = question.form
     try:
         if not judge(_run(before, question.code), question.truth, *form).correct:
             return None

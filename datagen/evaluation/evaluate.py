@@ -75,14 +75,14 @@ def tasks_of(episodes: Sequence[Episode], path: Path) -> list[Task]:
         if not (question.known or episode.verdict.verified):
             continue
         try:
-            as_truth(question.truth, question.answer_type, question.decimals, question.significant)
+            truth: Any = as_truth(question.truth, *question.form)
         except ValueError as error:
             faults.append(f"{path}: question {question.id}: invalid truth: {error}")
             continue
         tasks.setdefault(
             question.id,
             Task(
-                question=question.model_copy(update={"known": True}),
+                question=question.model_copy(update={"known": True, "truth": truth}),
                 tables=episode.tables,
                 paths=[(path.parent / table.path).resolve() for table in episode.tables],
                 style=episode.provenance.prompt,

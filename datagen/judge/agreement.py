@@ -57,7 +57,7 @@ def fewest_more_votes(votes: Sequence[bool], rule: Rule) -> int:
 
 def agree(one: Trace, other: Trace, question: Question) -> bool:
     """Whether two attempts, that submitted, have the same answer in the form that the question requires."""
-    form = (question.answer_type, question.decimals, question.significant)
+    form = question.form
     try:
         return judge(other.answer, as_truth(one.answer, *form), *form).correct
     except ValueError:

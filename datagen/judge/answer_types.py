@@ -1,11 +1,12 @@
-"""Answers as values: their types and kinds, how text spells them, and what a truth has to be."""
+"""Answers as values: their types and kinds, what a text stands for, and what a truth has to be."""
 
 from __future__ import annotations
 
 import datetime as dt
 import math
-import numbers
 import re
+import unicodedata
+from decimal import Decimal
 from typing import Literal, get_args
 
 AnswerType = Literal["integer", "number", "text", "boolean", "date", "list", "set", "object"]
@@ -13,11 +14,14 @@ ANSWER_TYPES: tuple[AnswerType, ...] = get_args(AnswerType)
 
 Kind = Literal["missing", "boolean", "number", "text", "list", "object"]
 
-NUMBER = re.compile(r"[+-]?\d{1,40}(\.\d{0,40})?([eE][+-]?\d{1,3})?")
+NUMBER = re.compile(r"[+-]?([1-9]\d{0,2}(,\d{3}){1,12}|\d{1,40})(\.\d{0,40})?([eE][+-]?\d{1,3})?")
+UNIT = re.compile(r"[^\W\d_]+|[%$€£¥₹]")
+SIGNS = {"percent": "%", "USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥", "INR": "₹"}
 # As written by Python and pandas; a leading zero means a code, not a number.
-PLAIN = re.compile(r"-?(0|[1-9]\d{0,15})(\.\d{1,15})?")
+FRACTION = re.compile(r"-?(0|[1-9]\d*)\.\d+")
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ].*)?")
-BOOLEAN_WORDS = {"true": True, "yes": True, "false": False, "no": False}
+BOOLEANS = {"yes": True, "no": False, "true": True, "false": False}
+BOOLEANS |= {"y": True, "n": False, "t": True, "f": False}
 _KIND_OF_TYPE: dict[AnswerType, Kind] = {
     "integer": "number",
     "number": "number",
@@ -45,28 +49,54 @@ def kind_of(value: object) -> Kind | None:
     return "object" if isinstance(value, dict) else None
 
 
-def value_of_text(answer: object, answer_type: AnswerType) -> object:
-    """The value that a text stands for, if the question's type determines it.
+def value_of_text(answer: object, wanted: Kind | None, units: str | None = None) -> object:
+    """The value that an answer stands for where the truth is of the kind `wanted`.
 
-    "3.5" is a number where a number is due, "yes" and "True" are booleans where one is due. Where
-    text is due a text stays as it is, and case matters: the values of a table may differ in case only.
+    This is the one rule for numbers, booleans and dates as text. It holds for an answer that is one
+    value and for each value in a list, set or object:
+
+    - For a number: digits with at most one sign (+, - or U+2212), one decimal point and one exponent.
+      Commas may separate all groups of three digits. If the question states `units` as one word or
+      sign, that word or its sign may stand beside the number: 5% is 5 in percent, and no number where
+      percent is not stated. The values of an object have no stated unit.
+    - For a boolean: true, yes, y, t and false, no, n, f in any case.
+    - For a text: an ISO date or time is its instant (`plain_text`). Everything else stays as it is,
+      and case matters, because the values of a table may differ in case only.
+
+    Spaces at the ends do not count. Numbers, booleans and dates are read as NFKC normalises them;
+    digits that NFKC changes in value (10² to 102) are refused. No text stands for a missing value,
+    and no number or boolean for a text or for each other.
     """
     if not isinstance(answer, str):
         return answer
-    text = answer.strip()
-    if answer_type in {"integer", "number"} and NUMBER.fullmatch(text):
-        return float(text) if set(text) & set(".eE") else int(text)
-    if answer_type == "boolean":
-        return BOOLEAN_WORDS.get(text.lower(), answer)
-    return answer
+    text = _normalised(answer)
+    if wanted == "boolean":
+        return BOOLEANS.get(text.lower(), answer)
+    if wanted != "number":
+        return answer
+    if not NUMBER.fullmatch(text) and units and UNIT.fullmatch(units):
+        names = next((pair for pair in SIGNS.items() if units in pair), (units,))
+        unit = "|".join(map(re.escape, names))
+        text = re.sub(rf"^([+-]?)(?:{unit}) ?|(?<=\d) ?(?:{unit})$", r"\1", text, count=1)
+    if not NUMBER.fullmatch(text):
+        return answer
+    number = Decimal(text.replace(",", ""))
+    return int(number) if number == number.to_integral_value() else float(number)
+
+
+def _normalised(text: str) -> str:
+    if not any(c.isnumeric() and not c.isdecimal() for c in text):
+        text = unicodedata.normalize("NFKC", text).replace("\u2212", "-")
+    return text.strip()
 
 
 def date_of(text: str) -> dt.datetime | None:
     """The instant that an ISO date or date and time names; a date is its midnight."""
-    if not DATE.fullmatch(text.strip()):
+    text = _normalised(text)
+    if not DATE.fullmatch(text):
         return None
     try:
-        found = dt.datetime.fromisoformat(text.strip())
+        found = dt.datetime.fromisoformat(text)
         return found if found.tzinfo is None else found.astimezone(dt.UTC)
     except (ValueError, OverflowError):
         return None
@@ -79,19 +109,23 @@ def plain_text(text: str) -> str:
 
 
 def plain_key(key: str) -> str:
-    """As `plain_text`; a number is its value too, because pandas makes 7 to 7.0 beside a gap."""
+    """As `plain_text`, without zeros behind a point, because pandas makes 7 to 7.0 beside a gap."""
     text = plain_text(key)
-    return repr(float(text) + 0.0) if PLAIN.fullmatch(text) else text
+    return text.rstrip("0").rstrip(".") if FRACTION.fullmatch(text) else text
 
 
 def as_truth(
-    answer: object, answer_type: AnswerType, decimals: int | None, significant: int | None = None
+    answer: object,
+    answer_type: AnswerType,
+    decimals: int | None,
+    significant: int | None = None,
+    units: str | None = None,
 ) -> object:
     """An answer in the form a truth has, so that other answers can be judged against it.
 
     Raises ValueError when it does not have the form that the question requires.
     """
-    value = value_of_text(answer, answer_type)
+    value = value_of_text(answer, _KIND_OF_TYPE.get(answer_type), units)
     if answer_type == "integer" and isinstance(value, float) and value.is_integer():
         value = int(value)
     check_question(value, answer_type, decimals, significant)
@@ -118,7 +152,7 @@ def check_question(
         raise ValueError(
             f"the truth is a {type(truth).__name__}, but the answer type is {answer_type}"
         )
-    if answer_type == "integer" and kind == "number" and not isinstance(truth, numbers.Integral):
+    if answer_type == "integer" and kind == "number" and isinstance(truth, float):
         raise ValueError("the truth of an integer question is a float")
     if answer_type == "date" and isinstance(truth, str) and date_of(truth) is None:
         raise ValueError(f"the truth {truth!r} is not an ISO date")

@@ -13,8 +13,7 @@ from datagen.judge.compare import Judgement, judge
 
 def compare_attempt(trace: Trace, question: Question) -> Judgement:
     """The judge's finding on an attempt that submitted. Raises ValueError as `judge` does."""
-    form = (question.answer_type, question.decimals, question.significant)
-    return judge(trace.answer, question.truth, *form)
+    return judge(trace.answer, question.truth, *question.form)
 
 
 def judge_attempt(trace: Trace, question: Question) -> Trace:
@@ -37,8 +36,7 @@ def with_gold_answer(question: Question, gold: Trace, limit: int) -> Question:
     """
     if not gold.submitted:
         raise ValueError(why_no_answer(gold, limit))
-    form = (question.answer_type, question.decimals, question.significant)
-    truth: Any = as_truth(gold.answer, *form)
+    truth: Any = as_truth(gold.answer, *question.form)
     return question.model_copy(update={"truth": truth})
 
 

@@ -132,12 +132,7 @@ class Source:
 
     def accepts(self, question: Question, result: CellResult) -> bool:
         """Whether the code submitted the truth."""
-        agree = (
-            result.submitted
-            and judge(
-                result.answer, question.truth, question.answer_type, question.decimals
-            ).correct
-        )
+        agree = result.submitted and judge(result.answer, question.truth, *question.form).correct
         if agree:
             self.made += 1
             self.tally.made[self.family.name] += 1

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from datagen.episode import Reading
+from datagen.judge.answer_types import BOOLEANS
 from datagen.tables.date_formats import PLAIN, find_formats, looks_like_date, reads
 from datagen.tables.missing_values import missing_among_words, stands_for_missing
 from datagen.tables.number_formats import Parsed, Style, other_mark, parse_numbers, style_of
@@ -15,8 +16,6 @@ from trainer.contract.command.errors import BadData
 if TYPE_CHECKING:
     import pandas as pd
 
-BOOLEANS = {"yes": True, "no": False, "true": True, "false": False}
-BOOLEANS |= {"y": True, "n": False, "t": True, "f": False}
 _PAIRS = [{"yes", "no"}, {"true", "false"}, {"y", "n"}, {"t", "f"}]
 PROBED = 200
 MIN_DISTINCT = 4

@@ -136,7 +136,7 @@ def _submitted(sandbox: Sandbox, question: Question) -> tuple[Any, str | None]:
 
 def _agree(question: Question, answer: Any, error: str | None, tally: Tally) -> bool:
     if error is None:
-        judged = judge(answer, question.truth, question.answer_type, question.decimals)
+        judged = judge(answer, question.truth, *question.form)
         if judged.correct:
             return True
     tally.dropped["the two routes disagree"] += 1

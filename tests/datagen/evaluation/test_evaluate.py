@@ -97,6 +97,13 @@ def test_a_truth_of_another_form_is_refused(saved: Path):
     assert f"question {odd.id}: invalid truth" in refused.value.faults[0]
 
 
+def test_a_truth_as_text_is_the_value_that_it_stands_for(saved: Path):
+    first, *_ = read_episodes(saved)
+    spelled = first.question.model_copy(update={"answer_type": "integer", "truth": "1,234"})
+    (task,) = tasks_of([first.model_copy(update={"question": spelled})], saved)
+    assert task.question.truth == 1234
+
+
 def test_nothing_to_ask(saved: Path):
     first, _ = read_episodes(saved)
     unknown = first.question.model_copy(update={"known": False})
