@@ -18,7 +18,7 @@ NUMBER = re.compile(r"[+-]?([1-9]\d{0,2}(,\d{3}){1,12}|\d{1,40})(\.\d{0,40})?([e
 UNIT = re.compile(r"[^\W\d_]+|[%$€£¥₹]")
 SIGNS = {"percent": "%", "USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥", "INR": "₹"}
 # As written by Python and pandas; a leading zero means a code, not a number.
-FRACTION = re.compile(r"-?(0|[1-9]\d*)\.\d+")
+PLAIN = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?")
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ].*)?")
 BOOLEANS = {"yes": True, "no": False, "true": True, "false": False}
 BOOLEANS |= {"y": True, "n": False, "t": True, "f": False}
@@ -108,10 +108,10 @@ def plain_text(text: str) -> str:
     return text.strip() if found is None else found.isoformat()
 
 
-def plain_key(key: str) -> str:
-    """As `plain_text`, without zeros behind a point, because pandas makes 7 to 7.0 beside a gap."""
+def plain_key(key: str) -> str | Decimal:
+    """As `plain_text`; a number is its value, because pandas makes 7 to 7.0 beside a gap."""
     text = plain_text(key)
-    return text.rstrip("0").rstrip(".") if FRACTION.fullmatch(text) else text
+    return Decimal(text) if PLAIN.fullmatch(text) else text
 
 
 def as_truth(
