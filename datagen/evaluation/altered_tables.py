@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from datagen.episode import Column, Question, Reading, TableRef
 from datagen.episodes.run_questions import table_ref
-from datagen.judge.answer_types import as_truth, kind_of
+from datagen.judge.answer_types import kind_of
 from datagen.judge.compare import judge
+from datagen.judge.truth_form import as_truth
 from datagen.sandbox.server_pool import server_key, start_sandbox
 from datagen.tables.table import profile_table
 from trainer.contract.manifest import hash_file

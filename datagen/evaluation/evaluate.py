@@ -18,7 +18,7 @@ from datagen.episodes.run_questions import AnswerProgress, attempt_all
 from datagen.evaluation.saved_results import FOLDER
 from datagen.evaluation.score import MODEL, PROBES, score_answers
 from datagen.evaluation.token_limit import TokenMeter
-from datagen.judge.answer_types import as_truth
+from datagen.judge.truth_form import as_truth
 from trainer.contract import episodes as border
 from trainer.contract.command.crash_safe_files import write_whole
 from trainer.contract.command.errors import BadData

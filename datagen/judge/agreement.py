@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from datagen.episode import Category, Question, Trace
-from datagen.judge.answer_types import as_truth
 from datagen.judge.compare import judge
+from datagen.judge.truth_form import as_truth
 
 Rule = Literal["majority", "strict"]
 

@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from datagen.judge.answer_types import (
     AnswerType,
     Kind,
-    check_question,
     date_of,
     kind_of,
     plain_key,
     plain_text,
     value_of_text,
 )
+from datagen.judge.truth_form import check_question
 
 _SLACK = 1 + 1e-9
 

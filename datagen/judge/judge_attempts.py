@@ -7,8 +7,8 @@ from typing import Any
 
 from datagen.episode import Question, Trace, Verdict
 from datagen.judge.agreement import Rule, decide, failure_category, rejection_category
-from datagen.judge.answer_types import as_truth
 from datagen.judge.compare import Judgement, judge
+from datagen.judge.truth_form import as_truth
 
 
 def compare_attempt(trace: Trace, question: Question) -> Judgement:

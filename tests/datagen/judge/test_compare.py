@@ -8,8 +8,9 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from datagen.judge.answer_types import ANSWER_TYPES, as_truth
+from datagen.judge.answer_types import ANSWER_TYPES
 from datagen.judge.compare import judge
+from datagen.judge.truth_form import as_truth
 
 NAN = float("nan")
 reals = st.floats(-1e9, 1e9)

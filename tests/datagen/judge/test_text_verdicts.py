@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datagen.judge.answer_types import as_truth
 from datagen.judge.compare import judge
+from datagen.judge.truth_form import as_truth
 
 TRUTHS = tomllib.loads(Path(__file__).with_name("text_verdicts.toml").read_text("utf-8"))["truths"]
 PAIRS = [
