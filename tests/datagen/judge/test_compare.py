@@ -324,6 +324,7 @@ near_ten = st.lists(st.integers(-1010, -985) | st.integers(985, 1010), min_size=
 
 @given(near_ten, near_ten)
 @example([996, 999], [999, 1000])  # 10.0 accepts what 9.99 does not
+@example([-999, -996], [-1000, -999])  # -9.99 ends before -10.0
 def test_so_it_is_where_the_margins_differ(answer, truth):
     """Around 10 with three significant digits: half a hundredth below it, half a tenth above."""
     found = [value / 100 for value in answer]
