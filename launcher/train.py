@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from launcher import tracking
+from launcher import preflight, tracking
 from launcher.context import Context
 from launcher.follow import watch
 from launcher.machines import MACHINES, Machine, Work
@@ -23,7 +23,14 @@ from launcher.view.protocol import View
 from launcher.world import World
 from trainer.contract import events, rows
 from trainer.contract.command.crash_safe_files import write_whole
-from trainer.contract.command.errors import Fault, Locked, NotFound, ResultRejected, Usage
+from trainer.contract.command.errors import (
+    Fault,
+    Locked,
+    NotFound,
+    ResultRejected,
+    Usage,
+    joined,
+)
 
 
 def train(request: Request, *, world: World, view: View) -> Outcome:
@@ -33,9 +40,7 @@ def train(request: Request, *, world: World, view: View) -> Outcome:
     context = Context(
         world, view, plan.settings, start_stopped=request.start_stopped, stop_file=run.stop_request
     )
-    machine = usable_machine(plan, context)
-    # A fault in the data names the path as it was typed.
-    data = None if request.attach else check_data(request.job or job, view=view)
+    machine, data = ready(request, plan, context)
     offer = machine.offer(run, job, data, RunState()) if data and not request.resume else {}
     with world.interrupts(context.interrupts):
         make_folder(run, may_hold_results=request.resume is not None or request.overwrite)
@@ -63,21 +68,38 @@ def train(request: Request, *, world: World, view: View) -> Outcome:
                 return conclude(run, work, log, watched)
 
 
-def preview(request: Request, *, world: World, view: View) -> list[dict[str, Any]]:
-    """Run the checks and return the requests and commands that a run would send; sends nothing."""
+def preview(
+    request: Request, *, world: World, view: View
+) -> tuple[list[dict[str, Any]], list[Fault]]:
+    """Show what a run would cost; return the requests and commands it would send, and what it still needs.
+
+    Sends nothing, and needs no key, image, engine, network or data. Raises one fault for all mistakes.
+    """
     plan = resolve(request, world=world)
-    machine = usable_machine(plan, Context(world, view, plan.settings))
-    data = check_data(request.job or plan.job, view=view)
-    machine.offer(plan.run, plan.job, data, RunState())
-    return machine.preview(plan.run, plan.job)
+    context = Context(world, view, plan.settings)
+    machine, job = MACHINES[plan.where](context), request.job or plan.job
+    data, faults = preflight.mistakes(plan, job)
+    faults, needed = preflight.without_data(job, faults)
+    if faults:
+        raise joined(faults)
+    needed += preflight.missing(plan, machine, context)
+    requests, unread = machine.preview(plan.run, plan.job, data)
+    return requests, list({fault.cause: fault for fault in (*needed, *unread)}.values())
 
 
-def usable_machine(plan: Plan, context: Context) -> Machine:
-    """The machine, and what tracks the run. Raises the fault for which nothing can run there."""
-    machine = MACHINES[plan.where](context)
-    machine.check(plan.job)
-    tracking.check(plan.settings.track, variable=context.world.variable)
-    return machine
+def ready(request: Request, plan: Plan, context: Context) -> tuple[Machine, rows.Rows | None]:
+    """The machine and the rows; None to attach. Raises one fault for everything that keeps the run from starting."""
+    machine, data = MACHINES[plan.where](context), None
+    faults: list[Fault] = []
+    if not request.attach:
+        # A fault in the data names the path as it was typed.
+        job = request.job or plan.job
+        context.view.say(f"checking {job.data}")
+        data, faults = preflight.mistakes(plan, job)
+    faults += preflight.missing(plan, machine, context)
+    if faults:
+        raise joined(faults)
+    return machine, data
 
 
 @contextmanager

@@ -90,22 +90,23 @@ ROOMS = {
         tracking       -> runs context view
         report         -> runs
         image          -> docker_engine errors context settings view
-        quote          -> errors runpod_api runs secrets settings world
+        quote          -> errors runpod_api runs secrets settings view world
         rental         -> context errors image quote runpod_api runs secrets settings view world
         pod            -> context errors quote rental runpod_api runs secrets ssh world
         machines       -> context docker_engine image pod quote rental runpod_api runs secrets ssh
                           world
         follow         -> errors machines runs context
         request        -> errors machines runs settings world
-        train          -> follow machines quote request runs context tracking view world
+        preflight      -> context machines quote runs tracking
+        train          -> follow machines preflight quote request runs context tracking view world
         stop           -> follow machines request runs context train view world
         skypilot       -> image pod quote request runs settings view world
         demo           -> report request runs train view world
         doctor         -> docker_engine rental secrets settings ssh world
         live_check     -> context doctor quote rental request runpod_api runs secrets settings stop
                           train view world
-        verbs          -> demo doctor errors follow image live_check machines quote rental report request
-                          runpod_api runs context settings skypilot stop tracking train view world
+        verbs          -> demo doctor follow image live_check machines quote rental report request
+                          runs context settings skypilot stop tracking train view world
         cli            -> verbs world
         __main__       -> cli
     """,

@@ -8,6 +8,7 @@ from launcher.machines.here import Here
 from launcher.machines.runpod import RunPod
 from launcher.runs.run_folder import Log, Run
 from launcher.runs.run_state import RunState
+from trainer.contract.command.errors import Fault
 from trainer.contract.job import Job
 from trainer.contract.rows import Rows
 
@@ -54,8 +55,8 @@ class Work(Protocol):
 class Machine(Protocol):
     """One place where trainers run."""
 
-    def check(self, job: Job) -> None:
-        """Raise the fault for which no trainer can run there, before anything is done."""
+    def missing(self, job: Job) -> list[Fault]:
+        """What a trainer needs there and does not find; empty if it can run. Changes nothing."""
 
     def offer(self, run: Run, job: Job, data: Rows, past: RunState) -> dict[str, Any]:
         """Show what it will cost and return it as facts. Raises ``OverBudget``; empty when free.
@@ -63,8 +64,14 @@ class Machine(Protocol):
         ``past`` is the state of the run before this attempt, empty for a new run.
         """
 
-    def preview(self, run: Run, job: Job) -> list[dict[str, Any]]:
-        """The requests and commands that a run would send, after ``offer``; sends nothing."""
+    def preview(
+        self, run: Run, job: Job, data: Rows | None
+    ) -> tuple[list[dict[str, Any]], list[Fault]]:
+        """Show what a run would cost; return the requests and commands that it would send.
+
+        Needs no key, engine or network: the faults name what could not be looked up. ``data`` None: the
+        cost is that of a typical set of rows.
+        """
 
     def start(self, run: Run, job: Job, log: Log, *, resume: bool) -> Work:
         """Start the trainer, or what it will run on; raise ``Locked`` if one is running."""

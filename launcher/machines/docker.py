@@ -15,11 +15,12 @@ from typing import Any
 from launcher import docker_engine
 from launcher.context import Context
 from launcher.image import build
+from launcher.quote.compare_gpus import local_table
 from launcher.runs.run_folder import Log, Run, is_locked
 from launcher.runs.run_state import RunState
 from launcher.secrets import HUGGING_FACE, find
 from trainer.contract import episodes, events
-from trainer.contract.command.errors import Locked
+from trainer.contract.command.errors import Fault, Locked, noted
 from trainer.contract.command.secrets import Secret
 from trainer.contract.job import Job
 from trainer.contract.rows import Rows
@@ -113,27 +114,34 @@ class Docker:
             self._client = self.context.world.docker()
         return self._client
 
-    def check(self, job: Job) -> None:
-        if self.context.settings.image is None:
-            self._recipe()
-        gpus = (
-            "with its GPUs"
-            if docker_engine.has_nvidia(self.client)
-            else "on its CPU: no NVIDIA runtime"
-        )
-        self.context.view.say(f"training in a container of the local Docker engine, {gpus}")
+    def missing(self, job: Job) -> list[Fault]:
+        found: list[Fault] = []
+        with noted(found):
+            if self.context.settings.image is None:
+                self._recipe()
+            gpus = (
+                "with its GPUs"
+                if docker_engine.has_nvidia(self.client)
+                else "on its CPU: no NVIDIA runtime"
+            )
+            self.context.view.say(f"training in a container of the local Docker engine, {gpus}")
+        return found
 
     def offer(self, run: Run, job: Job, data: Rows, past: RunState) -> dict[str, Any]:
         return {}
 
-    def preview(self, run: Run, job: Job) -> list[dict[str, Any]]:
+    def preview(
+        self, run: Run, job: Job, data: Rows | None
+    ) -> tuple[list[dict[str, Any]], list[Fault]]:
+        for text in local_table(job, data, world=self.context.world):
+            self.context.view.say(text)
         chosen = self.context.settings.image
-        return [
-            {
-                "image": chosen or f"{build.LOCAL}:{self._recipe().tag}",
-                **self._how(run, job, resume=False),
-            }
-        ]
+        found: list[Fault] = []
+        requests = []
+        with noted(found):
+            image = chosen or f"{build.LOCAL}:{self._recipe().tag}"
+            requests = [{"image": image, **self._how(run, job, resume=False)}]
+        return requests, found
 
     def start(self, run: Run, job: Job, log: Log, *, resume: bool) -> Container:
         if is_locked(run.trainer_lock):
@@ -143,6 +151,8 @@ class Docker:
             )
         reference = self._image()
         how = self._how(run, job, resume=resume)
+        if "HF_HOME" in how["environment"]:  # else the engine makes it, as root's
+            Path(how["environment"]["HF_HOME"]).mkdir(parents=True, exist_ok=True)
         if docker_engine.has_nvidia(self.client):
             from docker.types import DeviceRequest
 
@@ -228,7 +238,6 @@ class Docker:
             kept[Path(job.model)] = "ro"
         elif ":" not in job.model:
             weights = self.context.world.hub_folder()
-            weights.mkdir(parents=True, exist_ok=True)
             kept[weights] = "rw"
             variables["HF_HOME"] = str(weights)
         # In a rootless engine root is this user; any other number is another user.

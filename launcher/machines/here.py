@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from launcher.context import Context
+from launcher.quote.compare_gpus import local_table
 from launcher.runs.run_folder import Log, Run, is_locked, lock
 from launcher.runs.run_state import RunState
 from launcher.world import Child, World
 from trainer.contract import events
-from trainer.contract.command.errors import Locked, NotInstalled
+from trainer.contract.command.errors import Fault, Locked, NotInstalled
 from trainer.contract.job import Job
 from trainer.contract.rows import Rows
 
@@ -68,25 +69,33 @@ class Here:
     """The machine at hand."""
 
     def __init__(self, context: Context) -> None:
+        self.context = context
         self.world = context.world
         self.view = context.view
 
-    def check(self, job: Job) -> None:
+    def missing(self, job: Job) -> list[Fault]:
         evaluates = job.evaluate is not None or job.validation is not None
         needed = (*NEEDED, *TO_EVALUATE) if evaluates else NEEDED
         missing = [name for name in needed if importlib.util.find_spec(name) is None]
-        if missing:
-            extras = "train,datagen" if evaluates else "train"
-            raise NotInstalled(
+        if not missing:
+            return []
+        extras = "train,datagen" if evaluates else "train"
+        return [
+            NotInstalled(
                 f"training here needs {', '.join(missing)}",
                 f"pip install -c constraints.txt '.[{extras}]' (in the project's folder)",
             )
+        ]
 
     def offer(self, run: Run, job: Job, data: Rows, past: RunState) -> dict[str, Any]:
         return {}
 
-    def preview(self, run: Run, job: Job) -> list[dict[str, Any]]:
-        return [{"command": shlex.join(self._command(run, resume=False))}]
+    def preview(
+        self, run: Run, job: Job, data: Rows | None
+    ) -> tuple[list[dict[str, Any]], list[Fault]]:
+        for text in local_table(job, data, world=self.context.world):
+            self.context.view.say(text)
+        return [{"command": shlex.join(self._command(run, resume=False))}], []
 
     def start(self, run: Run, job: Job, log: Log, *, resume: bool) -> Process:
         """Its events from now on begin at the journalled offset."""

@@ -1,6 +1,6 @@
 """A pod at RunPod: rented for one run, then deleted when the result is downloaded."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -8,12 +8,13 @@ from typing import Any
 from launcher.context import Context
 from launcher.pod.boot import LOOK
 from launcher.pod.rented_run import RentedRun
-from launcher.quote import run_cost
+from launcher.quote import catalog, gpu_names, run_cost
+from launcher.quote.compare_gpus import compare, table
 from launcher.quote.estimate import training_size
 from launcher.rental import guard, rent
 from launcher.rental.delete import receipt, release
 from launcher.rental.observe import observe
-from launcher.rental.offer import Offer, check_clock, look, quotes
+from launcher.rental.offer import Offer, check_clock, choose, look, quotes
 from launcher.rental.rental_context import Rental
 from launcher.runpod_api import UNSEEN, Api, Pod
 from launcher.runs import model_folder
@@ -22,7 +23,7 @@ from launcher.runs.run_state import RunState
 from launcher.secrets import runpod
 from launcher.ssh import make_key
 from trainer.contract import episodes, validation
-from trainer.contract.command.errors import Fault, Interrupted, Usage
+from trainer.contract.command.errors import Fault, Interrupted, Usage, noted
 from trainer.contract.command.secrets import Secret
 from trainer.contract.job import Job
 from trainer.contract.rows import Rows
@@ -58,40 +59,45 @@ class RunPod:
         self._api = self._api or self.context.world.api(self.secret.value)
         return self._api
 
-    def check(self, job: Job) -> None:
+    def missing(self, job: Job) -> list[Fault]:
         settings = self.context.settings
+        found: list[Fault] = []
         if settings.image is None and settings.image_repo is None:
-            raise Usage(
-                "no image for the pod",
-                "name a repository to push it to, for example --image-repo ghcr.io/me/sft-launch (or "
-                "image_repo in launch.toml), or name an existing image with --image",
+            found.append(
+                Usage(
+                    "no image for the pod",
+                    "name a repository to push it to, for example --image-repo ghcr.io/me/sft-launch (or "
+                    "image_repo in launch.toml), or name an existing image with --image",
+                )
             )
-        self._secret = runpod(self.context.world)
+        with noted(found):
+            self._secret = runpod(self.context.world)
+        return found
 
     def offer(self, run: Run, job: Job, data: Rows, past: RunState) -> dict[str, Any]:
         if Path(job.model).is_absolute():
             model_folder.check(Path(job.model))
-        self._offer = look(
-            self.api, self.context, training_size(job, data, world=self.context.world)
-        )
-        before = past.spent(self.context.world.now())
-        deals = quotes(self._offer, self.context, spent=before)
+        what = training_size(job, data, world=self.context.world)
+        self._offer = look(self.api, self.context, what)
+        deals = self._show(self._offer, spent=past.spent(self.context.world.now()))
+        upload = self._offer_image(past)
+        return {**deals[0].facts(), "reach": dict(self._offer.reach), "upload_bytes": upload}
+
+    def _show(self, offer: Offer, *, spent: float) -> list[run_cost.Quote]:
+        deals = quotes(offer, self.context, spent=spent)
         for text in run_cost.lines(deals[0], self.context.settings):
             self.context.view.say(text)
         if len(deals) > 1:
             others = ", ".join(f"{deal.gpu} ${deal.rate:.2f}/h" for deal in deals[1:])
             self.context.view.say(f"  if it is taken: {others}")
-        reach, settings = self._offer.reach, self.context.settings
-        self.context.view.say(
-            run_cost.reach_line(reach, len(self._offer.wanted.ids), settings.cuda)
-        )
-        upload = self._offer_image(past)
-        return {**deals[0].facts(), "reach": dict(reach), "upload_bytes": upload}
+        cuda = self.context.settings.cuda
+        self.context.view.say(run_cost.reach_line(offer.reach, len(offer.wanted.ids), cuda))
+        return deals
 
     def _offer_image(self, past: RunState) -> int:
         """Say what is still to be done for the image; the bytes to be pushed, roughly."""
         settings = self.context.settings
-        if settings.image or past.image:
+        if settings.image or past.image or not settings.image_repo:
             return 0
         from launcher.image.build import recipe, repository, standing, upload_line
 
@@ -100,10 +106,35 @@ class RunPod:
         self.context.view.say(upload_line(found))
         return found.upload
 
-    def preview(self, run: Run, job: Job) -> list[dict[str, Any]]:
-        assert self._offer is not None
+    def preview(
+        self, run: Run, job: Job, data: Rows | None
+    ) -> tuple[list[dict[str, Any]], list[Fault]]:
+        world, view = self.context.world, self.context.view
+        what = training_size(job, data, world=world)
+        wanted = gpu_names.resolve(self.context.settings.gpu)
+        prices, fault = catalog.read(world, count=wanted.count)
+        found = [] if fault is None else [fault]
+        if not prices.priced:
+            cards = prices.only(wanted.ids)
+            lines = compare(what, cards, self.context.settings, count=wanted.count)
+            for text in table(lines, what):
+                view.say(text)
+            return [], found
+        if fault is None:
+            self._offer = look(self.api, self.context, what, prices)
+        else:
+            view.say(f"prices of {run_cost.at_day(prices.read_at)}: {fault.cause}")
+            self._offer = choose(prices.any_stock(), self.context, what)
+        deals = self._show(self._offer, spent=0.0)
+        with noted(found):
+            self._offer_image(RunState())
+        return self._requests(run, self._offer, deals), found
+
+    def _requests(
+        self, run: Run, offer: Offer, deals: Sequence[run_cost.Quote]
+    ) -> list[dict[str, Any]]:
         shown: list[dict[str, Any]] = []
-        for deal in quotes(self._offer, self.context, spent=0.0):
+        for deal in deals:
             asked = rent.request(
                 run,
                 self.context,
@@ -111,7 +142,7 @@ class RunPod:
                 attempt=1,
                 image=self.context.settings.image or DIGEST,
                 public_key="the public key made for this run",
-                fixed=self._offer.fixed,
+                fixed=offer.fixed,
             )
             shown.append({"request": "POST /v2/pods", "body": asked.body()})
         return shown

@@ -4,40 +4,52 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from launcher.quote import gpu_names
-from launcher.quote.estimate import PARTS, Estimate, TrainingSize, estimate
-from launcher.quote.local_gpus import LocalCard
+from launcher.quote.estimate import PARTS, Estimate, TrainingSize, estimate, training_size
+from launcher.quote.local_gpus import LocalCard, local_cards
 from launcher.quote.run_cost import DISK
 from launcher.runpod_api.answers import Catalog
 from launcher.settings import Settings
+from launcher.view.columns import beside, wrapped
+from launcher.world import World
 from trainer.contract.event_text import clock
+from trainer.contract.job import Job
+from trainer.contract.rows import Rows
 
-RECOMPUTED = {0: "", 1: ", recomputes all layers", 2: ", recomputes half the layers"}
+RECOMPUTED = {0: "", 1: "**", 2: "*"}
+LEGEND = "* recomputes half the layers to save memory, ** all layers"
 SAME_PRICE = 1.05
 """A price within this of another counts as the same."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """A card: `rate` in USD an hour with disks, `money` low, likely and high in USD.
+    """A card: `rate` in USD an hour with disks, `money` low, likely and high in USD; None is unknown.
 
     `here`: this machine's, which costs no rent.
     """
 
     card: str
     memory: int
-    rate: float
+    rate: float | None
     free: bool
     sized: Estimate
     note: str = ""
     here: bool = False
 
     @property
-    def money(self) -> dict[str, float]:
-        return {part: self.sized.seconds[part] / 3600 * self.rate for part in PARTS}
+    def money(self) -> dict[str, float] | None:
+        rate = self.rate
+        if rate is None:
+            return None
+        return {part: self.sized.seconds[part] / 3600 * rate for part in PARTS}
+
+    @property
+    def likely(self) -> float:
+        """What ranks it: the likely money, or the seconds where no price is known."""
+        return self.money["likely"] if self.money else self.sized.seconds["likely"]
 
     def facts(self) -> dict[str, Any]:
-        fitted = self.sized.fit
+        fitted, money = self.sized.fit, self.money
         return {
             "card": self.card,
             "memory_gb": self.memory,
@@ -50,7 +62,7 @@ class Line:
             "needs_gb": round(fitted.need.total / 1e9, 1) if fitted else None,
             "tokens_per_second": round(self.sized.tokens_per_second),
             "seconds": {part: round(self.sized.seconds[part]) for part in PARTS},
-            "dollars": {part: round(self.money[part], 3) for part in PARTS},
+            "dollars": money and {part: round(money[part], 3) for part in PARTS},
             "measured": self.sized.own.model_dump(exclude_none=True),
             "note": self.note,
         }
@@ -59,20 +71,23 @@ class Line:
 def compare(
     what: TrainingSize, catalog: Catalog, settings: Settings, *, count: int = 1
 ) -> list[Line]:
-    """A line for each card of the catalog, those that fit and are free first, then by likely money."""
+    """A line for each card of the catalog, those that fit and are free first, then by likely money.
+
+    In a catalog without prices all cards are compared.
+    """
     disks = (settings.disk + (0 if settings.volume else settings.mount)) * DISK
     lines = [
         Line(
             card=gpu.id,
             memory=gpu.memory,
-            rate=gpu.secure_price * count + disks,
+            rate=gpu.secure_price * count + disks if catalog.priced else None,
             free=gpu.availability != "NONE",
             sized=estimate(what, gpu.id, memory=gpu.memory, count=count),
         )
         for gpu in catalog.gpus
-        if gpu.secure and gpu.secure_price > 0 and gpu.memory
+        if gpu.secure and (gpu.secure_price > 0 or not catalog.priced) and gpu.memory
     ]
-    lines.sort(key=lambda line: (not line.sized.fits, not line.free, line.money["likely"]))
+    lines.sort(key=lambda line: (not line.sized.fits, not line.free, line.likely))
     return _marked(lines)
 
 
@@ -98,7 +113,8 @@ def _marked(lines: Sequence[Line]) -> list[Line]:
     usable = [line for line in lines if line.sized.fits and line.free]
     if not usable:
         return list(lines)
-    cheapest = min(usable, key=lambda line: line.money["likely"])
+    priced = [line for line in usable if line.rate is not None]
+    cheapest = min(priced, key=lambda line: line.likely, default=None)
     fastest = min(usable, key=lambda line: line.sized.seconds["likely"])
     found = []
     for line in lines:
@@ -106,7 +122,7 @@ def _marked(lines: Sequence[Line]) -> list[Line]:
             word for word, best in (("cheapest", cheapest), ("fastest", fastest)) if best is line
         ]
         bigger = max(
-            (o for o in usable if o.memory > line.memory and o.rate <= line.rate * SAME_PRICE),
+            (o for o in priced if o.memory > line.memory and _costs_the_same(o, line)),
             key=lambda other: other.memory,
             default=None,
         )
@@ -118,40 +134,65 @@ def _marked(lines: Sequence[Line]) -> list[Line]:
     return found
 
 
+def _costs_the_same(one: Line, other: Line) -> bool:
+    return None not in (one.rate, other.rate) and (one.rate or 0) <= (other.rate or 0) * SAME_PRICE
+
+
+def local_table(job: Job, data: Rows | None, *, world: World) -> list[str]:
+    """What a training takes on this machine's card, as text."""
+    cards = local_cards(world)
+    if not cards:
+        return ["no NVIDIA card here: training runs on the CPU"]
+    what = training_size(job, data, world=world)
+    return table(local(what, cards), what)
+
+
 def table(lines: Sequence[Line], what: TrainingSize) -> list[str]:
-    """The comparison as text."""
+    """The comparison as text, as wide as the terminal."""
     shape = "" if what.model else " (the model's shape is unknown: size taken from its name)"
-    heading = f"{'card':<26}{'GB':>4}{'$/h':>7}{'tokens/s':>10}{'time':>9}"
-    heading += "".join(f"{part:>8}" for part in PARTS) + "  how"
+    heading = f"{'card':<22}{'GB':>4}{'$/h':>7}{'tokens/s':>9}{'time':>9}"
+    heading += "".join(f"{part:>7}" for part in PARTS) + "  how"
     loss = f", {what.measured:,} to measure the held-out loss" * bool(what.measured)
     asked = f", {what.questions:,} questions to base and adapter" * bool(what.questions)
     counted = f"{what.tokens:,} tokens to train on{loss}{asked}"
-    said = [
-        f"{counted}, longest row about {what.longest:,}{shape}",
-        heading,
-    ]
-    said += [_text(line) for line in lines]
     own = [f"{_short(line.card)}: {text}" for line in lines for text in line.sized.own.lines()]
     speed = "speed of other cards" if own else "speed"
     unknown = "" if own else ", not measured on a card yet"
-    rough = f"tokens {what.counted}; rough: {speed} from published runs{unknown}"
-    return [*said, *own, rough]
+    said = [text for line in lines if line.sized.fits for text in _text(line)]
+    recomputes = any(line.sized.fit and line.sized.fit.every for line in lines)
+    return [
+        *wrapped(f"{counted}, longest row about {what.longest:,}{shape}"),
+        heading,
+        *said,
+        *[LEGEND] * recomputes,
+        *_too_small([line for line in lines if not line.sized.fits]),
+        *(text for line in own for text in wrapped(line)),
+        *wrapped(f"tokens {what.counted}; rough: {speed} from published runs{unknown}"),
+    ]
 
 
-def _text(line: Line) -> str:
-    fitted = line.sized.fit
-    start = f"{_short(line.card):<26}{line.memory:>4}{line.rate:>7.2f}"
-    if not line.sized.fits:
-        assert fitted is not None
-        return f"{start}  does not fit: needs about {fitted.need.total / 1e9:.0f} GB"
-    money = "".join(f"{f'${line.money[part]:.2f}':>8}" for part in PARTS)
+def _too_small(lines: Sequence[Line]) -> list[str]:
+    """The cards that are too small, on one line; none without any."""
+    needs = [line.sized.fit.need.total for line in lines if line.sized.fit is not None]
+    if not needs:
+        return []
+    named = ", ".join(f"{_short(line.card)} ({line.memory} GB)" for line in lines)
+    return wrapped(f"does not fit, needs about {min(needs) / 1e9:.0f} GB: {named}")
+
+
+def _text(line: Line) -> list[str]:
+    fitted, money = line.sized.fit, line.money
+    rate = "-" if line.rate is None else f"{line.rate:.2f}"
+    costs = "".join(f"{f'${money[part]:.2f}' if money else '-':>7}" for part in PARTS)
     how = (fitted.precision + RECOMPUTED[fitted.every]) if fitted else ""
     notes = "; ".join(note for note in (line.note, "" if line.free else "none free now") if note)
-    marked = f"  <- {notes}" * bool(notes)
     took = clock(line.sized.seconds["likely"])
-    return f"{start} {line.sized.tokens_per_second:>9,.0f}{took:>9}{money}  {how}{marked}"
+    how = f"  {how}" * bool(how)
+    row = f"{_short(line.card):<22}{line.memory:>4} {rate:>6} {line.sized.tokens_per_second:>8,.0f}"
+    return beside(f"{row}{took:>9}{costs}{how}", f"<- {notes}" if notes else "")
 
 
 def _short(card: str) -> str:
+    """The card's name without the words that all have."""
     short = card.removeprefix("NVIDIA ").removeprefix("GeForce ")
-    return short if card in gpu_names.CARDS else card
+    return short.removesuffix(" Generation").removesuffix(" Server Edition")

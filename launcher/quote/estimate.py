@@ -15,7 +15,7 @@ from typing import Any
 from launcher.quote import measured
 from launcher.quote.chat_template import ChatTemplate, open_template
 from launcher.quote.measured import Measured, Own, Spread
-from launcher.quote.row_lengths import CHECKED, ROUGH, Lengths, lengths
+from launcher.quote.row_lengths import CHECKED, ROUGH, TYPICAL, Lengths, lengths
 from launcher.world import World
 from trainer.contract import episodes, row_figures, validation
 from trainer.contract.command.errors import ModelUnavailable
@@ -97,19 +97,18 @@ class Estimate:
         return self.fit is None or self.fit.fits
 
 
-def training_size(job: Job, data: Rows, *, world: World) -> TrainingSize:
-    """Look at the job, at the length of its rows and at what it is evaluated on.
+def training_size(job: Job, data: Rows | None, *, world: World) -> TrainingSize:
+    """Look at the job, at the length of its rows and at what it is evaluated on; without data at TYPICAL rows.
 
     Raises ``NotFound`` or ``BadData`` for rows or episodes to evaluate on that cannot be read, and
     ``ModelUnavailable`` for a kind of model that the trainer is known to refuse.
     """
     template = open_template(job.model, world.hub_folder())
-    checked = row_figures.read(world.hub_folder(), job, data.sha256)
-    counted = (
-        Lengths(checked.lengths, checked.trained, CHECKED)
-        if checked
-        else lengths(data.rows, template)
-    )
+    checked = row_figures.read(world.hub_folder(), job, data.sha256) if data else None
+    if checked:
+        counted = Lengths(checked.lengths, checked.trained, CHECKED)
+    else:
+        counted = lengths(data.rows, template) if data else TYPICAL
     # A row may become several where the template rewrites earlier turns.
     total, rows = sum(counted.each), max(1, len(counted.each))
     out = evaluations.count(rows, share=job.eval_share) if job.eval_data is None else 0

@@ -142,7 +142,7 @@ def lines(offer: Quote, settings: Settings) -> list[str]:
     )
     before = f" (${offer.spent:.2f} already spent by earlier attempts)" * bool(offer.spent)
     return [
-        f"quote: {card}, ${offer.rate:.3f}/h with disks, price read at {at(offer.read_at)}",
+        f"quote: {card}, ${offer.rate:.3f}/h with disks, price of {at_day(offer.read_at)}",
         f"  at most ${offer.most:.2f} = {offer.hours:.2f} h at ${offer.rate:.3f}/h{before}",
         f"  {likely}",
         *[f"  {text}" for text in (*offer.measured, *one_at_a_time(offer.alone))],

@@ -9,7 +9,7 @@ from launcher.image.build import BASES
 from launcher.quote import gpu_names, run_cost
 from launcher.quote.catalog import keep
 from launcher.quote.estimate import TrainingSize
-from launcher.runpod_api import Api
+from launcher.runpod_api import Api, Catalog
 from trainer.contract.command.errors import Usage
 
 DRIFT = 60.0  # seconds that this machine's clock may be wrong by; deadlines are absolute
@@ -39,16 +39,21 @@ class Offer:
     fixed: Fixed
 
 
-def look(api: Api, context: Context, what: TrainingSize) -> Offer:
-    """Read the live catalog. Raises ``Usage`` for a name that is not known, ``NoCapacity`` for none free."""
-    settings = context.settings
-    wanted = gpu_names.resolve(settings.gpu)
-    catalog = api.catalog(wanted.count)
+def look(api: Api, context: Context, what: TrainingSize, catalog: Catalog | None = None) -> Offer:
+    """Read the live catalog, unless it is given. Raises ``Usage`` for an unknown name, ``NoCapacity`` for no card."""
+    if catalog is None:
+        catalog = api.catalog(gpu_names.resolve(context.settings.gpu).count)
+        keep(catalog, context.world)
     check_clock(api)
-    keep(catalog, context.world)
+    return choose(catalog, context, what, api)
+
+
+def choose(catalog: Catalog, context: Context, what: TrainingSize, api: Api | None = None) -> Offer:
+    """The cards of ``catalog`` that are wanted. Without ``api`` registry and volume are not looked up."""
+    settings = context.settings
     wanted = gpu_names.resolve(settings.gpu, catalog.gpus)
     choice = gpu_names.candidates(wanted, catalog, min_cuda=settings.cuda)
-    fixed = fix(api, context, choice)
+    fixed = Fixed() if api is None else fix(api, context, choice)
     for centre in fixed.data_centers:
         choice = gpu_names.within(
             choice, centre, f"not free in {centre}, where {settings.volume} is"

@@ -5,6 +5,7 @@ its default, so that one odd field of one pod cannot keep the launcher from dele
 USD, memory and disks in GB.
 """
 
+from collections.abc import Collection
 from typing import Annotated, Any
 
 from pydantic import (
@@ -144,6 +145,22 @@ class Catalog(Answer):
     read_at: float
     count: int
     gpus: tuple[Gpu, ...]
+
+    @property
+    def priced(self) -> bool:
+        return any(gpu.secure_price > 0 for gpu in self.gpus)
+
+    def only(self, ids: Collection[str]) -> "Catalog":
+        """The same without other cards."""
+        return self.model_copy(update={"gpus": tuple(g for g in self.gpus if g.id in ids)})
+
+    def any_stock(self) -> "Catalog":
+        """The same, as if every card was free on every kind of its hosts: for a catalog of an earlier day."""
+        free = [
+            gpu.model_copy(update={"availability": "", "cuda": dict.fromkeys(gpu.cuda, True)})
+            for gpu in self.gpus
+        ]
+        return self.model_copy(update={"gpus": tuple(free)})
 
 
 class DataCenter(Answer):

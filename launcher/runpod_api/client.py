@@ -24,7 +24,7 @@ from launcher.runpod_api.answers import (
     Registry,
     Volume,
 )
-from launcher.runpod_api.http import Http, OutcomeUnknown, Waiting
+from launcher.runpod_api.http import TRIES, Http, OutcomeUnknown, Waiting
 from trainer.contract.command.errors import NotFound
 
 BASE_URL = "https://api.runpod.io"
@@ -237,7 +237,9 @@ class Api:
 
     # Catalog
 
-    def catalog(self, count: int = 1, *, min_cuda: str | None = None) -> Catalog:
+    def catalog(
+        self, count: int = 1, *, min_cuda: str | None = None, tries: int = TRIES
+    ) -> Catalog:
         """Secure Cloud's cards, prices and stock for pods of ``count`` cards, and when it was read."""
         query: dict[str, str | int] = {
             "include": "AVAILABILITY",
@@ -248,7 +250,8 @@ class Api:
         if min_cuda:
             query["minCudaVersion"] = min_cuda
         read_at = self._now()
-        gpus = self._list("/v2/catalog/gpus", "gpus", Gpu.model_validate, query)
+        path, read = "/v2/catalog/gpus", Gpu.model_validate
+        gpus = self._list(path, "gpus", read, query, tries=tries)
         return Catalog(read_at=read_at, count=count, gpus=tuple(gpus))
 
     def data_centers(self) -> list[DataCenter]:
@@ -298,11 +301,15 @@ class Api:
         key: str,
         read: Callable[[Mapping[str, Any]], T],
         query: Mapping[str, str | int] | None = None,
+        *,
+        tries: int = TRIES,
     ) -> list[T]:
         found: list[T] = []
         cursor: dict[str, str | int] = {}
         for _ in range(PAGES):
-            answer = self._get(path, {**(query or {}), **cursor})
+            answer = self._http.send(
+                "GET", path, query={**(query or {}), **cursor}, safe=True, tries=tries
+            )
             if not isinstance(answer.get(key), list):
                 raise ApiUnavailable(
                     f"GET {path}: the answer has no list {key!r}",

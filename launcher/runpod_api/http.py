@@ -99,6 +99,7 @@ class Http:
         query: Mapping[str, str | int] | None = None,
         body: Mapping[str, object] | None = None,
         safe: bool,
+        tries: int = TRIES,
     ) -> Mapping[str, Any]:
         """Send and return the answer's JSON object, empty for an empty answer.
 
@@ -106,11 +107,11 @@ class Http:
         certainly were not carried out (never connected, 429); else ``OutcomeUnknown`` is raised.
         """
         with self.waiting(f"RunPod's answer to {method} {path}"):
-            for attempt in range(TRIES):
+            for attempt in range(tries):
                 try:
                     return self._once(method, path, query, body, safe=safe)
                 except _Retry as retry:
-                    if attempt == TRIES - 1 or retry.wait > LONGEST_WAIT:
+                    if attempt == tries - 1 or retry.wait > LONGEST_WAIT:
                         raise retry.fault from None
                     self.sleep(self.pause(attempt, retry.wait))
         raise AssertionError
@@ -260,7 +261,7 @@ def _fault(status: int, text: str, detail: str, faults: list[str]) -> Fault:
     if status in {400, 422}:
         return BadRequest(
             text,
-            "the same request would fail again; show it with: launch train --dry-run",
+            "the same request would fail again; show it with: launch train --dry-run --verbose",
             faults=faults,
             status=status,
         )

@@ -12,7 +12,7 @@ from launcher.view.protocol import View
 from launcher.world import World
 from trainer.contract import episodes, rows, validation
 from trainer.contract.command.crash_safe_files import write_whole
-from trainer.contract.command.errors import OutputExists
+from trainer.contract.command.errors import Fault, NotFound, OutputExists, joined, noted
 from trainer.contract.job import Job
 
 RESULTS = (
@@ -31,6 +31,7 @@ RESULTS = (
     "run.json",
     "train.log",
 )
+PATHS = ("./", "../", "/", "~")  # how a model's name begins if it is a folder
 
 
 @dataclass(frozen=True)
@@ -44,14 +45,40 @@ class Plan:
 
 
 def check_data(job: Job, *, view: View) -> rows.Rows:
-    """Read rows and episodes before anything is written or paid for. Raises ``BadData``."""
+    """Read rows and episodes before anything is written or paid for. Raises a fault that lists all faults."""
     view.say(f"checking {job.data}")
+    data, faults = read_inputs(job)
+    if data is None or faults:
+        raise joined(faults)
+    return data
+
+
+def read_inputs(job: Job) -> tuple[rows.Rows | None, list[Fault]]:
+    """The rows, and every fault of the files that the job names; the rows are None if they have one."""
+    faults: list[Fault] = []
+    data = None
+    if names_no_data(job):
+        what = f"no data: --data is not given, and {job.data} does not exist"
+        faults.append(NotFound(what, "name your rows with: --data FILE"))
+    else:
+        with noted(faults):
+            data = rows.read_rows(Path(job.data))
+    if job.model.startswith(PATHS) and not Path(job.model).is_dir():
+        faults.append(NotFound(f"the model folder {job.model} does not exist", "correct --model"))
     if job.eval_data is not None:
-        rows.read_rows(Path(job.eval_data))
+        with noted(faults):
+            rows.read_rows(Path(job.eval_data))
     if job.evaluate is not None:
-        episodes.check(Path(job.evaluate))
-    validation.check(job)
-    return rows.read_rows(Path(job.data))
+        with noted(faults):
+            episodes.check(Path(job.evaluate))
+    with noted(faults):
+        validation.check(job)
+    return data, faults
+
+
+def names_no_data(job: Job) -> bool:
+    """Whether no rows are named, and the file of the default does not exist."""
+    return "data" not in job.model_fields_set and not Path(job.data).exists()
 
 
 def make_folder(run: Run, *, may_hold_results: bool) -> None:

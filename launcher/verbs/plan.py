@@ -1,7 +1,6 @@
 """`launch plan`: a job and its rows, sized for this machine's card and every one that RunPod has."""
 
 import argparse
-from pathlib import Path
 
 EXAMPLES = (
     "launch plan --data chats.jsonl",
@@ -25,39 +24,41 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from launcher import settings
-    from launcher.errors import ApiUnavailable, KeyRejected
     from launcher.quote import catalog
     from launcher.quote.compare_gpus import compare, local, table
     from launcher.quote.estimate import training_size
     from launcher.quote.local_gpus import local_cards
     from launcher.quote.run_cost import at_day, one_at_a_time
-    from launcher.runpod_api import Catalog
+    from launcher.runs.new_run import names_no_data, read_inputs
     from launcher.view.choose_view import open_view
     from launcher.world import World
+    from trainer.contract.command.errors import joined
     from trainer.contract.job import from_sources, given_flags
-    from trainer.contract.rows import read_rows
 
     world = World()
     wanted = settings.load(settings.given(options), world=world)
     job = from_sources(options.recipe, options.set, given_flags(options))
-    what = training_size(job, read_rows(Path(job.data)), world=world)
+    data, faults = read_inputs(job)
+    faults = faults[int(names_no_data(job)) :]
+    if faults:
+        raise joined(faults)
+    what = training_size(job, data, world=world)
     lines = local(what, local_cards(world), count=options.cards)
     with open_view(world=world, as_json=options.json) as view:
-        try:
-            found, stale = catalog.read(world, count=options.cards)
-        except (ApiUnavailable, KeyRejected) as fault:
-            if not lines:
-                raise
-            found, stale = (
-                Catalog(read_at=world.now(), count=options.cards, gpus=()),
-                f"none read: {fault.cause}",
-            )
+        found, fault = catalog.read(world, count=options.cards)
         lines += compare(what, found, wanted, count=options.cards)
-        if stale:
-            view.say(f"prices of {at_day(found.read_at)}: {stale}")
-        facts = {"read_at": found.read_at, "live": not stale, "cards": [c.facts() for c in lines]}
-        view.result(
-            {"state": "planned", "exit_code": 0, **facts},
-            [*table(lines, what), *one_at_a_time(what.alone)],
-        )
+        if fault is not None:
+            when = f"prices of {at_day(found.read_at)}" if found.priced else "no prices"
+            view.say(f"{when}: {fault.cause}")
+            view.say(f"  -> {fault.hint}")
+        facts = {
+            "read_at": found.read_at if found.priced else None,
+            "live": fault is None,
+            "typical": data is None,
+            "cards": [line.facts() for line in lines],
+        }
+        shown = [*table(lines, what), *one_at_a_time(what.alone)]
+        if data is None:
+            shown.append("for your rows: launch plan --data FILE")
+        view.result({"state": "planned", "exit_code": 0, **facts}, shown)
     return 0

@@ -2,9 +2,9 @@
 
 import argparse
 import shlex
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from launcher.verbs.arguments import json_flag
 from launcher.verbs.story import story
@@ -18,6 +18,7 @@ EXAMPLES = (
     "launch train --gpu A10G --max-cost 1 --data chats.jsonl --dry-run",
     "launch train --resume RUN",
 )
+DRY_RUN = Path("dry-run.json")
 FIRST = ("--data", "--model", "--gpu", "--max-cost", "--dry-run")
 RENTED = (
     *("gpu", "max_cost", "max_hours", "grace", "on_deadline", "on_interrupt", "unguarded"),
@@ -36,7 +37,12 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--on", choices=sorted(MACHINES), help="where to run (default: here; runpod with --gpu)"
     )
     parser.add_argument(
-        "--dry-run", action="store_true", help="show quote, requests and commands; send nothing"
+        "--dry-run",
+        action="store_true",
+        help="show the quote and what a run still needs; write the requests to dry-run.json; send nothing",
+    )
+    parser.add_argument(
+        "--verbose", action="store_true", help="with --dry-run: show the requests too"
     )
     parser.add_argument(
         "--emit",
@@ -69,7 +75,6 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from launcher import settings
     from launcher.request import Request, started_again
-    from launcher.train import preview
     from launcher.world import World
     from trainer.contract import resuming
     from trainer.contract.job import from_sources, given_flags
@@ -111,7 +116,7 @@ def run(options: argparse.Namespace) -> int:
             "--nodes needs --emit skypilot", "for several cards in one pod use: --gpu A100:4"
         )
     if options.dry_run:
-        return _dry_run(request, preview, as_json=options.json)
+        return _dry_run(request, options)
     return story(request, as_json=options.json)
 
 
@@ -147,20 +152,30 @@ def _emit(request: "Request", options: argparse.Namespace) -> int:
     return 0
 
 
-def _dry_run(
-    request: "Request",
-    preview: "Callable[..., list[dict[str, Any]]]",
-    *,
-    as_json: bool,
-) -> int:
+def _dry_run(request: "Request", options: argparse.Namespace) -> int:
     import json
 
+    from launcher.train import preview
     from launcher.view.choose_view import open_view
     from launcher.world import World
+    from trainer.contract.command.crash_safe_files import write_whole
 
     world = World()
-    with open_view(world=world, as_json=as_json) as view:
-        sent = preview(request, world=world, view=view)
-        lines = [json.dumps(item, indent=2, ensure_ascii=False) for item in sent]
-        view.result({"state": "dry-run", "exit_code": 0, "would_send": sent}, lines)
+    with open_view(world=world, as_json=options.json) as view:
+        sent, missing = preview(request, world=world, view=view)
+        lines = []
+        written = json.dumps(sent, indent=2, ensure_ascii=False)
+        if sent and not options.json:
+            write_whole(DRY_RUN, f"{written}\n")
+            lines.append(f"requests {DRY_RUN}" + " (--verbose shows them)" * (not options.verbose))
+        if missing:
+            lines.append("a run still needs:")
+        for number, fault in enumerate(missing, 1):
+            lines.append(f"  {number}. {fault.cause}")
+            lines += [f"     -> {fault.hint}"] * bool(fault.hint)
+        needs = [{"cause": fault.cause, "hint": fault.hint} for fault in missing]
+        view.result(
+            {"state": "dry-run", "exit_code": 0, "would_send": sent, "needs": needs},
+            [*[written] * options.verbose, *lines],
+        )
     return 0

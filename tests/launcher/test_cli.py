@@ -202,6 +202,20 @@ def test_a_dry_run_here_shows_the_command_and_makes_nothing(launch, folder):
     (sent,) = json.loads(done.stdout.splitlines()[-1])["would_send"]
     assert sent["command"].endswith("runs/a/job.json")
     assert not (folder / "runs").exists()
+    assert not (folder / "dry-run.json").exists()
+
+
+def test_a_dry_run_writes_its_requests_to_a_file_and_says_what_is_missing(launch, folder):
+    shown = launch("train", "--run-id", "a", "--dry-run").stdout
+    (sent,) = json.loads((folder / "dry-run.json").read_text())
+    assert sent["command"].endswith("runs/a/job.json")
+    assert "runs/a/job.json" not in shown
+    assert "requests dry-run.json (--verbose shows them)" in shown
+    assert shown.splitlines()[-3:-1] == [
+        "a run still needs:",
+        "  1. no data: --data is not given, and training_data/train_openai.jsonl does not exist",
+    ]
+    assert "runs/a/job.json" in launch("train", "--dry-run", "--run-id", "a", "--verbose").stdout
 
 
 @pytest.mark.parametrize("verb", ["attach", "fetch", "stop", "receipt"])

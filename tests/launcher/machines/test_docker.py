@@ -184,7 +184,7 @@ def test_gpus_and_users_are_as_the_engine_has_them(machine, run, heard, monkeypa
     monkeypatch.setattr("os.getegid", lambda: 5678)
     gpus = Engine(Runtimes={"nvidia": {}, "runc": {}}, SecurityOptions=["name=rootless"])
     chosen = machine(gpus)
-    chosen.check(JOB)
+    assert chosen.missing(JOB) == []
     started(chosen, run)
     assert gpus.created["device_requests"][0]["Count"] == -1
     assert gpus.created["user"] == "0:0"
@@ -195,12 +195,13 @@ def test_gpus_and_users_are_as_the_engine_has_them(machine, run, heard, monkeypa
 
 
 def test_a_cpu_gets_an_image_for_a_cpu(machine, run):
-    (sent,) = machine(Engine(), Settings()).preview(run, JOB)
-    (with_gpu,) = machine(Engine(Runtimes={"nvidia": {}}), Settings()).preview(run, JOB)
+    ((sent,), _) = machine(Engine(), Settings()).preview(run, JOB, None)
+    ((with_gpu,), _) = machine(Engine(Runtimes={"nvidia": {}}), Settings()).preview(run, JOB, None)
     assert sent["image"].startswith("sft-launch:train-")
     assert sent["image"] != with_gpu["image"]
-    with pytest.raises(BadJob, match="build_args"):
-        machine(Engine(), Settings(build_args="nonsense")).check(JOB)
+    (fault,) = machine(Engine(), Settings(build_args="nonsense")).missing(JOB)
+    assert isinstance(fault, BadJob)
+    assert "build_args" in fault.cause
 
 
 def test_a_container_that_cannot_start_is_not_left_behind(machine, run):

@@ -157,7 +157,7 @@ def test_the_quote_as_it_is_shown():
     )  # fmt: skip
     fetch = "then stops: $0.26 a day for its disk until you fetch or reap it"
     assert run_cost.lines(deal, Settings()) == [
-        f"quote: 2 x NVIDIA RTX A5000 (24 GB), $0.508/h with disks, price read at {run_cost.at(NOW)}",
+        f"quote: 2 x NVIDIA RTX A5000 (24 GB), $0.508/h with disks, price of {run_cost.at_day(NOW)}",
         "  at most $2.00 = 3.94 h at $0.508/h",
         "  likely $0.25 (1:00:00) with 60 to each of 5 checkpoints, rough: $0.12 to $1.00",
         f"  deadlines: saves by {run_cost.at(deal.finish_by)}, stops by {run_cost.at(deal.gone_by)}",

@@ -161,7 +161,7 @@ class Account:
     def __exit__(self, *_):
         pass
 
-    def catalog(self, count=1, *, min_cuda=None):
+    def catalog(self, count=1, *, min_cuda=None, tries=6):
         return Catalog(read_at=self.time, count=count, gpus=tuple(self.gpus))
 
     def registries(self):

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from launcher.errors import ApiUnavailable, KeyRejected, PodFailed
+from launcher.quote import catalog
 from launcher.rental import guard, receipt_and_reap
 from launcher.request import Request
 from launcher.runs import run_folder, status
@@ -213,13 +214,53 @@ def test_a_bill_that_lags_is_asked_for_again(begin, account, world, view, run):
 def test_a_dry_run_shows_the_requests_and_sends_none(project, account, world, view, settings):
     job = Job(data="data.jsonl", model="bundled:tiny")
     request = Request(job=job, run_id="a", where="runpod", settings=settings)
-    first, second = preview(request, world=world, view=view)
+    (first, second), needed = preview(request, world=world, view=view)
+    assert needed == []
     assert first["request"] == "POST /v2/pods"
     assert first["body"]["gpu"]["id"] == "NVIDIA RTX A5000"
     assert second["body"]["gpu"]["id"] == "NVIDIA GeForce RTX 3090"
     assert not account.created
     assert not (project / "runs").exists()
     assert any("at most $" in line for line in view.lines)
+
+
+def test_a_dry_run_needs_neither_key_nor_image_nor_data(project, account, world, view):
+    account.gpus[0] = account.gpus[0].model_copy(update={"availability": "NONE"})
+    catalog.keep(account.catalog(), world)
+    del world.variables["RUNPOD_API_KEY"]
+    request = Request(job=Job(model="bundled:tiny"), run_id="a", where="runpod")
+    (first, _), needed = preview(request, world=world, view=view)
+    assert [fault.cause for fault in needed] == [
+        "no data: --data is not given, and training_data/train_openai.jsonl does not exist",
+        "no image for the pod",
+        "no RunPod key",
+    ]
+    # the stock of an earlier day says nothing of today
+    assert first["body"]["gpu"]["id"] == "NVIDIA RTX A5000"
+    assert "prices of " in view.text
+    assert "at most $" in view.text
+    assert not account.created
+
+
+def test_a_dry_run_without_any_price_shows_fit_and_time(project, account, world, view, settings):
+    del world.variables["RUNPOD_API_KEY"]
+    request = Request(job=Job(data="data.jsonl"), where="runpod", settings=settings)
+    requests, needed = preview(request, world=world, view=view)
+    assert requests == []
+    assert [fault.cause for fault in needed] == ["no RunPod key"]
+    rows = [line for line in view.lines if line.startswith(("RTX", "A30", "L4"))]
+    assert len(rows) == 6  # RunPod's cards with the A10G's memory
+    assert all(" - " in row for row in rows)
+
+
+def test_all_that_keeps_a_run_from_starting_is_told_at_once(begin, world):
+    world.variables = {}
+    with pytest.raises(NotFound) as caught:
+        begin(job=Job(data="none.jsonl"), gpu="A1OG", image=None, track="wandb")
+    told = [line for line in caught.value.faults if line[0].isdigit()]
+    assert told[0].startswith("1. none.jsonl does not exist")
+    assert told[1].startswith("2. --gpu A1OG: unknown card")
+    assert told[-2:] == ["4. no image for the pod", "5. no RunPod key"]
 
 
 def test_a_named_registry_credential_is_sent_by_its_id(begin, account):

@@ -3,13 +3,17 @@
 import hashlib
 import json
 import os
+import time
 
 import pytest
 
 from launcher import cli
 from launcher.quote import catalog
 from launcher.world import World
-from tests.launcher.quote.test_compare_gpus import CARDS
+from tests.launcher.quote.test_compare_gpus import CARDS, gpu
+from trainer.contract.sizing.cards import CARDS as KNOWN
+
+CARDS_OF_RUNPOD = {name for name, card in KNOWN.items() if card.runpod}
 
 
 @pytest.fixture
@@ -106,10 +110,61 @@ def test_without_a_driver_or_with_one_that_fails_there_is_no_such_row(folder, sm
     assert not any(card["here"] for card in planned(capsys)["cards"])
 
 
-def test_a_card_here_is_planned_without_any_price(folder, smi, capsys):
+@pytest.fixture
+def no_prices(folder):
     (folder / "user" / "sft-launch" / "catalog.json").unlink()
-    assert cli.main(["plan", "--data", "data.jsonl"]) != 0
+
+
+def test_without_any_price_fit_and_time_are_planned(no_prices, smi, capsys):
     smi("NVIDIA GeForce RTX 4090, 24564")
-    capsys.readouterr()
-    (card,) = planned(capsys)["cards"]
-    assert card["here"]
+    found = planned(capsys)
+    here, *rented = found["cards"]
+    assert here["here"]
+    assert (found["read_at"], found["live"]) == (None, False)
+    assert {card["card"] for card in rented} == set(CARDS_OF_RUNPOD)
+    assert {card["rate"] for card in rented} == {card["dollars"] for card in rented} == {None}
+    assert all(card["seconds"]["likely"] > 0 for card in rented)
+    assert cli.main(["plan", "--data", "data.jsonl"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("no prices: no RunPod key\n  -> make one at RunPod")
+    assert "cheapest" not in shown
+
+
+def test_prices_of_an_earlier_day_have_their_date(folder, capsys, monkeypatch):
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    assert cli.main(["plan", "--data", "data.jsonl"]) == 0
+    assert "prices of 2027-01-15 08:00 UTC: no RunPod key" in capsys.readouterr().out
+
+
+def test_without_data_a_typical_set_is_planned_and_that_is_said(no_prices, capsys):
+    assert cli.main(["plan"]) == 0
+    shown = capsys.readouterr().out
+    assert "2,850,000 tokens to train on" in shown  # 950 of 1,000 rows, 1,000 tokens, 3 epochs
+    assert "of a typical set, because no data are given: 1,000 rows of 1,000 tokens" in shown
+    assert "for your rows: launch plan --data FILE" in shown
+
+
+def test_all_mistakes_come_in_one_list(folder, capsys):
+    wrong = ["--data", "a.jsonl", "--evaluate", "b.jsonl", "--model", "./c"]
+    assert cli.main(["plan", *wrong]) == 11
+    shown = capsys.readouterr().err.splitlines()
+    assert shown[0] == "error: 3 things to correct before this can run"
+    assert [line[2:5] for line in shown if " does not exist" in line] == ["1. ", "2. ", "3. "]
+    assert ["a.jsonl" in shown[1], "./c" in shown[3], "b.jsonl" in shown[5]] == [True] * 3
+
+
+def test_the_table_fits_a_terminal_of_80_columns(folder, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    catalog.keep(
+        CARDS.model_copy(
+            update={
+                "gpus": (*CARDS.gpus, gpu("NVIDIA RTX PRO 6000 Blackwell Server Edition", 99.5, 96))
+            }
+        ),
+        World(),
+    )
+    assert cli.main(["plan", "--cards", "8", "--data", "data.jsonl"]) == 0
+    told = capsys.readouterr().out.partition("then: ")[2].splitlines()[1:]
+    assert len(told) > 10
+    assert max(map(len, told)) <= 80

@@ -8,13 +8,15 @@ import errno
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import ClassVar
 
 from trainer.contract.command.private import keep_private
 from trainer.contract.command.streams import make_usable
 
 SHOWN_FAULTS = 20
+SHOWN_TOGETHER = 3  # of each fault, if several are shown
 
 
 class Fault(Exception):  # noqa: N818 - the project calls expected failures faults
@@ -179,6 +181,29 @@ def report(fault: Fault) -> str:
     if fault.hint:
         lines.append(f"  -> {fault.hint}")
     return "\n".join(lines)
+
+
+@contextmanager
+def noted(found: list[Fault]) -> Iterator[None]:
+    """Inside, a fault is appended to ``found``."""
+    try:
+        yield
+    except Fault as fault:
+        found.append(fault)
+
+
+def joined(found: Sequence[Fault]) -> Fault:
+    """Return one fault for several: the first one's kind, and each one's cause and next step in order."""
+    if len(found) == 1:
+        return found[0]
+    lines: list[str] = []
+    for number, fault in enumerate(found, 1):
+        lines.append(f"{number}. {fault.cause}")
+        lines += [f"   {line}" for line in fault.faults[:SHOWN_TOGETHER]]
+        hidden = len(fault.faults) - SHOWN_TOGETHER
+        lines += [f"   ... and {hidden} more"] * (hidden > 0)
+        lines += [f"   -> {fault.hint}"] * bool(fault.hint)
+    return type(found[0])(f"{len(found)} things to correct before this can run", faults=lines)
 
 
 def no_space(error: OSError) -> NoSpace:
