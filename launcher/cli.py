@@ -28,7 +28,7 @@ VERBS = {
     "receipt": "show what a run has cost, next to its quote",
     "reap": "delete or stop pods whose run has ended or whose deadline has passed",
     "image": "build and push the image that pods run",
-    "doctor": "check what runs need on this machine, and show how to fix what is missing",
+    "doctor": "check what training, data and renting need here, and show how to get it",
     "guard": "",
 }
 

@@ -39,7 +39,7 @@ to type. `python -m tests.faq` writes the tables from the code; a test compares 
 
 ```bash
 launch ps          # your runs: state, pod, deadline, cost so far; changes nothing
-launch doctor      # keys, registry, Docker, disk, clock: what is missing, and how to get it; changes nothing
+launch doctor      # packages, card, sandbox, keys, Docker, registry, disk: what is missing, and how to get it
 launch reap        # stops or deletes pods whose run has ended or whose deadline has passed
 ```
 

@@ -102,7 +102,7 @@ ROOMS = {
         stop           -> follow machines request runs context train view world
         skypilot       -> image pod quote request runs settings view world
         demo           -> report request runs train view world
-        doctor         -> docker_engine rental secrets settings ssh world
+        doctor         -> docker_engine machines quote rental secrets settings ssh world
         live_check     -> context doctor quote rental request runpod_api runs secrets settings stop
                           train view world
         verbs          -> demo doctor follow image live_check machines quote rental report request

@@ -1,4 +1,4 @@
-"""`launch doctor`: check what runs need here, and show how to fix what is missing."""
+"""`launch doctor`: check what training, data and renting need here, and show how to get it."""
 
 import argparse
 import sys

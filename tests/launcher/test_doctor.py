@@ -13,6 +13,9 @@ class Engine:
     def version(self):
         return {"Version": "29.0"}
 
+    def info(self):
+        return {"Runtimes": {}}
+
 
 def write_docker(world, text):
     path = world.home() / ".docker/config.json"
@@ -25,12 +28,19 @@ def world(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     found = VirtualWorld(Account(tmp_path / "cloud"))
     found.docker = Engine  # type: ignore[method-assign]
+    found.answer = (  # type: ignore[method-assign]
+        lambda command: '{"level": "full"}' if "datagen" in command else None
+    )
     return found
 
 
+def findings(world, **settings):
+    found = FoundSettings(settings=Settings(**settings), sources=dict.fromkeys(settings, "a flag"))
+    return examine(found, world=world)
+
+
 def examined(world, **settings):
-    found = FoundSettings(settings=Settings(**settings), sources={})
-    return {item.what: item for item in examine(found, world=world)}
+    return {item.what: item for item in findings(world, **settings)}
 
 
 def test_all_is_well(world):
@@ -49,7 +59,7 @@ def test_each_gap_has_its_remedy(world):
 
     world.docker = no_engine
     world.variables = {}
-    found = examined(world)
+    found = examined(world, gpu="A10G")
     for what in ("key", "image", "engine"):
         assert found[what].ok is False
         assert found[what].remedy, what
@@ -97,8 +107,54 @@ def test_an_api_that_does_not_answer_does_not_hide_the_rest(world, monkeypatch):
 
     monkeypatch.setattr(world.account, "pods", pods)
     found = examined(world)
-    assert found["key"].ok is False or found["key"].detail
+    assert found["key"].ok
+    assert (found["api"].ok, found["api"].detail) == (False, "no answer")
     assert found["disk"].ok
+
+
+def test_who_only_trains_here_has_nothing_missing(world, monkeypatch):
+    def no_engine():
+        raise NotInstalled("no Docker engine", "install it")
+
+    world.docker, world.variables = no_engine, {}
+    found = findings(world)
+    assert [item for item in found if item.ok is False] == []
+    assert {"packages", "card", "sandbox", "teacher key", "engine", "key", "image", "disk"} <= {
+        item.what for item in found
+    }
+    text = lines(found)
+    assert [line for line in text if line.endswith(":") and line[0] != " "] == [
+        *("train on this machine:", "models from the hub:", "make data and evaluate:"),
+        *("train in Docker:", "rent a card at RunPod:", "results:"),
+    ]
+    monkeypatch.setattr("launcher.doctor.NEEDED", ("torch", "no-such-package"))
+    (missing,) = [item for item in findings(world) if item.ok is False]
+    assert (missing.group, missing.detail) == (
+        "train on this machine",
+        "missing: no-such-package",
+    )
+    # Whoever rents needs no torch here.
+    assert [item.what for item in findings(world, image="x") if item.ok is False] == ["key"]
+
+
+def test_a_card_that_torch_cannot_use_is_told(world, monkeypatch):
+    world.answer = lambda command: "NVIDIA A40, 46068\n" if "nvidia-smi" in command else None
+    monkeypatch.setattr("launcher.doctor.version", lambda name: "2.13.0+cpu")
+    world.variables = {}
+    card = examined(world)["card"]
+    assert (card.ok, card.detail) == (
+        False,
+        "NVIDIA A40 (48 GB); torch is its build without CUDA",
+    )
+    monkeypatch.setattr("launcher.doctor.version", lambda name: "2.13.0")
+    assert examined(world)["card"].ok
+
+
+@pytest.mark.parametrize("level", ["full", "reduced", "none"])
+def test_the_sandbox_has_the_level_that_datagen_reports(world, level):
+    world.answer = lambda command: f'{{"level": "{level}"}}' if "datagen" in command else None
+    found = examined(world)["sandbox"]
+    assert (found.ok, found.detail) == (True if level == "full" else None, f"level {level}")
 
 
 def test_a_registry_token_needs_a_user(world):
