@@ -10,6 +10,7 @@ from launcher.rental.reap import reap as reap_pods
 from launcher.rental.rental_context import Rental
 from launcher.runs import run_folder
 from launcher.secrets import runpod
+from launcher.view.columns import beside
 from launcher.view.protocol import View
 from launcher.world import World
 
@@ -35,6 +36,7 @@ def reap(
     lines = ["no rented pods remain"] if not judged else []
     for item in judged:
         until = f"{datetime.fromtimestamp(item.gone_by).astimezone():%d %b %H:%M %Z}"
-        lines.append(f"{item.pod}  {item.status:8}  ${item.rate:.2f}/h  until {until}  {item.name}")
+        row = f"{item.pod}  {item.status:8}  ${item.rate:.2f}/h  until {until}"
+        lines += beside(row, item.name)
         lines.append(f"    {item.action}: {item.why}")
     return [item.facts() for item in judged], lines

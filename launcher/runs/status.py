@@ -13,6 +13,7 @@ from launcher.errors import BrokenJournal
 from launcher.runs.rented_pods import RentedPod
 from launcher.runs.run_folder import Log, Run, is_locked
 from launcher.runs.run_state import RunState, read
+from launcher.view.columns import shortened
 from launcher.world import World, fault_kind
 from trainer.contract import events, resuming
 from trainer.contract.command.errors import (
@@ -293,9 +294,9 @@ def ps_lines(found: Sequence[Status]) -> list[str]:
         for status in found
     ]
     widths = [max(map(len, column)) for column in zip(head, *table, strict=True)]
-    lines = ["  ".join(map(str.ljust, head, widths)).rstrip()]
+    lines = [shortened("  ".join(map(str.ljust, head, widths)).rstrip())]
     for status, row in zip(found, table, strict=True):
-        lines.append("  ".join(map(str.ljust, row, widths)).rstrip())
+        lines.append(shortened("  ".join(map(str.ljust, row, widths)).rstrip()))
         lines.append(f"    {_near(status.folder)}")
         if status.pod is not None and status.gone_by is not None:
             until = f"{datetime.fromtimestamp(status.gone_by).astimezone():%H:%M %Z}"

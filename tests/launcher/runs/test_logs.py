@@ -6,6 +6,8 @@ import pytest
 from launcher.runs import run_folder
 from launcher.runs.logs import BLOCK, lines
 from launcher.world import World
+from trainer.contract import events
+from trainer.contract.event_text import line
 
 
 class Clock(World):
@@ -48,6 +50,20 @@ def test_a_log_of_any_size_takes_little_memory(run):
     finally:
         tracemalloc.stop()
     assert length > run.log.stat().st_size
+
+
+def test_what_the_trainer_prints_as_an_event_is_told_once(run):
+    seen = [
+        events.Phase(seq=1, time=1.0, name="model", detail="loading"),
+        events.Checkpoint(seq=2, time=2.0, step=1, path="checkpoints/checkpoint-1"),
+    ]
+    run.events.write_text("".join(f"{event.model_dump_json()}\n" for event in seen))
+    printed = [line(event) for event in seen]
+    run.log.write_text("\n".join([*printed, "only in the log", printed[0]]) + "\n")
+    found = told(run)
+    assert [text[10:] for text in found[:2]] == printed
+    # A second line of the same words stands for no event.
+    assert found[2:] == ["only in the log", printed[0]]
 
 
 def test_following_tells_each_line_once_it_is_whole(run):

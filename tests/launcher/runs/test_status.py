@@ -83,3 +83,24 @@ def test_backwards_are_the_same_events(tmp_path_factory, sizes, start, torn):
     start = write(path, said[:start]).stat().st_size
     write(path, said, torn=torn)
     assert [*status.newest_first(path, start)] == events.read(path, start)[0][::-1]
+
+
+def test_a_row_of_ps_ends_at_the_edge_of_the_terminal(monkeypatch):
+    one = status.Status(
+        id="20261130-1008-382a",
+        state="interrupted",
+        step=1000,
+        steps=12000,
+        loss=1.0,
+        where="runpod",
+        model="me/" + "a-long-name-" * 5,
+        created=0.0,
+        reason="",
+        folder="/runs/a",
+    )
+    whole = status.ps_lines([one])[1]
+    assert whole.endswith("a-long-name-")
+    monkeypatch.setenv("COLUMNS", "80")
+    cut = status.ps_lines([one])[1]
+    assert len(cut) == 80
+    assert whole.startswith(cut.removesuffix("…"))
