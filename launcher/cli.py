@@ -15,20 +15,20 @@ from trainer.contract.command.streams import write_json
 # help of `launch` stays light.
 VERBS = {
     "train": "train a LoRA adapter and show its progress",
-    "demo": "make data, train and evaluate a tiny model on this machine, in a few minutes",
-    "check": "show what a job would train on: trained tokens, lengths, duplicate rows",
+    "demo": "make data, train and evaluate a tiny model here in a few minutes",
+    "check": "show what a job would train on: tokens, lengths, duplicate rows",
     "export": "export a run's adapter: merged model, GGUF, Ollama, Hugging Face hub",
     "plan": "estimate a run on each card: whether it fits, time, cost",
     "ps": "list your runs",
     "logs": "show a run's events and the output of its trainer",
     "attach": "continue a run whose launcher ended",
-    "fetch": "download a run's result, also from a stopped pod, and delete the pod",
+    "fetch": "download a run's result, also from a stopped pod; delete the pod",
     "stop": "stop a run and keep what it has trained",
     "report": "write a run's report.html and report.json again",
     "receipt": "show what a run has cost, next to its quote",
-    "reap": "delete or stop pods whose run has ended or whose deadline has passed",
+    "reap": "delete or stop pods whose run has ended or deadline has passed",
     "image": "build and push the image that pods run",
-    "doctor": "check what training, data and renting need here, and show how to get it",
+    "doctor": "check what training, data and renting need here",
     "guard": "",
 }
 

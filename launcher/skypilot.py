@@ -16,13 +16,13 @@ from launcher.image.build import recipe, repository
 from launcher.pod.upload import files_of
 from launcher.quote import gpu_names
 from launcher.request import Request, resolve
-from launcher.runs.new_run import check_data
+from launcher.runs.new_run import read_inputs
 from launcher.runs.run_folder import Run
 from launcher.settings import Settings
 from launcher.view.protocol import View
 from launcher.world import World
 from trainer.contract.command.crash_safe_files import write_whole
-from trainer.contract.command.errors import OutputExists
+from trainer.contract.command.errors import OutputExists, joined, noted
 from trainer.contract.job import Job
 
 HOME, FILES, RUN = "~/sft", "files", "run"
@@ -172,13 +172,19 @@ def write(
     Raises ``OutputExists`` for a file that is there already, ``Usage`` without an image.
     """
     plan = resolve(request, world=world)
-    check_data(request.job or plan.job, view=view)
+    job = request.job or plan.job
+    view.say(f"checking {job.data}")
+    _, faults = read_inputs(job)
+    with noted(faults):
+        accelerators(plan.settings.gpu)
     if file.exists() and not request.overwrite:
-        raise OutputExists(f"{file} already exists", "name another file, or add --overwrite")
-    image = plan.settings.image
-    if image is None:
-        what = recipe(plan.settings)
-        image = f"{repository(plan.settings)}:{what.tag}"
+        faults.append(OutputExists(f"{file} already exists", "name another, or add --overwrite"))
+    image = plan.settings.image or ""
+    with noted(faults):
+        image = image or f"{repository(plan.settings)}:{recipe(plan.settings).tag}"
+    if faults:
+        raise joined(faults)
+    if plan.settings.image is None:
         view.say(
             f"the task uses {image}: if the registry does not have it, push it with: launch image"
         )

@@ -12,7 +12,7 @@ from typing import Any
 
 from launcher import secrets
 from launcher.context import Context
-from launcher.doctor import DOCKER, RENT, Finding, examine
+from launcher.doctor import RENT, Finding, examine
 from launcher.live_check import certificate, evidence, killed, sample_rows
 from launcher.live_check.certificate import Certificate
 from launcher.live_check.evidence import Record
@@ -144,7 +144,7 @@ class LiveCheck:
 
 def run(found: FoundSettings, *, folder: Path, world: World, view: View) -> Certificate:
     """Make every check, write the certificate into ``folder`` and return it. Raises ``Interrupted``."""
-    findings = examine(found, world=world, groups=(RENT, DOCKER))
+    findings = examine(found, world=world, groups=(RENT,))
     findings = [one for one in findings if one.what in ACCOUNT]
     receipts: list[dict[str, Any]] = []
     runs: list[Run] = []

@@ -115,9 +115,15 @@ class RunPod:
         prices, fault = catalog.read(world, count=wanted.count)
         found = [] if fault is None else [fault]
         if not prices.priced:
-            cards = prices.only(wanted.ids)
-            lines = compare(what, cards, self.context.settings, count=wanted.count)
-            for text in table(lines, what):
+            cards, settings = prices.only(wanted.ids), self.context.settings
+            lines = compare(what, cards, settings, count=wanted.count)
+            most = f"at most ${settings.max_cost:.2f} and {settings.max_hours:g} h"
+            why = "" if fault is None else f": {fault.cause}"
+            for text in (
+                f"no prices{why}",
+                *table(lines, what),
+                f"whatever the price is, a run costs {most} (--max-cost, --max-hours)",
+            ):
                 view.say(text)
             return [], found
         if fault is None:

@@ -31,7 +31,7 @@ RESULTS = (
     "run.json",
     "train.log",
 )
-PATHS = ("./", "../", "/", "~")  # how a model's name begins if it is a folder
+PATHS = (".", "/", "~")  # how a model's name begins if it is a folder
 
 
 @dataclass(frozen=True)

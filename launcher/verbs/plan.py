@@ -32,9 +32,11 @@ def run(options: argparse.Namespace) -> int:
     from launcher.runs.new_run import names_no_data, read_inputs
     from launcher.view.choose_view import open_view
     from launcher.world import World
-    from trainer.contract.command.errors import joined
+    from trainer.contract.command.errors import Usage, joined
     from trainer.contract.job import from_sources, given_flags
 
+    if options.cards < 1:
+        raise Usage(f"--cards {options.cards}: a pod has at least one card", "write --cards 1")
     world = World()
     wanted = settings.load(settings.given(options), world=world)
     job = from_sources(options.recipe, options.set, given_flags(options))

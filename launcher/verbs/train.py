@@ -176,6 +176,6 @@ def _dry_run(request: "Request", options: argparse.Namespace) -> int:
         needs = [{"cause": fault.cause, "hint": fault.hint} for fault in missing]
         view.result(
             {"state": "dry-run", "exit_code": 0, "would_send": sent, "needs": needs},
-            [*[written] * options.verbose, *lines],
+            [*[written] * (options.verbose and bool(sent)), *lines],
         )
     return 0

@@ -248,6 +248,7 @@ def test_a_dry_run_without_any_price_shows_fit_and_time(project, account, world,
     requests, needed = preview(request, world=world, view=view)
     assert requests == []
     assert [fault.cause for fault in needed] == ["no RunPod key"]
+    assert "a run costs at most $2.00 and 6 h (--max-cost, --max-hours)" in view.text
     rows = [line for line in view.lines if line.startswith(("RTX", "A30", "L4"))]
     assert len(rows) == 6  # RunPod's cards with the A10G's memory
     assert all(" - " in row for row in rows)

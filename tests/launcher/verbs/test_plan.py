@@ -154,6 +154,11 @@ def test_all_mistakes_come_in_one_list(folder, capsys):
     assert ["a.jsonl" in shown[1], "./c" in shown[3], "b.jsonl" in shown[5]] == [True] * 3
 
 
+def test_a_pod_has_a_card(folder, capsys):
+    assert cli.main(["plan", "--cards", "0"]) == 2
+    assert "--cards 0: a pod has at least one card" in capsys.readouterr().err
+
+
 def test_the_table_fits_a_terminal_of_80_columns(folder, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     catalog.keep(
