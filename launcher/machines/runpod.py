@@ -83,7 +83,7 @@ class RunPod:
         upload = self._offer_image(past)
         return {**deals[0].facts(), "reach": dict(self._offer.reach), "upload_bytes": upload}
 
-    def _show(self, offer: Offer, *, spent: float) -> list[run_cost.Quote]:
+    def _show(self, offer: Offer, *, spent: float, live: bool = True) -> list[run_cost.Quote]:
         deals = quotes(offer, self.context, spent=spent)
         for text in run_cost.lines(deals[0], self.context.settings):
             self.context.view.say(text)
@@ -91,7 +91,8 @@ class RunPod:
             others = ", ".join(f"{deal.gpu} ${deal.rate:.2f}/h" for deal in deals[1:])
             self.context.view.say(f"  if it is taken: {others}")
         cuda = self.context.settings.cuda
-        self.context.view.say(run_cost.reach_line(offer.reach, len(offer.wanted.ids), cuda))
+        if live:
+            self.context.view.say(run_cost.reach_line(offer.reach, len(offer.wanted.ids), cuda))
         return deals
 
     def _offer_image(self, past: RunState) -> int:
@@ -131,7 +132,7 @@ class RunPod:
         else:
             view.say(f"prices of {run_cost.at_day(prices.read_at)}: {fault.cause}")
             self._offer = choose(prices.any_stock(), self.context, what)
-        deals = self._show(self._offer, spent=0.0)
+        deals = self._show(self._offer, spent=0.0, live=fault is None)
         with noted(found):
             self._offer_image(RunState())
         return self._requests(run, self._offer, deals), found

@@ -150,7 +150,7 @@ def local_table(job: Job, data: Rows | None, *, world: World) -> list[str]:
 def table(lines: Sequence[Line], what: TrainingSize) -> list[str]:
     """The comparison as text, as wide as the terminal."""
     shape = "" if what.model else " (the model's shape is unknown: size taken from its name)"
-    heading = f"{'card':<22}{'GB':>4}{'$/h':>7}{'tokens/s':>9}{'time':>9}"
+    heading = f"{'card':<22}{'GB used':>7}{'$/h':>7}{'token/s':>8}{'time':>8}"
     heading += "".join(f"{part:>7}" for part in PARTS) + "  how"
     loss = f", {what.measured:,} to measure the held-out loss" * bool(what.measured)
     asked = f", {what.questions:,} questions to base and adapter" * bool(what.questions)
@@ -188,8 +188,10 @@ def _text(line: Line) -> list[str]:
     notes = "; ".join(note for note in (line.note, "" if line.free else "none free now") if note)
     took = clock(line.sized.seconds["likely"])
     how = f"  {how}" * bool(how)
-    row = f"{_short(line.card):<22}{line.memory:>4} {rate:>6} {line.sized.tokens_per_second:>8,.0f}"
-    return beside(f"{row}{took:>9}{costs}{how}", f"<- {notes}" if notes else "")
+    used = f"{fitted.need.total / 1e9:.0f}" if fitted else "-"
+    row = f"{_short(line.card):<22}{f'{used}/{line.memory}':>7} {rate:>6}"
+    row += f" {line.sized.tokens_per_second:>7,.0f} {took:>7}"
+    return beside(f"{row}{costs}{how}", f"<- {notes}" if notes else "")
 
 
 def _short(card: str) -> str:

@@ -238,6 +238,7 @@ def test_a_dry_run_needs_neither_key_nor_image_nor_data(project, account, world,
     # the stock of an earlier day says nothing of today
     assert first["body"]["gpu"]["id"] == "NVIDIA RTX A5000"
     assert "prices of " in view.text
+    assert "available now" not in view.text
     assert "at most $" in view.text
     assert not account.created
 
