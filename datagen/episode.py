@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
@@ -16,7 +17,7 @@ from trainer.contract.command.crash_safe_files import replacing
 from trainer.contract.command.errors import BadData, NotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 
@@ -267,48 +268,73 @@ def stable_id(*parts: str) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
-def read_episodes(path: Path) -> list[Episode]:
-    """Every episode of a JSONL file.
+@dataclass(frozen=True)
+class EpisodeFile:
+    """The episodes of a JSONL file, read one at a time; every iteration reads the file again.
 
-    Raises BadData naming file and line of each line that is not an episode.
+    Raises NotFound. After the last line, an iteration raises BadData naming file and line of each line
+    that is not an episode.
     """
-    if path.is_dir():
-        raise NotFound(f"{path} is a folder", "give the .jsonl file in it, as episodes.jsonl")
-    if not path.is_file():
-        raise NotFound(
-            f"{path}: no such file", "make it with: datagen episodes TABLE.csv --out FOLDER"
-        )
-    episodes, faults = [], []
-    for number, line in enumerate(path.read_bytes().splitlines(), 1):
-        try:
-            episodes.append(Episode.model_validate_json(line))
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            what = (
-                f"unknown version {first['input']!r}: this datagen reads version 1"
-                if where == "v"
-                else first["msg"]
+
+    path: Path
+
+    def __post_init__(self) -> None:
+        if self.path.is_dir():
+            raise NotFound(
+                f"{self.path} is a folder", "give the .jsonl file in it, as episodes.jsonl"
             )
-            faults.append(f"{path}:{number}: {where or 'line'}: {what}")
-    if faults and not episodes:
-        raise BadData(
-            f"{path}: not an episode file: no line is an episode",
-            "make episodes with: datagen episodes TABLE.csv --out FOLDER",
-            faults=faults[:1],
-        )
-    if faults:
-        raise BadData(
-            f"{path}: {len(faults)} lines are not episodes",
-            "write it again with: datagen episodes",
-            faults=faults,
-        )
-    if not episodes:
-        raise BadData(f"{path}: no episodes", "make it again with: datagen episodes")
-    return episodes
+        if not self.path.is_file():
+            raise NotFound(
+                f"{self.path}: no such file",
+                "make it with: datagen episodes TABLE.csv --out FOLDER",
+            )
+
+    def __iter__(self) -> Iterator[Episode]:
+        found, faults = 0, list[str]()
+        with self.path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                try:
+                    episode = Episode.model_validate_json(line.rstrip(b"\r\n"))
+                except ValidationError as error:
+                    faults.append(f"{self.path}:{number}: {_fault(error)}")
+                else:
+                    found += 1
+                    yield episode
+        if faults and not found:
+            raise BadData(
+                f"{self.path}: not an episode file: no line is an episode",
+                "make episodes with: datagen episodes TABLE.csv --out FOLDER",
+                faults=faults[:1],
+            )
+        if faults:
+            raise BadData(
+                f"{self.path}: {len(faults)} lines are not episodes",
+                "write it again with: datagen episodes",
+                faults=faults,
+            )
+        if not found:
+            raise BadData(f"{self.path}: no episodes", "make it again with: datagen episodes")
+
+
+def read_episodes(path: Path) -> list[Episode]:
+    """Return every episode of a JSONL file. Raises as EpisodeFile."""
+    return [*EpisodeFile(path)]
+
+
+def _fault(error: ValidationError) -> str:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if where == "v":
+        return f"v: unknown version {first['input']!r}: this datagen reads version 1"
+    return f"{where or 'line'}: {first['msg']}"
 
 
 def write_episodes(path: Path, episodes: Iterable[Episode]) -> None:
     """Write a JSONL file whole or not at all."""
     with replacing(path) as file:
-        file.writelines(episode.model_dump_json().encode() + b"\n" for episode in episodes)
+        file.writelines(map(as_line, episodes))
+
+
+def as_line(episode: Episode) -> bytes:
+    """The episode's line of a JSONL file."""
+    return episode.model_dump_json().encode() + b"\n"

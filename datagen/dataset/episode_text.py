@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from datagen.episode import Episode, Trace, Turn
@@ -14,16 +14,21 @@ if TYPE_CHECKING:
 SHOWN = 5
 
 
-def find_episode(episodes: Sequence[Episode], start: str) -> Episode:
+def find_episode(episodes: Iterable[Episode], start: str) -> Episode:
     """Return the one episode whose id, or question's id, starts with `start`. Raises NotFound."""
-    found = [e for e in episodes if e.id.startswith(start) or e.question.id.startswith(start)]
-    if len(found) != 1:
-        ids = ", ".join(e.id for e in (found or episodes)[:SHOWN])
+    found, ids, others = None, list[str](), list[str]()
+    for episode in episodes:
+        if episode.id.startswith(start) or episode.question.id.startswith(start):
+            found = found or episode
+            ids.append(episode.id)
+        elif len(others) < SHOWN:
+            others.append(episode.id)
+    if found is None or len(ids) > 1:
         raise NotFound(
-            f"{len(found) or 'no'} episodes have an id that starts with {start}",
-            f"ids, for example: {ids}",
+            f"{len(ids) or 'no'} episodes have an id that starts with {start}",
+            f"ids, for example: {', '.join((ids or others)[:SHOWN])}",
         )
-    return found[0]
+    return found
 
 
 def episode_line(episode: Episode) -> str:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from datagen.episode import Episode, Trace
 from datagen.episodes.solution_shape import trace_shape
@@ -48,30 +51,47 @@ def export(
     """Write the rows of the verified episodes to `path`, whole or not at all.
 
     With `rejected`, also a right and a wrong attempt at one question as preference rows (TRL's
-    prompt, chosen, rejected). Raises BadData where no row is left, and Usage for a path that is a
-    folder.
+    prompt, chosen, rejected). `episodes` are iterated twice: to choose the rows, then to write them.
+    Raises BadData where no row is left, and Usage for a path that is a folder, or for one path twice.
     """
     for given in filter(None, (path, rejected)):
         if given.is_dir():
             raise Usage(f"{given} is a folder", "give the path of a file")
+    if rejected is not None and rejected.resolve() == path.resolve():
+        raise Usage(f"--out and --rejected are both {path}", "give two files")
     rules, left_out = rules or ExportRules(), Counter[str]()
-    pairs: list[dict[str, Any]] = []
-    chosen: list[tuple[Episode, Trace]] = []
+    chosen: list[tuple[int, ...]] = []
+    rows: list[_Row] = []
     for episode in episodes:
-        good = _exportable(episode, rules, left_out)
-        chosen += [(episode, trace) for trace in good]
-        pairs += _pairs(episode, good)
-    kept = _within_limits(chosen, rules, left_out)
+        chosen.append(_exportable(episode, rules, left_out))
+        if chosen[-1]:
+            family, table = episode.question.family, episode.tables[0].sha256
+            rows += [_Row(episode.id, sys.intern(family), sys.intern(table))] * len(chosen[-1])
+    kept = _within_limits(rows, rules, left_out)
     if not kept:
         raise BadData(
             "no rows to export: every episode was left out",
             "look at the episodes with: datagen inspect EPISODES",
             faults=[f"{times} left out: {reason}" for reason, times in (+left_out).items()],
         )
-    _write(path, (row(episode, trace) for episode, trace in kept))
-    if rejected is not None:
-        _write(rejected, pairs)
+    with ExitStack() as files:
+        out = files.enter_context(replacing(path))
+        pairs = files.enter_context(replacing(rejected)) if rejected is not None else None
+        numbers = count()
+        for episode, at in zip(episodes, chosen, strict=True):
+            good = [episode.traces[n] for n in at]
+            out.writelines(_line(row(episode, trace)) for trace in good if next(numbers) in kept)
+            if pairs is not None:
+                pairs.writelines(map(_line, _pairs(episode, good)))
     return Exported(rows=len(kept), left_out=left_out)
+
+
+class _Row(NamedTuple):
+    """What the limits count of a row."""
+
+    episode: str
+    family: str
+    table: str
 
 
 def row(episode: Episode, trace: Trace) -> dict[str, Any]:
@@ -94,35 +114,42 @@ def is_right(episode: Episode, trace: Trace) -> bool:
     return trace.submitted and (episode.verdict.verified if trace.agrees is None else trace.agrees)
 
 
-def _exportable(episode: Episode, rules: ExportRules, left_out: Counter[str]) -> list[Trace]:
-    """Return the distinct right attempts of a verified episode, `per_question` at most."""
+def _exportable(episode: Episode, rules: ExportRules, left_out: Counter[str]) -> tuple[int, ...]:
+    """Return where the distinct right attempts of a verified episode are, `per_question` at most."""
     if not episode.verdict.verified:
         left_out["episode not verified"] += 1
-        return []
-    found: dict[str, Trace] = {}
-    for trace in episode.traces:
+        return ()
+    first, shapes = -1, dict[str, int]()
+    for at, trace in enumerate(episode.traces):
         if not is_right(episode, trace):
             left_out["attempt not right"] += 1
         elif trace.hinted and not rules.hinted:
             left_out["attempt saw the hint"] += 1
-        elif found.setdefault(trace_shape(trace), trace) is not trace:
-            left_out["same code as another attempt"] += 1
-    left_out["over the limit per question"] += max(0, len(found) - rules.per_question)
-    return [*found.values()][: rules.per_question]
+        elif first < 0:
+            first = at  # mostly the only one: its shape is not needed
+        else:
+            shapes = shapes or {trace_shape(episode.traces[first]): first}
+            if shapes.setdefault(trace_shape(trace), at) != at:
+                left_out["same code as another attempt"] += 1
+    distinct = [*shapes.values()] or [first] * (first >= 0)
+    left_out["over the limit per question"] += max(0, len(distinct) - rules.per_question)
+    return (*distinct[: rules.per_question],)
 
 
 def _within_limits(
-    chosen: Sequence[tuple[Episode, Trace]], rules: ExportRules, left_out: Counter[str]
-) -> list[tuple[Episode, Trace]]:
-    """Apply the caps in an order derived from the episode ids, so that early questions get no preference."""
+    rows: Sequence[_Row], rules: ExportRules, left_out: Counter[str]
+) -> Collection[int]:
+    """Which rows to keep, by an order derived from the episode ids: early questions get no preference."""
+    if rules.per_family is None and rules.per_table is None:
+        return range(len(rows))
     kept: set[int] = set()
     families, tables = Counter[str](), Counter[str]()
     order = sorted(
-        range(len(chosen)),
-        key=lambda at: (hashlib.sha256(chosen[at][0].id.encode()).digest(), at),
+        range(len(rows)),
+        key=lambda at: (hashlib.sha256(rows[at].episode.encode()).digest(), at),
     )
     for at in order:
-        family, table = chosen[at][0].question.family, chosen[at][0].tables[0].sha256
+        family, table = rows[at].family, rows[at].table
         if rules.per_family is not None and families[family] >= rules.per_family:
             left_out["over the limit per family"] += 1
         elif rules.per_table is not None and tables[table] >= rules.per_table:
@@ -131,7 +158,7 @@ def _within_limits(
             kept.add(at)
             families[family] += 1
             tables[table] += 1
-    return [pair for at, pair in enumerate(chosen) if at in kept]
+    return kept
 
 
 def _pairs(episode: Episode, good: Sequence[Trace]) -> list[dict[str, Any]]:
@@ -150,6 +177,5 @@ def _pairs(episode: Episode, good: Sequence[Trace]) -> list[dict[str, Any]]:
     ]
 
 
-def _write(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    with replacing(path) as file:
-        file.writelines(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows)
+def _line(row: dict[str, Any]) -> bytes:
+    return json.dumps(row, ensure_ascii=False).encode() + b"\n"

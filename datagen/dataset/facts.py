@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from datagen.dataset.export import is_right
-from datagen.episode import Episode, TableRef
+from datagen.episode import Episode
 
 
 @dataclass
@@ -24,6 +25,14 @@ class Yield:
     def add(self, verified: bool) -> None:
         self.asked += 1
         self.verified += verified
+
+
+class TableFacts(NamedTuple):
+    """What the card shows of a table; `columns` is their number."""
+
+    name: str
+    rows: int
+    columns: int
 
 
 GROUPS = ("source", "difficulty", "answer type", "table", "family")
@@ -56,7 +65,7 @@ class Quality:
     levels: Counter[str] = field(default_factory=Counter)
     versions: Counter[str] = field(default_factory=Counter)
     sampling: Counter[str] = field(default_factory=Counter)
-    tables: dict[str, TableRef] = field(default_factory=dict)
+    tables: dict[str, TableFacts] = field(default_factory=dict)
     same_question: int = 0
     audited: int = 0
     audit_disagreed: int = 0
@@ -94,7 +103,10 @@ def _count_question(quality: Quality, episode: Episode) -> None:
         quality.groups[group].setdefault(value, Yield()).add(verified)
     if not verified:
         quality.rejected[episode.verdict.category or episode.verdict.rule] += 1
-    quality.tables.update((table.sha256, table) for table in episode.tables)
+    quality.tables.update(
+        (table.sha256, TableFacts(table.name, table.rows, len(table.columns)))
+        for table in episode.tables
+    )
 
 
 def _count_attempts(quality: Quality, episode: Episode) -> None:

@@ -1,33 +1,55 @@
-"""Leak-free splits: by table content first, then by question family, with near-duplicates proved absent."""
+"""Leak-free splits: by the tables' rows first, then by question family, without near-duplicates."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Sequence
+import sys
+from array import array
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
 
-from datagen.episode import Episode
-from datagen.episodes.solution_shape import PERMUTATIONS, shingles, solution_shape, trace_shape
+from datagen.dataset.near_duplicates import duplicate_keys
+from datagen.dataset.table_rows import rows_sha256
+from datagen.episode import Episode, as_line
+from trainer.contract.command.crash_safe_files import replacing
 from trainer.contract.command.errors import BadData, Usage
 
-SIMILAR = 0.85
+Side = Literal["train", "test", "families"]
+SIDES: tuple[Side, ...] = get_args(Side)
+"""Episodes for training, on unseen tables, and of unseen families on seen tables."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """Episodes for training, on unseen tables, and of unseen families on seen tables.
+    """The side of each episode, in the order of the episodes; None for one that is left out.
 
-    `left_out` counts, by reason, the episodes that are in none of them.
+    `left_out` counts these by reason, `tables` the different tables of each side. `unread` names the
+    tables whose rows could not be compared, because the file is missing or has changed.
     """
 
-    train: list[Episode]
-    test: list[Episode]
-    families: list[Episode] = field(default_factory=list)
+    sides: list[Side | None]
+    tables: dict[Side, int]
     left_out: dict[str, int] = field(default_factory=dict)
+    unread: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Placed:
+    """What the split needs of an episode, and where it is put; `tables` are SHA-256 of files."""
+
+    id: str
+    family: str
+    tables: frozenset[str]
+    keys: array[int]
+    side: Side | None = None
 
 
 def split(
-    episodes: Sequence[Episode],
+    episodes: Iterable[Episode],
+    folder: Path,
     *,
     test_share: float,
     seed: int,
@@ -37,89 +59,105 @@ def split(
     """Hold out tables, then families, then training questions that nearly equal one of a test side.
 
     Tables named in `hold_out` go to test; of the others the given share does, in the order of
-    sha256(seed, content); families likewise. Raises Usage for a name that no table has, BadData when
-    a side stays empty.
+    sha256(seed, rows); families likewise. Tables with the same rows in another order are one table:
+    their files are read, at their paths in `folder`. Raises Usage for a name that no table has, BadData
+    when a side stays empty.
     """
-    held = _held_tables(episodes, test_share=test_share, seed=seed, hold_out=hold_out)
-    seen, test, astride = [], [], 0
-    for episode in episodes:
-        sides = {table.sha256 in held for table in episode.tables}
-        if sides == {True}:
-            test.append(episode)
-        elif sides == {False}:
-            seen.append(episode)
-        else:
-            astride += 1
-    names = {episode.question.family for episode in seen}
-    held_families = set(_drawn(names, family_share, seed)) if family_share else set()
-    families = [e for e in seen if e.question.family in held_families]
-    candidates = [e for e in seen if e.question.family not in held_families]
-    near = near_duplicates(candidates, [*test, *families])
-    train = [e for e in candidates if e.id not in near]
-    for side, name in ((train, "training"), (test, "test")):
-        if not side:
+    files: dict[tuple[str, str], Path] = {}
+    placed = [*_read(episodes, folder, files)]
+    rows = {sha256: rows_sha256(path, sha256) for (sha256, _), path in files.items()}
+    tables = {sha256: known or sha256 for sha256, known in rows.items()}
+    named = [(name, tables[sha256]) for sha256, name in files]
+    held = _held_tables(named, test_share=test_share, seed=seed, hold_out=hold_out)
+    for each in placed:
+        sides = {tables[sha256] in held for sha256 in each.tables}
+        if len(sides) == 1:
+            each.side = "test" if sides == {True} else "train"
+    astride = sum(each.side is None for each in placed)
+    if family_share:
+        _hold_families(placed, family_share, seed)
+    near = _drop_near_duplicates(placed)
+    found = {
+        side: {tables[sha256] for each in placed if each.side == side for sha256 in each.tables}
+        for side in SIDES
+    }
+    needed: dict[Side, str] = {"train": "training", "test": "test"}
+    for side, name in needed.items():
+        if not found[side]:
             raise BadData(
-                f"the split has no {name} episodes ({len(_names(episodes))} tables in the file)",
+                f"the split has no {name} episodes ({len({*tables.values()})} tables in the file)",
                 "add tables, or change --test-share",
             )
-    counts = {"tables on both sides": astride, "near-duplicate of a test question": len(near)}
+    counts = {"tables on both sides": astride, "near-duplicate of a test question": near}
     return Split(
-        train=train,
-        test=test,
-        families=families,
+        sides=[each.side for each in placed],
+        tables={side: len(its) for side, its in found.items()},
         left_out={reason: count for reason, count in counts.items() if count},
+        unread=[name for sha256, name in files if rows[sha256] is None],
     )
 
 
-def near_duplicates(episodes: Sequence[Episode], held: Sequence[Episode]) -> set[str]:
-    """Ids of the episodes whose question nearly equals a held-out one and has the same code.
+def write_sides(
+    episodes: Iterable[Episode], sides: Iterable[Side | None], paths: Mapping[Side, Path]
+) -> None:
+    """Write each episode to the file of its side; each file is written whole or not at all."""
+    with ExitStack() as stack:
+        files = {side: stack.enter_context(replacing(path)) for side, path in paths.items()}
+        for episode, side in zip(episodes, sides, strict=True):
+            if side is not None:
+                files[side].write(as_line(episode))
 
-    Nearly: texts whose 5-character shingles have a Jaccard similarity of at least SIMILAR (MinHash,
-    128 permutations, Broder 1997). Same code: one `solution_shape` in common. Both are needed, because
-    two template questions with other columns read alike and are different questions.
-    """
-    from datasketch import MinHash, MinHashLSH
 
-    index = MinHashLSH(threshold=SIMILAR, num_perm=PERMUTATIONS)
-    shapes: dict[str, set[str]] = {}
-    for number, episode in enumerate(held):
-        index.insert(str(number), _minhash(episode, MinHash))
-        shapes[str(number)] = _shapes(episode)
-    return {
-        episode.id
-        for episode in episodes
-        if any(
-            _shapes(episode) & shapes[match] for match in index.query(_minhash(episode, MinHash))
+def _read(
+    episodes: Iterable[Episode], folder: Path, files: dict[tuple[str, str], Path]
+) -> Iterator[_Placed]:
+    """Read what is needed; note in `files` the path of each table by SHA-256 and name."""
+    keys, shared = duplicate_keys(), dict[object, Any]()
+    for episode in episodes:
+        for table in episode.tables:
+            files.setdefault((table.sha256, table.name), folder / table.path)
+        tables = frozenset(table.sha256 for table in episode.tables)
+        yield _Placed(
+            id=episode.id,
+            family=sys.intern(episode.question.family),
+            tables=shared.setdefault(tables, tables),
+            keys=array("q", keys(episode)),
         )
-    }
 
 
-def _minhash(episode: Episode, kind: type) -> object:
-    sketch = kind(num_perm=PERMUTATIONS)
-    sketch.update_batch(shingles(episode.question.text))
-    return sketch
+def _hold_families(placed: Iterable[_Placed], share: float, seed: int) -> None:
+    seen = [each for each in placed if each.side == "train"]
+    held = {*_drawn({each.family for each in seen}, share, seed)}
+    for each in seen:
+        if each.family in held:
+            each.side = "families"
 
 
-def _shapes(episode: Episode) -> set[str]:
-    found = {trace_shape(trace) for trace in episode.traces if trace.submitted}
-    if episode.question.code:
-        found.add(solution_shape([episode.question.code]))
-    return found
+def _drop_near_duplicates(placed: Iterable[_Placed]) -> int:
+    """Leave out the training episodes that share a key with a test side; return how many ids these have."""
+    unseen = {key for each in placed if each.side in {"test", "families"} for key in each.keys}
+    train = [each for each in placed if each.side == "train"]
+    near = {each.id for each in train if not unseen.isdisjoint(each.keys)}
+    for each in train:
+        if each.id in near:
+            each.side = None
+    return len(near)
 
 
 def _held_tables(
-    episodes: Iterable[Episode], *, test_share: float, seed: int, hold_out: Collection[str]
+    named: Collection[tuple[str, str]],
+    *,
+    test_share: float,
+    seed: int,
+    hold_out: Collection[str],
 ) -> set[str]:
-    names = _names(episodes)
-    if unknown := set(hold_out) - set(names.values()):
-        known = ", ".join(sorted(names.values()))
+    """The tables, of (name, table), that are `hold_out` or drawn."""
+    names = {name for name, _ in named}
+    if unknown := {*hold_out} - names:
+        known = ", ".join(sorted(names))
         raise Usage(f"unknown table: {', '.join(sorted(unknown))}", f"choose from: {known}")
-    held = {sha for sha, name in names.items() if name in hold_out}
-    return held | {*_drawn(names.keys() - held, test_share, seed)}
-
-
-def _names(episodes: Iterable[Episode]) -> dict[str, str]:
-    return {table.sha256: table.name for episode in episodes for table in episode.tables}
+    held = {table for name, table in named if name in hold_out}
+    return held | {*_drawn({table for _, table in named} - held, test_share, seed)}
 
 
 def _drawn(keys: Collection[str], share: float, seed: int) -> list[str]:

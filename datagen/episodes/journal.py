@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 
 from pydantic import ValidationError
 
-from datagen.episode import Episode
+from datagen.episode import Episode, as_line
 from trainer.contract.command.crash_safe_files import append, open_locked, replacing
 from trainer.contract.command.errors import BadData
 
@@ -53,7 +53,7 @@ class Journal:
 
     def append(self, episodes: Sequence[Episode]) -> None:
         """Write whole episodes; on return they are on disk, after an error none of them is."""
-        lines = [(episode.id, episode.model_dump_json().encode() + b"\n") for episode in episodes]
+        lines = [(episode.id, as_line(episode)) for episode in episodes]
         append(self._file, b"".join(line for _, line in lines))
         for key, line in lines:
             self._at[key] = self._end

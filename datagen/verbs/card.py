@@ -28,9 +28,9 @@ def add(verbs: Verbs) -> None:
 def run(args: argparse.Namespace) -> int:
     from datagen.dataset.card import write_card
     from datagen.dataset.facts import measure
-    from datagen.episode import read_episodes
+    from datagen.episode import EpisodeFile
 
-    quality = measure(read_episodes(args.episodes))
+    quality = measure(EpisodeFile(args.episodes))
     name = args.name or args.episodes.resolve().parent.name
     for path in write_card(quality, args.out, name=name, licence=args.licence):
         print(path)

@@ -45,11 +45,11 @@ def add(verbs: Verbs) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from datagen.dataset.export import ExportRules, export
-    from datagen.episode import read_episodes
+    from datagen.episode import EpisodeFile
 
     limits = {name: limit for name in LIMITS if (limit := getattr(args, name)) is not None}
     rules = ExportRules(hinted=args.hinted, **limits)
-    done = export(read_episodes(args.episodes), args.out, rules=rules, rejected=args.rejected)
+    done = export(EpisodeFile(args.episodes), args.out, rules=rules, rejected=args.rejected)
     print(f"{done.rows} rows: {args.out}")
     for reason, count in done.left_out.items():
         if count:

@@ -29,9 +29,9 @@ def add(verbs: Verbs) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from datagen.dataset.episode_text import episode_line, find_episode, show_episode
-    from datagen.episode import read_episodes
+    from datagen.episode import EpisodeFile
 
-    episodes = read_episodes(args.episodes)
+    episodes = EpisodeFile(args.episodes)
     if args.id is None:
         for each in episodes:
             print(each.model_dump_json() if args.json else episode_line(each))

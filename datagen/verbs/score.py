@@ -33,18 +33,17 @@ def add(verbs: Verbs) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from datagen.episode import read_episodes, write_episodes
+    from datagen.episode import EpisodeFile, write_episodes
     from datagen.judge.judge_again import RejudgedCounts, judge_all_again, with_moved_tables
 
     if args.out is not None and args.out.exists():
         raise OutputExists(f"{args.out} already exists", "choose another --out, or remove it")
     tally = RejudgedCounts()
-    judged = judge_all_again(read_episodes(args.episodes), tally, rule=args.rule)
+    judged = judge_all_again(EpisodeFile(args.episodes), tally, rule=args.rule)
     if args.out is None:
         for _ in judged:
             pass
     else:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
         folders = (args.episodes.parent.resolve(), args.out.parent.resolve())
         write_episodes(args.out, (with_moved_tables(episode, *folders) for episode in judged))
     if args.json:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from datagen.verbs.arguments import Verbs
+
+SHOWN = 5
 
 
 def add(verbs: Verbs) -> None:
@@ -41,24 +44,31 @@ def add(verbs: Verbs) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from datagen.dataset.split import split
-    from datagen.episode import read_episodes, write_episodes
+    from datagen.dataset.split import SIDES, split, write_sides
+    from datagen.episode import EpisodeFile
 
+    episodes, folder = EpisodeFile(args.episodes), args.episodes.parent
     found = split(
-        read_episodes(args.episodes),
+        episodes,
+        folder,
         test_share=args.test_share,
         seed=args.seed,
         hold_out=args.hold_out,
         family_share=args.family_share,
     )
-    sides = {"train": found.train, "test": found.test}
-    if args.family_share:
-        sides["families"] = found.families
-    for name, side in sides.items():
-        path = args.episodes.parent / f"{name}.jsonl"
-        write_episodes(path, side)
-        tables = len({table.sha256 for episode in side for table in episode.tables})
-        print(f"{len(side)} episodes over {tables} tables: {path}")
+    paths = {
+        side: folder / f"{side}.jsonl" for side in SIDES if side != "families" or args.family_share
+    }
+    write_sides(episodes, found.sides, paths)
+    for side, path in paths.items():
+        print(f"{found.sides.count(side)} episodes over {found.tables[side]} tables: {path}")
     for reason, count in found.left_out.items():
         print(f"{count} left out: {reason}")
+    if found.unread:
+        names = ", ".join(found.unread[:SHOWN]) + ", ..." * (len(found.unread) > SHOWN)
+        print(
+            f"the rows of {len(found.unread)} tables were not compared, because the file is missing or"
+            f" has changed: {names}",
+            file=sys.stderr,
+        )
     return 0
