@@ -123,7 +123,7 @@ class RunPod:
             for text in (
                 f"no prices{why}",
                 *table(lines, what),
-                f"whatever the price is, a run costs {most} (--max-cost, --max-hours)",
+                f"at any price a run costs {most} (--max-cost, --max-hours)",
             ):
                 view.say(text)
             return [], found
