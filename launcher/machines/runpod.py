@@ -110,27 +110,24 @@ class RunPod:
     def preview(
         self, run: Run, job: Job, data: Rows | None
     ) -> tuple[list[dict[str, Any]], list[Fault]]:
-        world, view = self.context.world, self.context.view
-        what = training_size(job, data, world=world)
-        wanted = gpu_names.resolve(self.context.settings.gpu)
-        prices, fault = catalog.read(world, count=wanted.count)
+        settings, say = self.context.settings, self.context.view.say
+        what = training_size(job, data, world=self.context.world)
+        wanted = gpu_names.resolve(settings.gpu)
+        prices, fault = catalog.read(self.context.world, count=wanted.count)
         found = [] if fault is None else [fault]
+        if fault is not None:
+            when = f"prices of {run_cost.at_day(prices.read_at)}" if prices.priced else "no prices"
+            say(f"{when}: {fault.cause}")
+        cards = prices.only(wanted.ids)
+        for text in table(compare(what, cards, settings, count=wanted.count), what):
+            say(text)
         if not prices.priced:
-            cards, settings = prices.only(wanted.ids), self.context.settings
-            lines = compare(what, cards, settings, count=wanted.count)
-            most = f"at most ${settings.max_cost:.2f} and {settings.max_hours:g} h"
-            why = "" if fault is None else f": {fault.cause}"
-            for text in (
-                f"no prices{why}",
-                *table(lines, what),
-                f"at any price a run costs {most} (--max-cost, --max-hours)",
-            ):
-                view.say(text)
+            most = f"${settings.max_cost:.2f} and {settings.max_hours:g} h"
+            say(f"at any price a run costs at most {most} (--max-cost, --max-hours)")
             return [], found
         if fault is None:
             self._offer = look(self.api, self.context, what, prices)
         else:
-            view.say(f"prices of {run_cost.at_day(prices.read_at)}: {fault.cause}")
             self._offer = choose(prices.any_stock(), self.context, what)
         deals = self._show(self._offer, spent=0.0, live=fault is None)
         with noted(found):

@@ -239,6 +239,7 @@ def test_a_dry_run_needs_neither_key_nor_image_nor_data(project, account, world,
     assert first["body"]["gpu"]["id"] == "NVIDIA RTX A5000"
     assert "prices of " in view.text
     assert "available now" not in view.text
+    assert "of a typical set, because no data are given" in view.text
     assert "at most $" in view.text
     assert not account.created
 
