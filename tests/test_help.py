@@ -1,5 +1,6 @@
 """Every long help of the three commands ends with three examples, and its command takes each of them."""
 
+import re
 import shlex
 from collections.abc import Callable
 from typing import Any
@@ -9,9 +10,10 @@ import pytest
 import datagen.cli
 import launcher.cli
 import trainer.__main__
-from trainer.contract.command.arguments import Parser
+from trainer.contract.command.arguments import FIRST, Parser
 
 LONG = 24  # lines of an old terminal, 80 columns wide
+LONGER = 34  # from here on the five options that matter stand first
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "launch": launcher.cli._main,
     "datagen": datagen.cli._main,
@@ -44,6 +46,9 @@ def help_of(command: str, *verb: str, capsys, monkeypatch) -> tuple[str, list[st
 def test_a_long_help_ends_with_three_examples_that_the_command_takes(named, capsys, monkeypatch):
     command, *verb = named
     text, examples = help_of(command, *verb, capsys=capsys, monkeypatch=monkeypatch)
+    if len(text.splitlines()) > LONGER:
+        first = text.partition(f"\n{FIRST}:\n")[2].partition("\n\n")[0]
+        assert len(re.findall(r"^  --", first, re.MULTILINE)) == 5
     assert len(examples) == (3 if len(text.splitlines()) > LONG else 0)
     parse = Parser.parse_args
 

@@ -63,6 +63,7 @@ def _train(argv: Sequence[str]) -> int:
         action="store_true",
         help="do not train: choose the adapter among the checkpoints, as keep = best does",
     )
+    parser.first = ("--data", "--model", "--recipe", "--output", "--resume")
     parser.examples = (
         "python -m trainer --recipe tiny --data rows.jsonl --output runs/first",
         "python -m trainer runs/first/job.json --resume",
@@ -95,6 +96,7 @@ def _check(argv: Sequence[str]) -> int:
         description="Show the tokens that a job would train, and report the errors that training would.",
     )
     _add_job(parser)
+    parser.first = ("--data", "--model", "--recipe", "--set", "--html")
     parser.examples = (
         "python -m trainer check --data rows.jsonl",
         "python -m trainer check --recipe tiny --data rows.jsonl --html check.html",

@@ -87,6 +87,7 @@ def add(verbs: Verbs) -> None:
     verb.add_argument("--json", action="store_true", help="print the counts as JSON")
     add_teacher_flags(verb)
     add_reading_flags(verb)
+    verb.first = ("--out", "--teacher", "--teacher-model", "--max-cost", "--per-table")
     verb.examples = (
         "datagen episodes data/*.csv --out episodes --max-cost 5",
         "datagen episodes --questions questions.jsonl --out episodes",

@@ -120,6 +120,7 @@ def add(verbs: Verbs) -> None:
     )
     verb.add_argument("--json", action="store_true", help="print JSON")
     add_flags(verb, only=API_FLAGS)
+    verb.first = ("--model", "--episodes", "--out", "--limit", "--ceiling")
     verb.examples = (
         "datagen evaluate --model runs/RUN --episodes test.jsonl",
         "datagen evaluate --model runs/RUN --episodes test.jsonl --floor --probe renamed",

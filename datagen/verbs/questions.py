@@ -36,6 +36,7 @@ def add(verbs: Verbs) -> None:
     verb.add_argument("--seed", type=int, default=0, help="random seed (0)")
     verb.add_argument("--json", action="store_true", help="print the counts as JSON")
     add_reading_flags(verb)
+    verb.first = ("--out", "--source", "--families", "--per-table", "--seed")
     verb.examples = (
         "datagen questions data/*.csv --out questions.jsonl",
         "datagen questions data/*.csv --out few.jsonl --families pearson,slope --per-table 10",

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
 
+FIRST = "the options that matter first"
+
+
 class Parser(argparse.ArgumentParser):
     """argparse's parser, but invalid arguments raise ``Usage``; also used for the verbs.
 
@@ -39,13 +42,17 @@ class Parser(argparse.ArgumentParser):
         named = self._option_string_actions
         first = [named[flag] for flag in self.first]
         formatter = self._get_formatter()
-        positionals = [action for action in self._actions if not action.option_strings]
-        formatter.add_usage("%(prog)s [options]" if not positionals else None, positionals, [])
+        arguments = [
+            formatter._format_args(one, formatter._get_default_metavar_for_positional(one))
+            for one in self._positionals._group_actions
+        ]
+        formatter.add_usage(" ".join(["%(prog)s [options]", *arguments]), [], [])
         formatter.add_text(self.description)
-        sections = [("the options that matter first", first)]
-        for group in self._action_groups:
+        positionals, *groups = self._action_groups
+        sections = [(positionals.title, positionals._group_actions), (FIRST, first)]
+        for group in groups:
             rest = [action for action in group._group_actions if action not in first]
-            sections.append((group.title or "", rest))
+            sections.append((group.title, rest))
         for title, actions in sections:
             formatter.start_section(title)
             formatter.add_arguments(actions)
