@@ -12,7 +12,7 @@ from importlib import import_module
 SETTINGS = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-    "HF_HUB_VERBOSITY": "error",  # it prints two lines a retry, where a fault says the same at the end
+    "HF_HUB_VERBOSITY": "error",  # else it prints two lines for each retry
     "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
     "TOKENIZERS_PARALLELISM": "true",
     # OpenMP's threads wait by spinning; with other processes on the same cores that made small models
