@@ -7,7 +7,9 @@ turns are used up. A reply without exactly one block, or cut off by the model's 
 from __future__ import annotations
 
 import asyncio
+import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from decimal import Decimal
@@ -27,6 +29,10 @@ if TYPE_CHECKING:
     from datagen.sandbox import Sandbox
 
 SLOTS = Slots()  # shared by everything that runs in this process
+# Cells wait for their children in threads; one that reaches its time limit holds its thread. These threads do nothing
+# else: connections and files must not wait for cells.
+CELL_THREADS = max(8, 4 * (os.cpu_count() or 1))
+CELLS = ThreadPoolExecutor(CELL_THREADS, thread_name_prefix="cell")
 # What a reply ends with that its model did not end itself.
 CUT_OFF = frozenset({"length", "content_filter", "error"})
 
@@ -65,7 +71,7 @@ class Attempt:
         self, start: Sequence[Message], ended: Callable[[str], bool] = lambda _: False
     ) -> Trace:
         """The loop itself, from any opening messages; a reply that has `ended` it is not run."""
-        began = time.monotonic()
+        began, loop = time.monotonic(), asyncio.get_running_loop()
         messages, failure = [*start], None
         turns: list[Turn] = []
         replies: list[Reply] = []
@@ -86,12 +92,12 @@ class Attempt:
                 if ended(reply.text):
                     turns.append(Turn(reply=reply.text, code=None))
                     break
-                turn = await asyncio.to_thread(self._take_turn, reply, cells, left)
+                turn = await loop.run_in_executor(CELLS, self._take_turn, reply, cells, left)
                 turns.append(turn)
                 messages += turn_messages(turn)
                 if turn.submitted:
                     break
-            await asyncio.to_thread(stack.close)
+            await loop.run_in_executor(CELLS, stack.close)
         return _trace(start, turns, replies, failure, seconds=time.monotonic() - began)
 
     def _take_turn(self, reply: Reply, cells: SlotSession, left: int) -> Turn:

@@ -81,7 +81,7 @@ class AttemptRules:
 
 @dataclass(frozen=True, kw_only=True)
 class Solver:
-    """The model that answers questions, by which rules, how many at once, and the model that audits.
+    """The model that answers questions, by which rules, how many questions at once, and the model that audits.
 
     `model` can be called inside of `connected`.
     """

@@ -182,7 +182,7 @@ class EpisodeMaker:
                 model=account.teacher,
                 rules=rules,
                 auditor=account.audit,
-                concurrency=account.settings.concurrency,
+                concurrency=account.open_questions,
             )
         from datagen.episodes.scripted_teacher import scripted_teacher
 

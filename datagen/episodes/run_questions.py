@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import takewhile
@@ -37,8 +36,6 @@ if TYPE_CHECKING:
 
 FIRST_ROWS = 4
 MAX_BROKEN = 5  # up to this many are blamed on the questions; more are a bug and stop the run
-# Cells wait for their children in threads; one that reaches its time limit holds its thread.
-CELL_THREADS = max(8, 4 * (os.cpu_count() or 1))
 
 
 def table_ref(profile: TableProfile, relative_to: Path) -> TableRef:
@@ -124,8 +121,6 @@ async def fill_journal(
                 await keep(episode)
             begun.discard(key)
 
-    threads = ThreadPoolExecutor(CELL_THREADS, thread_name_prefix="cell")
-    asyncio.get_running_loop().set_default_executor(threads)
     try:
         async with keeping(journal, kept) as keep, asyncio.TaskGroup() as group:
             for _ in range(solver.concurrency):

@@ -107,6 +107,6 @@ def _api_model(
             label=label,
             model=account.teacher,
             sampling=account.sampling,
-            concurrency=settings.concurrency,
+            concurrency=account.open_questions,
             connected=account.connected,
         )

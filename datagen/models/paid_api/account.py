@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 LICENCES = {"openai/gpt-oss-120b": "Apache-2.0", "openai/gpt-oss-20b": "Apache-2.0"}
 NOT_STATED = "not stated"
 DRAIN_SECONDS = 3.0
+OPEN_PER_CALL = 2
 
 
 @dataclass(kw_only=True)
@@ -59,6 +60,11 @@ class Account:
     def audit(self) -> PaidModel | None:
         name = self.settings.audit_model
         return self.models[name] if name else None
+
+    @property
+    def open_questions(self) -> int:
+        """How many questions to work on at once: while the code of some runs, as many others have a call in flight."""
+        return OPEN_PER_CALL * self.settings.concurrency
 
     @property
     def sampling(self) -> dict[str, Any]:
