@@ -174,6 +174,7 @@ class EpisodeMaker:
             "proposals_dropped": dict(self.dropped),
             "spent": float(status.spent) if status else 0.0,
             "uncertain": float(status.uncertain) if status else 0.0,
+            "calls_lost": dict(self.account.lost()) if self.account else {},
         }
 
     def _solver(self, rules: AttemptRules) -> Solver:

@@ -177,8 +177,12 @@ def _report(args: argparse.Namespace, maker: EpisodeMaker, target: Path) -> None
         return
     for line in tally.table():
         print(line)
-    if status is not None:
+    if account is not None and status is not None:
         print(money(status, tally.asked.total(), len(maker.order)))
+        for cause, times in account.lost().most_common():
+            print(f"calls lost: {times} ({cause})")
+        if account.settled:
+            print(account.settled)
     for reason, times in maker.dropped.most_common():
         print(f"proposals dropped: {times} {reason}")
     level = ", ".join(sorted(tally.levels)) or "not used"

@@ -1,5 +1,6 @@
 """What was charged, to compare with what a client believes. Money is Decimal, in USD."""
 
+import time
 from dataclasses import dataclass, field
 from decimal import Decimal
 from threading import Lock
@@ -12,15 +13,21 @@ class Charge:
     model: str
     provider: str
     cost: Decimal
+    time: float  # on the monotonic clock
     delivered: bool  # False: charged, and the client never saw an answer
 
 
 @dataclass
 class Bill:
-    """`credits`: the account's balance; `key_limit`: the key's own cap, None for none."""
+    """`credits`: the account's balance; `key_limit`: the key's own cap, None for none.
+
+    `elsewhere`: what the same key was charged for other work. `lag`: seconds until a charge shows in the key's usage.
+    """
 
     credits: Decimal = Decimal(1000)
     key_limit: Decimal | None = None
+    elsewhere: Decimal = Decimal(0)
+    lag: float = 0.0
     charges: list[Charge] = field(default_factory=list)
     _lock: Lock = field(default_factory=Lock)
 
@@ -32,6 +39,13 @@ class Bill:
     def total(self) -> Decimal:
         with self._lock:
             return sum((charge.cost for charge in self.charges), Decimal(0))
+
+    @property
+    def usage(self) -> Decimal:
+        """What the key's usage shows by now."""
+        shown = time.monotonic() - self.lag
+        with self._lock:
+            return sum((c.cost for c in self.charges if c.time <= shown), self.elsewhere)
 
     @property
     def undelivered(self) -> Decimal:

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import threading
+import time
 from collections import deque
 from collections.abc import Iterable
 from decimal import Decimal
@@ -38,6 +39,7 @@ class OpenRouter:
         self.bill = Bill()
         self.script = Script()
         self.key = KEY
+        self.label = "sk-or-v1-fak..."
         self.requests: deque[dict[str, Any]] = deque(maxlen=REMEMBERED)
         self.asked = 0
         self.at_once = 0
@@ -153,7 +155,8 @@ class OpenRouter:
     def _charge(self, body: Any, made: Generation, *, delivered: bool) -> None:
         session = body.get("session_id")
         provider = made.endpoint.provider
-        charge = Charge(made.id, session, body["model"], provider, made.cost, delivered)
+        now = time.monotonic()
+        charge = Charge(made.id, session, body["model"], provider, made.cost, now, delivered)
         self.bill.charge(charge)
 
     async def _key(self, request: web.Request) -> web.Response:
@@ -161,10 +164,11 @@ class OpenRouter:
             return _error(401, "User not found.", {})
         rest = self.bill.key_remaining
         data = {
-            "label": "sk-or-v1-fak...",
+            "label": self.label,
             "limit": None if self.bill.key_limit is None else float(self.bill.key_limit),
             "limit_remaining": None if rest is None else float(rest),
-            "usage": float(self.bill.total),
+            "usage": float(self.bill.usage),
+            "byok_usage": 0.0,
             "is_free_tier": False,
         }
         return web.json_response({"data": data})

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -16,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from datagen.models.paid_api import request
 from datagen.models.paid_api.budget import Budget
-from datagen.models.paid_api.catalogue import Offer, check_key, find_offers
+from datagen.models.paid_api.catalogue import Offer, check_key, find_offers, look_up_key
 from datagen.models.paid_api.client import Client
 from datagen.models.paid_api.ledger import Ledger, open_ledger, read_ledger
+from datagen.models.paid_api.lost_calls import settle_lost_calls
 from datagen.models.paid_api.model import PaidModel
 from datagen.models.paid_api.rate_limit import RateLimit
 from datagen.models.paid_api.settings import TeacherSettings, variable
@@ -38,7 +40,10 @@ OPEN_PER_CALL = 2
 
 @dataclass(kw_only=True)
 class Account:
-    """Made by `open_account`. `notices` are lines that a person should read before money is spent."""
+    """Made by `open_account`. `notices` are lines that a person should read before money is spent.
+
+    `settled` reports what became of lost calls, after their cost was looked up.
+    """
 
     settings: TeacherSettings
     ledger: Ledger
@@ -46,6 +51,7 @@ class Account:
     models: dict[str, PaidModel]
     client: Client | None = None
     notices: list[str] = field(default_factory=list)
+    settled: str | None = None
     _began: float = field(default_factory=time.monotonic)
 
     @property
@@ -83,19 +89,25 @@ class Account:
 
         Leaving, however, waits for the calls that have been sent, so that their answers are recorded;
         calls that have not are dropped. One who is cancelled (Ctrl-C) waits `DRAIN_SECONDS` for them:
-        those without an answer by then stay in flight in the ledger, at their worst case.
+        those without an answer by then stay in flight in the ledger, at their worst case. Otherwise the cost of
+        lost calls is looked up.
         """
         if self.client is None:
             yield
             return
         async with self.client.connected():
+            interrupted = False
             try:
                 yield
             except asyncio.CancelledError:
+                interrupted = True
                 await self._drain(DRAIN_SECONDS)
                 raise
             finally:
                 await self._drain()
+                if not interrupted:
+                    told = await settle_lost_calls(self.client, self.ledger, self.budget)
+                    self.settled = told or self.settled
 
     async def _drain(self, seconds: float | None = None) -> None:
         for model in self.models.values():
@@ -110,6 +122,10 @@ class Account:
         for task in late:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
+
+    def lost(self) -> Counter[str]:
+        """How many calls were lost, by cause."""
+        return sum((model.tally.lost for model in self.models.values()), Counter())
 
     def status(self) -> Status:
         """Where things stand; cheap."""
@@ -145,7 +161,10 @@ def open_account(settings: TeacherSettings, *, ledger: Path) -> Iterator[Account
         budget = Budget(limit=settings.budget, spent=lines.spent, uncertain=lines.uncertain)
         notices = [*_ledger_notices(lines), *_settings_notices(settings)]
         if settings.at_openrouter:
-            notices += check_key(client, budget)
+            key = look_up_key(client)
+            notices += check_key(key, budget)
+            if key.usage is not None:
+                lines.count_from(key.usage)
         offers = find_offers(client, settings)
         yield _account(settings, lines, budget, offers, client=client, notices=notices)
 

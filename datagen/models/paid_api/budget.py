@@ -51,6 +51,12 @@ class Budget:
             self.uncertain += cost
         self._admit()
 
+    def correct(self, counted: Decimal, charged: Decimal) -> None:
+        """Book `charged` for calls that were counted, without a confirmation, as `counted`."""
+        self.spent -= counted - charged
+        self.uncertain -= counted
+        self._admit()
+
     def _admit(self) -> None:
         """Admit waiting calls in their order, as far as the budget allows."""
         while self._queue:
@@ -75,8 +81,12 @@ class Budget:
 
     def _refuse_over_limit(self, worst: Decimal) -> None:
         if self.limit is not None and self.spent + worst > self.limit:
+            lost = f" (${self.uncertain:.4f} of it for lost calls)" if self.uncertain else ""
+            enough = self.spent - self.uncertain + worst <= self.limit
             raise BudgetSpent(
-                f"${self.spent:.4f} of ${self.limit} is spent, and the next call may cost"
+                f"${self.spent:.4f} of ${self.limit} is spent{lost}, and the next call may cost"
                 f" ${worst:.4f}",
-                "run the same command with a higher --max-cost: answers already paid for are kept",
+                "run the same command again: lost calls count for less once OpenRouter has reported their cost"
+                if enough
+                else "run the same command with a higher --max-cost: answers already paid for are kept",
             )

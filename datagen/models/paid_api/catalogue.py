@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from datagen.models.paid_api.ledger import KeyUsage
 from datagen.models.paid_api.prices import Price, money
 from trainer.contract.command.errors import BadJob, BudgetSpent, TeacherRefused
 
@@ -26,18 +27,39 @@ class Offer:
     quantizations: dict[str, str] = field(default_factory=dict)
 
 
-def check_key(client: Client, budget: Budget) -> Iterator[str]:
+@dataclass(frozen=True, kw_only=True)
+class KeyState:
+    """What OpenRouter reports about the key: USD charged in all, and USD that it may still be charged."""
+
+    usage: KeyUsage | None
+    remaining: Decimal | None
+
+
+def look_up_key(client: Client) -> KeyState:
+    """Raises TeacherRefused for an unknown key, TeacherUnavailable."""
+    data = _data(client.look_up("/key"), dict)
+    usage = money(data.get("usage"))
+    rest = money(data.get("limit_remaining"))
+    if rest is None and data.get("limit") is not None:
+        rest = Decimal(0)  # a negative rest; `limit` shows whether there is a cap at all
+    return KeyState(
+        remaining=rest,
+        usage=None
+        if usage is None
+        else KeyUsage(
+            key=str(data.get("label")), amount=usage + (money(data.get("byok_usage")) or 0)
+        ),
+    )
+
+
+def check_key(key: KeyState, budget: Budget) -> Iterator[str]:
     """Tell what the key may still spend, and lower the budget's limit to it.
 
-    Raises TeacherRefused for a key that is not known, BudgetSpent for one with nothing left.
+    Raises BudgetSpent for a key with nothing left.
     """
-    data = _data(client.look_up("/key"), dict)
-    rest = money(data.get("limit_remaining"))
+    rest = key.remaining
     if rest is None:
-        # A negative rest counts as 0: `limit` shows whether there is a cap at all.
-        if data.get("limit") is None:
-            return
-        rest = Decimal(0)
+        return
     if rest == 0:
         raise BudgetSpent(
             "the OpenRouter key has used up its own limit", "raise the key's limit, or use another"

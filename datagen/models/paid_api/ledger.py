@@ -41,6 +41,14 @@ class Call:
     worst: Decimal
 
 
+@dataclass(frozen=True, kw_only=True)
+class KeyUsage:
+    """What an API key had been charged in all, in USD, at some moment; `key` is the API's label for it."""
+
+    key: str
+    amount: Decimal
+
+
 @dataclass
 class Ledger:
     """What the lines come to; made by `open_ledger` and `read_ledger`.
@@ -48,6 +56,9 @@ class Ledger:
     `spent` and `uncertain` in USD: a call without a known outcome counts at its worst case, in both.
     `in_flight` are the calls whose end no line records. In memory is a position for each answer,
     not its text.
+
+    `usage` is where the key stood when counting began; since then the calls with a known outcome came to `known`,
+    and those without one count for `lost`. `unfinished` calls of this process have no outcome yet.
     """
 
     path: Path
@@ -56,6 +67,11 @@ class Ledger:
     in_flight: dict[int, Call] = field(default_factory=dict)
     calls: int = 0
     size: int = 0
+    usage: KeyUsage | None = None
+    known: Decimal = Decimal(0)
+    lost: Decimal = Decimal(0)
+    unfinished: int = 0
+    _usage_written: bool = True
     _positions: dict[bytes, int] = field(default_factory=dict)
     _writer: _Writer | None = None
 
@@ -73,7 +89,12 @@ class Ledger:
         """Record that `call` is about to be sent; returns its number."""
         self.calls += 1
         number = self.calls
-        await self._append({"stage": "intent", "call": number, **vars(call)})
+        line: dict[str, Any] = {"stage": "intent", "call": number, **vars(call)}
+        if not self._usage_written and self.usage is not None:
+            line["usage"] = vars(self.usage)
+            self._usage_written = True
+        self.unfinished += 1
+        await self._append(line)
         return number
 
     async def conclude(
@@ -93,8 +114,30 @@ class Ledger:
         if reply is not None:
             line |= {"key": call.key, "reply": vars(reply)}
         at = await self._append(line)
+        self.unfinished -= 1
+        self._count(ending, cost)
         if reply is not None:
             self._positions[bytes.fromhex(call.key)] = at
+
+    def count_from(self, usage: KeyUsage) -> None:
+        """Count from here, unless calls were lost since an earlier moment with the same key."""
+        if self.usage is None or self.usage.key != usage.key or not self.lost:
+            self._start(usage)
+            self._usage_written = False
+
+    async def settle(self, usage: KeyUsage, cost: Decimal) -> None:
+        """Record that all calls lost so far came to `cost` in all, and count from here."""
+        await self._append({"stage": "settled", "cost": cost, "usage": vars(usage)})
+        self._start(usage)
+
+    def _start(self, usage: KeyUsage) -> None:
+        self.usage, self.known, self.lost = usage, Decimal(0), Decimal(0)
+
+    def _count(self, ending: str, cost: Decimal) -> None:
+        if ending == "unknown":
+            self.lost += cost
+        else:
+            self.known += cost
 
     async def _append(self, line: dict[str, Any]) -> int:
         """Write a line and return its position."""
@@ -110,19 +153,44 @@ class Ledger:
         found = json.loads(line)
         if found["v"] != VERSION:
             raise ValueError(f"unknown version {found['v']}: this datagen reads version {VERSION}")
+        if found["stage"] == "settled":
+            self._take_settled(Decimal(found["cost"]), _usage(found["usage"]))
+            return
         number = found["call"]
         self.calls = max(self.calls, number)
         if found["stage"] == "intent":
+            if "usage" in found:
+                self.count_in_flight()
+                self._start(_usage(found["usage"]))
             facts = {name: found[name] for name in Call.__dataclass_fields__}
             self.in_flight[number] = Call(**facts | {"worst": Decimal(found["worst"])})
             return
         del self.in_flight[number]
         cost = Decimal(found["cost"])
         self.spent += cost
+        self._count(found["stage"], cost)
         if found["stage"] == "unknown":
             self.uncertain += cost
         if "reply" in found:
             self._positions[bytes.fromhex(found["key"])] = at
+
+    def _take_settled(self, cost: Decimal, usage: KeyUsage) -> None:
+        self.spent += cost - self.lost
+        self.uncertain -= self.lost
+        self.in_flight.clear()
+        self._start(usage)
+
+    def count_in_flight(self) -> None:
+        """Count the calls in flight as lost: the process that sent them has ended."""
+        worst = sum((call.worst for call in self.in_flight.values()), Decimal(0))
+        self.spent += worst
+        self.uncertain += worst
+        self.lost += worst
+        self.in_flight.clear()
+
+
+def _usage(facts: dict[str, str]) -> KeyUsage:
+    return KeyUsage(key=str(facts["key"]), amount=Decimal(facts["amount"]))
 
 
 def _amount(text: str | None) -> Decimal | None:
@@ -140,9 +208,9 @@ def open_ledger(path: Path) -> Iterator[Ledger]:
     with open_locked(path) as file:
         ledger = _read(path)
         file.truncate(ledger.size)
-        for call in ledger.in_flight.values():
-            ledger.spent += call.worst
-            ledger.uncertain += call.worst
+        in_flight = {**ledger.in_flight}
+        ledger.count_in_flight()
+        ledger.in_flight = in_flight
         with ThreadPoolExecutor(1, "ledger") as thread:
             ledger._writer = _Writer(file, path, thread)  # noqa: SLF001 - this is its constructor
             try:

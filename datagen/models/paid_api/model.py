@@ -206,6 +206,8 @@ class PaidModel:
         reply = found if isinstance(found, Reply) else None
         ending: Ending = "answered" if reply else "failed" if known is not None else "unknown"
         cause = "" if isinstance(found, Reply) else found.cause
+        if ending == "unknown":
+            self.tally.lost[cause] += 1
         await self.ledger.conclude(number, call, ending, cost=cost, reply=reply, cause=cause)
         return cost, known is not None
 
@@ -217,13 +219,10 @@ class PaidModel:
                 "add credits or raise the key's limit, then run the same command: answers already"
                 " paid for are kept",
             )
-        if found.kind == "flagged":
+        if found.kind == "flagged" or (found.kind == "refused" and self.tally.usable):
             raise NoReply("refused", found.cause)
-        if found.kind == "refused" and self.tally.usable:
-            raise NoReply("refused", found.cause)
-        if (
-            found.kind == "refused" and self.tally.asked > 1
-        ):  # it may be the settings or this question
+        if found.kind == "refused" and self.tally.asked > 1:
+            # The settings may be the reason, or this question: the other calls in flight will show it.
             raise NoReply("unavailable", found.cause)
         raise TeacherRefused(f"{self.name}: {found.cause}", self.client.hint(found))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -39,7 +39,8 @@ class Status:
 class CallCounts:
     """Counts for one model; `ends` are the moments of its last answers, on the monotonic clock.
 
-    `usable` replies have a finished text; `unusable` counts the calls that ended without one.
+    `usable` replies have a finished text; `unusable` counts the calls that ended without one. `lost` counts by cause
+    the calls that ended without an outcome, and may have been charged.
     """
 
     answered: int = 0
@@ -50,6 +51,7 @@ class CallCounts:
     throttled: int = 0
     in_flight: int = 0
     asked: int = 0
+    lost: Counter[str] = field(default_factory=Counter)
     ends: deque[float] = field(default_factory=lambda: deque(maxlen=100_000))
 
     def answer(self) -> None:

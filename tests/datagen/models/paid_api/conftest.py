@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from datagen.episode import Message
-from datagen.models.paid_api import rate_limit
+from datagen.models.paid_api import lost_calls, rate_limit
 from datagen.models.paid_api.account import Account, open_account
 from datagen.models.paid_api.settings import TeacherSettings
 from datagen.models.protocol import NoReply, Reply
@@ -25,6 +25,8 @@ def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENROUTER_API_KEY", KEY)
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
     monkeypatch.setattr(rate_limit, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(lost_calls, "SETTLE_SECONDS", 0.05)
+    monkeypatch.setattr(lost_calls, "POLL_SECONDS", 0.05)
 
 
 @pytest.fixture

@@ -107,20 +107,6 @@ def test_what_may_pass_is_tried_again_and_the_bill_agrees(fake, settings, ledger
         assert account.budget.spent == fake.bill.total
 
 
-@pytest.mark.parametrize("charged", [True, False])
-@pytest.mark.parametrize("what", ["drop", "cut", "garbage", "hang"])
-def test_a_call_whose_outcome_is_unknown_counts_at_its_worst(fake, settings, ledger, what, charged):
-    fake.will(Mishap(what, charged=charged))
-    with open_account(settings(timeout=0.3), ledger=ledger) as account:
-        (reply,) = asyncio.run(ask(account, "e1/1"))
-        status = account.status()
-    assert isinstance(reply, Reply)
-    worst = Decimal(json.loads(ledger.read_bytes().splitlines()[0])["worst"])
-    assert status.uncertain == worst
-    assert status.spent == worst + (reply.cost or 0)
-    assert status.spent >= fake.bill.total
-
-
 def test_an_api_that_is_not_there_costs_nothing(settings, ledger):
     away = settings(base_url="http://127.0.0.1:9/v1", openrouter=None, max_cost=None)
     with open_account(away, ledger=ledger) as account:
