@@ -64,10 +64,17 @@ class Reading(_Record):
     missing (NA, null, nothing...) without those `kept`, those of `missing` in every column, and those
     of `sentinels` in one. `decimals` names columns whose decimal mark is not `decimal`; each character
     of `thousands` is a group mark. `skip_space`: blanks after a delimiter belong to it.
+    `skip_lines` lines stand above the table; without `header` its columns are column_1, column_2...
+    `errors` "replace" reads bytes that are invalid in the encoding as U+FFFD. `trim` leaves out blanks
+    around values and characters that cannot be seen, and reads no-break blanks in text as blanks.
     `units` is the currency or % that stood beside a column's numbers; nothing is read by it.
     """
 
     encoding: str = "utf-8-sig"
+    errors: Literal["strict", "replace"] = "strict"
+    skip_lines: int = 0
+    header: bool = True
+    trim: bool = False
     delimiter: str = ","
     skip_space: bool = False
     decimal: str = "."

@@ -65,7 +65,9 @@ def table_ref(profile: TableProfile, relative_to: Path) -> TableRef:
         head=[
             ["" if missing else str(cell) for cell, missing in zip(row, gaps, strict=True)]
             for row, gaps in zip(
-                head.itertuples(index=False), head.isna().itertuples(index=False), strict=True
+                head.itertuples(index=False, name=None),
+                head.isna().itertuples(index=False, name=None),
+                strict=True,
             )
         ],
         reading=profile.reading,

@@ -22,6 +22,7 @@ from datagen.judge.answer_types import kind_of
 from datagen.judge.compare import judge
 from datagen.judge.truth_form import as_truth
 from datagen.sandbox.server_pool import server_key, start_sandbox
+from datagen.tables.records import records
 from datagen.tables.table import profile_table
 from trainer.contract.manifest import hash_file
 
@@ -126,13 +127,12 @@ def _renamed_table(
             for field in ("sentinels", "decimals", "kinds", "formats", "units")
         }
     )
-    with path.open(encoding=reading.encoding, newline="") as file:
-        lines = csv.reader(file, delimiter=reading.delimiter, skipinitialspace=reading.skip_space)
-        _, *rows = (line for line in lines if line)
+    rows = [*records(path, reading)]
     if draw is not None:
         kept = sorted(draw.sample(range(len(rows)), max(1, round(SHARE_OF_ROWS * len(rows)))))
         rows = [rows[at] for at in kept]
     place = folder / f"{table.name}-{table.sha256[:12]}.csv"
+    reading = reading.model_copy(update={"header": True, "skip_lines": 0})
     _write(place, reading, [[names[column.name] for column in table.columns], *rows])
     made = table_ref(profile_table(place, reading), folder)
     return made.model_copy(update={"name": table.name})

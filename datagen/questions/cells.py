@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from datetime import date, datetime
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Self
 
 from datagen.episode import Reading
+from datagen.tables.blanks import plain_blanks, trim
+from datagen.tables.date_formats import OFFSET
+from datagen.tables.records import records
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -64,17 +66,8 @@ class Cells:
     @cached_property
     def text(self) -> dict[str, list[str | None]]:
         """Every column as text, in the file's order."""
-        with self._path.open(encoding=self._reading.encoding, newline="") as file:
-            header, *lines = (
-                line
-                for line in csv.reader(
-                    file,
-                    delimiter=self._reading.delimiter,
-                    skipinitialspace=self._reading.skip_space,
-                )
-                if line
-            )
-        names = self._names or header
+        names = self._names or next(records(self._path, self._reading, header=True))
+        lines = [*records(self._path, self._reading)]
         return {
             name: self._known(name, [line[at] if at < len(line) else "" for line in lines])
             for at, name in enumerate(names)
@@ -90,6 +83,9 @@ class Cells:
             *reading.missing,
             *reading.sentinels.get(name, ()),
         }
+        if reading.trim:
+            trimmed = {cell: plain_blanks(trim(cell)) for cell in {*column}}
+            column = [trimmed[cell] for cell in column]
         seen: dict[str, str | None] = dict.fromkeys(missing)
         return [seen.setdefault(cell, cell) for cell in column]
 
@@ -112,12 +108,16 @@ class Cells:
 
     def _dates(self, name: str) -> list[datetime | None]:
         form = self._reading.formats.get(name)
+        local = (form or "").removesuffix("%z")
+
+        def bare(cell: str) -> str:
+            return cell.strip() if local == form else OFFSET.sub("", cell.strip())
 
         @cache
         def parsed(cell: str) -> datetime | None:
             try:
                 if form:
-                    return datetime.strptime(cell.strip(), form)  # noqa: DTZ007 - tables know no zone
+                    return datetime.strptime(bare(cell), local)  # noqa: DTZ007 - the clock's time
                 return datetime.fromisoformat(cell.strip().replace("/", "-"))
             except ValueError:
                 return None

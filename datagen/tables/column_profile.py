@@ -7,8 +7,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from datagen.tables.column_types import plain_dates
+from datagen.tables.column_types import EXACT, plain_dates
 from datagen.tables.date_formats import reads
+from datagen.tables.doubts import CAMEL, moments
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 CATEGORY_LIMIT = 50
 EXAMPLES = 5
 COUNTED = 1000
-EXACT = 2**53  # whole numbers beyond it are not what a float makes of them
 Meaning = Literal[
     "identifier", "category", "amount", "calendar", "date", "text", "constant", "empty"
 ]
@@ -27,7 +27,6 @@ _NAMES = (
 )
 IDENTIFIER_NAME = re.compile(rf"(?:^|[\W_])(?:{_NAMES})$")
 CAMEL_ID = re.compile(r"[a-z](?:Id|ID)$")
-CAMEL = re.compile(r"(?<=[a-z\d])(?=[A-Z])")
 YEARS = re.compile(r"year|yr|jahr|ann[eé]e|año|anno|ano|founded|built|born|since")
 COUNTERS = {"num", "number", "no", "nr"}
 # Parts of a date and of a day in the singular: "hours" and "days" are durations.
@@ -140,7 +139,9 @@ def _meaning(name: str, values: pd.Series[Any], kind: str, distinct: int, *, row
     counted = unique and values.min() in {0, 1} and values.max() - values.min() + 1 == rows
     if named or counted or max(abs(values.min()), abs(values.max())) > EXACT:
         return "identifier"
-    return "calendar" if is_calendar(name, values.min(), values.max()) else "amount"
+    if moments(name, values) or is_calendar(name, values.min(), values.max()):
+        return "calendar"
+    return "amount"
 
 
 def is_calendar(name: str, low: float, high: float) -> bool:

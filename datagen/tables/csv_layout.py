@@ -1,115 +1,124 @@
-"""How the characters of a CSV fall into fields: delimiter, header, and a sample of its columns."""
+"""How the characters of a CSV fall into fields: delimiter and names, and a sample of its columns."""
 
 from __future__ import annotations
 
 import codecs
 import csv
 import io
+import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from datagen.tables.encoding import WIDE
+from datagen.tables.column_names import look_alikes, unique_names, values_in_header
+from datagen.tables.encoding import WIDE, refuse_markup
 from datagen.tables.number_formats import only_decimal_mark
+from datagen.tables.records import is_blank
 from trainer.contract.command.errors import BadData
 
 DELIMITERS = (",", ";", "\t", "|")
 HEAD_BYTES = 1 << 18
 BLOCKS, BLOCK_BYTES = 16, 1 << 15
 SAMPLE_RECORDS = 500
-NO_HEADER = "if the first line is a title, delete the lines above the header"
+NO_HEADER = "if the first line is a title, skip the lines above the header with --skip-lines"
+LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|$)")
+# As Excel writes it and reads it: the first line names the delimiter.
+SEPARATOR_LINE = re.compile(r'"?sep=(?P<mark>[ -~\t])"?[ \t]*(?:\r\n|\r|\n)', re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """The delimiter, the column names as the frame has them, and sampled values of each column."""
+    """The delimiter, the column names as the frame has them, and sampled values of each column.
+
+    `notes` say what may be doubted: names that were changed, a title, a header that looks like values.
+    """
 
     delimiter: str
     skip_space: bool
+    skip_lines: int
     names: list[str]
-    renamed: list[str]
+    notes: list[str]
     columns: list[list[str]]
-
-
-def is_blank(record: list[str]) -> bool:
-    """Whether a record is a line that readers pass over: nothing on it, or only blanks."""
-    return not record or (len(record) == 1 and bool(record[0]) and not record[0].strip())
 
 
 def find_layout(
     path: Path,
     encoding: str,
     *,
+    header: bool = True,
     delimiter: str | None = None,
     skip_space: bool | None = None,
+    skip_lines: int | None = None,
 ) -> Layout:
     """The layout inferred from the head of the file, and a sample from all over it.
 
     csv.Sniffer is not used: it takes letters and blanks for delimiters and fails on one column. Of
     four candidates, the one wins that gives the most records the width of the header.
-    Raises BadData when there is no header line.
+    Raises BadData when there is no header line, and for HTML and JSON.
     """
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
     whole = len(head) < HEAD_BYTES
     text = codecs.getincrementaldecoder(encoding)("replace").decode(head, final=whole)
     text = text.lstrip("\ufeff")
+    refuse_markup(path, text)
+    stated = SEPARATOR_LINE.match(text)
+    if skip_lines is None:
+        skip_lines = int(stated is not None)
+    if stated and skip_lines:
+        delimiter = delimiter or stated["mark"]
+    for _ in range(skip_lines):
+        text = LINE.sub("", text, count=1)
     if not text.strip():
         raise BadData(f"{path}: empty file", "give a CSV with a header line and rows")
-    delimiter = delimiter or _find_delimiter(text, whole=whole)
+    notes: list[str] = []
+    if not delimiter:
+        delimiter, notes = _find_delimiter(text, whole=whole)
     lines = [line for line in text.splitlines()[:20] if line.strip()]
     if skip_space is None:
         skip_space = all(line.count(delimiter) == line.count(delimiter + " ") > 0 for line in lines)
-    records = _records(text, delimiter, skip_space=skip_space, whole=whole, limit=None)
-    if not records:
+    rows = _records(text, delimiter, skip_space=skip_space, whole=whole, limit=None)
+    if not rows:
         raise BadData(
             f"{path}: the first line does not end within {HEAD_BYTES} bytes",
             "look for a quote that is never closed, or name the delimiter with --delimiter",
         )
-    header, *rows = records
-    width = len(header)
-    if rows and all(len(row) == width + 1 and not row[-1] for row in rows):
-        header = [*header, ""]  # each row ends with a delimiter, the header does not
-    names, renamed = unique_names(header)
-    named = sum(bool(name.strip()) for name in header)
-    if len(header) == 1 and (mark := _delimiter_in_rows(rows)):
-        renamed.append(f"one column, and most rows hold {mark!r}: {NO_HEADER}")
-    elif 2 * named < len(header):
-        renamed.insert(0, f"{named} of {len(header)} columns have a name: {NO_HEADER}")
+    first = rows.pop(0) if header else [""] * len(rows[0])
+    names, named = _names(first, rows) if header else (unique_names(first)[0], [])
     rows += [] if whole or encoding in WIDE else _records_across_file(path, encoding, delimiter)
     sample = [row for row in rows if len(row) == len(names)]
+    columns = [list(column) for column in zip(*sample, strict=True)] or [[] for _ in names]
+    if header:
+        named += values_in_header(first, columns)
     return Layout(
         delimiter=delimiter,
         skip_space=skip_space,
+        skip_lines=skip_lines,
         names=names,
-        renamed=renamed,
-        columns=[list(column) for column in zip(*sample, strict=True)] or [[] for _ in names],
+        notes=[*notes, *named],
+        columns=columns,
     )
 
 
-def unique_names(header: list[str]) -> tuple[list[str], list[str]]:
-    """Column names without blanks around them, none empty and none twice; and what was renamed.
-
-    A repeated name gets .1, .2 as in pandas, an empty one becomes column_3 for the third column.
-    """
-    plain = [" ".join(name.split()) for name in header]
-    given, taken = {*plain}, set[str]()
-    numbers: dict[str, int] = {}
-    names: list[str] = []
-    renamed: list[str] = []
-    for at, wanted in enumerate(plain, 1):
-        base = wanted or f"column_{at}"
-        number = numbers.get(base, 0)
-        name = f"{base}.{number}" if number else base
-        while name in taken or (number and name in given):
-            number += 1
-            name = f"{base}.{number}"
-        numbers[base] = number
-        taken.add(name)
-        if name != wanted:
-            renamed.append(f"column {at}: {'no name' if not wanted else repr(wanted)} -> {name!r}")
-        names.append(name)
-    return names, renamed
+def _names(header: list[str], rows: list[list[str]]) -> tuple[list[str], list[str]]:
+    """The names of the columns, and what may be doubted about them."""
+    width = len(header)
+    if rows and all(len(row) == width + 1 and not row[-1] for row in rows):
+        header = [*header, ""]  # each row ends with a delimiter, the header does not
+    elif rows and not header[-1].strip() and all(len(row) == width - 1 for row in rows):
+        header = header[:-1]  # the other way round
+    names, notes = unique_names(header)
+    notes += look_alikes(names)
+    named = sum(bool(name.strip()) for name in header)
+    if len(header) == 1 and (mark := _delimiter_in_rows(rows)):
+        notes.append(f"one column, and most rows hold {mark!r}: {NO_HEADER}")
+    elif len(header) == 1 and (fields := _aligned_fields(rows)):
+        notes.append(
+            f"one column, and each row holds {fields} words: the columns may be aligned by blanks"
+        )
+    elif 2 * named < len(header):
+        notes.insert(0, f"{named} of {len(header)} columns have a name: {NO_HEADER}")
+    return names, notes
 
 
 def _delimiter_in_rows(rows: list[list[str]]) -> str:
@@ -120,7 +129,15 @@ def _delimiter_in_rows(rows: list[list[str]]) -> str:
     return ""
 
 
-def _find_delimiter(text: str, *, whole: bool) -> str:
+def _aligned_fields(rows: list[list[str]]) -> int:
+    """How many words each row of one column has, where all have as many and more than one blank between."""
+    words = {len(row[0].split()) for row in rows if row}
+    aligned = sum("  " in row[0].strip() or "\t" in row[0] for row in rows if row)
+    return words.pop() if len(words) == 1 and 2 * aligned > len(rows) else 0
+
+
+def _find_delimiter(text: str, *, whole: bool) -> tuple[str, list[str]]:
+    """The delimiter, and a note where another one fits as well."""
     scores: dict[str, tuple[bool, float, int]] = {}
     for delimiter in DELIMITERS:
         records = _records(text, delimiter, skip_space=False, whole=whole, limit=SAMPLE_RECORDS)
@@ -135,9 +152,17 @@ def _find_delimiter(text: str, *, whole: bool) -> str:
     lines = [line for line in text.splitlines()[1:SAMPLE_RECORDS] if line.strip()]
     if not any(named for named, _, _ in scores.values()) and only_decimal_mark(lines) == ",":
         scores.clear()  # one column of numbers with a decimal comma
-    if scores:
-        return max(scores, key=lambda delimiter: scores[delimiter])
-    return next((d for d in DELIMITERS if d not in text), ",")
+    if not scores:
+        return next((d for d in DELIMITERS if d not in text), ","), []
+    best = max(scores, key=lambda delimiter: scores[delimiter])
+    others = [d for d in scores if d != best and scores[d][:2] == (True, 1.0) == scores[best][:2]]
+    if len(lines) < 2:
+        return best, []
+    return best, [
+        f"the delimiter is {best!r} ({scores[best][2]} columns), but {other!r} also gives each row"
+        f" as many fields ({scores[other][2]}) (--delimiter)"
+        for other in others
+    ]
 
 
 def _records(

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
 _NAME = r"(?:January|February|March|April|May|June|July|August|September|October|November|December)"
@@ -35,7 +39,8 @@ _TIMES: tuple[tuple[str, str], ...] = (
     (r" \d{1,2}:\d{2} [AaPp][Mm]", " %I:%M %p"),
     (r" \d{1,2}:\d{2}:\d{2} [AaPp][Mm]", " %I:%M:%S %p"),
 )
-_ZONES: tuple[tuple[str, str], ...] = (("", ""), (r"(?:Z|[+-]\d{2}:?\d{2})", "%z"))
+_ZONES: tuple[tuple[str, str], ...] = (("", ""), (r"(?:Z|[+-]\d{2}(?::?\d{2})?)", "%z"))
+OFFSET = re.compile(r"(?:Z|(?P<sign>[+-])(?P<hours>\d{2})(?::?(?P<minutes>\d{2}))?)$")
 # These sort and compare as they stand, and to_datetime reads them without a format.
 PLAIN = re.compile(r"\d{4}([-/])\d{2}\1\d{2}")
 _SHAPES = [
@@ -72,10 +77,31 @@ def looks_like_date(text: str) -> bool:
 
 
 def reads(texts: Sequence[str], form: str) -> bool:
-    """Whether the format reads each of the texts, all in the same time zone."""
-    import pandas as pd
-
+    """Whether the format reads each of the texts."""
     try:
-        return bool(pd.to_datetime(pd.Series([*texts], dtype=str), format=form).notna().all())
+        return bool(to_dates(texts, form).notna().all())
     except (ValueError, OverflowError):
         return False
+
+
+def to_dates(texts: Sequence[str], form: str) -> pd.Series[Any]:
+    """The texts as dates: with an offset, the time on the clock where it was written.
+
+    Raises ValueError and OverflowError for a text that is not a date in this format.
+    """
+    import pandas as pd
+
+    if form.endswith("%z") and all(map(OFFSET.search, texts)):  # pandas reads only one offset
+        texts, form = [OFFSET.sub("", text) for text in texts], form.removesuffix("%z")
+    dates = pd.to_datetime(pd.Series([*texts], dtype=str), format=form)
+    return dates if dates.dt.tz is None else dates.dt.tz_localize(None)
+
+
+def offsets(texts: Sequence[str]) -> dict[str, int]:
+    """The offsets from UTC at the end of the texts, each as it is written with its minutes."""
+    found: dict[str, int] = {}
+    for text in texts:
+        if (offset := OFFSET.search(text)) and offset[0] not in found:
+            minutes = 60 * int(offset["hours"] or 0) + int(offset["minutes"] or 0)
+            found[offset[0]] = -minutes if offset["sign"] == "-" else minutes
+    return found

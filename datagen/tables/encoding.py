@@ -1,6 +1,6 @@
-"""Which encoding a CSV is written in: byte order marks, UTF-8 and UTF-16 are recognised with certainty.
+"""Which encoding a CSV is written in, and which files are not CSV.
 
-The rest is a guess. Latin words have few bytes that are not ASCII; of the two Latin code pages the one
+Byte order marks, UTF-8 and UTF-16 are recognised with certainty; the rest is a guess. Latin words have few bytes that are not ASCII; of the two Latin code pages the one
 that puts fewer signs inside words is taken, Western where both do. Other scripts are recognised by
 charset-normalizer, which is given only words that are not ASCII: on whole tables, which are mostly
 digits, it guesses at random.
@@ -9,6 +9,7 @@ digits, it guesses at random.
 from __future__ import annotations
 
 import codecs
+import json
 import re
 from collections.abc import Iterable
 
@@ -25,25 +26,27 @@ _MARKS = (  # the longer mark first: UTF-32's begins with UTF-16's
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_BINARY_FORMATS = {
+_BINARY = {
     b"PK\x03\x04": "an Excel workbook or a zip archive",
     b"\xd0\xcf\x11\xe0": "an old Excel workbook",
     b"\x1f\x8b": "compressed with gzip",
+    b"BZh": "compressed with bzip2",
+    b"\xfd7zXZ": "compressed with xz",
+    b"\x28\xb5\x2f\xfd": "compressed with zstd",
     b"PAR1": "a Parquet file",
+    b"ARROW1": "an Arrow file",
+    b"\x89HDF": "an HDF5 file",
     b"%PDF": "a PDF",
     b"SQLite format 3": "an SQLite database",
 }
+_HTML = re.compile(r"<(?:!doctype html|html|head|body|table|div)\b", re.IGNORECASE)
+_JSON = re.compile(r"\[?\s*\{\s*(?:\"(?:[^\"\\]|\\.)*\"\s*:|\}|$)")
+_LFS = "version https://git-lfs.github.com/spec/"
 _NOT_LATIN = "cp1251 cp1253 cp1255 cp1256 cp932 gb18030 big5 euc_kr koi8_r".split()
 
 
-def certain_encoding(path: object, head: bytes) -> str:
-    """The encoding that the first bytes prove, and UTF-8 where they prove none.
-
-    Raises BadData when these are not the bytes of a text.
-    """
-    for mark, what in _BINARY_FORMATS.items():
-        if head.startswith(mark):
-            raise BadData(f"{path}: not a CSV but {what}", "export the table as CSV")
+def certain_encoding(head: bytes) -> str:
+    """The encoding that the first bytes prove, and UTF-8 where they prove none."""
     for mark, encoding in _MARKS:
         if head.startswith(mark):
             return encoding
@@ -58,6 +61,12 @@ def certain_encoding(path: object, head: bytes) -> str:
 def non_ascii_words(data: bytes) -> set[bytes]:
     """The words that are not ASCII."""
     return {word for word in data.translate(_SEPARATORS).split() if not word.isascii()}
+
+
+def is_damaged_utf8(words: Iterable[bytes]) -> bool:
+    """Whether most words that are not ASCII are UTF-8: text in a code page is UTF-8 by accident only."""
+    valid = [_decodes(word, "utf-8") for word in words]
+    return 2 * sum(valid) > len(valid)
 
 
 def guess_encoding(words: Iterable[bytes]) -> str:
@@ -88,3 +97,42 @@ def _decodes(text: bytes, encoding: str) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def refuse_binary(path: object, head: bytes) -> None:
+    """Raise BadData when the first bytes are those of a known binary format."""
+    for mark, what in _BINARY.items():
+        if head.startswith(mark):
+            raise BadData(f"{path}: not a CSV but {what}", "export the table as CSV")
+
+
+def refuse_markup(path: object, text: str) -> None:
+    """Raise BadData when the text is HTML, XML, JSON or JSON lines."""
+    start = text[:10_000].lstrip()
+    if start.startswith(_LFS):
+        raise BadData(f"{path}: not a CSV but a Git LFS pointer", "get the file with: git lfs pull")
+    if _HTML.match(start):
+        raise BadData(
+            f"{path}: not a CSV but an HTML page",
+            "download the CSV file that this page shows or links to",
+        )
+    if start.startswith("<?xml"):
+        raise BadData(f"{path}: not a CSV but XML", "export the table as CSV")
+    if what := _json(start):
+        raise BadData(
+            f"{path}: not a CSV but {what}",
+            "convert it, for example with pandas: read_json(...).to_csv(...)",
+        )
+
+
+def _json(start: str) -> str:
+    first, _, rest = start.partition("\n")
+    try:
+        value = json.loads(first)
+    except (ValueError, RecursionError):
+        return "JSON" if _JSON.match(start) else ""
+    if isinstance(value, dict) or (
+        isinstance(value, list) and any(isinstance(part, dict | list) for part in value)
+    ):
+        return "JSON lines" if rest.strip() else "JSON"
+    return ""

@@ -7,17 +7,18 @@ too long for it). Everything else is inferred from all values of a column.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datagen.episode import Reading
-from datagen.tables.column_types import FoundKind, distinct, find_kind, plain_dates
+from datagen.tables.column_kinds import find_columns
+from datagen.tables.column_types import EXACT, plain_dates, shown
 from datagen.tables.csv_layout import Layout, find_layout
-from datagen.tables.encoding import certain_encoding
-from datagen.tables.frame import parse, to_kinds
-from datagen.tables.missing_values import number_stand_in, stands_for_missing, suspected_stand_in
+from datagen.tables.doubts import doubts
+from datagen.tables.encoding import certain_encoding, refuse_binary
+from datagen.tables.frame import parse, to_kinds, trimmed, with_plain_blanks
+from datagen.tables.missing_values import DEFAULT, DOUBTED, stands_for_missing
 from datagen.tables.number_formats import only_decimal_mark
 from datagen.tables.scan import Scan, scan
 from trainer.contract.command.errors import BadData, NotFound
@@ -26,7 +27,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SAMPLED_VALUES = 200
-NOT_A_NUMBER = re.compile(r"-?0\d+|\+\d{7,}|-?\d{19,}", re.ASCII)
+NOT_A_NUMBER = re.compile(r"\s*(?:-?0\d+|\+\d{7,})\s*", re.ASCII)
+# What pandas would read in one way where there are two, or with other digits: read as text first.
+DOUBTFUL = re.compile(
+    r"\s*(?:\d+[eE]\d{1,3}|-?\d{16,}|[+-]?inf(?:inity)?|[+-]?[\d.]+[eE]\+?\d{3,})\s*",
+    re.ASCII | re.IGNORECASE,
+)
+GROUPED_BY_POINTS = re.compile(r"-?[1-9]\d{0,2}\.\d{3}", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +41,8 @@ class ReadingOptions:
     """What the user states about a file: used as stated; only the rest is inferred."""
 
     encoding: str | None = None
+    header: bool = True
+    skip_lines: int | None = None
     delimiter: str | None = None
     decimal: str | None = None
     thousands: str | None = None
@@ -60,9 +69,14 @@ def read_as(path: Path, reading: Reading) -> Table:
     """
     check_file(path)
     layout = find_layout(
-        path, reading.encoding, delimiter=reading.delimiter, skip_space=reading.skip_space
+        path,
+        reading.encoding,
+        header=reading.header,
+        delimiter=reading.delimiter,
+        skip_space=reading.skip_space,
+        skip_lines=reading.skip_lines,
     )
-    found = _scan(path, reading.encoding, layout, fixed=True)
+    found = scan(path, reading, len(layout.names), fixed=True)
     frame = parse(path, reading, layout.names, found.rows)
     return Table(
         frame=_with_file_name(path, lambda: to_kinds(frame, reading)),
@@ -76,31 +90,56 @@ def infer(path: Path, given: ReadingOptions | None = None) -> Table:
     given = given or ReadingOptions()
     check_file(path)
     with path.open("rb") as file:
-        encoding = given.encoding or certain_encoding(path, file.read(1 << 16))
-    layout = find_layout(path, encoding, delimiter=given.delimiter)
-    found = _scan(path, encoding, layout, fixed=given.encoding is not None)
-    if found.guessed:  # the names of columns may be among what was read wrongly
-        layout = find_layout(path, found.encoding, delimiter=given.delimiter)
-    kinds = {
-        name: "text"
-        for name, values in zip(layout.names, layout.columns, strict=True)
-        if any(map(NOT_A_NUMBER.fullmatch, values))
-    }
+        head = file.read(1 << 16)
+    refuse_binary(path, head)
+    encoding = given.encoding or certain_encoding(head)
+    layout = _layout(path, encoding, given)
     reading = Reading(
-        encoding=found.encoding,
+        encoding=encoding,
+        header=given.header,
         delimiter=layout.delimiter,
         skip_space=layout.skip_space,
-        decimal=given.decimal or _decimal(layout),
+        skip_lines=layout.skip_lines,
         missing=[*given.missing],
         kept=[*given.kept],
-        kinds={**kinds, **{n: k for n, k in given.kinds.items() if n in layout.names}},
         formats={n: f for n, f in given.formats.items() if n in layout.names},
     )
-    raw = parse(path, reading, layout.names, found.rows)
-    reading, notes = _with_file_name(path, lambda: _columns(raw, reading, given))
-    frame = _with_file_name(path, lambda: to_kinds(_without_stand_ins(raw, reading), reading))
-    notes = [*layout.renamed, *_encoding_notes(found, layout), *notes]
-    return Table(frame=frame, reading=reading, sha256=found.sha256, notes=tuple(notes))
+    found = scan(path, reading, len(layout.names), fixed=given.encoding is not None)
+    if found.guessed:  # the names of columns may be among what was read wrongly
+        layout = _layout(path, found.encoding, given)
+    votes = _decimal_marks(layout)
+    proven = given.decimal is not None or len({*votes}) == 1
+    reading = reading.model_copy(
+        update={
+            "encoding": found.encoding,
+            "errors": found.errors,
+            "decimal": given.decimal or ("," if votes.count(",") > votes.count(".") else "."),
+            "kinds": _stated_kinds(layout, given),
+        }
+    )
+    raw, unsure = _parse(path, reading, layout, found.rows, proven=proven)
+    made, examples = trimmed(raw, reading)
+    columns, notes = _with_file_name(
+        path,
+        lambda: find_columns(made, reading, unsure=unsure, proven=proven, given=given),
+    )
+    frame = _with_file_name(path, lambda: to_kinds(_without_stand_ins(made, columns), columns))
+    frame, inner = with_plain_blanks(frame)
+    if examples or inner:
+        columns = columns.model_copy(update={"trim": True})
+    notes = [
+        *layout.notes,
+        *_encoding_notes(found, layout),
+        *_trim_notes(examples),
+        *(
+            f"{name}: no-break blanks are read as blanks, as in {text}"
+            for name, text in inner.items()
+        ),
+        *notes,
+        *_words_taken_for_missing(path, columns, frame, layout, found.rows),
+        *doubts(frame),
+    ]
+    return Table(frame=frame, reading=columns, sha256=found.sha256, notes=tuple(notes))
 
 
 def check_file(path: Path) -> None:
@@ -112,15 +151,64 @@ def check_file(path: Path) -> None:
         )
 
 
-def _scan(path: Path, encoding: str, layout: Layout, *, fixed: bool) -> Scan:
-    return scan(
+def _layout(path: Path, encoding: str, given: ReadingOptions) -> Layout:
+    return find_layout(
         path,
-        encoding=encoding,
-        fixed=fixed,
-        delimiter=layout.delimiter,
-        width=len(layout.names),
-        skip_space=layout.skip_space,
+        encoding,
+        header=given.header,
+        delimiter=given.delimiter,
+        skip_lines=given.skip_lines,
     )
+
+
+def _stated_kinds(layout: Layout, given: ReadingOptions) -> dict[str, str]:
+    """The kinds that the user stated, and text where pandas would lose what is written."""
+    codes = {
+        name: "text"
+        for name, values in zip(layout.names, layout.columns, strict=True)
+        if any(map(NOT_A_NUMBER.fullmatch, values))
+    }
+    dates = dict.fromkeys(given.formats, "date")
+    stated = {n: k for n, k in (dates | given.kinds).items() if n in layout.names}
+    return codes | stated
+
+
+def _parse(
+    path: Path, reading: Reading, layout: Layout, rows: int, *, proven: bool
+) -> tuple[pd.DataFrame, set[str]]:
+    """The columns as pandas finds them, and the names of those that are text until their kind is known.
+
+    `proven`: the decimal mark is stated, or a column proves it.
+    """
+    doubted = [DOUBTFUL.fullmatch]
+    if not proven and reading.delimiter != ",":
+        doubted.append(GROUPED_BY_POINTS.fullmatch)
+    unsure = {
+        name
+        for name, values in zip(layout.names, layout.columns, strict=True)
+        if any(any(map(matches, values)) for matches in doubted)
+    } - {*reading.kinds}
+
+    def read(only: list[str] | None = None) -> pd.DataFrame:
+        as_text = reading.kinds | dict.fromkeys(unsure, "text")
+        changed = reading.model_copy(update={"kinds": as_text})
+        return parse(path, changed, layout.names, rows, only=only)
+
+    frame = read()
+    lossy = [name for name in layout.names if _loses_digits(frame[name])]
+    if lossy:
+        unsure |= {*lossy}
+        again = read(lossy)
+        frame = frame.assign(**{name: again[name] for name in lossy})
+    return frame, unsure
+
+
+def _loses_digits(column: pd.Series[Any]) -> bool:
+    """Whether a column that pandas made floats holds infinite ones, or whole ones too long for a float."""
+    if column.dtype.kind != "f":
+        return False
+    largest = column.abs().max()
+    return largest == float("inf") or (largest > EXACT and not (column % 1 > 0).any())
 
 
 def _with_file_name(path: Path, make: Any) -> Any:
@@ -130,116 +218,60 @@ def _with_file_name(path: Path, make: Any) -> Any:
         raise BadData(f"{path}: {error.cause}", error.hint) from error
 
 
-def _decimal(layout: Layout) -> str:
-    """The decimal mark of most columns that can have only one."""
-    votes = [
+def _decimal_marks(layout: Layout) -> list[str]:
+    """The decimal marks of the columns that can have only one."""
+    marks = [
         only_decimal_mark(
             [text for text in column if text and not stands_for_missing(text)][:SAMPLED_VALUES]
         )
         for column in layout.columns
     ]
-    return "," if votes.count(",") > votes.count(".") else "."
+    return [mark for mark in marks if mark]
 
 
 def _encoding_notes(found: Scan, layout: Layout) -> list[str]:
+    values = [*layout.names, *(value for column in layout.columns for value in column)]
+    if found.errors == "replace":
+        damaged = next((value for value in values if "\ufffd" in value), "")
+        example = f", as in {shown(damaged)}" if damaged else ""
+        place = f"some bytes are not UTF-8, the first in line {found.damaged_line}"
+        return [f"encoding: {place}: read as '\ufffd'{example} (--encoding)"]
     if not found.guessed:
         return []
-    values = [*layout.names, *(value for column in layout.columns for value in column)]
-    shown = list(dict.fromkeys(value for value in values if not value.isascii()))[:3]
-    return [f"encoding: {found.encoding} is a guess; it reads {shown} (--encoding)"]
+    foreign = list(dict.fromkeys(value for value in values if not value.isascii()))[:3]
+    return [f"encoding: {found.encoding} is a guess; it reads {foreign} (--encoding)"]
 
 
-def _columns(
-    raw: pd.DataFrame, reading: Reading, given: ReadingOptions
-) -> tuple[Reading, list[str]]:
-    """The Reading completed from the columns' values."""
-    notes: list[str] = []
-    kinds, formats = dict(reading.kinds), dict(reading.formats)
-    sentinels: dict[str, list[str]] = {}
-    decimals: dict[str, str] = {}
-    units: dict[str, str] = {}
-    groups = ""
-    unsure: dict[str, FoundKind] = {}
-    marks = given.decimal or reading.decimal + ("," if reading.decimal == "." else ".")
-    for name in map(str, raw.columns):
-        column = raw[name]
-        if name in formats:
-            kinds[name] = "date"
-        if kinds.get(name) in {"text", "boolean"} or name in formats:
-            continue
-        if raw[name].dtype.kind in "iuf" and name not in kinds:
-            stand_in, doubt = number_stand_in(column), suspected_stand_in(column)
-            if stand_in is not None and str(stand_in) not in reading.kept:
-                sentinels[name] = [str(stand_in)]
-            elif doubt is not None:
-                notes.append(f"{name}: {doubt} is a value, not missing (--missing {doubt})")
-            continue
-        if raw[name].dtype.kind == "b" and name not in kinds:
-            continue
-        found = find_kind(column, marks=marks, thousands=given.thousands)
-        notes += [f"{name}: {note}" for note in found.notes]
-        missing = [text for text in found.missing if text not in reading.kept]
-        if missing and len(missing) == len(found.missing):
-            sentinels[name] = missing
-        elif found.missing:
-            continue
-        if found.kind == "number":
-            kinds.setdefault(name, "number")
-            groups += found.groups
-            if found.unit:
-                units[name] = found.unit
-            if found.style and found.style.decimal != reading.decimal:
-                decimals[name] = found.style.decimal
-        elif found.kind == "date":
-            unsure[name] = found
-        elif found.kind == "boolean" or missing or raw[name].dtype == object:
-            kinds.setdefault(name, found.kind)
-    chosen, more = _formats(raw, unsure, sentinels)
-    notes += more
-    formats |= chosen
-    kinds |= dict.fromkeys(chosen, "date")
-    unknown = [name for name, kind in kinds.items() if kind == "date" and name not in formats]
-    for name in unknown:
-        if name in given.kinds and not plain_dates(_distinct(raw[name], sentinels.get(name, ()))):
-            raise BadData(
-                f"column {name!r}: its date format is ambiguous",
-                f"give the format, for example --date-format '{name}=%d/%m/%Y'",
-            )
-    thousands = given.thousands or "".join(sorted(set(groups))) or None
-    changes = {
-        "kinds": kinds,
-        "formats": formats,
-        "sentinels": sentinels,
-        "decimals": decimals,
-        "units": units,
-        "thousands": thousands,
-    }
-    return reading.model_copy(update=changes), notes
+def _trim_notes(examples: dict[str, list[str]]) -> list[str]:
+    if not examples:
+        return []
+    before, after = next(iter(examples.values()))
+    what = f"{shown(before)} is read as {shown(after)}"
+    return [f"{', '.join(examples)}: blanks or invisible characters are left out, so that {what}"]
 
 
-def _formats(
-    raw: pd.DataFrame, unsure: dict[str, FoundKind], sentinels: dict[str, list[str]]
-) -> tuple[dict[str, str], list[str]]:
-    """A format for each date column that needs one; of two orders, the one another column proves."""
-    notes: list[str] = []
-    proven = {found.formats[0][:2] for found in unsure.values() if len(found.formats) == 1}
-    chosen: dict[str, str] = {}
-    for name, found in unsure.items():
-        fitting = [f for f in found.formats if len(found.formats) == 1 or f[:2] in proven]
-        if len(fitting) != 1:
-            notes.append(
-                f"{name}: left as text: its dates may be {' or '.join(found.formats)} "
-                f"(--date-format '{name}={found.formats[0]}')"
-            )
-        elif not plain_dates(_distinct(raw[name], sentinels.get(name, ()))):
-            chosen[name] = fitting[0]
-            if len(found.formats) > 1:
-                notes.append(f"{name}: read as {fitting[0]}, like the table's other dates")
-    return chosen, notes
+def _words_taken_for_missing(
+    path: Path, reading: Reading, frame: pd.DataFrame, layout: Layout, rows: int
+) -> list[str]:
+    """A note for each word of text that is missing because pandas takes it so: NA may be Namibia."""
+    import pandas as pd
 
-
-def _distinct(column: pd.Series[Any], without: Sequence[str]) -> list[str]:
-    return [text for text in distinct(column) if text not in without]
+    gaps = [
+        name
+        for name in layout.names
+        if isinstance(frame[name].dtype, pd.StringDtype)
+        and frame[name].isna().any()
+        and not plain_dates(frame[name].dropna().head(1).tolist())
+    ]
+    if not gaps or not (doubted := DOUBTED - {*reading.kept, *reading.missing}):
+        return []
+    words = reading.model_copy(update={"kept": [*(DEFAULT - {""})]})
+    texts = parse(path, words, layout.names, rows, only=gaps)
+    return [
+        f"{name}: {text!r} is missing, not a value (--not-missing {text})"
+        for name in gaps
+        for text in sorted(doubted & {*texts[name].dropna().unique().tolist()})
+    ]
 
 
 def _without_stand_ins(raw: pd.DataFrame, reading: Reading) -> pd.DataFrame:

@@ -23,7 +23,7 @@ SIGNS = frozenset(
 WORDS = frozenset(
     (
         "n/a,na,n.a,n.d.,nd,k.a.,k. a.,unknown,unk,missing,none,null,nil,nan,not available,blank,"
-        "not applicable,not known,no data,empty,undefined,tbd,tba,#value!,#div/0!,#ref!,#name?,"
+        "not applicable,not known,no data,empty,undefined,tbd,tba,#value!,#div/0!,#null!,#ref!,#name?,"
         "0000-00-00,00.00.0000,00/00/0000,0000-00-00 00:00:00"
     ).split(",")
 )
@@ -33,8 +33,11 @@ _SPELLED = [
     for spelled in {text, text.upper(), text.title(), text.capitalize()}
 ]
 PROBED = 1000
+LARGE = 10
 STAND_INS = (-99, -999, -9999, -99999, -999999)
-SUSPECTS = (999, 9999, 99999, 999999)
+SUSPECTS = (99, 999, 9999, 99999, 999999)
+# Countries, names and other words that pandas takes for missing.
+DOUBTED = frozenset(text for text in DEFAULT if text.isalpha())
 
 
 def missing_texts(reading: Reading, column: str) -> frozenset[str]:
@@ -42,8 +45,8 @@ def missing_texts(reading: Reading, column: str) -> frozenset[str]:
 
     One that is a number means its value: where "-999" is missing, so is -999.0.
     """
-    texts = DEFAULT.union(reading.missing, reading.sentinels.get(column, ()))
-    return texts - frozenset(reading.kept)
+    texts = DEFAULT - frozenset(reading.kept)
+    return texts.union(reading.missing, reading.sentinels.get(column, ()))
 
 
 def stands_for_missing(text: str) -> bool:
@@ -61,35 +64,53 @@ def missing_among_words(column: pd.Series[Any]) -> tuple[list[str], list[str]]:
     rest = column[~column.isin([*texts])]
     if not rest.head(PROBED).str.contains(r"[^\W\d_]").any():
         signs = []
-    return sorted(signs), sorted(set(texts) - set(signs) - SIGNS) if len(rest) else []
+    words = set(texts) - set(signs) - SIGNS
+    if set(rest.head(PROBED).str.len()) == {2}:  # ND among the states of the USA
+        words = {word for word in words if len(word) != 2}
+    return sorted(signs), sorted(words) if len(rest) else []
 
 
-def number_stand_in(column: pd.Series[Any]) -> int | None:
-    """A number such as -999 that stands for missing: twice or more, lone below all other values.
+def number_stand_ins(column: pd.Series[Any]) -> list[int]:
+    """Numbers such as -999 that stand for missing: twice or more, lone below all other values.
 
     Lone: farther from the next value than the other values are from each other, and none of them
     is negative, or it is the lowest by more than ten times.
     """
     values = _finite(column)
-    lowest = values.min() if len(values) else 0
-    if lowest not in STAND_INS or int((values == lowest).sum()) < 2:
-        return None
-    rest = values[values != lowest]
-    if not len(rest):
-        return None
-    apart = rest.min() - lowest > rest.max() - rest.min()
-    small = rest.min() >= 0 or rest.abs().max() * 10 < -lowest
-    return int(lowest) if small and (apart or rest.min() >= 0) else None
+    found: list[int] = []
+    while len(values) and int((values == values.min()).sum()) > 1 and _is_lone(values):
+        found.append(int(values.min()))
+        values = values[values != values.min()]
+    return found
 
 
 def suspected_stand_in(column: pd.Series[Any]) -> int | None:
-    """A number such as 9999 that may stand for missing: the highest by ten times, twice or more."""
+    """A number that may stand for missing: -1 as the only negative one, -999 once, 9999 twice."""
     values = _finite(column)
-    highest = values.max() if len(values) else 0
+    if not len(values):
+        return None
+    lowest, highest = values.min(), values.max()
+    if _is_lone(values):
+        return int(lowest)
+    rest = values[values != lowest]
+    if lowest == -1 and int((values == -1).sum()) > 1 and len(rest) and highest > LARGE:
+        whole = bool((rest % 1 == 0).all())
+        return -1 if whole and rest.min() >= 0 else None
     if highest not in SUSPECTS or int((values == highest).sum()) < 2:
         return None
     rest = values[values != highest].abs()
     return int(highest) if len(rest) and rest.max() * 5 < highest else None
+
+
+def _is_lone(values: pd.Series[Any]) -> bool:
+    """Whether the lowest value is a stand-in by its distance from the others."""
+    lowest = values.min()
+    rest = values[values != lowest]
+    if lowest not in STAND_INS or not len(rest):
+        return False
+    apart = rest.min() - lowest > rest.max() - rest.min()
+    small = rest.min() >= 0 or rest.abs().max() * 10 < -lowest
+    return bool(small and (apart or rest.min() >= 0))
 
 
 def _finite(column: pd.Series[Any]) -> pd.Series[Any]:

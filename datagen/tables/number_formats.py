@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -84,6 +85,9 @@ def parse_numbers(texts: Iterable[str], style: Style) -> Parsed:
             values.append(None)
             continue
         value = float(number + (power or "")) if "." in number or power else int(number)
+        if value == float("inf"):  # 1e400
+            values.append(None)
+            continue
         values.append(-value if any(signs) and not {*signs} <= {None, "+"} else value)
         unit = before or after
         bare |= unit is None and value != 0
@@ -96,6 +100,14 @@ def _signs_conflict(signs: Sequence[str | None]) -> bool:
     """Whether more than one sign is there, or half a pair of brackets."""
     *single, opened, closed = signs
     return sum(map(bool, [*single, opened])) > 1 or bool(opened) != bool(closed)
+
+
+def is_infinite(text: str) -> bool:
+    """Whether the text is a number that no float holds: inf, -Infinity, 1e400."""
+    try:
+        return math.isinf(float(text.replace(MINUS, "-").replace(",", ".")))
+    except ValueError:
+        return False
 
 
 def other_mark(decimal: str) -> str:

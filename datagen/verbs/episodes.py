@@ -142,8 +142,9 @@ def _gather(args: argparse.Namespace, maker: EpisodeMaker) -> None:
     if args.questions is not None:
         maker.read_questions(args.questions)
     else:
+        profiles, _ = profiles_of(args)
         maker.add_questions(
-            profiles_of(args), source=args.source, families=args.families, count=args.per_table
+            profiles, source=args.source, families=args.families, count=args.per_table
         )
     maker.reword = args.reword
     if not maker.tasks and not maker.proposals:

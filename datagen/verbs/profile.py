@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from datagen.verbs.reading_flags import (
     add_reading_flags,
     check_columns,
-    profile_of,
+    read_profiles,
     reading_options,
+    unreadable,
 )
-from trainer.contract.command.errors import BadData
 
 if TYPE_CHECKING:
     from datagen.episode import Reading
@@ -45,12 +45,7 @@ def add(verbs: Verbs) -> None:
 
 def run(args: argparse.Namespace) -> int:
     given = reading_options(args)
-    found, faults = [], []
-    for path in args.csv:
-        try:
-            found.append(profile_of(path, given))
-        except BadData as fault:
-            faults.append(fault)
+    found, faults = read_profiles(args.csv, given)
     if not faults:
         check_columns(given, found)
     for table in found:
@@ -59,14 +54,8 @@ def run(args: argparse.Namespace) -> int:
             print(json.dumps(record, default=str, allow_nan=False))
         else:
             print("\n".join(_lines(table)))
-    if len(faults) > 1:
-        raise BadData(
-            f"{len(faults)} of {len(args.csv)} files cannot be read",
-            "fix them, or leave them out",
-            faults=[str(fault) for fault in faults],
-        )
     if faults:
-        raise faults[0]
+        raise unreadable(faults, of=len(args.csv))
     return 0
 
 
@@ -91,6 +80,10 @@ def _read(reading: Reading) -> str:
         DELIMITERS.get(reading.delimiter, repr(reading.delimiter)),
         f"decimal {reading.decimal!r}",
     ]
+    if not reading.header:
+        said.append("no header")
+    if reading.skip_lines:
+        said.append(f"lines skipped: {reading.skip_lines}")
     if reading.thousands:
         said.append(f"groups {reading.thousands!r}")
     if reading.missing:

@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     check_source(args.source, args.families)
     if args.out.exists():
         raise OutputExists(f"{args.out} already exists", "choose another --out, or remove it")
-    profiles = profiles_of(args)
+    profiles, left_out = profiles_of(args)
     refs = {p.path: table_ref(p, args.out.parent).model_dump() for p in profiles}
     batches: list[Batch] = []
     lines: list[str] = []
@@ -82,7 +82,11 @@ def run(args: argparse.Namespace) -> int:
         )
     write_whole(args.out, "".join(line + "\n" for line in lines))
     if args.json:
-        print(json.dumps({"questions": len(lines), "file": str(args.out), **counts}))
+        print(
+            json.dumps(
+                {"questions": len(lines), "file": str(args.out), "left_out": left_out, **counts}
+            )
+        )
         return 0
     _print_counts(counts)
     print(f"{len(lines)} questions: {args.out}")

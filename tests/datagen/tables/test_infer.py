@@ -8,7 +8,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from datagen.episode import Reading
-from datagen.tables.csv_layout import unique_names
+from datagen.tables.column_names import unique_names
 from datagen.tables.infer import ReadingOptions, Table, infer, read_as
 from datagen.tables.missing_values import DEFAULT
 from trainer.contract.command.errors import BadData
@@ -389,12 +389,6 @@ def test_a_sign_for_missing_among_what_pandas_takes_for_numbers(tmp_path, rest):
     assert values(table, "a")[0] is None
 
 
-def test_infinite_numbers_are_no_stand_ins(tmp_path):
-    table = read(tmp_path, "a\n-999\n-999\ninf\n5\ninf\n")
-    assert values(table, "a") == [None, None, float("inf"), 5, float("inf")]
-    assert values(read(tmp_path, "a\n-inf\n-999\n-999\n"), "a")[1:] == [-999, -999]
-
-
 def test_thousands_of_columns_of_one_name(tmp_path):
     start = time.process_time()
     names = unique_names(["a", "a.7", *["a"] * 5000, *[""] * 5000])[0]
@@ -429,7 +423,7 @@ def test_a_title_above_the_header_is_doubted(tmp_path):
     assert not read(tmp_path, 'text\n"a, b"\nc; d\ne\nf\n').notes
     with pytest.raises(BadData) as caught:
         read(tmp_path, "Staff 2025\n\nname,dept\nAnn,ops\n")
-    assert "if the first line is a title, delete the lines above" in caught.value.hint
+    assert "if the first line is a title, skip the lines above" in caught.value.hint
 
 
 @pytest.mark.parametrize(

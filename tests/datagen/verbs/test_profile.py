@@ -100,3 +100,14 @@ def test_files_that_cannot_be_read_are_all_named_after_the_others(path, tmp_path
         "bare.csv",
     ]
     assert hint == "  -> fix them, or leave them out"
+
+
+def test_no_header_and_lines_above_it(tmp_path, capsys):
+    path = tmp_path / "t.csv"
+    path.write_text("As of 2025\n1,Ann\n2,Bob\n")
+    out = printed(capsys, str(path), "--no-header", "--skip-lines", "1")
+    assert "2 rows, 2 columns" in out
+    assert "no header, lines skipped: 1" in out
+    assert "column_2 text" in out
+    assert main(["profile", str(path), "--skip-lines", "one"]) == 2
+    assert "'one' is not a number of lines" in capsys.readouterr().err

@@ -103,3 +103,47 @@ def test_tables_that_give_no_question_leave_no_file(tmp_path: Path, capsys):
     assert main(["questions", str(tmp_path / "one.csv"), "--out", str(out)]) == 3
     assert "no questions can be made from these tables" in capsys.readouterr().err
     assert not out.parent.exists()
+
+
+def test_a_table_that_cannot_be_read_is_left_out_and_named(tmp_path: Path, capsys, monkeypatch):
+    """One number too large for a float, a page and a fault of the reader: the good tables are asked about."""
+    (tmp_path / "shop.csv").write_text(SHOP, "utf-8")
+    (tmp_path / "large.csv").write_text(SHOP.replace("\nBonn,", "\nBonn,1e400 ", 1), "utf-8")
+    (tmp_path / "inf.csv").write_text(SHOP + "Bonn,inf,3\n", "utf-8")
+    (tmp_path / "page.csv").write_text("<!DOCTYPE html>\n<p>\n", "utf-8")
+    (tmp_path / "odd.csv").write_text("a,b\n1,2\n", "utf-8")
+    from datagen.tables import table
+
+    profile = table.profile_table
+
+    def failing(path: Path, **given):
+        if path.stem == "odd":
+            raise ZeroDivisionError("by nothing")
+        return profile(path, **given)
+
+    monkeypatch.setattr(table, "profile_table", failing)
+    files = [str(path) for path in sorted(tmp_path.glob("*.csv"))]
+    out = tmp_path / "out" / "questions.jsonl"
+    flags = ["--families", "basic", "--per-table", "5", "--json"]
+    assert main(["questions", *files, "--out", str(out), *flags]) == 0
+    shown = capsys.readouterr()
+    left_out = json.loads(shown.out)["left_out"]
+    assert [line.split(": ")[0] for line in left_out] == [
+        str(tmp_path / "odd.csv"),
+        str(tmp_path / "page.csv"),
+    ]
+    assert "ZeroDivisionError: by nothing" in left_out[0]
+    lines = shown.err.splitlines()
+    assert lines[:3] == [*(f"left out: {line}" for line in left_out), "2 of 5 tables are left out"]
+    assert lines[3].startswith("2 of 3 tables have notes on how they are read: datagen profile ")
+    words = shlex.split(lines[3].partition(": ")[2])
+    assert main(words[1:]) == 0
+    assert "note: amount: " in capsys.readouterr().out
+    rows = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
+    asked = {(row["tables"][0]["name"], str(row["question"]["text"])) for row in rows}
+    assert {name for name, _ in asked} == {"shop", "large", "inf"}
+    assert not [text for name, text in asked if name != "shop" and "mean of amount" in text]
+    assert main(["questions", files[-2], "--out", str(tmp_path / "b.jsonl")]) == 3
+    assert "not a CSV but an HTML page" in capsys.readouterr().err
+    assert main(["questions", files[-1], "gone.csv", "--out", str(tmp_path / "b.jsonl")]) != 0
+    assert "gone.csv: no such file" in capsys.readouterr().err
