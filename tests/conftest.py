@@ -4,10 +4,16 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-# The same examples every time, and no time limit on one: machines differ.
-settings.register_profile("project", derandomize=True, deadline=None, database=None)
+# The same examples every time, and no time limit on one or all of them: machines differ.
+settings.register_profile(
+    "project",
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("project")
 
 LEFT_OUT: Counter[str] = Counter()

@@ -33,8 +33,7 @@ TRUE, FALSE = frozenset({"true", "t", "yes", "y", "1"}), frozenset({"false", "f"
 class Cells:
     """One table, read lazily: `text`, `numbers`, `dates` and typed `values` of a column, None = missing.
 
-    `names` are the columns in the file's order, `kinds` their kinds where they are known. `beside`
-    holds the other tables of a question, by name.
+    `names` are the columns in the file's order, `kinds` their kinds where they are known.
     """
 
     def __init__(
@@ -48,7 +47,6 @@ class Cells:
         self._reading = reading or Reading()
         self._names = names
         self.kinds = dict(kinds or {})
-        self.beside: dict[str, Cells] = {}
         self.numbers = cache(self._numbers)
         self.dates = cache(self._dates)
         self.values = cache(self._values)

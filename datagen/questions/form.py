@@ -9,13 +9,13 @@ from datagen.judge.answer_types import AnswerType
 from datagen.questions.family import Truth, Unasked
 
 if TYPE_CHECKING:
-    from datagen.questions.family import Family
-    from datagen.questions.slots import Draw
+    from datagen.questions.records import Family
+    from datagen.questions.slots.draw import Draw
 
 MOST_DECIMALS = 6
 SENTENCES = {
     "integer": "Answer with a whole number.",
-    "text": "Answer with the value as it is written in the table.",
+    "text": "Answer as it is written in the table.",
     "date": "Answer with a date as YYYY-MM-DD.",
     "boolean": "Answer True or False.",
     "list": "Answer with a list.",
@@ -95,9 +95,9 @@ def _type(family: Family, draw: Draw) -> AnswerType:
         aggregate = draw.bound.get("agg")
         if aggregate is None or aggregate.value not in {"mean", "median"}:
             return "integer"
-    if family.answer != "value":
+    if family.of is None:
         return cast("AnswerType", family.answer)
-    kind = draw.column(family.of or "").kind
+    kind = draw.column(family.of).kind
     return "integer" if kind == "integer" else "boolean" if kind == "boolean" else "text"
 
 

@@ -12,10 +12,11 @@ from datagen.questions.joining import joinable
 
 if TYPE_CHECKING:
     from datagen.episode import Question
+    from datagen.questions.records import Family
     from datagen.tables.table import TableProfile
 
 SourceName = Literal["template", "procedural", "all"]
-FamilySet = Literal["basic", "all"] | tuple[str, ...]
+FamilySet = Literal["basic", "all"] | tuple["Family", ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +45,7 @@ def gather(
     """Up to `count` questions a table, and as many for every two tables that can be joined.
 
     From all sources, half are templates. `families` "basic" asks the demo's short questions about
-    single tables and nothing else, and names ask those of the template families and nothing else.
+    single tables and nothing else, and a tuple asks those families and nothing else.
     Raises what opening a Sandbox raises.
     """
     if families == "basic":
@@ -55,7 +56,7 @@ def gather(
     for tables in [*([profile] for profile in profiles), *map(list, joinable(profiles))]:
         left = count
         if isinstance(families, tuple):
-            yield _templates(tables, count=count, seed=seed, names=families)
+            yield _templates(tables, count=count, seed=seed, families=families)
             continue
         if source != "procedural":
             half = left if source == "template" else -(-left // 2)
@@ -67,13 +68,10 @@ def gather(
 
 
 def _templates(
-    tables: list[TableProfile], *, count: int, seed: int, names: tuple[str, ...] | None = None
+    tables: list[TableProfile], *, count: int, seed: int, families: Sequence[Family] | None = None
 ) -> Batch:
-    from datagen.questions.families import FAMILIES
-
     tally = template.Tally()
-    chosen = [family for family in FAMILIES if names is None or family.name in names]
-    asked = template.ask(tables, count=count, seed=seed, families=chosen, tally=tally)
+    asked = template.ask(tables, count=count, seed=seed, families=families, tally=tally)
     return Batch(
         source="template",
         tables=tables,

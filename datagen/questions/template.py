@@ -1,6 +1,6 @@
 """Template questions: families filled from the tables' profiles, each answer found on two routes.
 
-The truth is plain Python over the CSV's text; the solution is pandas and runs in the sandbox, as the
+The truth is SQL over the typed tables; the solution is pandas and runs in the sandbox, as the
 scripted teacher will submit it. A question is asked only where both agree, where no other reading of
 its text gives another answer, and where the answer says something.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
@@ -18,10 +18,14 @@ from datagen.episode import Question, stable_id
 from datagen.judge.compare import judge
 from datagen.questions.asked import Asked
 from datagen.questions.cells import Cells
+from datagen.questions.database import Database
 from datagen.questions.difficulty import difficulty
-from datagen.questions.family import Family, Slots, Truth, Unasked
+from datagen.questions.family import Truth, Unasked
 from datagen.questions.form import Form, form_of, in_form, worth_asking
-from datagen.questions.slots import Draw
+from datagen.questions.readings import readings
+from datagen.questions.records import Family, bundled
+from datagen.questions.slots.draw import Draw
+from datagen.questions.truth import truth
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -65,23 +69,24 @@ def ask(
     take turns in an order that the seed and the tables decide; the fewer they are, the more each asks.
     A table of more than MOST_ROWS rows gets no question. Raises what opening a Sandbox raises.
     """
-    from datagen.questions.families import FAMILIES
     from datagen.sandbox import Sandbox
 
     tally = tally or Tally()
     if any(profile.rows > MOST_ROWS for profile in profiles):
         tally.dropped["", f"a table of more than {MOST_ROWS} rows"] += count
         return Asked(questions=[], dropped=tally.reasons())
-    chosen = [f for f in (families or FAMILIES) if f.tables == len(profiles)]
+    chosen = [f for f in (bundled() if families is None else families) if f.tables == len(profiles)]
     key = "-".join([str(seed), *(p.sha256 for p in profiles)])
     random.Random(key).shuffle(chosen)
     if not chosen:
         return Asked(questions=[], dropped=tally.reasons())
     most = max(MOST, -(-count // len(chosen)), count // 8)
     cells = [Cells.of(profile) for profile in profiles]
-    cells[0].beside.update({p.name: one for p, one in zip(profiles, cells, strict=True)})
+    database = Database(cells)
     sources = [
-        Source(family, Draw(profiles, cells, random.Random(f"{key}-{family.name}")), tally)
+        Source(
+            family, Draw(profiles, cells, random.Random(f"{key}-{family.name}"), database), tally
+        )
         for family in chosen
     ]
     questions: dict[str, Question] = {}
@@ -92,7 +97,7 @@ def ask(
         while sources and len(questions) < count:
             turn = sources[: count - len(questions)]
             futures = [
-                (source, question, pool.submit(_run, sandbox, question))
+                (source, question, pool.submit(run_code, sandbox, question))
                 for source in turn
                 if (question := source.propose(questions))
             ]
@@ -113,7 +118,7 @@ class Source:
     dry: int = 0
     made: int = 0
 
-    def propose(self, asked: Slots) -> Question | None:
+    def propose(self, asked: Collection[str]) -> Question | None:
         """The next question that is not among those `asked`, or None after some tries."""
         for _ in range(TRIES):
             self.draw.bound.clear()
@@ -156,15 +161,14 @@ class Source:
 
     def _question(self) -> Question:
         family, draw = self.family, self.draw
-        slots = draw.values()
-        found = family.truth(draw.cells, slots)
+        found = truth(family, draw)
         form = form_of(family, draw, found)
-        truth = in_form(found, form)
-        worth_asking(truth, form)
+        answer = in_form(found, form)
+        worth_asking(answer, form)
         shown = {name: bound.text for name, bound in draw.bound.items()}
         sentences = [
             draw.rng.choice([*family.wordings]),
-            *dict.fromkeys(self._clauses(slots, truth, form)),
+            *dict.fromkeys(self._clauses(answer, form)),
         ]
         text = " ".join(
             [*(s.format_map(shown) for s in sentences), form.sentence.format_map(shown)]
@@ -179,27 +183,27 @@ class Source:
             units=form.units,
             source="template",
             family=family.name,
-            params={**slots},
+            params=draw.values(),
             difficulty=difficulty(code, tables=family.tables),
             hint=family.plan.format_map(shown),
             code=code,
-            truth=cast("JsonValue", truth),
+            truth=cast("JsonValue", answer),
         )
 
-    def _clauses(self, slots: Slots, truth: Truth, form: Form) -> Iterator[str]:
+    def _clauses(self, answer: Truth, form: Form) -> Iterator[str]:
         """What has to be said so that no other reading gives another answer."""
-        for other in self.family.others:
+        for name, clause, found in readings(self.family, self.draw):
             try:
-                answer = in_form(other.truth(self.draw.cells, slots), form)
+                other = in_form(found, form)
             except Unasked:
                 continue
-            if judge(answer, truth, form.type, form.decimals).correct:
+            if judge(other, answer, form.type, form.decimals).correct:
                 continue
-            if other.clause is None:
-                raise Unasked(f"another reading: {other.name}")
-            yield other.clause
+            if clause is None:
+                raise Unasked(f"another reading: {name}")
+            yield clause
 
 
-def _run(sandbox: Sandbox, question: Question) -> CellResult:
+def run_code(sandbox: Sandbox, question: Question) -> CellResult:
     with sandbox.episode() as session:
         return session.run(question.code or "")

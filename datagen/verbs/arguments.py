@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from trainer.contract.command.errors import Usage
@@ -11,6 +12,7 @@ from trainer.contract.command.errors import Usage
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from datagen.questions.records import Family
     from datagen.questions.sources import FamilySet
     from trainer.contract.command.arguments import Parser
 
@@ -34,8 +36,8 @@ def add_question_flags(
         type=_family_set,
         default="all",
         metavar="NAMES",
-        help="families of question templates: all, basic (the demo's simple questions), or names such "
-        "as pearson,slope to make only those",
+        help="families of question templates: all, basic (the demo's simple questions), names such "
+        "as pearson,slope to make only those, or a TOML file with families (docs/questions.md)",
     )
     verb.add_argument(
         "--per-table",
@@ -47,28 +49,40 @@ def add_question_flags(
 
 
 def _family_set(text: str) -> FamilySet:
-    """All template families, those of the demo (basic), or those named, with commas between."""
+    """All template families, those of the demo (basic), those named, with commas between, or a file's.
+
+    Raises:
+        Usage: a name is unknown.
+        BadData: a record of the file is wrong.
+    """
     if text in {"all", "basic"}:
         return cast("FamilySet", text)
     from datagen.questions.basic import FAMILIES as BASIC
-    from datagen.questions.families import FAMILIES
+    from datagen.questions.records import bundled, read_families
 
-    known = {family.name for family in FAMILIES}
-    named = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-    for name in named:
-        if name in BASIC or name in {"all", "basic"}:
+    found: dict[str, Family] = {}
+    for name in filter(None, (word.strip() for word in text.split(","))):
+        if name.endswith(".toml"):
+            found |= {family.name: family for family in read_families(Path(name))}
+        elif name in BASIC or name in {"all", "basic"}:
             raise Usage(
                 f"--families: {name!r} cannot be in a list of families",
                 "use all, or basic (the demo's simple questions), or names of other families",
             )
-        if name not in known:
-            near = difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.0)
-            raise Usage(
-                f"--families: unknown family {name!r}", f"the nearest are: {', '.join(near)}"
-            )
-    if not named:
-        raise Usage("--families: the list is empty", "use all, basic, or names of families")
-    return named
+        else:
+            found[name] = family_named(name, bundled(), option="--families")
+    if not found:
+        raise Usage("--families: the list is empty", "use all, basic, names of families, or a file")
+    return (*found.values(),)
+
+
+def family_named(name: str, families: Sequence[Family], *, option: str) -> Family:
+    """The family of that name; raises Usage with the nearest names."""
+    known = {family.name: family for family in families}
+    if name not in known:
+        near = difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.0)
+        raise Usage(f"{option}: unknown family {name!r}", f"the nearest are: {', '.join(near)}")
+    return known[name]
 
 
 def check_source(source: str, families: FamilySet) -> None:

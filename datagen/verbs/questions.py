@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datagen.verbs.arguments import add_question_flags, check_source
+from datagen.verbs.arguments import add_question_flags, check_source, family_named
 from datagen.verbs.reading_flags import add_reading_flags, profiles_of
 from trainer.contract.command.crash_safe_files import write_whole
 from trainer.contract.command.errors import BadData, OutputExists
@@ -27,7 +27,13 @@ def add(verbs: Verbs) -> None:
         "questions", help="make questions with known answers from CSV files; calls no model"
     )
     verb.add_argument("csv", type=Path, nargs="+", metavar="CSV", help="CSV files")
-    verb.add_argument("--out", type=Path, required=True, metavar="FILE", help="JSONL file to write")
+    wanted = verb.add_mutually_exclusive_group(required=True)
+    wanted.add_argument("--out", type=Path, metavar="FILE", help="JSONL file to write")
+    wanted.add_argument(
+        "--explain",
+        metavar="FAMILY",
+        help="instead of a file, print one question of this family: its slots, SQL, code and answers",
+    )
     add_question_flags(
         verb,
         sources=["template", "procedural", "all"],
@@ -41,6 +47,8 @@ def add(verbs: Verbs) -> None:
         "datagen questions data/*.csv --out questions.jsonl",
         "datagen questions data/*.csv --out few.jsonl --families pearson,slope --per-table 10",
         "datagen questions sales.csv --out sales.jsonl --source procedural --seed 1",
+        "datagen questions sales.csv --explain slope",
+        "datagen questions sales.csv --families my_questions.toml --out mine.jsonl",
     )
     verb.set_defaults(run=run)
 
@@ -50,6 +58,8 @@ def run(args: argparse.Namespace) -> int:
     from datagen.questions.sources import gather
 
     check_source(args.source, args.families)
+    if args.explain:
+        return _explain(args)
     if args.out.exists():
         raise OutputExists(f"{args.out} already exists", "choose another --out, or remove it")
     profiles, left_out = profiles_of(args)
@@ -93,6 +103,20 @@ def run(args: argparse.Namespace) -> int:
     print(
         f"ask a model with: datagen episodes --questions {shlex.quote(str(args.out))} --out FOLDER"
     )
+    return 0
+
+
+def _explain(args: argparse.Namespace) -> int:
+    from datagen.questions.explain import explain
+    from datagen.questions.joining import joinable
+    from datagen.questions.records import bundled
+
+    known = args.families if isinstance(args.families, tuple) else bundled()
+    family = family_named(args.explain, known, option="--explain")
+    profiles = profiles_of(args)
+    single = ([profile] for profile in profiles)
+    for tables in single if family.tables == 1 else joinable(profiles):
+        print("\n".join(explain(family, tables, seed=args.seed)))
     return 0
 
 
