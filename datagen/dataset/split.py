@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from array import array
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from datagen.dataset.near_duplicates import duplicate_keys
+from datagen.dataset.near_duplicates import Fingerprint, fingerprints, near_duplicates
 from datagen.dataset.table_rows import rows_sha256
 from datagen.episode import Episode, as_line
 from trainer.contract.command.crash_safe_files import replacing
@@ -43,7 +42,7 @@ class _Placed:
     id: str
     family: str
     tables: frozenset[str]
-    keys: array[int]
+    question: Fingerprint
     side: Side | None = None
 
 
@@ -112,7 +111,7 @@ def _read(
     episodes: Iterable[Episode], folder: Path, files: dict[tuple[str, str], Path]
 ) -> Iterator[_Placed]:
     """Read what is needed; note in `files` the path of each table by SHA-256 and name."""
-    keys, shared = duplicate_keys(), dict[object, Any]()
+    fingerprint, shared = fingerprints(), dict[object, Any]()
     for episode in episodes:
         for table in episode.tables:
             files.setdefault((table.sha256, table.name), folder / table.path)
@@ -121,7 +120,7 @@ def _read(
             id=episode.id,
             family=sys.intern(episode.question.family),
             tables=shared.setdefault(tables, tables),
-            keys=array("q", keys(episode)),
+            question=fingerprint(episode),
         )
 
 
@@ -134,10 +133,11 @@ def _hold_families(placed: Iterable[_Placed], share: float, seed: int) -> None:
 
 
 def _drop_near_duplicates(placed: Iterable[_Placed]) -> int:
-    """Leave out the training episodes that share a key with a test side; return how many ids these have."""
-    unseen = {key for each in placed if each.side in {"test", "families"} for key in each.keys}
+    """Leave out the training episodes that nearly equal one of a test side; return how many ids these have."""
+    unseen = [each.question for each in placed if each.side in {"test", "families"}]
     train = [each for each in placed if each.side == "train"]
-    near = {each.id for each in train if not unseen.isdisjoint(each.keys)}
+    found = near_duplicates([each.question for each in train], unseen)
+    near = {each.id for each, dropped in zip(train, found, strict=True) if dropped}
     for each in train:
         if each.id in near:
             each.side = None

@@ -3,7 +3,7 @@ from itertools import product
 import pytest
 from datasketch import MinHash, MinHashLSH
 
-from datagen.dataset.near_duplicates import PERMUTATIONS, SIMILAR, duplicate_keys
+from datagen.dataset.near_duplicates import PERMUTATIONS, SIMILAR, fingerprints, near_duplicates
 from datagen.episodes.solution_shape import solution_shape
 from tests.datagen.dataset.test_split import MEAN, episode
 
@@ -23,9 +23,9 @@ from tests.datagen.dataset.test_split import MEAN, episode
     ],
 )
 def test_near_duplicates_read_alike_and_are_solved_alike(text: str, code: str, near: bool):
-    keys = duplicate_keys()
-    held = keys(episode(2, 0, text='What is the mean "age" of all passengers?', code=MEAN))
-    assert bool({*held} & {*keys(episode(1, 0, text=text, code=code))}) == near
+    of = fingerprints()
+    held = of(episode(2, 0, text='What is the mean "age" of all passengers?', code=MEAN))
+    assert near_duplicates([of(episode(1, 0, text=text, code=code))], [held]) == [near]
 
 
 def test_texts_match_as_in_the_index_of_datasketch():
@@ -36,7 +36,7 @@ def test_texts_match_as_in_the_index_of_datasketch():
             ("city", "cities"), ("Ulm", "Bonn"), ("mean", "median"), ("price", "prices", "income")
         )
     ]
-    keys = duplicate_keys()
+    of = fingerprints()
     index, sketches = MinHashLSH(threshold=SIMILAR, num_perm=PERMUTATIONS), []
     for number, text in enumerate(texts):
         sketch = MinHash(num_perm=PERMUTATIONS)
@@ -44,8 +44,8 @@ def test_texts_match_as_in_the_index_of_datasketch():
         sketch.update_batch(pieces)
         index.insert(number, sketch)
         sketches.append(sketch)
-    found = [{*keys(episode(1, n, text=text, code=MEAN))} for n, text in enumerate(texts)]
-    matches = [{n for n, its in enumerate(found) if its & mine} for mine in found]
+    found = [of(episode(1, n, text=text, code=MEAN)) for n, text in enumerate(texts)]
+    matches = [{n for n, near in enumerate(near_duplicates(found, [one])) if near} for one in found]
     assert matches == [{*index.query(sketch)} for sketch in sketches]
     assert 1 < sum(map(len, matches)) / len(texts) < len(texts)
 
