@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Self
 
 from rich.console import Console, Group
@@ -53,6 +54,7 @@ class Progress:
         )
         self.task = self.bar.add_task(label, total=total, completed=done, rate="")
         self.live = Live(console=self.console, auto_refresh=False, transient=True)
+        self._at_first = 1
         self._lock = threading.RLock()
 
     def __enter__(self) -> Self:
@@ -72,15 +74,45 @@ class Progress:
         if not self.console.is_terminal:
             self._print(f"{self.label}: {self.count}/{self.total}")
 
-    def advance(self, note: str = "") -> None:
-        """Count one more."""
+    def advance(self, note: str = "", by: int = 1) -> None:
+        """Count one more, or `by` more that ended together."""
         with self._lock:
             if self.count == self.before:
                 self.first = time.monotonic()
-            self.count += 1
+                self._at_first = by
+            self.count += by
             self.note = note
-            self.bar.update(self.task, advance=1, rate=f"{self._rate():.1f}/s")
+            self.bar.update(self.task, advance=by, rate=f"{self._rate():.1f}/s")
             self.refresh()
+
+    def expect_fewer(self, by: int) -> None:
+        """Count up to a total that is lower by as many."""
+        with self._lock:
+            self.total -= by
+            self.bar.update(self.task, total=self.total)
+
+    @contextmanager
+    def following(self, count: Callable[[], int]) -> Iterator[None]:
+        """While the block runs, a thread calls `count` and advances to what it returns."""
+        over = threading.Event()
+
+        def follow() -> None:
+            while not over.wait(LIVE_SECONDS):
+                catch_up()
+
+        def catch_up() -> None:
+            if (by := count() - self.count) > 0:
+                self.advance(by=by)
+            self.refresh()
+
+        thread = threading.Thread(target=follow, daemon=True)
+        thread.start()
+        try:
+            yield
+            catch_up()
+        finally:
+            over.set()
+            thread.join()
 
     def skip(self, note: str = "") -> None:
         """Count one that an earlier run did: it does not change the rate."""
@@ -120,8 +152,8 @@ class Progress:
     _told = 0
 
     def _rate(self) -> float:
-        """Of those that ended after the first one: start-up does not count."""
-        since = self.count - self.before - 1
+        """Of those that ended after the first ones: start-up does not count."""
+        since = self.count - self.before - self._at_first
         return since / (time.monotonic() - self.first) if since > 0 else 0.0
 
     def _print(self, line: str) -> None:

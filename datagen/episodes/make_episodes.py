@@ -82,21 +82,16 @@ class EpisodeMaker:
         count: int,
     ) -> None:
         """Take the questions of the sources, and note how many a model will propose."""
-        from datagen.questions.sources import gather
+        from datagen.episodes.gather import gather_with_progress
 
         refs = {profile.path: table_ref(profile, self.folder) for profile in profiles}
         if source != "proposed":
-            with Progress("making questions", len(profiles)) as progress:
-                seen: set[Path] = set()
-                for batch in gather(
-                    profiles, count=count, seed=self.seed, source=source, families=families
-                ):
-                    paths = [profile.path for profile in batch.tables]
-                    self._add_tasks(batch.questions, [refs[path] for path in paths], paths)
-                    if not {*paths} <= seen:
-                        seen.update(paths)
-                        progress.advance()
-                progress.note = f"{len(self.tasks)} questions"
+            asked = gather_with_progress(
+                profiles, count=count, seed=self.seed, source=source, families=families
+            )
+            for batch in asked:
+                paths = [profile.path for profile in batch.tables]
+                self._add_tasks(batch.questions, [refs[path] for path in paths], paths)
         if self.account is not None and source in {"proposed", "all"} and families == "all":
             count = count if source == "proposed" else -(-count // PROPOSED_SHARE)
             self.proposals = [

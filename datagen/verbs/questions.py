@@ -13,13 +13,14 @@ from datagen.verbs.arguments import add_question_flags, check_source, family_nam
 from datagen.verbs.reading_flags import add_reading_flags, profiles_of
 from trainer.contract.command.crash_safe_files import write_whole
 from trainer.contract.command.errors import BadData, OutputExists
-from trainer.contract.command.slow_work import telling
 
 if TYPE_CHECKING:
     from datagen.questions.sources import Batch
     from datagen.verbs.arguments import Verbs
 
 SHOWN = 20
+REASONS = 4
+NO_DRAW = "no further question fits its columns"
 
 
 def add(verbs: Verbs) -> None:
@@ -54,8 +55,8 @@ def add(verbs: Verbs) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from datagen.episodes.gather import gather_with_progress
     from datagen.episodes.run_questions import table_ref
-    from datagen.questions.sources import gather
 
     check_source(args.source, args.families)
     if args.explain:
@@ -64,25 +65,25 @@ def run(args: argparse.Namespace) -> int:
         raise OutputExists(f"{args.out} already exists", "choose another --out, or remove it")
     profiles, left_out = profiles_of(args)
     refs = {p.path: table_ref(p, args.out.parent).model_dump() for p in profiles}
-    batches: list[Batch] = []
-    lines: list[str] = []
-    asked = gather(
-        profiles,
-        count=args.per_table,
-        seed=args.seed,
-        source=args.source,
-        families=args.families,
-    )
-    with telling(lambda: f"making questions, {len(lines)} so far"):
-        for batch in asked:
-            batches.append(batch)
-            tables = [refs[p.path] for p in batch.tables]
-            lines += [
-                json.dumps({"question": q.model_dump(), "tables": tables}) for q in batch.questions
-            ]
-            if not args.json:
-                names = " + ".join(p.name for p in batch.tables)
-                print(f"{names}: {len(batch.questions)} {batch.source} questions")
+    batches = [
+        *gather_with_progress(
+            profiles,
+            count=args.per_table,
+            seed=args.seed,
+            source=args.source,
+            families=args.families,
+        )
+    ]
+    lines = [
+        json.dumps(
+            {"question": question.model_dump(), "tables": [refs[p.path] for p in batch.tables]}
+        )
+        for batch in batches
+        for question in batch.questions
+    ]
+    short = _short(batches)
+    if not args.json:
+        _print_tables(batches, short)
     counts = _counts(batches)
     if not lines:
         if not args.json:
@@ -94,7 +95,13 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(
             json.dumps(
-                {"questions": len(lines), "file": str(args.out), "left_out": left_out, **counts}
+                {
+                    "questions": len(lines),
+                    "file": str(args.out),
+                    "left_out": left_out,
+                    "short": short,
+                    **counts,
+                }
             )
         )
         return 0
@@ -113,11 +120,43 @@ def _explain(args: argparse.Namespace) -> int:
 
     known = args.families if isinstance(args.families, tuple) else bundled()
     family = family_named(args.explain, known, option="--explain")
-    profiles = profiles_of(args)
+    profiles, _ = profiles_of(args)
     single = ([profile] for profile in profiles)
     for tables in single if family.tables == 1 else joinable(profiles):
         print("\n".join(explain(family, tables, seed=args.seed)))
     return 0
+
+
+def _short(batches: list[Batch]) -> list[dict[str, Any]]:
+    """The tables with fewer questions than --per-table: the counts, and why draws were dropped."""
+    found = []
+    for batch in batches:
+        if batch.short:
+            about = [one for one in batches if one.tables == batch.tables]
+            reasons = Counter[str]()
+            for one in about:
+                for (_, reason), times in one.dropped.items():
+                    reasons[reason] += times
+            made = sum(len(one.questions) for one in about)
+            found.append(
+                {
+                    "tables": [p.name for p in batch.tables],
+                    "made": made,
+                    "asked": made + batch.short,
+                    "dropped": dict(reasons.most_common()),
+                }
+            )
+    return found
+
+
+def _print_tables(batches: list[Batch], short: list[dict[str, Any]]) -> None:
+    for batch in batches:
+        names = " + ".join(p.name for p in batch.tables)
+        print(f"{names}: {len(batch.questions)} {batch.source} questions")
+    for one in short:
+        reasons = [f"{n} {why}" for why, n in [*one["dropped"].items()][:REASONS]]
+        why = ", ".join(reasons) or NO_DRAW
+        print(f"{' + '.join(one['tables'])}: only {one['made']} of {one['asked']} questions: {why}")
 
 
 def _counts(batches: list[Batch]) -> dict[str, Any]:

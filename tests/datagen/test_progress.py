@@ -1,5 +1,6 @@
 import io
 import itertools
+import time
 
 import pytest
 from rich.console import Console
@@ -80,3 +81,33 @@ def test_nothing_is_said_at_the_end_of_work_that_failed(seconds):
     with pytest.raises(ValueError, match="x"), Progress("w", 1, console):
         raise ValueError("x")
     assert shown(console) == ""
+
+
+def test_what_ends_together_counts_together_and_the_first_does_not_count_in_the_rate(seconds):
+    console = plain()
+    with Progress("making questions", 120, console) as progress:
+        seconds[0] += 100
+        progress.advance(by=20)
+        progress.expect_fewer(40)
+        for _ in range(2):
+            seconds[0] += 10
+            progress.advance(by=10)
+    assert shown(console).splitlines() == [
+        "making questions: 20/120, 0.0/s",
+        "making questions: 30/80, 1.0/s, 50 s left",
+        "making questions: 40/80, 1.0/s, 40 s left",
+        "making questions: 40 in 120.0 s",
+    ]
+
+
+def test_it_follows_a_count_that_grows_elsewhere():
+    console, made = plain(), [0]
+    with Progress("making questions", 9, console) as progress, progress.following(lambda: made[0]):
+        made[0] = 4
+        deadline = time.monotonic() + 10
+        while progress.count < 4 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert progress.count == 4
+        made[0] = 9
+    assert progress.count == 9
+    assert "making questions: 9 in" in shown(console)

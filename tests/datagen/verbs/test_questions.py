@@ -1,4 +1,5 @@
 import json
+import re
 import shlex
 from collections import Counter
 from pathlib import Path
@@ -38,6 +39,7 @@ def test_questions_are_written_and_counted(tmp_path: Path, capsys):
     printed = capsys.readouterr().out
     assert "shop: 3 template questions" in printed
     assert f"6 questions: {out}" in printed
+    assert "only" not in printed
     assert "DISAGREE" not in printed
     assert main(arguments) != 0
     assert "already exists" in capsys.readouterr().err
@@ -95,6 +97,24 @@ def test_the_reading_flags_reach_the_questions(tmp_path: Path, capsys):
     assert table["reading"]["missing"] == ["gone"]
     assert "gone" not in table["columns"][0]["top"]
     assert f"--questions {out}" in capsys.readouterr().out
+
+
+def test_a_table_that_gets_fewer_than_asked_says_why(tmp_path: Path, capsys):
+    (tmp_path / "shop.csv").write_text(SHOP, "utf-8")
+    (tmp_path / "few.csv").write_text("place,size\nRome,1\nPisa,2\nBari,3\n", "utf-8")
+    paths = [str(tmp_path / name) for name in ("shop.csv", "few.csv")]
+    flags = ["--per-table", "8", "--source", "template"]
+    assert main(["questions", *paths, "--out", str(tmp_path / "a.jsonl"), *flags]) == 0
+    told = capsys.readouterr()
+    (line,) = [line for line in told.out.splitlines() if ": only " in line]
+    assert re.match(r"few: only [0-7] of 8 questions: \S", line)
+    made = len((tmp_path / "a.jsonl").read_text("utf-8").splitlines())
+    assert f"making questions: {made} in " in told.err
+    assert main(["questions", *paths, "--out", str(tmp_path / "b.jsonl"), *flags, "--json"]) == 0
+    (short,) = json.loads(capsys.readouterr().out)["short"]
+    assert short["tables"] == ["few"]
+    assert short["asked"] == 8 == short["made"] + 16 - made
+    assert line.startswith(f"few: only {short['made']} of 8")
 
 
 def test_tables_that_give_no_question_leave_no_file(tmp_path: Path, capsys):
