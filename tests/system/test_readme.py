@@ -52,7 +52,7 @@ def test_a_run_that_was_left_is_looked_after(story, laptop):
         after,
         says=[
             "follow it with: launch attach r1",
-            "train.log | model: loading bundled:tiny",
+            "train.log | rows are packed",
             "nothing keeps running",
             "receipt  charged $0.",
             "no rented pods remain",
