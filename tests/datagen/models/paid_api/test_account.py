@@ -168,13 +168,26 @@ def test_what_will_not_pass_ends_the_run(fake, settings, ledger, mishap, fault):
 FLAGGED = Mishap("status", status=403, message="flagged", metadata=MODERATION)
 
 
-@pytest.mark.parametrize("others", [0, 3])
-def test_a_flagged_prompt_fails_alone_also_as_the_first(fake, settings, ledger, others):
+@pytest.mark.parametrize(
+    ("others", "mishap", "said"),
+    [
+        (0, FLAGGED, "refused: HTTP 403: flagged (violence)"),
+        (3, FLAGGED, "refused: HTTP 403: flagged (violence)"),
+        (
+            3,
+            Mishap("error in 200", status=403, message="flagged", metadata=MODERATION),
+            "refused: HTTP 200 with error 403: flagged (violence)",
+        ),
+    ],
+)
+def test_a_flagged_prompt_fails_alone_also_as_the_first(
+    fake, settings, ledger, others, mishap, said
+):
     fake.latency = 0.2
-    fake.will(FLAGGED)
+    fake.will(mishap)
     found = asked(settings(), ledger, *(f"s{n}" for n in range(1 + others)))
     refused = [one for one in found if not isinstance(one, Reply)]
-    assert [str(one) for one in refused] == ["refused: HTTP 403: flagged (violence)"]
+    assert [str(one) for one in refused] == [said]
     assert kind(refused[0]) == "refused"
     assert fake.asked == 1 + others
 

@@ -92,5 +92,5 @@ def test_an_api_with_room_for_20_is_used_in_full_and_nothing_is_lost(fake, setti
         status = account.status()
     assert all(isinstance(reply, Reply) for reply in found)
     assert account.teacher.tally.throttled > 0
-    assert account.teacher.rate_limit.allowed < 200
+    assert account.teacher.rate_limit.halvings > 0
     assert status.spent == fake.bill.total

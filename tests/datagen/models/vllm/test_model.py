@@ -28,6 +28,7 @@ ROOT = Path(__file__).parents[4]
 BASE = ROOT / "trainer" / "tiny" / "model"
 FAKE = Path(__file__).with_name("fake_vllm.py")
 SAID = {"base": "```sql\nSELECT 1\n```", "adapter": "```python\nsubmit(1)\n```"}
+WROTE = {**SAID, "adapter": f"<think>\n{as_reply('x')}\n</think>\n{SAID['adapter']}"}
 QUESTION = [Message(role="user", content='Largest "depth"?')]
 
 
@@ -54,7 +55,7 @@ def vllm(tmp_path, monkeypatch, place):
     notes.touch()
     read = read_prompt_format(place)
     says = {
-        name: [*read.tokenizer(text)["input_ids"], min(read.stops)] for name, text in SAID.items()
+        name: [*read.tokenizer(text)["input_ids"], min(read.stops)] for name, text in WROTE.items()
     }
     monkeypatch.setenv("PATH", str(command.parent), prepend=os.pathsep)
     monkeypatch.setenv("FAKE_NOTES", str(notes))
