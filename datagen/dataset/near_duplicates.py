@@ -32,8 +32,8 @@ def near_duplicates(ones: Sequence[Fingerprint], others: Sequence[Fingerprint]) 
     bands, Broder 1997), and one `solution_shape` in common. Both are needed, because two template
     questions with other columns read alike and are different questions.
     """
-    shared = {band for one in ones for band in one.bands}
-    shared &= {band for other in others for band in other.bands}
+    bands = {band for one in ones for band in one.bands}
+    shared = bands.intersection(band for other in others for band in other.bands)
     known = {key for other in others for key in _keys(other, shared)}
     return [any(key in known for key in _keys(one, shared)) for one in ones]
 
