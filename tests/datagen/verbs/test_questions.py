@@ -99,6 +99,14 @@ def test_the_reading_flags_reach_the_questions(tmp_path: Path, capsys):
     assert f"--questions {out}" in capsys.readouterr().out
 
 
+def test_a_family_is_explained_without_a_file(tmp_path: Path, capsys):
+    (tmp_path / "shop.csv").write_text(SHOP, "utf-8")
+    assert main(["questions", str(tmp_path / "shop.csv"), "--explain", "pearson"]) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r'^question  .*"(amount|units)"', printed, re.MULTILINE)
+    assert [*tmp_path.iterdir()] == [tmp_path / "shop.csv"]
+
+
 def test_a_table_that_gets_fewer_than_asked_says_why(tmp_path: Path, capsys):
     (tmp_path / "shop.csv").write_text(SHOP, "utf-8")
     (tmp_path / "few.csv").write_text("place,size\nRome,1\nPisa,2\nBari,3\n", "utf-8")
