@@ -49,7 +49,7 @@ class EpisodeCounts:
 
     def _add_failures(self, episode: Episode) -> None:
         failures = [trace.failure for trace in episode.traces if trace.failure]
-        self.no_reply.update(failure.partition(":")[0] for failure in failures)
+        self.no_reply.update(_kind(failure) for failure in failures)
         if any(trace.refused for trace in episode.traces):
             self.refused += 1
             if len(self.first_refused) < SHOWN:
@@ -119,6 +119,12 @@ class EpisodeCounts:
                 f"audit: a second model disagrees with {self.disagreed} of {self.audited} verified episodes"
             )
         return lines
+
+
+def _kind(failure: str) -> str:
+    """The kind of a trace's failure; of a reply without text, what it had instead."""
+    kind, _, cause = failure.partition(": ")
+    return cause if kind == "no text" else kind
 
 
 def money(status: Status, done: int, total: int) -> str:

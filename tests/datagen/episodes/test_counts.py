@@ -99,3 +99,16 @@ def test_the_live_lines():
     assert (
         lines[2] == "calls: 3 in flight, 7 waiting, 60/min, 2 retried, 1 answered from the ledger"
     )
+
+
+def test_attempts_without_a_usable_reply_are_counted_by_kind_and_refused_questions_named():
+    tally = EpisodeCounts()
+    for failure in ("length: cut at 9 tokens", "no text: tool calls and no text", "refused: no"):
+        traces = [Trace(opening=[], turns=[], failure=failure)] * 7
+        for trace in traces:
+            one = episode("template", "easy", verified=False, category="no submit")
+            tally.add(one.model_copy(update={"traces": [trace]}))
+    lines = tally.table()
+    assert "attempts without a usable reply: length 7, tool calls and no text 7, refused 7" in lines
+    assert lines.count("dropped: ? (refused: no)") == 5
+    assert "dropped: 2 more questions that the API refused" in lines

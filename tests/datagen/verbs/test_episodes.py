@@ -183,7 +183,7 @@ def test_a_flagged_question_and_thoughts_alone_cost_only_their_question(
     assert len(verified) >= len(brain.codes) - 1
     told = capsys.readouterr().out
     assert f"dropped: {refused[0].question.text} (refused: HTTP 403: flagged (violence))" in told
-    assert "attempts without a usable reply: refused 1, no text 1" in told
+    assert "attempts without a usable reply: refused 1, thoughts and no text 1" in told
     assert main(["export", str(out / "episodes.jsonl"), "--out", str(rows)]) == 0
     assert rows.read_text().count('"role"') > len(verified)
     assert "think>" not in rows.read_text()
