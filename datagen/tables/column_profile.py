@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 CATEGORY_LIMIT = 50
 EXAMPLES = 5
 COUNTED = 1000
+NUMBERED = 20  # so many rows that count on from any number are numbered, not measured
 Meaning = Literal[
     "identifier", "category", "amount", "calendar", "date", "text", "constant", "empty"
 ]
@@ -136,12 +137,14 @@ def _meaning(name: str, values: pd.Series[Any], kind: str, distinct: int, *, row
         return "identifier" if digits or single or (named and unique) else "text"
     if kind == "number":
         return "amount"
-    counted = unique and values.min() in {0, 1} and values.max() - values.min() + 1 == rows
-    if named or counted or max(abs(values.min()), abs(values.max())) > EXACT:
+    low, high = values.min(), values.max()
+    counted = unique and high - low + 1 == rows
+    if named or (counted and low in {0, 1}) or max(abs(low), abs(high)) > EXACT:
         return "identifier"
-    if moments(name, values) or is_calendar(name, values.min(), values.max()):
+    if moments(name, values) or is_calendar(name, low, high):
         return "calendar"
-    return "amount"
+    ordered = values.is_monotonic_increasing or values.is_monotonic_decreasing
+    return "identifier" if counted and ordered and rows >= NUMBERED else "amount"
 
 
 def is_calendar(name: str, low: float, high: float) -> bool:

@@ -16,6 +16,7 @@ DATED = frozenset(
     "date dates day time timestamp ts datetime epoch created updated at on datum tag zeit fecha data"
     " heure jour".split()
 )
+EXCEL = frozenset("date day datum fecha data tag jour".split())
 MIN_ROWS = 3
 FEW = 1000  # values of a column that are compared with each other
 TOTALS = frozenset(
@@ -86,22 +87,23 @@ def _look_alikes(texts: list[str]) -> list[str]:
 
 def _stand_in_days(column: pd.Series[Any]) -> list[str]:
     """A lone first or last day that occurs twice or more and is one that programs write for a missing day."""
-    values = column.dropna()
-    days = values.astype(str).str.replace("/", "-").str[:10]
-    for end in (days.min(), days.max()) if len(days) else ():
-        times = int((days == end).sum())
-        if end in STAND_IN_DAYS and 1 < times < len(days):
-            text = str(column[days == end].iloc[0])[:10]
-            return [f"{text} is a value, not missing ({times} times)"]
+    for end in (column.min(), column.max()):
+        day = str(end)[:10].replace("/", "-")
+        if day in STAND_IN_DAYS and 1 < (times := int((column == end).sum())) < column.count():
+            return [f"{day} is a value, not missing ({times} times)"]
     return []
 
 
 def _repeated_header(frame: pd.DataFrame) -> list[str]:
-    names = [str(name) for name in frame.columns]
-    same = frame[names[0]].astype(str) == names[0]
-    for name in names[1:]:
-        if same.any():
-            same &= frame[name].astype(str) == name
+    """A note on rows that repeat the header, which make text of every column."""
+    import pandas as pd
+
+    columns = [(str(name), frame[name]) for name in frame.columns]
+    if not all(isinstance(column.dtype, pd.StringDtype) for _, column in columns):
+        return []
+    same = pd.Series(True, index=frame.index)
+    for name, column in columns:
+        same &= column.eq(name).fillna(False).astype(bool)
     return [f"the header is repeated in {int(same.sum())} rows"] if same.any() else []
 
 
@@ -117,25 +119,24 @@ def _total_row(frame: pd.DataFrame) -> list[str]:
 def moments(name: str, column: pd.Series[Any]) -> str:
     """What the whole numbers of a column stand for: empty if for nothing but themselves."""
     values = column.dropna()
-    if len(values) < MIN_ROWS or not bool((values % 1 == 0).all()):
+    if len(values) < MIN_ROWS:
         return ""
     low, high = values.min(), values.max()
-    if low >= 19_000_000 and high < 21_010_000 and _are_days(values):
-        return f"days such as 20240131 (--date-format '{name}=%Y%m%d')"
     words = {*re.findall(r"[^\W\d_]+", CAMEL.sub(" ", name).casefold())}
-    if not words & DATED:
-        return ""
-    if low >= 600_000_000 and high < 4_000_000_000:
-        return "Unix time in seconds"
-    if low >= 600_000_000_000 and high < 4_000_000_000_000:
-        return "Unix time in milliseconds"
-    if low >= 20_000 and high < 80_000 and words & {"date", "datum", "fecha", "day", "data"}:
-        return "Excel's day numbers"
-    return ""
+    found = ""
+    if low >= 19_000_000 and high < 21_010_000:
+        found = f"days such as 20240131 (--date-format '{name}=%Y%m%d')" * _are_days(values)
+    elif low >= 600_000_000 and high < 4_000_000_000 and words & DATED:
+        found = "Unix time in seconds"
+    elif low >= 600_000_000_000 and high < 4_000_000_000_000 and words & DATED:
+        found = "Unix time in milliseconds"
+    elif low >= 20_000 and high < 80_000 and words & EXCEL:
+        found = "Excel's day numbers"
+    return found if found and bool((values % 1 == 0).all()) else ""
 
 
 def _are_days(values: pd.Series[Any]) -> bool:
     import pandas as pd
 
-    texts = pd.Series(values.unique()).astype("int64").astype(str)
+    texts = pd.Series(values.unique()).map("{:.0f}".format)
     return bool(pd.to_datetime(texts, format="%Y%m%d", errors="coerce").notna().all())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from itertools import filterfalse, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -222,7 +223,7 @@ def _decimal_marks(layout: Layout) -> list[str]:
     """The decimal marks of the columns that can have only one."""
     marks = [
         only_decimal_mark(
-            [text for text in column if text and not stands_for_missing(text)][:SAMPLED_VALUES]
+            [*islice(filterfalse(stands_for_missing, filter(None, column)), SAMPLED_VALUES)]
         )
         for column in layout.columns
     ]

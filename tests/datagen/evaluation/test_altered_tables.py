@@ -4,10 +4,12 @@ import csv
 from pathlib import Path
 
 import pytest
+from pandas.testing import assert_frame_equal
 
 from datagen.episode import Question
 from datagen.episodes.agent import solve
 from datagen.episodes.attempts import Task
+from datagen.episodes.run_questions import table_ref
 from datagen.evaluation.altered_tables import (
     _renamed_question,
     new_names,
@@ -18,7 +20,8 @@ from datagen.judge.compare import judge
 from datagen.models.protocol import Reply
 from datagen.prompts.render import as_reply, opening
 from datagen.sandbox.server_pool import start_sandbox
-from datagen.tables.table import read_table
+from datagen.tables.infer import ReadingOptions
+from datagen.tables.table import profile_table, read_table
 
 
 def test_an_emptied_table_has_its_columns_and_tells_nothing(tasks: list[Task], tmp_path: Path):
@@ -69,6 +72,32 @@ def test_without_a_solution_the_rows_stay_and_so_does_the_truth(tasks, tmp_path:
     }.items()
     (path,) = {path for task in found for path in task.paths}
     assert len(path.read_text().splitlines()) == 9
+
+
+@pytest.mark.parametrize("header", [True, False])
+def test_a_table_keeps_what_its_reading_left_out(tmp_path: Path, header):
+    """A line above the header, blanks around values, a broken byte, long numbers beside a gap."""
+    rows = ["Müller ;9007199254740993", "Jürgen;", "\u00a0Café;9007199254740995", "Caf?;5"]
+    content = "\n".join(["sep=;", *["name;id;"] * header, *rows, ""])
+    path = tmp_path / "t.csv"
+    path.write_bytes(content.encode().replace(b"?", b"\xe9"))
+    profile = profile_table(path, given=ReadingOptions(header=header))
+    text = f'How many "{profile.columns[0].name}" are there?'
+    question = Question(
+        id="q",
+        text=text,
+        answer_type="number",
+        source="template",
+        truth=4,
+        family="f",
+        difficulty="easy",
+    )
+    task = Task(question=question, tables=[table_ref(profile, tmp_path)], paths=[path])
+    (made,) = with_renamed_columns([task], tmp_path / "made", seed=0)
+    before = read_table(path, profile.reading)
+    after = read_table(made.paths[0], made.tables[0].reading)
+    assert before.iloc[:, 0].tolist() == ["Müller", "Jürgen", "Café", "Caf\ufffd"]
+    assert_frame_equal(after, before.set_axis(["column_a", "column_b"], axis=1))
 
 
 def test_a_solution_that_does_not_come_to_the_old_truth_is_left_out(tasks, tmp_path: Path):

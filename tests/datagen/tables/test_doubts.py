@@ -388,6 +388,22 @@ def test_whole_numbers_that_are_moments_are_no_amounts(tmp_path, name, texts, sa
 
 
 @pytest.mark.parametrize(
+    ("name", "numbers", "meaning"),
+    [
+        ("row", range(101, 131), "identifier"),
+        ("place", range(130, 100, -1), "identifier"),
+        ("year", range(1990, 2020), "calendar"),
+        ("dose", range(10, 20), "amount"),
+        ("dose", [*range(10, 30), 12], "amount"),
+        ("dose", range(10, 60, 2), "amount"),
+    ],
+)
+def test_rows_that_are_numbered_are_no_amounts(tmp_path, name, numbers, meaning):
+    read(tmp_path, column(*map(str, numbers), name=name))
+    assert profile_table(tmp_path / "t.csv").columns[0].meaning == meaning
+
+
+@pytest.mark.parametrize(
     ("content", "said"),
     [
         (column("Ulm", "ulm", "Jena"), "x: 'Ulm' and 'ulm' are two values"),

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
 from datagen.tables.csv_layout import DELIMITERS
-from datagen.tables.infer import infer, read_as
+from datagen.tables.infer import ReadingOptions, infer, read_as
 from trainer.contract.command.errors import Fault
 
 ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252"]
@@ -34,6 +34,9 @@ class Dialect:
     thousands: str
     missing: str
     currency: str
+    padding: str
+    named: bool
+    header: bool
 
 
 @st.composite
@@ -48,6 +51,9 @@ def dialects(draw):
         thousands=draw(st.sampled_from(["", "'", " ", "," if decimal == "." else "."])),
         missing=draw(st.sampled_from(["", "NA", "?", "-", "n/a"])),
         currency=draw(st.sampled_from(["", "$", "€"])),
+        padding=draw(st.sampled_from(["", "", " ", "\u00a0", "  "])),
+        named=draw(st.booleans()),
+        header=draw(st.sampled_from([True, True, False])),
     )
 
 
@@ -124,15 +130,21 @@ def test_random_table_in_a_random_dialect_reads_back_equal(table, dialect):
     writer = csv.writer(
         out, delimiter=dialect.delimiter, quoting=dialect.quoting, lineterminator=dialect.newline
     )
-    writer.writerow(table)
+    if dialect.named:
+        out.write(f"sep={dialect.delimiter}{dialect.newline}")
+    if dialect.header:
+        writer.writerow(table)
+    else:
+        table = {f"column_{at}": made for at, made in enumerate(table.values(), 1)}
     written = [
-        [write(kind, form, c, dialect) for c in cells] for kind, form, cells in table.values()
+        [write(kind, form, c, dialect) + dialect.padding for c in cells]
+        for kind, form, cells in table.values()
     ]
     writer.writerows(zip(*written, strict=True))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "t.csv"
         path.write_bytes(out.getvalue().encode(dialect.encoding))
-        found = infer(path)
+        found = infer(path, ReadingOptions(header=dialect.header))
         assert_frame_equal(read_as(path, found.reading).frame, found.frame)
     assert [*found.frame.columns] == [*table]
     for name, (kind, form, cells) in table.items():
@@ -140,7 +152,7 @@ def test_random_table_in_a_random_dialect_reads_back_equal(table, dialect):
         assert got == expected(kind, form, cells), name
 
 
-CHARACTERS = st.text('ab,;|\t\n\r" 0123456789.-+$€%()?:/ü\0', max_size=200)
+CHARACTERS = st.text('abe,;|\t\n\r" 0123456789.-+$€%()?:/ü\0\u00a0\u200bZ', max_size=200)
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -160,6 +172,11 @@ CHARACTERS = st.text('ab,;|\t\n\r" 0123456789.-+$€%()?:/ü\0', max_size=200)
 @example(b'a,b\n"')
 @example(b"a\n\x00\n")
 @example(b"\r")
+@example(b"sep=;")
+@example(b"a,b,\n1,2\n\n")
+@example(b"a\ninf\n-inf\n")
+@example("a\n\u200b\n\u00a0\n".encode())
+@example("\u00fc\n\u00fc\n".encode() + b"\xff\n")
 def test_any_bytes_make_a_frame_or_a_fault(content):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "t.csv"
