@@ -10,8 +10,8 @@ import pytest
 
 from tests.bench.episode_file import write
 
-pytestmark = pytest.mark.bench
-COUNTS = (20_000, 40_000, 100_000)
+pytestmark = [pytest.mark.bench, pytest.mark.timeout(3600)]
+COUNTS = (10_000, 20_000, 100_000)
 SCRIPT = """
 import json, re, sys, time
 from pathlib import Path
