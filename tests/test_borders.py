@@ -157,8 +157,8 @@ ROOMS = {
         result           -> adapter attention checkpoints contract contract.command contract.sizing
                             data device library_log loop pretrained processes reporting signals
         pod              -> checkpoints contract contract.command gpu_use processes result
-        training_run     -> checkpoints contract contract.command data device loop out_of_memory
-                            pretrained processes reporting result run_context signals
+        training_run     -> attention checkpoints contract contract.command data device loop
+                            out_of_memory pretrained processes reporting result run_context signals
         start_training   -> checkpoints contract contract.command library_log out_of_memory processes
                             reporting signals training_run
         __main__         -> contract contract.command data out_of_memory processes result

@@ -195,9 +195,11 @@ def _save(this: Run, loop: Any, counts: "Counts", seconds: float) -> Metrics:
     lowest = loop.load_best()
     if lowest and lowest[0] < loop.state.global_step:
         reporter.line(f"the adapter is that of step {lowest[0]}, with the lowest evaluation loss")
+    learned = _learned(this, loop, lowest[0] if lowest else loop.state.global_step)
     metrics: Metrics = {
         **publish.losses_of(loop.state.log_history),
         **({"best_step": lowest[0], "eval_loss": lowest[1]} if lowest else {}),
+        **learned,
         "steps": loop.state.global_step,
         "epochs": round(plan.epochs * loop.state.global_step / plan.steps, 4),
         "tokens": counts.tokens,
@@ -214,6 +216,25 @@ def _save(this: Run, loop: Any, counts: "Counts", seconds: float) -> Metrics:
     if this.sharded:
         collective.wait_for_all()
     return metrics
+
+
+def _learned(this: Run, loop: Any, step: int) -> Metrics:
+    """Compare the kept adapter, of ``step``, with its base, and report it; return the figures."""
+    from trainer.attention.of_model import own_attention
+    from trainer.loop import samples
+    from trainer.result import divergence, learned
+
+    plan = this.prepared.plan
+    samples.write(loop, this, label="adapter", step=step, count=this.job.samples)
+    relief = out_of_memory.advice(precision=plan.precision, sharded=this.sharded)
+    with (
+        out_of_memory.explained("while the adapter is compared on general prompts", *relief),
+        own_attention(loop.model, plan.own_attention),
+    ):
+        moved = divergence.measure(
+            loop.model, this.prepared, step, loop.compute_loss_context_manager()
+        )
+    return learned.report(this.reporter, loop.state.log_history, step, moved)
 
 
 def _prove(this: Run, computed: Any) -> manifest.ReloadProof:

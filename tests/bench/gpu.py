@@ -91,7 +91,7 @@ def rows_of(mix: str, count: int, shrink: int) -> Examples:
             every = max(length // turns, 2)
             said = max(round(every * TRAINED), 1)
             labels = [x if at % every >= every - said else IGNORED for at, x in enumerate(ids)]
-        examples.add(Encoded(ids, labels))
+        examples.add(Encoded(ids, labels), len(examples.lengths) + 1)
     return examples
 
 

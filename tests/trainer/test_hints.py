@@ -16,6 +16,8 @@ from trainer.loop import loop, selftest
 from trainer.processes import local
 from trainer.result import proof
 
+HELD_OUT = "trainer.loop.held_out_loss.log_probs"
+
 
 def too_full(*_args, **_kwargs):
     import torch
@@ -148,10 +150,11 @@ def test_in_the_optimizer(begin, type_it, monkeypatch):
 
 
 def test_in_an_evaluation_of_one_row(begin, type_it, tmp_path, monkeypatch):
-    step_with(monkeypatch, lambda trainer, model, *_, **__: model.training or trainer.args.bf16)
+    small = unless(lambda trainer, _: trainer.args.bf16, selftest.log_probs)
+    monkeypatch.setattr(HELD_OUT, small)
     _, shown = begin(f"eval_data={tmp_path / 'rows.jsonl'}")
     assert (
-        "out of memory while the loss of held-out rows is measured at step 1 with one row" in shown
+        "out of memory while the loss of held-out rows is measured at step 0 with one row" in shown
     )
     assert type_it(shown) == IN_BF16
 
@@ -161,7 +164,7 @@ def test_in_a_sample(begin, type_it, tmp_path, monkeypatch):
 
     monkeypatch.setattr(PeftModelForCausalLM, "generate", too_full)
     _, shown = begin(f"eval_data={tmp_path / 'rows.jsonl'}")
-    assert "out of memory while a sample is written at step 1: " in shown
+    assert "out of memory while a sample is written at step 0: " in shown
     assert type_it(shown) == "--resume --set samples=0"
 
 
@@ -319,8 +322,8 @@ def test_an_evaluation_is_taken_again_with_smaller_micro_batches(begin, tmp_path
         found, _ = events.read(tmp_path / "run" / "events.jsonl")
         return [event.loss for event in found if isinstance(event, events.Eval)]
 
-    def alone(_, model, inputs, *_a, **_k):
-        return model.training or inputs["input_ids"].numel() < 200
+    def alone(_, inputs):
+        return inputs["input_ids"].numel() < 200
 
     def cublas():
         raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`")
@@ -328,9 +331,9 @@ def test_an_evaluation_is_taken_again_with_smaller_micro_batches(begin, tmp_path
     assert begin(data)[0] == 0
     plenty = loss()
     Path(tmp_path / "run").rename(tmp_path / "plenty")
-    step_with(monkeypatch, alone, cublas)
+    monkeypatch.setattr(HELD_OUT, unless(alone, selftest.log_probs, cublas))
     assert begin(data)[0] == 0
     assert loss() == pytest.approx(plenty, abs=1e-5)
     found, _ = events.read(tmp_path / "run" / "events.jsonl")
     warned = [event.message for event in found if isinstance(event, events.Warning)]
-    assert any("while the loss of held-out rows is measured at step 1" in text for text in warned)
+    assert any("while the loss of held-out rows is measured at step 0" in text for text in warned)

@@ -30,6 +30,7 @@ from trainer.contract import events, manifest, validation
 from trainer.contract.command.errors import TrainingFailed
 from trainer.contract.job import Job, from_sources
 from trainer.contract.sizing import evaluations
+from trainer.loop import held_out_loss
 from trainer.result import evaluation
 
 STEPS = 6
@@ -113,7 +114,8 @@ def test_held_out_rows_with_samples(job_of, watched, data, precision, variant):
     check(job, watched)
     measured, written = of(job, events.Eval), of(job, events.Sample)
     assert measured[-1].loss < measured[0].loss - 0.1
-    assert [e.step for e in written] == [e.step for e in measured]
+    assert [e.step for e in written] == [*(e.step for e in measured), measured[-1].step]
+    assert [e.label for e in written] == ["base", *["adapter"] * len(measured)]
     assert {e.prompt for e in written} == {"user\nwhat is the mean of price?\nassistant\n"}
     assert any(e.text for e in written)
 
@@ -196,16 +198,16 @@ def room_for(monkeypatch):
     """Let memory run out in passes of training, or in those of an evaluation, of more than so many tokens."""
 
     def arrange(tokens: int, error: Exception, *, training: bool) -> list[int]:
-        plain, sizes = SFTTrainer.compute_loss, []
+        where, name = (SFTTrainer, "compute_loss") if training else (held_out_loss, "log_probs")
+        plain, sizes = getattr(where, name), []
 
-        def compute_loss(trainer, model, inputs, *args, **kwargs):
-            if model.training is training:
-                if (size := inputs["input_ids"].numel()) > tokens:
-                    raise error
-                sizes.append(size)
-            return plain(trainer, model, inputs, *args, **kwargs)
+        def full(trainer, *args, **kwargs):
+            if (size := args[-1]["input_ids"].numel()) > tokens:
+                raise error
+            sizes.append(size)
+            return plain(trainer, *args, **kwargs)
 
-        monkeypatch.setattr(SFTTrainer, "compute_loss", compute_loss)
+        monkeypatch.setattr(where, name, full)
         return sizes
 
     return arrange
@@ -234,10 +236,10 @@ def test_out_of_memory_in_an_evaluation(job_of, watched, data, room_for, precisi
     check(job, watched)
     (warned,) = of(job, events.Warning)
     assert warned.message.startswith(
-        "out of memory while the loss of held-out rows is measured at step 1 ("
+        "out of memory while the loss of held-out rows is measured at step 0 ("
     )
     measured = of(job, events.Eval)
-    assert [event.step for event in measured] == [*range(1, STEPS + 1)]
+    assert [event.step for event in measured] == [*range(STEPS + 1)]
     assert measured[-1].loss < measured[0].loss - 0.1
     assert max(sizes) <= 90
 

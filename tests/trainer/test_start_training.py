@@ -559,7 +559,7 @@ def test_evaluation_rows_are_measured_and_change_nothing_but_when_to_stop(finish
     job = job_of(plain.model, plain.data, tmp_path / "run", f"eval_data={held_out}", "max_steps=15")
     run(job)
     found = events_of(job.output, events.Eval)
-    assert [e.step for e in found] == [2, 4, 6, 8, 10, 12, 14, 15]
+    assert [e.step for e in found] == [0, 2, 4, 6, 8, 10, 12, 14, 15]
     assert found[-1].loss < found[0].loss
     quiet = job_of(plain.model, plain.data, tmp_path / "quiet", "max_steps=15")
     run(quiet)
@@ -619,7 +619,7 @@ def test_a_share_of_the_rows_is_held_out(base_model, tmp_path):
     run(job)
     (plan,) = events_of(job.output, events.Plan)
     assert plan.rows == 190
-    assert [e.step for e in events_of(job.output, events.Eval)] == [1, 2]
+    assert [e.step for e in events_of(job.output, events.Eval)] == [0, 1, 2]
     none = job_of(base_model, data, tmp_path / "none", "max_steps=2", "eval_share=0")
     run(none)
     assert not events_of(none.output, events.Eval)

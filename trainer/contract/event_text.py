@@ -2,6 +2,9 @@
 
 from trainer.contract import events
 
+SHOWN = 0.05  # p below which a difference is shown
+USUAL = "usual: TODO"
+
 
 def clock(seconds: float) -> str:
     """Write a duration: 7s, 1:32, 2:03:09."""
@@ -42,7 +45,12 @@ def line(event: events.Event) -> str:
             ]
             return "  ".join(word for word in words if word)
         case events.Eval():
-            return f"evaluation at step {event.step}: loss {event.loss:.4f}"
+            who = f"at step {event.step}" if event.step else "of the base"
+            return f"evaluation {who}: loss {event.loss:.4f}"
+        case events.HeldOut():
+            return held_out(event)
+        case events.Divergence():
+            return divergence(event)
         case events.Validation():
             loss = "" if event.loss is None else f", held-out loss {event.loss:.4f}"
             return (
@@ -52,7 +60,8 @@ def line(event: events.Event) -> str:
             last = f"; last: {event.sample}" * bool(event.sample)
             return f"{answered(event)}{last}"
         case events.Sample():
-            return f"sample at step {event.step}: {event.text}"
+            who = "of the base" if event.label == "base" else f"at step {event.step}"
+            return f"sample {who}: {event.text}"
         case events.Checkpoint():
             return f"checkpoint at step {event.step}: {event.path}"
         case events.Warning():
@@ -80,6 +89,33 @@ def _trial_step(event: events.TrialStep) -> str:
             error = event.peak_bytes / event.predicted_bytes - 1
             text += f", {event.predicted_bytes / 1e9:.1f} GB predicted ({error:+.0%})"
     return text
+
+
+def held_out(event: events.HeldOut) -> str:
+    """Write which of base and adapter predicts the held-out answers better."""
+    n, (answers, all_answers) = len(event.rows), event.answers
+    what = f"{event.better} of {n} held-out answers"
+    if all_answers != n:
+        what = f"{event.better} of {n} held-out chats ({answers} of {all_answers} answers)"
+    end = ": no difference is shown"
+    if event.p < SHOWN and event.better > event.worse and event.loss < event.base_loss:
+        end = ""
+    elif event.p < SHOWN and event.better < event.worse:
+        end = ": the base predicts them better"
+    return (
+        f"the adapter predicts {what} better than the base "
+        f"(loss {event.base_loss:.2f} -> {event.loss:.2f}, paired sign test p = {event.p:.2g}){end}"
+    )
+
+
+def divergence(event: events.Divergence) -> str:
+    """Write how far the adapter moved the base on general prompts, and what is usual."""
+    prompt, most = max(event.each, key=lambda one: one[1])
+    return (
+        f"on {len(event.each)} general prompts the adapter's next-token distribution differs from the base's by "
+        f"{event.median:.2g} nats a token (median KL divergence; most {most:.2g}: "
+        f'"{prompt}"); {USUAL}'
+    )
 
 
 def gpu_use(event: events.Step) -> str:

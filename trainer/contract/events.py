@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from io import FileIO
 from pathlib import Path
+from statistics import median
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -112,11 +113,66 @@ class Step(Event):
 
 
 class Eval(Event):
-    """Loss per trained token on the evaluation rows."""
+    """Loss per trained token on the evaluation rows; at step 0 that of the base."""
 
     type: Literal["eval"] = "eval"
     step: int
     loss: float
+
+
+class HeldOutRow(BaseModel):
+    """One held-out row; ``turns``: (tokens, the base's nats per token, the adapter's) of each trained turn."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    line: int
+    turns: list[tuple[int, float, float]]
+
+    @property
+    def losses(self) -> tuple[float, float]:
+        """Loss per token of base and adapter."""
+        tokens = sum(n for n, _, _ in self.turns)
+        base, adapter = (sum(turn[0] * turn[at] for turn in self.turns) / tokens for at in (1, 2))
+        return base, adapter
+
+
+class HeldOut(Event):
+    """The kept adapter against its base, on the held-out rows: which one predicts their answers better.
+
+    ``base_loss`` and ``loss``: per trained token of all ``rows``. ``better`` and ``worse``: rows with a lower and a
+    higher loss of the adapter. ``p``: two-sided sign test of the two.
+    """
+
+    type: Literal["held_out"] = "held_out"
+    step: int
+    rows: list[HeldOutRow]
+    base_loss: float
+    loss: float
+    better: int
+    worse: int
+    p: float
+
+    @property
+    def answers(self) -> tuple[int, int]:
+        """(answers with a lower loss of the adapter, all answers)."""
+        turns = [turn for row in self.rows for turn in row.turns]
+        return sum(adapter < base for _, base, adapter in turns), len(turns)
+
+
+class Divergence(Event):
+    """How far the kept adapter moved its base's next-token distribution on general prompts.
+
+    ``each``: (prompt, KL divergence of base and adapter in nats per token of its answer).
+    """
+
+    type: Literal["divergence"] = "divergence"
+    step: int
+    each: list[tuple[str, float]]
+
+    @property
+    def median(self) -> float:
+        """The median over the prompts, in nats per token."""
+        return median(kl for _, kl in self.each)
 
 
 class Validation(Event):
@@ -147,12 +203,15 @@ class Answers(Event):
 
 
 class Sample(Event):
-    """A generated answer."""
+    """A generated answer. ``label``: base or adapter; ``line``: of the held-out row; ``reference``: its answer."""
 
     type: Literal["sample"] = "sample"
     step: int
     prompt: str
     text: str
+    label: str = "adapter"
+    line: int | None = None
+    reference: str = ""
 
 
 class Checkpoint(Event):

@@ -52,16 +52,17 @@ class Job(Options):
         0.05,
         ge=0,
         lt=1,
-        description="without eval_data, hold out this share of the rows for it: 128 at most; "
-        "0 if that is fewer than 8",
+        description="without eval_data, hold out this share of the rows for it: 8 to 128 rows; "
+        "none of fewer than 24 rows, or with 0",
     )
     early_stop: int | None = Field(
         3, ge=1, description="stop after this many evaluations without a lower loss; null: never"
     )
     samples: int = Field(
-        1,
+        5,
         ge=0,
-        description="held-out rows that the model answers at each evaluation of the loss, for you to read",
+        description="held-out rows that base and adapter answer, for you to read; the first of them at each "
+        "evaluation of the loss too",
     )
     evaluate: str | None = Field(
         None,

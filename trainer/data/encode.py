@@ -33,7 +33,7 @@ BINS = 20
 class Examples:
     """All examples, end to end: example ``i`` has the ``lengths[i]`` tokens after those before it.
 
-    ``dropped``, ``split`` and ``divided`` are lines: of rows that were left out wholly or in part, split because
+    ``lines[i]`` is the line of its row. ``dropped``, ``split`` and ``divided`` are lines: of rows that were left out wholly or in part, split because
     they are too long, or divided by turns because the template rewrites earlier ones. The last became
     ``divided_into`` rows with ``added_tokens`` more tokens than they have as one row each. ``notes`` are warnings.
     """
@@ -41,6 +41,7 @@ class Examples:
     input_ids: "array[int]" = field(default_factory=lambda: array("i"))
     labels: "array[int]" = field(default_factory=lambda: array("i"))
     lengths: list[int] = field(default_factory=list)
+    lines: list[int] = field(default_factory=list)
     trained_tokens: int = 0
     dropped: list[int] = field(default_factory=list)
     split: list[int] = field(default_factory=list)
@@ -58,11 +59,12 @@ class Examples:
         """Tokens in all examples."""
         return len(self.input_ids)
 
-    def add(self, encoded: Encoded) -> None:
-        """Append one example."""
+    def add(self, encoded: Encoded, line: int) -> None:
+        """Append one example of the row of this line."""
         self.input_ids.extend(encoded.input_ids)
         self.labels.extend(encoded.labels)
         self.lengths.append(len(encoded.input_ids))
+        self.lines.append(line)
         self.trained_tokens += encoded.trained
 
     def rows(self, numbers: Iterable[int]) -> list[list[int]]:
@@ -155,7 +157,7 @@ def encode_rows(
         for part, one in kept:
             for finding in judge(part, one):
                 report(row.line, finding)
-            examples.add(one)
+            examples.add(one, row.line)
             if len(examples.shown) < SHOWN_ROWS:
                 examples.shown.append(shown(part))
         _count(examples, row, encoded, kept)

@@ -100,6 +100,7 @@ def _write(place: Path, examples: Examples) -> None:
             input_ids=np.frombuffer(examples.input_ids, dtype=np.int32),
             trained=np.frombuffer(examples.labels, dtype=np.int32) != IGNORED,
             lengths=np.asarray(examples.lengths, dtype=np.int64),
+            lines=np.asarray(examples.lines, dtype=np.int64),
             counts=np.frombuffer(counts.encode(), dtype=np.uint8),
         )
     newest = sorted(place.parent.glob("*.npz"), key=lambda path: -path.stat().st_mtime)
@@ -115,11 +116,12 @@ def _read(place: Path) -> Examples | None:
     try:
         with place.open("rb") as file, np.load(file, allow_pickle=False) as kept:
             ids, trained, lengths = kept["input_ids"], kept["trained"], kept["lengths"]
+            lines = kept["lines"]
             counts = json.loads(kept["counts"].tobytes())
     # numpy raises for a torn file what its zip reader or its header's parser meets first.
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
-    examples = Examples(lengths=lengths.tolist())
+    examples = Examples(lengths=lengths.tolist(), lines=lines.tolist())
     examples.input_ids.frombytes(ids.astype(np.int32).tobytes())
     examples.labels.frombytes(np.where(trained, ids, IGNORED).astype(np.int32).tobytes())
     counts["shown"] = [[(text, yes) for text, yes in row] for row in counts["shown"]]

@@ -33,8 +33,9 @@ from trainer.data.order import Sampler
 from trainer.data.packing import first_fit, share
 from trainer.data.plan import Plan
 from trainer.data.prepare import Prepared
+from trainer.loop import held_out_loss
 from trainer.loop.callbacks import Counts
-from trainer.loop.selftest import prove_attention
+from trainer.loop.selftest import log_probs, prove_attention
 from trainer.pretrained import load_base
 from trainer.processes import collective, fsdp
 from trainer.reporting import Reporter
@@ -106,6 +107,7 @@ class Loop(SFTTrainer):
         self._same_everywhere = plan.steps, len(examples.lengths), examples.tokens
         self._job, self._plan, self._counts, self._reporter = job, plan, counts, reporter
         self._sharded = fsdp.wanted(job)
+        self._held_out_lines = held_out.lines if held_out else []
         self._attention = plan.attention
         self.proof_rows = prepared.proof_rows
         self.pass_tokens = plan.pass_tokens
@@ -199,8 +201,9 @@ class Loop(SFTTrainer):
             )
         return super().create_optimizer(*args, **kwargs)
 
-    def micro_batches(self, rows: Rows) -> Iterator[dict[str, Any]]:
-        """Pack rows into micro-batches of at most ``pass_tokens``, each ready for the model."""
+    def _micro_batches(self, rows: Rows) -> Iterator[dict[str, Any]]:
+        """Pack this process's share of ``rows`` into micro-batches of at most ``pass_tokens``."""
+        rows = [rows[index] for index in _shares(rows)[collective.rank()]]
         for group in first_fit([len(row["input_ids"]) for row in rows], self.pass_tokens):
             yield self.join([rows[index] for index in group])
 
@@ -220,7 +223,7 @@ class Loop(SFTTrainer):
         def step() -> torch.Tensor:
             model.zero_grad()
             loss = torch.tensor(0.0, device=self.args.device)
-            for joined in self.micro_batches(self._share(rows)):
+            for joined in self._micro_batches(rows):
                 with self.accelerator.no_sync(model=model):
                     loss += train_one(model, joined, num_items_in_batch)
             for padding in self._padding_batches(rows):
@@ -251,9 +254,6 @@ class Loop(SFTTrainer):
                 return result
             self._use_smaller(rows, where, full or "in another process")
             device.set_random_state(random_state)
-
-    def _share(self, rows: Rows) -> Rows:
-        return [rows[index] for index in _shares(rows)[collective.rank()]]
 
     def _padding_batches(self, rows: Rows) -> Iterator[dict[str, Any]]:
         """Micro-batches whose loss must not count: with a divided base all processes need the same number."""
@@ -303,29 +303,43 @@ class Loop(SFTTrainer):
         )
 
     def evaluate(self, *_args: Any, **_kwargs: Any) -> dict[str, float]:
-        """Return the mean loss per trained token of the held-out rows."""
-        rows = list(self.eval_dataset)
-        self.model.eval()
-        where = f"while the loss of held-out rows is measured at step {self.state.global_step}"
-        both = collective.total(self._retry_with_smaller(lambda: self._loss_of(rows), rows, where))
-        metrics = {"eval_loss": float(both[0]) / max(int(both[1]), 1)}
-        self.log(metrics)
+        """Return the mean loss per trained token of the held-out rows; log it with that of each turn."""
+        turns = self._held_out_turns()
+        metrics = {"eval_loss": holdout.mean(turns)}
+        self.log({**metrics, holdout.ADAPTER: [loss for *_, loss in turns]})
         control: Any = self.control  # type: ignore[has-type]
         self.control = self.callback_handler.on_evaluate(self.args, self.state, control, metrics)
         return metrics
 
-    def _loss_of(self, rows: Rows) -> torch.Tensor:
-        """Return the summed loss of this process's share of ``rows``, and the number of its tokens."""
-        total, count = 0.0, 0
-        with torch.no_grad(), self.compute_loss_context_manager():
-            for joined in self.micro_batches(self._share(rows)):
-                here = trained_tokens([{"labels": joined["labels"][0].tolist()}])
-                ready = self._prepare_inputs(joined)
-                total += float(self.compute_loss(self.model, ready, num_items_in_batch=1))
-                count += here
+    def measure_base(self) -> float:
+        """Return the same loss of the base alone; log that of each turn."""
+        with self.model.disable_adapter():
+            turns = self._held_out_turns()
+        self.log({holdout.BASE: turns})
+        return holdout.mean(turns)
+
+    def _held_out_turns(self) -> list[holdout.Turn]:
+        """Return (line of the row, tokens, nats per token) of each trained turn of the held-out rows."""
+        rows, lines = list(self.eval_dataset), self._held_out_lines
+        self.model.eval()
+
+        def measure() -> torch.Tensor:
+            found = held_out_loss.measure(self, rows, _shares(rows)[collective.rank()])
             for padding in self._padding_batches(rows):
-                self.compute_loss(self.model, self._prepare_inputs(padding), num_items_in_batch=1)
-        return torch.tensor([total, count], dtype=torch.float64)
+                log_probs(self, padding)
+            return found
+
+        where = f"while the loss of held-out rows is measured at step {self.state.global_step}"
+        summed = collective.total(self._retry_with_smaller(measure, rows, where)).tolist()
+        sizes = [
+            (line, end - start)
+            for line, row in zip(lines, rows, strict=True)
+            for start, end in held_out_loss.turns(row)
+        ]
+        return [
+            (line, tokens, round(nats / tokens, 6))
+            for (line, tokens), nats in zip(sizes, summed, strict=True)
+        ]
 
     def _sync_replicated_trainable_parameters(self, model: Any) -> None:
         """Give every process the same adapter; ``training_step`` sums its gradients."""

@@ -74,7 +74,7 @@ def _measure(loop: Any, rows: Sequence[Sequence[int]]) -> Agreement:
         every = _alone(loop, [token for row in rows for token in row])
     with own_attention(loop.model, "sdpa"):
         sdpa = [_alone(loop, row) for row in rows]
-    mixed = _split(every, rows)
+    mixed = split_rows(every, rows)
     return Agreement.of(map(len, rows), tested, eager, exact=sdpa, faulty=mixed)
 
 
@@ -84,24 +84,24 @@ def packed(loop: Any, rows: Sequence[Sequence[int]]) -> list[Any]:
     for group in first_fit([len(row) for row in rows], loop.pass_tokens):
         mine = [rows[number] for number in group]
         joined = loop.join([{"input_ids": list(row), "labels": list(row)} for row in mine])
-        parts = _split(_log_probs(loop, joined), mine)
+        parts = split_rows(log_probs(loop, joined), mine)
         for number, part in zip(group, parts, strict=True):
             found[number] = part
     return found
 
 
 def _alone(loop: Any, row: Sequence[int]) -> Any:
-    return _log_probs(loop, {name: torch.tensor([list(row)]) for name in ("input_ids", "labels")})
+    return log_probs(loop, {name: torch.tensor([list(row)]) for name in ("input_ids", "labels")})
 
 
-def _split(found: Any, rows: Sequence[Sequence[int]]) -> list[Any]:
+def split_rows(found: Any, rows: Sequence[Sequence[int]]) -> list[Any]:
     """Split per row, without the first token of each row, which nothing predicts."""
     whole = torch.cat([found.new_zeros(1), found])
     return [part[1:] for part in torch.split(whole, [len(row) for row in rows])]
 
 
-def _log_probs(loop: Any, inputs: dict[str, Any]) -> Any:
-    """Return the log-probability of each token but the first, on the CPU."""
+def log_probs(loop: Any, inputs: dict[str, Any]) -> Any:
+    """Return the log-probability of each token but the first, on the CPU; 0 where the label is ignored."""
     was_training = loop.model.training
     loop.model.eval()
     with torch.no_grad(), loop.compute_loss_context_manager():

@@ -193,14 +193,15 @@ def _publish(
 ) -> None:
     """Replace the adapter by a checkpoint's, after a proof that it loads."""
     libraries.prepare_environment()
-    from trainer.result import from_checkpoint, publish
+    from trainer.result import from_checkpoint, learned, publish
 
     new = run / f".{manifest.ADAPTER}.new"
     shutil.rmtree(new, ignore_errors=True)
     from_checkpoint.copy_adapter(one.folder, new)
     from_checkpoint.check(new)
     reporter.phase("proof", f"loading the adapter of step {one.record.step} on a clean base")
-    source, proof = _proved(job, run, one, new)
+    source, proof, moved = _proved(job, run, one, new)
+    metrics |= learned.report(reporter, history, one.record.step, moved)
     _write(choice, run)
     publish.publish(
         publish.Result(
@@ -218,14 +219,16 @@ def _publish(
     reporter.emit(events.Saved(path=manifest.ADAPTER))
 
 
-def _proved(job: Job, run: Path, one: Candidate, new: Path) -> tuple[Any, manifest.ReloadProof]:
-    """Return the base, and the proof that the copy computes what the checkpoint does, and the base does not."""
+def _proved(
+    job: Job, run: Path, one: Candidate, new: Path
+) -> tuple[Any, manifest.ReloadProof, events.Divergence | None]:
+    """Return the base, the proof that the copy computes what the checkpoint does, and how far that moved the base."""
     from peft import PeftModel
 
     from trainer import library_log, pretrained
     from trainer.contract.rows import read_rows
     from trainer.data.prepare import prepare
-    from trainer.result import proof
+    from trainer.result import divergence, proof
 
     silent = Reporter(_Silent(), lambda _: None, run / evaluation.LOG)
     with library_log.library_output_to(run / evaluation.LOG):
@@ -234,9 +237,11 @@ def _proved(job: Job, run: Path, one: Candidate, new: Path) -> tuple[Any, manife
         base = pretrained.load_base(prepared.source, plan.numerics, attention=plan.own_attention)
         checkpoint = PeftModel.from_pretrained(base, one.folder)
         computed = proof.Trained(proof.logits(checkpoint, prepared.proof_rows))
+        moved = divergence.measure(checkpoint, prepared, one.record.step, plan.numerics.context())
         del base, checkpoint
         gc.collect()
-        return prepared.source, proof.prove(computed, prepared, new, note=silent.note)
+        proved = proof.prove(computed, prepared, new, note=silent.note)
+        return prepared.source, proved, moved
 
 
 class _Silent:

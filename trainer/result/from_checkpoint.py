@@ -67,7 +67,7 @@ def _save(
             faults.append(f"{folder.name}: {fault}")
             reporter.warn(faults[-1])
             continue
-        _publish(job, output, folder, record, new)
+        _publish(job, output, folder, record, new, reporter)
         reporter.emit(events.Saved(path=manifest.ADAPTER))
         reporter.emit(events.Done(manifest=manifest.NAME))
         reporter.line(f"saved the adapter of step {record.step}: {output / manifest.ADAPTER}")
@@ -107,9 +107,16 @@ def check(new: Path) -> None:
         raise ResultRejected("; ".join(faults))
 
 
-def _publish(job: Job, output: Path, folder: Path, record: checkpoints.Record, new: Path) -> None:
+def _publish(
+    job: Job,
+    output: Path,
+    folder: Path,
+    record: checkpoints.Record,
+    new: Path,
+    reporter: Reporter,
+) -> None:
     from trainer.pretrained import Source
-    from trainer.result import publish
+    from trainer.result import learned, publish
 
     state = json.loads((folder / "trainer_state.json").read_bytes())
     history = [finite(entry) for entry in state["log_history"]]
@@ -129,6 +136,7 @@ def _publish(job: Job, output: Path, folder: Path, record: checkpoints.Record, n
                 "epochs": round(state["epoch"] or 0.0, 4),
                 "tokens": record.tokens,
                 "trained_tokens": record.trained_tokens,
+                **learned.report(reporter, state["log_history"], record.step, None),
             },
             source=Source(job.model, config["base_model_name_or_path"], config.get("revision")),
             record=record,

@@ -228,26 +228,26 @@ def rows_file(path, count):
 
 
 def test_held_out_rows_are_measured_and_not_trained_on(tmp_path):
-    """200 rows: 10 held out, 190 in 12 steps an epoch, 36 in all: every 4th, 9 times."""
+    """200 rows: 10 held out, 190 in 12 steps an epoch, 36 in all: every 4th, 9 times, and the base."""
     rows = rows_file(tmp_path / "rows.jsonl", 200)
     job = from_sources(None, [], {"data": str(rows), "epochs": 3.0})
     found = training_size(job, read_rows(rows), world=World())
-    assert (found.tokens, found.measured) == (190 * 35 * 3, 9 * 10 * 35)
+    assert (found.tokens, found.measured) == (190 * 35 * 3, 10 * 10 * 35)
     # 7 steps of 16 rows; after each, as there are fewer than ten
     short = job.model_copy(update={"max_steps": 7})
     found = training_size(short, read_rows(rows), world=World())
-    assert (found.tokens, found.measured) == (7 * 16 * 35, 7 * 10 * 35)
+    assert (found.tokens, found.measured) == (7 * 16 * 35, 8 * 10 * 35)
     none = job.model_copy(update={"eval_share": 0.0})
     found = training_size(none, read_rows(rows), world=World())
     assert (found.tokens, found.measured) == (200 * 35 * 3, 0)
 
 
 def test_rows_of_their_own_are_measured_and_all_others_trained_on(tmp_path):
-    """200 rows: 13 steps an epoch, 39 in all: every 4th and the last, 10 times."""
+    """200 rows: 13 steps an epoch, 39 in all: every 4th and the last, 10 times, and the base."""
     rows, own = rows_file(tmp_path / "rows.jsonl", 200), rows_file(tmp_path / "eval.jsonl", 20)
     job = from_sources(None, [f"eval_data={own}"], {"data": str(rows), "epochs": 3.0})
     found = training_size(job, read_rows(rows), world=World())
-    assert (found.tokens, found.measured) == (200 * 35 * 3, 10 * 20 * 35)
+    assert (found.tokens, found.measured) == (200 * 35 * 3, 11 * 20 * 35)
 
 
 def test_questions_are_counted_once_each(tmp_path):

@@ -4,12 +4,21 @@ from tests.launcher.view.made import answers, step
 from trainer.contract import events
 from trainer.contract.event_text import clock, line
 
-APART = {events.Step, events.Data}  # the one is tested here, the other is for the report alone
+# The report alone shows data; tests/trainer/result/test_held_out.py has HeldOut's line.
+APART = {events.Step, events.Data, events.HeldOut, events.Divergence}
 
 
 def test_a_step_shows_loss_rates_and_time_left():
     assert line(step(3)) == (
         "step 3/100  loss 1.0000  lr 1.00e-03  1,234 tokens/s  567 trained/s  1:32 left"
+    )
+
+
+def test_a_divergence_shows_the_median_and_the_most_changed_prompt():
+    found = events.Divergence(step=3, each=[("Who?", 0.25), ("Why?", 1.5), ("When?", 0.125)])
+    assert line(found).startswith(
+        "on 3 general prompts the adapter's next-token distribution differs from the base's by "
+        '0.25 nats a token (median KL divergence; most 1.5: "Why?"); usual: '
     )
 
 

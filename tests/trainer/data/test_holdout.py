@@ -29,7 +29,7 @@ def test_every_row_is_on_one_side_and_twins_are_on_the_same(words, share, seed):
     assert sorted(r.line for r in [*kept, *held]) == [r.line for r in rows]
     assert [r.line for r in kept] == sorted(r.line for r in kept)
     assert not texts(kept) & texts(held)
-    assert len(held) <= min(share * len(rows), border.MOST)
+    assert len(held) <= border.count(len(rows), share=share)
 
 
 def test_how_many_and_which():
@@ -39,8 +39,8 @@ def test_how_many_and_which():
     assert holdout.hold_out(rows, share=0.05, seed=0) == (kept, held)
     assert holdout.hold_out(rows, share=0.05, seed=1)[1] != held
     assert len(holdout.hold_out(rows, share=0.5, seed=0)[1]) == border.MOST
-    assert holdout.hold_out(rows[:159], share=0.05, seed=0)[1] == []
-    assert len(holdout.hold_out(rows[:160], share=0.05, seed=0)[1]) == border.FEWEST
+    assert holdout.hold_out(rows[:23], share=0.05, seed=0)[1] == []
+    assert len(holdout.hold_out(rows[:24], share=0.05, seed=0)[1]) == border.FEWEST
 
 
 @pytest.mark.parametrize(

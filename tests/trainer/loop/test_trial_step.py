@@ -68,12 +68,19 @@ def test_the_longest_step_is_measured_before_the_first(runs):
     assert measured.peak_bytes is None
 
 
-def test_held_out_questions_are_answered_at_each_evaluation(runs):
+def test_the_first_held_out_question_is_answered_at_each_evaluation_and_all_by_base_and_adapter(
+    runs,
+):
     (plain, _), (found, _) = runs
     assert of(events.Sample, plain) == []
     said = of(events.Sample, found)
     steps = [e.step for e in of(events.Eval, found)]
-    assert [e.step for e in said] == [step for step in steps for _ in range(2)]
+    (kept,) = of(events.HeldOut, found)
+    assert [(e.step, e.label) for e in said] == [
+        *[(0, "base")] * 2,
+        *((step, "adapter") for step in steps[1:]),
+        *[(kept.step, "adapter")] * 2,
+    ]
     assert len({e.prompt for e in said}) == 2
     assert said[0].prompt == "user\n10 mean\nassistant\n"
     assert any(e.text for e in said)

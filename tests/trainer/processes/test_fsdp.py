@@ -162,8 +162,17 @@ def test_killed_whole_then_divided_then_alone_it_is_the_same_training(
     manifest.verify(Path(divided.output))
     assert losses(divided.output) == pytest.approx(losses(one.output), abs=1e-5)
     assert apart(divided.output, one.output) < 5e-4
-    samples, evaluated = (told(divided.output, kind) for kind in (events.Sample, events.Eval))
-    assert [e.step for e in samples] == [e.step for e in evaluated]
+    # The base was measured before the kill, and once.
+    for output in (one.output, divided.output):
+        assert [e.step for e in told(output, events.Eval)].count(0) == 1
+    (here,), (there,) = (told(output, events.HeldOut) for output in (divided.output, one.output))
+    assert [row.line for row in here.rows] == [row.line for row in there.rows] == [1, 2, 3]
+    assert (here.base_loss, here.loss) == pytest.approx((there.base_loss, there.loss), abs=1e-5)
+    (here,), (there,) = (told(output, events.Divergence) for output in (divided.output, one.output))
+    assert dict(here.each) == pytest.approx(dict(there.each), rel=0.02)
+    samples = told(divided.output, events.Sample)
+    assert [s.line for s in samples if s.label == "base"] == [1, 2, 3]
+    assert [s.line for s in samples][-3:] == [1, 2, 3]
     # A checkpoint of it is what one process goes on from.
     alone = job_in("alone")
     shutil.copytree(divided.output, alone.output)

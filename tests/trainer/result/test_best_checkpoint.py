@@ -140,6 +140,10 @@ def test_the_one_that_answers_most_becomes_the_adapter_whatever_its_loss(run, wh
     assert adapter(run) == of_step(run, 4)
     numbers = ("best_step", "validation_right", "validation_questions", "steps")
     assert [found.metrics[name] for name in numbers] == [4, 7, 9, 8]
+    for kind in (events.HeldOut, events.Divergence):
+        assert [e.step for e in told(run, kind)] == [by_loss(whole), 4]
+    assert found.metrics["held_out_better"] == told(run, events.HeldOut)[-1].better
+    assert found.metrics["general_kl"] == told(run, events.Divergence)[-1].median
     choice = validation.read(output / validation.RESULT)
     assert choice is not None
     assert validation.RESULT in found.files

@@ -3,14 +3,16 @@
 import math
 
 FEWEST, MOST = 8, 128
-EVALUATIONS = 10  # in a run, at most
+ROWS = 24  # of which FEWEST are held out
+EVALUATIONS = 10  # of the adapter in a run, at most
 SPACED = 4  # checkpoints kept to choose from
 
 
 def count(rows: int, *, share: float) -> int:
-    """Return the number of rows to hold out of ``rows``; 0 if the share is below FEWEST, too few for a loss."""
-    wanted = min(int(share * rows), MOST)
-    return wanted if wanted >= FEWEST else 0
+    """Return the number of rows to hold out of ``rows``: the share, at least FEWEST; 0 of fewer than ROWS."""
+    if share == 0 or rows < ROWS:
+        return 0
+    return max(FEWEST, min(int(share * rows), MOST))
 
 
 def every(steps: int) -> int:
@@ -19,8 +21,8 @@ def every(steps: int) -> int:
 
 
 def times(steps: int) -> int:
-    """Return the number of evaluations in a run of ``steps`` that does not stop early."""
-    return math.ceil(steps / every(steps))
+    """Return the number of evaluations in a run of ``steps`` that does not stop early: the base, then the adapter."""
+    return 1 + math.ceil(steps / every(steps))
 
 
 def spaced(steps: int) -> set[int]:
