@@ -8,13 +8,15 @@ from statistics import fmean
 from typing import Any
 
 from launcher.report.expected import Expected, expectations
+from launcher.report.held_out import Answered, answered, unpaired
 from launcher.report.transcripts import Pair, read_pairs
 from launcher.runs import run_state
 from launcher.runs.run_folder import Run
-from trainer.contract import events, validation
+from trainer.contract import event_text, events, validation
 from trainer.contract.command.errors import Fault, NotFound
 from trainer.contract.event_text import clock
 from trainer.contract.manifest import Manifest, load
+from trainer.contract.sizing.evaluations import ROWS
 
 GROUPS = {
     "difficulties": "By difficulty",
@@ -63,6 +65,15 @@ class Facts:
         return next((e for e in reversed(self.seen) if isinstance(e, events.Data)), None)
 
     @property
+    def held_out(self) -> events.HeldOut | None:
+        """Base against adapter on the held-out rows; None if unknown, as in a run of an older version."""
+        return next((e for e in reversed(self.seen) if isinstance(e, events.HeldOut)), None)
+
+    @property
+    def divergence(self) -> events.Divergence | None:
+        return next((e for e in reversed(self.seen) if isinstance(e, events.Divergence)), None)
+
+    @property
     def warnings(self) -> list[str]:
         return [*dict.fromkeys(e.message for e in self.seen if isinstance(e, events.Warning))]
 
@@ -84,10 +95,24 @@ class Facts:
             lines.append("The adapter is from an unfinished run.")
         if self.comparison:
             lines.append(str(self.comparison.get("verdict") or _change(self.comparison)))
-        elif self.manifest is not None:
-            lines.append("The run was not evaluated, so the adapter is not compared with its base.")
+        if self.held_out is not None:
+            lines.append(_sentence(event_text.held_out(self.held_out)))
+        elif self.manifest is not None and not self.comparison:
+            lines.append(self._not_compared())
+        if self.divergence is not None:
+            lines.append(_sentence(event_text.divergence(self.divergence)))
         lines.append(self._cost())
         return lines
+
+    def _not_compared(self) -> str:
+        why = (
+            ""
+            if self.evals
+            else (
+                f" No rows were held out: this takes {ROWS} different rows and eval_share above 0, or eval_data."
+            )
+        )
+        return f"The adapter was not compared with its base.{why}"
 
     def _cost(self) -> str:
         if self.receipt:
@@ -149,6 +174,16 @@ class Facts:
     @property
     def samples(self) -> list[events.Sample]:
         return [event for event in self.seen if isinstance(event, events.Sample)]
+
+    @property
+    def answered(self) -> list[Answered]:
+        """The held-out rows that base and adapter answered."""
+        return answered(self.samples, self.held_out)
+
+    @property
+    def during(self) -> list[events.Sample]:
+        """The other samples."""
+        return unpaired(self.samples)
 
     def group(self, key: str) -> list[tuple[str, dict[str, Any]]]:
         """Rows of a comparison's group; difficulties from the easiest on, others as they are there."""
@@ -229,6 +264,10 @@ def _object(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def _change(comparison: dict[str, Any]) -> str:

@@ -64,7 +64,13 @@ class Report(BaseModel):
         description="questions by outcome: won, lost, both right, both wrong"
     )
     samples: list[dict[str, Any]] = Field(
-        description="step, prompt and text of each sample during training"
+        description="each answer to a held-out row: step, prompt, text, label (base, adapter), line, reference"
+    )
+    held_out: dict[str, Any] | None = Field(
+        description="the last `held_out` event: loss of base and adapter for each row and turn"
+    )
+    divergence: dict[str, Any] | None = Field(
+        description="the last `divergence` event: nats per token for each general prompt"
     )
     quote: dict[str, Any] | None = Field(description="as journalled; null where nothing was rented")
     receipt: dict[str, Any] | None = Field(description="receipt.json as it is")
@@ -78,6 +84,7 @@ class Report(BaseModel):
 def figures(facts: Facts) -> Report:
     """The same facts as the page's. Pure."""
     steps, evals, failure, plan = facts.steps, facts.evals, facts.failure, facts.plan
+    held_out, divergence = facts.held_out, facts.divergence
     made = {"v", "seq", "time", "type"}
     return Report(
         id=facts.run.id,
@@ -105,6 +112,8 @@ def figures(facts: Facts) -> Report:
         validation=facts.choice and facts.choice.model_dump(mode="json"),
         answers=Counter(pair.outcome for pair in facts.pairs),
         samples=[s.model_dump(mode="json", exclude=made) for s in facts.samples],
+        held_out=held_out and held_out.model_dump(mode="json", exclude=made),
+        divergence=divergence and divergence.model_dump(mode="json", exclude=made),
         quote=facts.quote or None,
         receipt=facts.receipt or None,
         warnings=facts.warnings,

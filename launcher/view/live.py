@@ -114,7 +114,7 @@ class LiveView:
             self._losses.append(event.loss)
         elif isinstance(event, events.Plan):
             self._expected = event.predicted_bytes
-        elif isinstance(event, events.Sample):
+        elif isinstance(event, events.Sample) and event.label == "adapter":
             self._sample = " ".join(event.text.split())
 
     def _draw(self, *, now: bool = False) -> None:

@@ -12,8 +12,15 @@ from trainer.contract.manifest import Manifest
 FORGED = "</script><script>document.title='forged'</script><b>bold</b>"
 
 
-def make_run(folder: Path, *, questions: int = 4) -> Run:
-    """Write everything that a report reads."""
+HELD_OUT = events.HeldOut(
+    step=2, base_loss=2.31, loss=1.04, better=5, worse=0, p=0.0625,
+    rows=[events.HeldOutRow(line=line, turns=[(10, 2.31, 1.04)]) for line in range(1, 6)],
+)  # fmt: skip
+DIVERGENCE = events.Divergence(step=2, each=[("Who?", 0.25), (FORGED, 0.5), ("Why?", 0.125)])
+
+
+def make_run(folder: Path, *, questions: int = 4, old: bool = False) -> Run:
+    """Write everything that a report reads; ``old``: as the trainer wrote it before it measured the base."""
     (folder / "evaluation").mkdir(parents=True)
     run = Run("run-1", folder)
     with events.Writer(run.events) as writer:
@@ -37,6 +44,18 @@ def make_run(folder: Path, *, questions: int = 4) -> Run:
             )  # fmt: skip
         writer.emit(events.Eval(step=2, loss=1.75))
         writer.emit(events.Sample(step=2, prompt="What?", text=FORGED))
+        if not old:
+            for label, step in (("base", 0), ("adapter", 1), ("adapter", 2)):
+                for line in range(1, 6):
+                    text = f"{label} {step} {FORGED}"
+                    writer.emit(
+                        events.Sample(
+                            step=step, prompt=f"Q{line}", text=text, label=label, line=line,
+                            reference=f"truth {FORGED}",
+                        )
+                    )  # fmt: skip
+            writer.emit(HELD_OUT)
+            writer.emit(DIVERGENCE)
         writer.emit(events.Warning(message=FORGED))
         writer.emit(events.Done(manifest="manifest.json"))
     entries = [

@@ -9,7 +9,8 @@ from launcher.cli import main
 from launcher.report.facts import collect
 from launcher.report.render import charts
 from launcher.runs.run_folder import Run
-from tests.launcher.report.made import FORGED, make_run
+from tests.launcher.report.made import DIVERGENCE, FORGED, HELD_OUT, make_run
+from trainer.contract import event_text
 from trainer.contract.command.errors import NotFound
 from trainer.contract.validation import Choice, Score
 
@@ -23,6 +24,8 @@ def test_the_outcome_comes_first_with_what_it_cost(run):
     said = collect(run).outcome()
     assert said == [
         "the adapter is BETTER than the base by +0.500",
+        f"The adapter predicts{event_text.held_out(HELD_OUT).removeprefix('the adapter predicts')}.",
+        f"On 3 general{event_text.divergence(DIVERGENCE).removeprefix('on 3 general')}.",
         "The run cost $0.1234 (quoted at most $2.00).",
     ]
 
@@ -30,8 +33,8 @@ def test_the_outcome_comes_first_with_what_it_cost(run):
 def test_a_run_that_failed_or_was_not_evaluated_says_so(run):
     for name in ("comparison.json", "receipt.json"):
         (run.folder / name).unlink()
-    assert collect(run).outcome()[0].startswith("The run was not evaluated")
-    assert "no receipt yet" in collect(run).outcome()[1]
+    assert collect(run).outcome()[0].startswith("The adapter predicts 5 of 5")
+    assert "no receipt yet" in collect(run).outcome()[-1]
     run.manifest.unlink()
     assert collect(run).outcome()[0] == "The run has no result yet."
     with run.events.open("a") as file:
@@ -49,6 +52,41 @@ def test_a_run_that_failed_or_was_not_evaluated_says_so(run):
             + "\n"
         )
     assert collect(run).outcome()[0] == "The run failed: no space"
+
+
+def test_a_run_without_held_out_rows_or_of_an_older_trainer_says_what_is_unknown(tmp_path):
+    old = make_run(tmp_path / "run", old=True)
+    (old.folder / "comparison.json").unlink()
+    assert collect(old).outcome()[0] == "The adapter was not compared with its base."
+    page = report.write(old).read_text("utf-8")
+    assert 'id="held-out"' not in page
+    assert "What else changed" not in page
+    assert "step 2: What?" in page
+    lines = old.events.read_text().splitlines(keepends=True)
+    old.events.write_text("".join(line for line in lines if '"type":"eval"' not in line))
+    assert (
+        collect(old)
+        .outcome()[0]
+        .endswith(
+            "No rows were held out: this takes 24 different rows and eval_share above 0, or eval_data."
+        )
+    )
+
+
+def test_base_adapter_and_reference_stand_side_by_side_open_at_the_top(run):
+    page = report.write(run).read_text("utf-8")
+    section = page[page.index('id="held-out"') : page.index("</section>")]
+    assert section.count('<div class="three">') == 5
+    assert "<details" not in section
+    assert "Row 5: loss 2.31 → 1.04" in section
+    assert section.count("base 0 &lt;/script&gt;") == section.count("adapter 2 &lt;") == 5
+    assert section.count("truth &lt;/script&gt;") == 5
+    assert "adapter 1" not in section
+    assert page.count("adapter 1 &lt;") == 5
+    assert "<th>Why?<td>0.125" in page
+    told = json.loads((run.folder / "report.json").read_text())
+    assert told["held_out"]["rows"] == HELD_OUT.model_dump(mode="json")["rows"]
+    assert told["divergence"]["each"][0] == ["Who?", 0.25]
 
 
 def test_the_page_loads_nothing_and_forged_text_stays_text(run):
