@@ -18,7 +18,7 @@ def test_a_divergence_shows_the_median_and_the_most_changed_prompt():
     found = events.Divergence(step=3, each=[("Who?", 0.25), ("Why?", 1.5), ("When?", 0.125)])
     assert line(found).startswith(
         "on 3 general prompts the adapter's next-token distribution differs from the base's by "
-        '0.25 nats a token (median KL divergence; most 1.5: "Why?"); usual: '
+        '0.25 nats a token (median KL divergence; most 1.5: "Why?"); for comparison: '
     )
 
 
