@@ -8,7 +8,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from datagen.episode import Reading
-from datagen.tables.column_types import FoundKind, distinct, find_kind, plain_dates
+from datagen.tables.column_types import (
+    FoundKind,
+    distinct,
+    find_kind,
+    missing_option,
+    plain_dates,
+)
 from datagen.tables.date_formats import offsets, to_dates
 from datagen.tables.missing_values import (
     STAND_INS,
@@ -61,10 +67,12 @@ def find_columns(
             _stand_ins(found, name, column)
         elif column.dtype.kind != "b" or name in found.kinds:
             kind = find_kind(column, marks=marks, thousands=given.thousands, proven=proven)
+            stated = name in given.kinds
+            found.note(name, *(n for n in kind.notes if not stated or "--kind" not in n))
             _text_column(found, name, column, kind, unsure=name in unsure)
     _choose_formats(found, raw)
-    for name, stated in found.kinds.items():
-        if stated != "date" or name in found.formats or name not in given.kinds:
+    for name, known in found.kinds.items():
+        if known != "date" or name in found.formats or name not in given.kinds:
             continue
         if not plain_dates(_distinct(raw[name], found.sentinels.get(name, ()))):
             raise BadData(
@@ -104,10 +112,9 @@ def _text_column(
     found: _Columns, name: str, column: pd.Series[Any], kind: FoundKind, *, unsure: bool
 ) -> None:
     reading = found.reading
-    found.note(name, *kind.notes)
     for text in kind.doubted:
         if text not in reading.kept:
-            found.note(name, f"{text!r} is a value, not missing (--missing {text!r})")
+            found.note(name, f"{text!r} is a value, not missing ({missing_option(text)})")
     typed = kind.kind in {"number", "date", "boolean"}
     missing = [text for text in kind.missing if typed or text not in reading.kept]
     for text in missing:

@@ -28,6 +28,7 @@ _PAIRS = [{"yes", "no"}, {"true", "false"}, {"y", "n"}, {"t", "f"}]
 PROBED = 200
 MIN_DISTINCT = 4
 SHOWN = 40
+SHOWN_OPTIONS = 5
 EXACT = 2**53  # whole numbers beyond it are not what a float makes of them
 BARE_EXPONENT = re.compile(r"\d+[eE]\d{1,3}", re.ASCII)
 
@@ -162,16 +163,21 @@ def _exceptions(texts: Sequence[str], *, marks: str, thousands: str | None) -> l
         odd = [text for text, number in zip(texts, numbers, strict=True) if number is None]
         odd = [text for text in odd if not stands_for_missing(text)]
         if odd and all(map(is_infinite, odd)):
-            options = " ".join(f"--missing {shown(text)}" for text in odd)
+            options = " ".join(map(missing_option, odd[:SHOWN_OPTIONS]))
             return [f"left as text: {shown(odd[0])} is not a finite number ({options})"]
         if len(odd) == 1 and len(texts) >= MIN_DISTINCT:
-            return [f"numbers, except for {shown(odd[0])} (--missing {shown(odd[0])})"]
+            return [f"numbers, except for {shown(odd[0])} ({missing_option(odd[0])})"]
     return []
 
 
 def shown(text: str) -> str:
     """The text as notes quote it."""
     return repr(text if len(text) <= SHOWN else text[: SHOWN - 1] + "…")
+
+
+def missing_option(text: str) -> str:
+    """The option that makes the text mean missing; with = where it would be taken for an option."""
+    return f"--missing{'=' if text.startswith('-') else ' '}{shown(text)}"
 
 
 def _why_code(values: Mapping[str, float]) -> str:
@@ -188,7 +194,7 @@ def _why_code(values: Mapping[str, float]) -> str:
 def _exponent_notes(values: Mapping[str, float]) -> tuple[str, ...]:
     for text in values:
         if BARE_EXPONENT.fullmatch(text):
-            return (f"{text!r} is read as {values[text]:g} (--kind 'COL=text' keeps it)",)
+            return (f"{text!r} is read as {values[text]:g} (--kind 'COL=text')",)
     return ()
 
 

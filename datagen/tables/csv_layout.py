@@ -160,7 +160,7 @@ def _find_delimiter(text: str, *, whole: bool) -> tuple[str, list[str]]:
         return best, []
     return best, [
         f"the delimiter is {best!r} ({scores[best][2]} columns), but {other!r} also gives each row"
-        f" as many fields ({scores[other][2]}) (--delimiter)"
+        f" as many fields ({scores[other][2]}) (--delimiter {other!r})"
         for other in others
     ]
 

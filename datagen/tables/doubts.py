@@ -11,6 +11,8 @@ from datagen.tables.column_types import plain_dates, shown
 if TYPE_CHECKING:
     import pandas as pd
 
+    from datagen.episode import Reading
+
 CAMEL = re.compile(r"(?<=[a-z\d])(?=[A-Z])")
 DATED = frozenset(
     "date dates day time timestamp ts datetime epoch created updated at on datum tag zeit fecha data"
@@ -28,7 +30,7 @@ MISREAD = re.compile("[\u00c2\u00c3\u00e2][^\x00-\x7f]")
 WITH_UNIT = re.compile(r"[+-]?\d[\d.,]*\s?(?P<unit>[^\W\d_]{1,3}[²³]?)")
 
 
-def doubts(frame: pd.DataFrame) -> list[str]:
+def doubts(frame: pd.DataFrame, reading: Reading) -> list[str]:
     """The notes on the values of a table as it was read."""
     import pandas as pd
 
@@ -40,7 +42,9 @@ def doubts(frame: pd.DataFrame) -> list[str]:
         elif column.dtype.kind in "iuf" and (what := moments(name, column)):
             notes.append(f"{name}: read as numbers, but its values look like {what}")
         elif column.dtype.kind == "M":
-            notes += [f"{name}: {note}" for note in _stand_in_days(column)]
+            notes += [
+                f"{name}: {note}" for note in _stand_in_days(column, reading.formats.get(name))
+            ]
     return notes
 
 
@@ -85,12 +89,13 @@ def _look_alikes(texts: list[str]) -> list[str]:
     return []
 
 
-def _stand_in_days(column: pd.Series[Any]) -> list[str]:
+def _stand_in_days(column: pd.Series[Any], form: str | None = None) -> list[str]:
     """A lone first or last day that occurs twice or more and is one that programs write for a missing day."""
     for end in (column.min(), column.max()):
         day = str(end)[:10].replace("/", "-")
         if day in STAND_IN_DAYS and 1 < (times := int((column == end).sum())) < column.count():
-            return [f"{day} is a value, not missing ({times} times)"]
+            text = end.strftime(form) if form else str(end)
+            return [f"{day} is a value {times} times, not missing (--missing '{text}')"]
     return []
 
 

@@ -138,7 +138,7 @@ def infer(path: Path, given: ReadingOptions | None = None) -> Table:
         ),
         *notes,
         *_words_taken_for_missing(path, columns, frame, layout, found.rows),
-        *doubts(frame),
+        *doubts(frame, columns),
     ]
     return Table(frame=frame, reading=columns, sha256=found.sha256, notes=tuple(notes))
 

@@ -1,6 +1,8 @@
 """datagen profile: what it prints, and the flags that say how a CSV is read."""
 
 import json
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -111,3 +113,43 @@ def test_no_header_and_lines_above_it(tmp_path, capsys):
     assert "column_2 text" in out
     assert main(["profile", str(path), "--skip-lines", "one"]) == 2
     assert "'one' is not a number of lines" in capsys.readouterr().err
+
+
+def column(*texts: str, delimiter: str = ",") -> str:
+    return f"x{delimiter}other\n" + "".join(f"{text}{delimiter}z\n" for text in texts)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        column("1.5", "-inf", "2", "1e400", "4"),
+        column("4", "s/d", "7", "9"),
+        column("4", "--n", "7", "9"),
+        column("red", "unknown", "blue"),
+        column("-1", "12", "30", "-1"),
+        column("-999", "5", "7", "8"),
+        column("9999", "5", "7", "9999"),
+        column("NA", "DE", "FR"),
+        column("2E2", "3E1"),
+        column("1e5", "20"),
+        column("1.250", "3.500", delimiter=";"),
+        column('"1,234"', '"2,500"'),
+        column("01/02/2024", "03/04/2024"),
+        column("13.02.55", "14.03.21"),
+        column("2024-03-30T12:00:00+01:00", "2024-03-30T12:00:00-05:00"),
+        column("20240131", "20240228", "20240301"),
+        column("2024-01-02", "9999-12-31", "9999-12-31"),
+        column("31.01.2024", "01.01.1900", "01.01.1900"),
+        "city, land;size, m\nUlm, DE;5, 2\nJena, DE;7, 3\n",
+        "1,Ann\n2,Bob\n3,Cid\n",
+    ],
+)
+def test_the_flag_that_a_note_names_answers_the_doubt(tmp_path, content, capsys):
+    """Each note's command is typed as it stands, and what it doubted is then read the other way."""
+    path = tmp_path / "t.csv"
+    path.write_text(content, "utf-8")
+    (note,) = json.loads(printed(capsys, "--json", str(path)))["notes"]
+    flags = re.search(r"(?:\(|with |use )(--.*?)\)?(?: it is .*)?$", note)
+    assert flags, note
+    again = json.loads(printed(capsys, "--json", str(path), *shlex.split(flags[1])))
+    assert note not in again["notes"]
