@@ -209,7 +209,7 @@ def _loses_digits(column: pd.Series[Any]) -> bool:
     if column.dtype.kind != "f":
         return False
     largest = column.abs().max()
-    return largest == float("inf") or (largest > EXACT and not (column % 1 > 0).any())
+    return largest == float("inf") or (largest >= EXACT and not (column % 1 > 0).any())
 
 
 def _with_file_name(path: Path, make: Any) -> Any:

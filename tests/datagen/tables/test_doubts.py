@@ -57,6 +57,12 @@ def column(*texts: str, name: str = "x", delimiter: str = ",") -> str:
     return f"{name}{delimiter}other\n" + "".join(f"{text}{delimiter}z\n" for text in texts)
 
 
+def unsampled(usual: str, *odd: str) -> str:
+    """A long column with odd values in the middle, between two of the blocks that make the sample."""
+    middle = 75_500
+    return column(*[usual] * middle, *odd, *[usual] * (150_000 - middle))
+
+
 @pytest.mark.parametrize("odd", ["inf", "-Infinity", "1e400", "-1E999"])
 def test_numbers_that_are_not_finite_keep_a_column_out_of_arithmetic(tmp_path, odd):
     content = column("1.5", odd, "2", "3.5", "4")
@@ -71,8 +77,7 @@ def test_numbers_that_are_not_finite_keep_a_column_out_of_arithmetic(tmp_path, o
 
 
 def test_a_late_infinite_number_counts_too(tmp_path):
-    content = column(*["1.5"] * 300_000, "1e400")
-    assert infer(write(tmp_path, content)).notes == (
+    assert infer(write(tmp_path, unsampled("1.5", "1e400"))).notes == (
         "x: left as text: '1e400' is not a finite number (--missing '1e400')",
     )
 
@@ -235,8 +240,7 @@ def test_words_that_pandas_takes_for_missing_are_noted(tmp_path, text):
     assert table.notes == (note,)
     again = read(tmp_path, content, kept=(text,))
     assert (values(again, "country"), again.notes) == ([text, "DE", "FR"], ())
-    late = column(*["DE", "FR"] * 150_000, text)
-    assert [n for n in infer(write(tmp_path, late)).notes if text in n]
+    assert note.replace("country", "x") in infer(write(tmp_path, unsampled("DE", text))).notes
     assert not read(tmp_path, column("5", text, "7")).notes
 
 
@@ -265,10 +269,11 @@ def test_long_whole_numbers_keep_their_digits_beside_gaps(tmp_path, gap):
     table = read(tmp_path, column(*(gap if n is None else str(n) for n in numbers)))
     assert values(table, "x") == numbers
     assert str(table.frame["x"].dtype) == "Int64"
-    late = column(*["5"] * 300_000, gap, str(2**53 + 1))
-    assert values(infer(write(tmp_path, late)), "x")[-2:] == [None, 2**53 + 1]
-    too_long = column(*["5"] * 300_000, "", str(2**64 + 1))
-    assert values(infer(write(tmp_path, too_long)), "x")[-1] == str(2**64 + 1)
+    late = infer(write(tmp_path, unsampled("5", gap, str(2**53 + 1))))
+    assert values(late, "x")[75_500:75_502] == [None, 2**53 + 1]
+    if gap == "":
+        long = infer(write(tmp_path, unsampled("5", gap, str(2**64 + 1))))
+        assert values(long, "x")[75_501] == str(2**64 + 1)
 
 
 @pytest.mark.parametrize("first", ["sep=;\n", '"sep=;"\r\n', "SEP=;\n"])
