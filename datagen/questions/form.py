@@ -1,4 +1,4 @@
-"""The form of an answer: its type, stated precision and units, the sentence that says so, and rounding."""
+"""The form of an answer: its type, stated precision and units, the sentence that states it, and rounding."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ if TYPE_CHECKING:
 
 MOST_DECIMALS = 6
 SENTENCES = {
-    "integer": "Answer with a whole number.",
-    "text": "Answer as it is written in the table.",
+    "integer": "",
+    "text": "",
     "date": "Answer with a date as YYYY-MM-DD.",
     "boolean": "Answer True or False.",
     "list": "Answer with a list.",
     "set": "Answer with a list, in any order.",
+    "object": "Answer with an object.",
 }
 SUBMITTED = {
     "integer": "int(answer)",
@@ -28,6 +29,7 @@ SUBMITTED = {
     "boolean": "bool(answer)",
     "list": "list(answer)",
     "set": "list(answer)",
+    "object": "{str(key): x for key, x in answer.items()}",
 }
 
 
@@ -50,14 +52,19 @@ def form_of(family: Family, draw: Draw, found: Truth) -> Form:
     if family.form:
         sentence = family.form
     elif kind == "number":
-        sentence = f"Answer{' in' + units if units else ''} rounded to {decimals} decimals."
+        sentence = (
+            f"{'Answer in' + units + ', rounded' if units else 'Round'} to {decimals} decimals."
+        )
     elif kind == "integer" and units:
-        sentence = f"Answer with a whole number of{units}."
+        sentence = f"Answer in{units}."
     else:
         sentence = SENTENCES[kind]
     if kind == "list" and decimals is not None:
         sentence = f"{sentence} Round to {decimals} decimals."
         submitted = f"[round(float(x), {decimals}) for x in answer]"
+    elif kind == "object" and decimals is not None:
+        sentence = f"{sentence} Round to {decimals} decimals."
+        submitted = f"{{key: round(float(x), {decimals}) for key, x in answer.items()}}"
     elif kind == "number":
         submitted = f"round(float(answer), {decimals})"
     else:
@@ -71,6 +78,8 @@ def in_form(found: Truth, form: Form) -> Truth:
     """The answer in the form that the question requires: rounded, whole numbers as int. Refuses a rounding border."""
     if isinstance(found, list):
         return [in_form(x, form) if isinstance(x, float) else x for x in found]
+    if isinstance(found, dict):
+        return {str(key): in_form(x, form) for key, x in found.items()}
     if isinstance(found, int | float) and not isinstance(found, bool):
         if form.type == "integer":
             return round(found)
@@ -86,6 +95,8 @@ def worth_asking(truth: Truth, form: Form) -> None:
     """Refuse an answer that says nothing: nothing, zero, an empty list, a list of one value."""
     if truth is None or (truth in ("", 0) and form.type != "boolean"):
         raise Unasked("degenerate")
+    if isinstance(truth, dict):
+        truth = [*truth.values()]
     if isinstance(truth, list) and (not truth or len({str(x) for x in truth}) < min(2, len(truth))):
         raise Unasked("degenerate")
 
@@ -102,7 +113,8 @@ def _type(family: Family, draw: Draw) -> AnswerType:
 
 
 def _fractions(found: Truth) -> bool:
-    return isinstance(found, list) and any(isinstance(x, float) for x in found)
+    values = found.values() if isinstance(found, dict) else found if isinstance(found, list) else ()
+    return any(isinstance(x, float) for x in values)
 
 
 def _decimals(family: Family, found: Truth) -> int:

@@ -131,11 +131,21 @@ def _column(rows: Rows, draw: Draw) -> Truth:
 
 def _test(rows: Rows, draw: Draw) -> Truth:
     """A test's statistic or its p-value, as slot `what` says, of (statistic, law, parameters of the law)."""
+    return rows[0][0] if _slot(draw, "what") == "test statistic" else _p_value(rows)
+
+
+def _rejects(rows: Rows, draw: Draw) -> Truth:
+    """Whether the p-value of such a row is below slot `a`."""
+    p, level = _p_value(rows), _slot(draw, "a")
+    if close(p, level):
+        raise Unasked("border")
+    return p < level
+
+
+def _p_value(rows: Rows) -> float:
     statistic, law, *parameters = rows[0]
     if statistic is None or None in parameters:
         raise Unasked("no variation")
-    if _slot(draw, "what") == "test statistic":
-        return float(statistic)
     return float(_tail(law, float(statistic), *map(float, parameters)))
 
 
@@ -174,6 +184,7 @@ TAKES: Mapping[str, Take] = {
     "above": Take(_above),
     "column": Take(_column),
     "test": Take(_test, ("what",)),
+    "rejects": Take(_rejects, ("a",)),
     "bootstrap_bound": Take(bootstrap_bound, ("agg", "seed", "end")),
     "bootstrap_error": Take(bootstrap_error, ("agg", "seed")),
     "permutation": Take(permutation, ("seed",)),

@@ -172,7 +172,7 @@ class Source:
         ]
         text = " ".join(
             [*(s.format_map(shown) for s in sentences), form.sentence.format_map(shown)]
-        )
+        ).rstrip()
         literals = {name: bound.literal for name, bound in draw.bound.items()}
         code = f"{family.code.strip().format_map(literals)}\nsubmit({form.submitted})"
         return Question(

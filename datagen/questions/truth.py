@@ -50,7 +50,8 @@ def _off_border(value: object, limit: object) -> None:
 
 
 def _finite(found: Truth) -> Truth:
-    for x in found if isinstance(found, list) else [found]:
+    values = [*found.values()] if isinstance(found, dict) else found
+    for x in values if isinstance(values, list) else [values]:
         if x is None:
             raise Unasked("too few values")
         if isinstance(x, float) and not math.isfinite(x):

@@ -33,13 +33,14 @@ def amount(*, missing: bool = False, low: float | None = None, table: int = 0) -
     return lambda draw: draw.pick(fits, table)
 
 
-def category(low: int = 2, high: int = GROUPS, table: int = 0) -> Slot:
-    """A column of repeating values to group by: text, booleans, or whole numbers of few values."""
+def category(low: int = 2, high: int = GROUPS, table: int = 0, *, words: bool = False) -> Slot:
+    """A column of repeating values to group by: text (only text with `words`), booleans, few whole numbers."""
 
     def fits(c: ColumnProfile) -> bool:
         few = c.kind == "integer" and c.meaning in {"amount", "calendar"} and c.distinct <= FEW
         grouping = c.meaning == "category" and c.kind in {"text", "boolean"}
-        return (grouping or few) and low <= c.distinct <= high
+        fitting = c.kind == "text" and c.meaning == "category" if words else grouping or few
+        return fitting and low <= c.distinct <= high
 
     return lambda draw: draw.pick(fits, table)
 

@@ -18,7 +18,7 @@ LEAST_REPEATS = 3
 
 
 def value_of(slot: str, *, rows: int = 1, other_than: str | None = None) -> Slot:
-    """A value that occurs in at least `rows` rows of the column in `slot`."""
+    """A value that occurs in at least `rows` rows of the column in `slot`; the frequent ones more often."""
 
     def fill(draw: Draw) -> Bound | None:
         counts = Counter(draw.cells_of(slot).values(str(draw.bound[slot].value)))
@@ -31,21 +31,24 @@ def value_of(slot: str, *, rows: int = 1, other_than: str | None = None) -> Slot
             ),
             key=str,
         )
-        return cell(draw.rng.choice(free)) if free else None
+        return cell(draw.rng.choices(free, [counts[v] for v in free])[0]) if free else None
 
     return fill
 
 
 def threshold(slot: str, low: float = 0.2, high: float = 0.8) -> Slot:
-    """A number between two percentiles of the column in `slot`, written as the column writes numbers."""
+    """A number between two percentiles of the column in `slot`, as round as fits between them."""
 
     def fill(draw: Draw) -> Bound | None:
         name = str(draw.bound[slot].value)
         values = sorted(x for x in draw.cells.numbers(name) if x is not None)
         if not values:
             return None
+        least, most = (values[min(int(end * len(values)), len(values) - 1)] for end in (low, high))
         value = values[int(draw.rng.uniform(low, high) * len(values))]
-        return cell(int(value) if draw.column(slot).kind == "integer" else float(f"{value:.4g}"))
+        short = (float(f"{value:.{digits}g}") for digits in (1, 2, 3))
+        found = next((x for x in short if least <= x <= most), float(f"{value:.4g}"))
+        return cell(int(found) if found == int(found) else found)
 
     return fill
 

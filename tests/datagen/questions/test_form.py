@@ -11,6 +11,7 @@ def form(kind="number", decimals=2) -> Form:
 def test_numbers_are_rounded_and_whole_numbers_are_int():
     assert in_form(1.23456, form()) == 1.23
     assert in_form([1.23456, "a", 2], form("list")) == [1.23, "a", 2]
+    assert in_form({"mean": 1.23456, "rows": 2}, form("object")) == {"mean": 1.23, "rows": 2}
     assert in_form(3.0, form("integer", None)) == 3
     assert isinstance(in_form(3.0, form("integer", None)), int)
 

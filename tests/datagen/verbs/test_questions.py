@@ -8,6 +8,7 @@ import pytest
 
 from datagen.cli import main
 from datagen.episode import Question, TableRef
+from trainer.contract.command.errors import Usage
 
 SHOP = "city,amount,units\n" + "".join(
     f"{'Ulm Bonn Jena'.split()[at * at % 3]},{at * 7 % 50 + at / 8},{at % 6}\n" for at in range(60)
@@ -175,3 +176,21 @@ def test_a_table_that_cannot_be_read_is_left_out_and_named(tmp_path: Path, capsy
     assert "not a CSV but an HTML page" in capsys.readouterr().err
     assert main(["questions", files[-1], "gone.csv", "--out", str(tmp_path / "b.jsonl")]) != 0
     assert "gone.csv: no such file" in capsys.readouterr().err
+
+
+def test_a_question_of_a_family_is_explained(shop: Path, tmp_path: Path, capsys):
+    record = (
+        "[rows_below]\nwordings = ['How many rows have {n} below {t}?']\nplan = 'I count.'\n"
+        "slots = { n = 'amount', t = 'threshold n' }\ncode = 'answer = (df[{n}] < {t}).sum()'\n"
+        "sql = 'select count(*) from known({n}) where {n} < {t}'\nanswer = 'integer'\n"
+    )
+    path = tmp_path / "mine.toml"
+    path.write_text(record, "utf-8")
+    words = ["questions", str(shop), "--families", str(path), "--explain"]
+    assert main([*words, "rows_below"]) == 0
+    said = capsys.readouterr().out
+    assert "question  How many rows have" in said
+    assert "SQL       select count(*)" in said
+    assert "agree     yes" in said
+    assert main([*words, "row_below"]) == Usage.exit_code
+    assert "the nearest are: rows_below" in capsys.readouterr().err
