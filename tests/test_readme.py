@@ -70,7 +70,14 @@ def test_every_command_is_one_that_exists(page, words):
     match csvs:
         case ["make", *_] | ["export" | "echo", *_] | ["docker", "compose", "down"]:
             pass
-        case ["python", "-m", "trainer", *rest]:
+        case ["python", "-m", "trainer", *rest] | [
+            "docker",
+            "compose",
+            "run",
+            "--rm",
+            "train",
+            *rest,
+        ]:
             parser = argparse.ArgumentParser()
             _add_job(parser)
             parser.parse_args(rest)

@@ -3,11 +3,12 @@
 import select
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from datagen.sandbox import frames
-from datagen.sandbox.connection import Server, Table
+from datagen.sandbox.connection import START_SECONDS, Server, Table, fault_of
+from datagen.sandbox.level import from_setting
 from datagen.sandbox.messages import CellLimits, Level
 from trainer.contract.command.errors import SandboxUnsafe
 
@@ -30,10 +31,7 @@ class RemoteServer(Server):
             self.set_up(tables, limits, level)
         except (frames.BrokenFrameError, TimeoutError):
             self.stop()
-            raise SandboxUnsafe(
-                f"the sandbox service at {path} ended without an answer",
-                "read its log; a table may need more memory than the service has",
-            ) from None
+            raise _silent(path) from None
         except BaseException:
             self.stop()
             raise
@@ -48,6 +46,36 @@ class RemoteServer(Server):
     def stop(self) -> None:
         with self._lock:
             self._control.close()
+
+
+def check_tables(paths: Iterable[Path]) -> None:
+    """Ask the sandbox service of the settings, if there is one, whether it may read these tables.
+
+    Nothing is read: a command calls this before it loads a model or pays for a call.
+    Raises SandboxUnsafe (no service, or it fell silent), NotFound, BadData.
+    """
+    service = from_setting().socket
+    if service is None:
+        return
+    tables = {str(path): {"path": str(path.resolve()), "reading": None} for path in paths}
+    deadline = time.monotonic() + START_SECONDS
+    with _connect(service) as control:
+        control.setblocking(False)
+        try:
+            request = {"tables": tables, "check_only": True}
+            frames.write_frame(control.fileno(), request, deadline=deadline)
+            answer = frames.read_frame(control.fileno(), deadline=deadline)
+        except (frames.BrokenFrameError, TimeoutError):
+            raise _silent(service) from None
+    if "kind" in answer:
+        raise fault_of(answer["kind"], answer["cause"], answer["hint"])
+
+
+def _silent(path: Path) -> SandboxUnsafe:
+    return SandboxUnsafe(
+        f"the sandbox service at {path} ended without an answer",
+        "read its log; a table may need more memory than the service has",
+    )
 
 
 def _connect(path: Path) -> socket.socket:

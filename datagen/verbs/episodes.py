@@ -139,6 +139,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _gather(args: argparse.Namespace, maker: EpisodeMaker) -> None:
+    from datagen.sandbox.remote import check_tables
+
     if args.questions is not None:
         maker.read_questions(args.questions)
     else:
@@ -147,6 +149,8 @@ def _gather(args: argparse.Namespace, maker: EpisodeMaker) -> None:
             profiles, source=args.source, families=args.families, count=args.per_table
         )
     maker.reword = args.reword
+    paths = [task.paths for task in maker.tasks] + [one.paths for one in maker.proposals]
+    check_tables(path for some in paths for path in some)
     if not maker.tasks and not maker.proposals:
         raise BadData(
             "no questions can be made from these tables", "look at the tables with: datagen profile"

@@ -132,6 +132,8 @@ def add(verbs: Verbs) -> None:
 def run(args: argparse.Namespace) -> int:
     from datagen.episode import read_episodes
     from datagen.evaluation.evaluate import draw_tasks, tasks_of
+    from datagen.evaluation.saved_results import FOLDER
+    from datagen.sandbox.remote import check_tables
 
     if args.seeds > 1 and args.temperature == 0:
         raise Usage(
@@ -144,12 +146,19 @@ def run(args: argparse.Namespace) -> int:
         tasks = draw_tasks(tasks, args.limit, seed=args.seed)
     output = args.out or _default_folder(asked)
     _check_output(output, overwrite=args.overwrite)
-    _print_result(_evaluate(args, asked, tasks, output), output, as_json=args.json)
+    probes = _probes(args, tasks, output / FOLDER / "tables")
+    asked_tasks = [task for some in (tasks, *probes.values()) for task in some]
+    check_tables(path for task in asked_tasks for path in task.paths)
+    _print_result(_evaluate(args, asked, tasks, probes, output), output, as_json=args.json)
     return 0
 
 
 def _evaluate(
-    args: argparse.Namespace, asked: EvaluationRequest, tasks: list[Task], output: Path
+    args: argparse.Namespace,
+    asked: EvaluationRequest,
+    tasks: list[Task],
+    probes: dict[str, list[Task]],
+    output: Path,
 ) -> dict[str, Any]:
     """The outcome. Raises Interrupted, at Ctrl-C and SIGTERM alike, with what was answered on disk."""
     from datagen.evaluation.evaluate import EvaluationLimits, evaluate
@@ -176,7 +185,7 @@ def _evaluate(
                 output=output,
                 watch=progress,
                 limits=limits,
-                probes=_probes(args, tasks, output / FOLDER / "tables"),
+                probes=probes,
             )
     except KeyboardInterrupt:
         raise Interrupted(
@@ -228,8 +237,9 @@ def _check_output(output: Path, *, overwrite: bool) -> None:
         return
     for name in ("comparison.json", "result.json"):
         if (output / name).exists() and is_finished(output / name):
+            shown = f"show it: launch report {output}; or " if name == "comparison.json" else ""
             raise OutputExists(
-                f"{output / name} already exists", "use --overwrite, or another --out"
+                f"{output / name} already exists", f"{shown}use --overwrite, or another --out"
             )
 
 

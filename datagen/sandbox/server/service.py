@@ -24,6 +24,7 @@ from datagen.sandbox.server.children import ask_in_child
 from trainer.contract.command.errors import BadData, NotFound, SandboxUnsafe, Usage, run_main
 
 CLIENTS = 64
+SHOWN = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,29 +41,40 @@ class ClientRules:
         if not isinstance(tables, dict) or not tables:
             raise BadData("the client names no table", "use the client of this version")
         return {
-            "tables": {str(name): self._table(table) for name, table in tables.items()},
+            "tables": self._tables(tables),
             "level": self.level,
             "memory_bytes": _within(setup.get("memory_bytes"), self.most.memory_bytes),
             "cpu_seconds": _within(setup.get("cpu_seconds"), int(self.most.episode_seconds) + 1),
             "output_chars": _within(setup.get("output_chars"), self.most.output_chars),
         }
 
-    def _table(self, table: Any) -> dict[str, Any]:
-        if not isinstance(table, dict) or not isinstance(table.get("path"), str):
-            raise BadData("the client names a table without its path", "use this version's client")
-        path = Path(os.path.realpath(self.folders[0] / table["path"]))
-        if not any(path.is_relative_to(folder) for folder in self.folders):
-            told = ", ".join(map(str, self.folders))
+    def _tables(self, tables: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        found: dict[str, dict[str, Any]] = {}
+        outside = []
+        for name, table in tables.items():
+            if not isinstance(table, dict) or not isinstance(table.get("path"), str):
+                raise BadData(
+                    "the client names a table without its path", "use this version's client"
+                )
+            path = Path(os.path.realpath(self.folders[0] / table["path"]))
+            if not any(path.is_relative_to(folder) for folder in self.folders):
+                outside.append(table["path"])
+            elif not os.access(path, os.R_OK) and path.exists():
+                raise BadData(
+                    f"{path}: the sandbox service may not read it",
+                    f"chmod o+r {path.name}, or run the service as the file's owner",
+                )
+            found[str(name)] = {"path": str(path), "reading": table.get("reading")}
+        if outside:
+            more = f" and {len(outside) - SHOWN} more" if len(outside) > SHOWN else ""
+            folders = ", ".join(map(str, self.folders))
             raise NotFound(
-                f"{table['path']}: outside the folders that the sandbox service may read",
-                f"move the table to {told}, or start the service with --tables for its folder",
+                f"{', '.join(outside[:SHOWN])}{more}: outside the folders that the sandbox service"
+                f" may read ({folders})",
+                f"move the tables to {self.folders[0]} and make the episodes again from there,"
+                " or start the service with --tables for their folder",
             )
-        if not os.access(path, os.R_OK) and path.exists():
-            raise BadData(
-                f"{path}: the sandbox service may not read it",
-                f"chmod o+r {path.name}, or run the service as the file's owner",
-            )
-        return {"path": str(path), "reading": table.get("reading")}
+        return found
 
 
 def main(argv: Sequence[str]) -> int:

@@ -42,15 +42,24 @@ def run(control: socket.socket, check_setup: CheckSetup = lambda setup: setup) -
     except Exception as error:  # noqa: BLE001 - the client turns it into a fault
         frames.write_frame(control.fileno(), _failure(error))
         return 1
+    if server is None:
+        frames.write_frame(control.fileno(), {"checked": True})
+        return 0
     frames.write_frame(control.fileno(), {"level": server.level, "layers": server.layers})
     server.serve()
     return 0
 
 
-def _start(control: socket.socket, check_setup: CheckSetup) -> "_Server":
-    """Read the setup in a separate function: no frame below a cell contains the client's setup."""
+def _start(control: socket.socket, check_setup: CheckSetup) -> "_Server | None":
+    """The server, or None if the client only wants its setup checked.
+
+    A separate function: no frame below a cell contains the client's setup.
+    """
     deadline = time.monotonic() + _SETUP_SECONDS
-    setup = check_setup(frames.read_frame(control.fileno(), deadline=deadline))
+    asked = frames.read_frame(control.fileno(), deadline=deadline)
+    setup = check_setup(asked)
+    if asked.get("check_only"):
+        return None
     tables = read_tables(setup["tables"])
     warm_tables(tables)
     child.redirect_to_null()

@@ -17,6 +17,7 @@ from datagen.episode import read_episodes
 from datagen.episodes.attempts import Task
 from datagen.prompts.render import as_reply
 from tests.openrouter.server import KEY, OpenRouter
+from trainer.contract.command.errors import NotFound
 
 ROOT = Path(__file__).parents[3]
 TINY = ROOT / "trainer" / "tiny" / "model"
@@ -85,6 +86,7 @@ def test_a_run_folder_as_the_trainer_asks_and_its_transcripts_again(
     code, text = refused(capsys, "--model", run, "--episodes", episodes)
     assert code == 5
     assert "already exists" in text
+    assert f"launch report {run}" in text
     # Judged again and compared again, with no model.
     again = tmp_path / "again"
     for name in ("base", "adapter"):
@@ -97,6 +99,24 @@ def test_a_run_folder_as_the_trainer_asks_and_its_transcripts_again(
     capsys.readouterr()
     assert main(["compare", str(again), "--out", str(again / "comparison.json")]) == 0
     assert json.loads((again / "comparison.json").read_text()) == whole
+
+
+def test_tables_that_the_sandbox_cannot_see_are_named_before_a_model_is_loaded(
+    run: Path, episodes: Path, capsys, tmp_path: Path, monkeypatch
+):
+    place, seen = tmp_path / "socket", tmp_path / "seen"
+    command = ["-m", "datagen.sandbox", "serve", "--socket", place, "--tables", seen]
+    with subprocess.Popen([sys.executable, *map(str, command)], cwd=ROOT) as service:
+        monkeypatch.setenv("SFT_SANDBOX", f"unix:{place}")
+        try:
+            code, said = refused(capsys, "--model", run, "--episodes", episodes)
+        finally:
+            service.terminate()
+    assert code == NotFound.exit_code
+    assert f"{episodes.parent.resolve() / 'shop.csv'}: outside the folders" in said
+    assert f"move the tables to {seen}" in said
+    assert "loading" not in said
+    assert not (run / "evaluation").exists()
 
 
 def test_a_whole_model_alone_is_measured(episodes: Path, capsys, tmp_path: Path):

@@ -169,6 +169,20 @@ def test_a_stranger_harms_nobody(place, tables, data):
         assert episode.run("submit(1)").answer == 1
 
 
+def test_tables_are_checked_without_being_read(place, tables, tmp_path, monkeypatch):
+    monkeypatch.setenv("SFT_SANDBOX", place)
+    (tables / "torn.csv").write_bytes(b"\xff\x00")
+    remote.check_tables([tables / "a.csv", tables / "torn.csv"])
+    outside = [tmp_path / f"{number}.csv" for number in range(7)]
+    with pytest.raises(NotFound) as caught:
+        remote.check_tables([tables / "a.csv", *outside])
+    listed = ", ".join(map(str, outside[:5]))
+    assert caught.value.cause.startswith(f"{listed} and 2 more: outside the folders")
+    assert f"move the tables to {tables} and make the episodes again" in caught.value.hint
+    monkeypatch.delenv("SFT_SANDBOX")
+    remote.check_tables(outside)
+
+
 def test_limits_are_cut_to_the_service_s_own(tables):
     gate = service.ClientRules(folders=(tables,), most=CellLimits(memory_bytes=10, output_chars=20))
     asked = {"memory_bytes": 99, "output_chars": "much", "cpu_seconds": -1, "level": "none"}
