@@ -8,10 +8,11 @@ from importlib import import_module
 from typing import Any
 
 from trainer.contract.command.errors import NotInstalled
+from trainer.contract.command.installing import install
 
 LEFT_OUT = ("datagen.questions", "datagen.dataset")  # of the image that trains
-DATAGEN = "install it with: pip install '.[datagen]'"
-LOCAL_MODEL = "to run a local model: pip install '.[train,datagen]'"
+DATAGEN = f"install it with: {install('datagen')}"
+LOCAL_MODEL = f"to run a local model: {install('train,datagen')}"
 
 
 @contextmanager

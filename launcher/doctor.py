@@ -15,6 +15,7 @@ from launcher.rental.offer import DRIFT
 from launcher.settings import FoundSettings
 from launcher.world import World
 from trainer.contract.command.errors import Fault, Usage
+from trainer.contract.command.installing import install
 
 ENOUGH = 2e9  # bytes free for results
 TEACHER = "OPENROUTER_API_KEY"
@@ -99,7 +100,7 @@ def _packages(extra: str, packages: Collection[str]) -> Finding:
         detail=f"missing: {', '.join(missing)}"
         if missing
         else ", ".join(f"{name} {number}" for name, number in versions.items()),
-        remedy=f"pip install -c constraints.txt '.[{extra}]' (in the project's folder)",
+        remedy=install(extra),
     )
 
 

@@ -7,14 +7,24 @@ from pathlib import Path
 
 import pytest
 
+from launcher.image.build import paths
+
 ROOT = Path(__file__).resolve().parent.parent
-PARTS = ("launcher", "trainer", "datagen", "pyproject.toml", ".gitignore", "README.md", "LICENSE")
+PARTS = (
+    *("launcher", "trainer", "datagen", "docker", "Dockerfile", "constraints.txt"),
+    *("pyproject.toml", ".gitignore", "README.md", "LICENSE"),
+)
 CANARY = b"CANARY0123456789"
 PLACES = (
     *(".env", ".env.local", "launcher/.env", "trainer/recipes/.env.local", "datagen/.env"),
     *("runs/r/train.log", "trainer/runs/r/events.jsonl", "training_data/rows.jsonl"),
     *("launcher/__pycache__/x.pyc", "state/keys/r", "checkpoints/1/x"),
 )
+
+
+def recipe_parts(root: Path) -> dict[str, bytes]:
+    found = {name: path.read_bytes() for name, path in paths(root).items()}
+    return {name: content for name, content in found.items() if content != CANARY}
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +51,8 @@ def test_a_wheel_has_our_code_and_no_secret(project, tmp_path):
     (built,) = WheelBuilder(str(project)).build(directory=str(tmp_path), versions=["standard"])
     with zipfile.ZipFile(built) as wheel:
         content = {name: wheel.read(name) for name in wheel.namelist()}
+        wheel.extractall(tmp_path / "installed")
+    assert recipe_parts(tmp_path / "installed") == recipe_parts(project)
     packages = [project / name for name in ("launcher", "trainer", "datagen")]
     modules = {
         path.relative_to(project).as_posix()

@@ -18,6 +18,7 @@ from trainer.contract.command.errors import (
     is_no_space,
     no_space,
 )
+from trainer.contract.command.installing import install
 from trainer.contract.job import Job
 from trainer.contract.rows import read_rows
 from trainer.processes import collective, local
@@ -110,7 +111,7 @@ def check_installed() -> None:
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         raise NotInstalled(
-            f"training needs {', '.join(missing)}", "install it with: pip install '.[train]'"
+            f"training needs {', '.join(missing)}", f"install it with: {install('train')}"
         )
 
 

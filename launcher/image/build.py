@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 PARTS = ("Dockerfile", "constraints.txt", "pyproject.toml", "docker", "trainer", "datagen")
 """What the image is made of; ``.dockerignore`` admits the same."""
+CODE = ("trainer", "datagen")
+PACKED = Path("launcher", "image", "recipe")
+"""Where an installed wheel has the parts beside the code; pyproject.toml puts them there."""
 BASES = {
     "13.0": "nvidia/cuda:13.0.2-base-ubuntu24.04",
     "12.8": "nvidia/cuda:12.8.1-base-ubuntu24.04",
@@ -111,7 +114,7 @@ def recipe(settings: Settings, *, cuda: str | None = None) -> Recipe:
         BadJob: the build arguments are malformed, or would put a password into the image's history.
     """
     root = Path(__file__).resolve().parents[2]
-    if not (root / "Dockerfile").is_file():
+    if "Dockerfile" not in paths(root):
         raise NotFound(
             "the image is built from the project's folder, which this installation does not contain",
             "run launch from a clone, or name an existing image with --image",
@@ -177,9 +180,10 @@ def paths(root: Path) -> dict[str, Path]:
     """Every file that goes in, by its name in the build context, sorted."""
     found: dict[str, Path] = {}
     for part in PARTS:
-        top = root / part
+        near = root if (root / "Dockerfile").is_file() or part in CODE else root / PACKED
+        top = near / part
         for path in [top] if top.is_file() else sorted(top.rglob("*")):
-            parts = path.relative_to(root).parts
+            parts = path.relative_to(near).parts
             hidden = any(name.startswith(".") or name == "__pycache__" for name in parts)
             if path.is_file() and not hidden and path.suffix != ".pyc":
                 found["/".join(parts)] = path

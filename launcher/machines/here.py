@@ -19,6 +19,7 @@ from launcher.runs.run_state import RunState
 from launcher.world import Child, World
 from trainer.contract import events
 from trainer.contract.command.errors import Fault, Locked, NotInstalled
+from trainer.contract.command.installing import install
 from trainer.contract.job import Job
 from trainer.contract.rows import Rows
 
@@ -83,7 +84,7 @@ class Here:
         return [
             NotInstalled(
                 f"training here needs {', '.join(missing)}",
-                f"pip install -c constraints.txt '.[{extras}]' (in the project's folder)",
+                install(extras),
             )
         ]
 

@@ -11,7 +11,9 @@ from trainer.contract.command.errors import NotInstalled
 
 def test_the_package_and_the_command_are_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "openai", None)
-    with pytest.raises(NotInstalled, match=r"openai[\s\S]*pip install '.\[datagen\]'") as caught:
+    with pytest.raises(
+        NotInstalled, match=r"openai[\s\S]*pip install -c constraints.txt '.\[datagen\]'"
+    ) as caught:
         openai_package()
     assert caught.value.hint == DATAGEN
 

@@ -728,7 +728,8 @@ def test_a_missing_extra_is_named_with_the_line_that_installs_it(
     with pytest.raises(NotInstalled) as caught:
         run(job_of(base_model, data_file, tmp_path / "run"))
     assert str(caught.value) == (
-        "training needs trl, peft: install it with: pip install '.[train]'"
+        "training needs trl, peft: install it with: pip install -c constraints.txt '.[train]'"
+        " (in the project's folder)"
     )
 
 
