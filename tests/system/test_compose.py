@@ -131,10 +131,13 @@ def test_a_cell_reads_its_table_and_nothing_else(project):
 
 
 def test_a_table_outside_the_data_folder_is_refused(project):
-    words = ("run", "--rm", "-T", "--entrypoint", "python", "datagen", "cell.py", "secret.csv", "1")
-    done = project.run(*words)
+    shutil.copy(project.folder / "data" / "penguins.csv", project.folder / "elsewhere.csv")
+    words = "episodes elsewhere.csv --out never --teacher scripted --per-table 4"
+    done = project.run("run", "--rm", "-T", "datagen", *words.split())
+    said = done.stdout + done.stderr
     assert done.returncode != 0
-    assert "outside the folders that the sandbox service may read" in done.stdout + done.stderr
+    assert "/workspace/elsewhere.csv: outside the folders that the sandbox service may read" in said
+    assert "move the tables to /workspace/data and make the episodes again" in said
 
 
 def test_the_key_is_in_the_generator_alone(project):
