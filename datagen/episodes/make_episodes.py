@@ -223,7 +223,7 @@ class EpisodeMaker:
         """Have the model word the programs' questions; its id changes with its wording."""
         if self.account is None or not self.reword:
             return
-        from datagen.questions.procedural.reword import reword
+        from datagen.questions.programs.reword import reword
 
         at = [n for n, task in enumerate(self.tasks) if task.question.source == "procedural"]
         found = await reword([self.tasks[n].question for n in at], self.account.question_gen)

@@ -41,11 +41,12 @@ def constant(value: object) -> str:
 class Database:
     """The first table is `t`, the second `u`. Their columns are `c0`, `c1` and on, in the file's order
     (SQL takes "A" and "a" for one name), and `place`, the row's number. Whole numbers are integers,
-    dates timestamps, what is no number, boolean or date is text.
+    dates timestamps, what is no number, boolean or date is text. `setup` is run before.
     """
 
-    def __init__(self, tables: Sequence[Cells]) -> None:
+    def __init__(self, tables: Sequence[Cells], *, setup: Sequence[str] = ()) -> None:
         self.tables = tables
+        self._setup = (*MACROS, *setup)
         self.rows = lru_cache(REMEMBERED)(self._rows)
 
     @cached_property
@@ -53,8 +54,8 @@ class Database:
         import duckdb
 
         found = duckdb.connect(config={"threads": 1})  # one order of adding: the same last bits
-        for macro in MACROS:
-            found.execute(macro)
+        for statement in self._setup:
+            found.execute(statement)
         for name, table in zip(NAMES, self.tables, strict=False):
             _load(found, name, table)
         return found

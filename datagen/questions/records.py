@@ -42,6 +42,9 @@ def _slots(given: object) -> object:
     return {str(k): SlotOf(v) for k, v in given.items()} if isinstance(given, dict) else given
 
 
+Slots = Annotated[Mapping[str, SlotOf], BeforeValidator(_slots)]
+
+
 class Family(_Record):
     """One kind of question. `docs/questions.md` says how to write one.
 
@@ -54,7 +57,7 @@ class Family(_Record):
     """
 
     name: Text
-    slots: Annotated[Mapping[str, SlotOf], BeforeValidator(_slots)]
+    slots: Slots
     wordings: tuple[Text, ...] = Field(min_length=1)
     plan: Text
     code: Text
@@ -94,7 +97,7 @@ class Family(_Record):
                     raise ValueError(f"slots: {name!r} needs a slot {other!r} before it")
             filled.append(name)
         for key, text in self._texts():
-            for name in _fields(key, text):
+            for name in fields(key, text):
                 if name not in self.slots:
                     raise ValueError(
                         f"{key}: {{{name}}} is no slot: there are {', '.join(self.slots)}"
@@ -117,7 +120,8 @@ class Family(_Record):
         return self.answer.removeprefix("value of ") if self.answer not in ANSWER_TYPES else None
 
 
-def _fields(key: str, text: str) -> list[str]:
+def fields(key: str, text: str) -> list[str]:
+    """The names of the slots in a text. Raises ValueError where a brace is no slot."""
     try:
         return [name for _, name, _, _ in string.Formatter().parse(text) if name is not None]
     except ValueError as fault:

@@ -99,15 +99,15 @@ def _templates(
 
 
 def _programs(tables: list[TableProfile], *, count: int, seed: int, made: Counter[str]) -> Batch:
-    from datagen.questions import procedural
+    from datagen.questions.programs.source import ask
 
-    tally = procedural.Tally(shapes=made)
-    asked = procedural.ask(tables, count=count, seed=seed, tally=tally)
+    tally = template.Tally(made=made)
+    asked = ask(tables, count=count, seed=seed, tally=tally)
     return Batch(
         source="procedural",
         tables=tables,
         questions=asked.questions,
         short=count - len(asked.questions),
-        dropped=Counter({("", reason): times for reason, times in tally.dropped.items()}),
+        dropped=tally.dropped,
         disagreements=tally.disagreements,
     )

@@ -8,6 +8,7 @@ its text gives another answer, and where the answer says something.
 from __future__ import annotations
 
 import random
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +27,7 @@ from datagen.questions.readings import readings
 from datagen.questions.records import Family, bundled
 from datagen.questions.slots.draw import Draw
 from datagen.questions.truth import truth
+from trainer.contract.command.errors import Fault
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -69,8 +71,6 @@ def ask(
     take turns in an order that the seed and the tables decide; the fewer they are, the more each asks.
     A table of more than MOST_ROWS rows gets no question. Raises what opening a Sandbox raises.
     """
-    from datagen.sandbox import Sandbox
-
     tally = tally or Tally()
     if any(profile.rows > MOST_ROWS for profile in profiles):
         tally.dropped["", f"a table of more than {MOST_ROWS} rows"] += count
@@ -89,6 +89,58 @@ def ask(
         )
         for family in chosen
     ]
+    questions = solved(profiles, sources, count=count, dry=DRY, most=most)
+    return Asked(questions=questions, dropped=tally.reasons())
+
+
+class QuestionSource(ABC):
+    """Proposes questions about one set of tables; `name` stands for it in the tally."""
+
+    def __init__(self, name: str, tally: Tally) -> None:
+        self.name = name
+        self.tally = tally
+        self.dry = 0
+        self.made = 0
+
+    @abstractmethod
+    def propose(self, asked: Collection[str]) -> Question | None:
+        """The next question that is not among those `asked`, or None after some tries."""
+
+    def drop(self, reason: Unasked | ArithmeticError) -> None:
+        why = str(reason) if isinstance(reason, Unasked) else "not computable"
+        self.tally.dropped[self.name, why] += 1
+
+    def accepts(self, question: Question, result: CellResult) -> bool:
+        """Whether the code submitted the truth."""
+        agree = result.submitted and judge(result.answer, question.truth, *question.form).correct
+        if agree:
+            self.made += 1
+            self.tally.made[self.name] += 1
+        else:
+            found = result.answer if result.submitted else result.stderr.strip()[-300:]
+            self.dry += 1
+            self.tally.dropped[self.name, "the two routes disagree"] += 1
+            self.tally.disagreements.append(
+                f"{question.family}: {question.text}\n{question.code}\n"
+                f"  truth {question.truth!r}, code {found!r}"
+            )
+        return agree
+
+
+def solved(
+    profiles: Sequence[TableProfile],
+    sources: Sequence[QuestionSource],
+    *,
+    count: int,
+    dry: int,
+    most: int | None = None,
+) -> list[Question]:
+    """Up to `count` questions of these sources in turn, each with code that finds the truth in the sandbox.
+
+    A source has no more turns after `dry` of them without a question, and after `most` questions.
+    """
+    from datagen.sandbox import Sandbox
+
     questions: dict[str, Question] = {}
     with (
         Sandbox({p.name: (p.path, p.reading) for p in profiles}) as sandbox,
@@ -99,27 +151,36 @@ def ask(
             futures = [
                 (source, question, pool.submit(run_code, sandbox, question))
                 for source in turn
-                if (question := source.propose(questions))
+                if source.dry < dry and (question := _proposed(source, questions, dry))
             ]
             for source, question, future in futures:
                 if source.accepts(question, future.result()):
                     questions[question.text] = question
-            sources = [s for s in sources if s.dry < DRY and s.made < most]
-    return Asked(questions=[*questions.values()], dropped=tally.reasons())
+            sources = [s for s in sources if s.dry < dry and (most is None or s.made < most)]
+    return [*questions.values()]
 
 
-@dataclass
-class Source:
+def _proposed(source: QuestionSource, asked: Collection[str], dry: int) -> Question | None:
+    """The source's next question. One that fails has no more turns, and takes no other along."""
+    try:
+        return source.propose(asked)
+    except Fault:
+        raise
+    except Exception as error:  # noqa: BLE001 - a fault of one family, which its tally names
+        source.tally.dropped[source.name, f"{type(error).__name__}: {error}"] += 1
+        source.dry = dry
+        return None
+
+
+class Source(QuestionSource):
     """One family's questions about one set of tables."""
 
-    family: Family
-    draw: Draw
-    tally: Tally
-    dry: int = 0
-    made: int = 0
+    def __init__(self, family: Family, draw: Draw, tally: Tally) -> None:
+        super().__init__(family.name, tally)
+        self.family = family
+        self.draw = draw
 
     def propose(self, asked: Collection[str]) -> Question | None:
-        """The next question that is not among those `asked`, or None after some tries."""
         for _ in range(TRIES):
             self.draw.bound.clear()
             if not self._bind():
@@ -127,28 +188,12 @@ class Source:
             try:
                 question = self._question()
             except (Unasked, ArithmeticError) as reason:
-                why = str(reason) if isinstance(reason, Unasked) else "not computable"
-                self.tally.dropped[self.family.name, why] += 1
+                self.drop(reason)
                 continue
             if question.text not in asked:
                 return question
         self.dry += 1
         return None
-
-    def accepts(self, question: Question, result: CellResult) -> bool:
-        """Whether the code submitted the truth."""
-        agree = result.submitted and judge(result.answer, question.truth, *question.form).correct
-        if agree:
-            self.made += 1
-            self.tally.made[self.family.name] += 1
-        else:
-            found = result.answer if result.submitted else result.stderr.strip()[-300:]
-            self.dry += 1
-            self.tally.dropped[self.family.name, "the two routes disagree"] += 1
-            self.tally.disagreements.append(
-                f"{self.family.name}: {question.text}\n  truth {question.truth!r}, code {found!r}"
-            )
-        return agree
 
     def _bind(self) -> bool:
         """Fill the slots in their order; False when the tables have nothing that fits."""

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from datagen.questions.slots import columns, tables, time, values
+from datagen.questions.slots import columns, rows, tables, time, values
 from datagen.questions.slots.bound import Bound
 
 if TYPE_CHECKING:
@@ -39,6 +39,14 @@ KINDS: Mapping[str, Callable[..., Slot]] = {
     "other_table": tables.other,
     "reference": tables.reference,
     "referred": tables.referred,
+    "group": rows.group,
+    "comparable": rows.comparable,
+    "repeated": rows.repeated,
+    "values_of": rows.values_of,
+    "piece_of": rows.piece_of,
+    "size_of": rows.size_of,
+    "few_rows": rows.few_rows,
+    "fewer_groups": rows.fewer_groups,
 }
 
 
@@ -51,12 +59,15 @@ class SlotOf:
 
     def __init__(self, given: object) -> None:
         self.options: Mapping[str, Any] = {}
+        self.words: Mapping[str, list[str]] = {}
         if isinstance(given, list) and given:
             self.kind, self._fill = "pick", values.pick(*given)
         elif isinstance(given, dict) and given:
-            self.kind, self._fill = "words", values.words(_vocabulary(given))
+            self.kind, self.words = "words", _vocabulary(given)
+            self._fill = values.words(self.words)
         elif isinstance(given, str) and given in VOCABULARIES:
-            self.kind, self._fill = "words", values.words(VOCABULARIES[given])
+            self.kind, self.words = "words", VOCABULARIES[given]
+            self._fill = values.words(self.words)
         elif isinstance(given, str) and given.split():
             self.kind, *words = given.split()
             make = KINDS.get(self.kind)

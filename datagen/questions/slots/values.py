@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import TYPE_CHECKING
 
 from datagen.questions.slots.bound import Bound, cell
@@ -41,7 +42,7 @@ def threshold(slot: str, low: float = 0.2, high: float = 0.8) -> Slot:
 
     def fill(draw: Draw) -> Bound | None:
         name = str(draw.bound[slot].value)
-        values = sorted(x for x in draw.cells.numbers(name) if x is not None)
+        values = sorted(x for x in draw.cells.numbers(name) if x is not None and isfinite(x))
         if not values:
             return None
         least, most = (values[min(int(end * len(values)), len(values) - 1)] for end in (low, high))

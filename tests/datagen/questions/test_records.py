@@ -103,6 +103,21 @@ def test_sql_that_fails_drops_its_family_and_nothing_else(repairs: Path, tmp_pat
     assert any(family == "wrong" and "cuont" in why for family, why in tally.dropped)
 
 
+def test_a_family_that_fails_drops_itself_and_nothing_else(repairs: Path, tmp_path: Path):
+    """Its scores are text, which cannot be subtracted."""
+    wrong = GOOD.replace("rows_below", "wrong")
+    sql = 'sql = "select {n}, \'a\' || {n} from known({n}) where {n} < {t}"\ntake = "gap"'
+    path = tmp_path / "mine.toml"
+    lines = [sql if line.startswith("sql") else line for line in wrong.splitlines()]
+    path.write_text(GOOD + "\n".join(lines), "utf-8")
+    tally = Tally()
+    asked = ask(
+        [profile_table(repairs)], count=3, seed=0, families=read_families(path), tally=tally
+    )
+    assert {q.family for q in asked.questions} == {"rows_below"}
+    assert any(family == "wrong" and "TypeError" in why for family, why in tally.dropped)
+
+
 def test_bundled_families_have_short_wordings():
     words = sorted(len(w.split()) for family in bundled() for w in family.wordings)
     assert words[len(words) // 2] < 20

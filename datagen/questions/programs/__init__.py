@@ -1,0 +1,1 @@
+"""Questions made of programs: chains of steps that are records."""
