@@ -33,7 +33,6 @@ def add_question_flags(
     verb.add_argument("--source", choices=sources, default="all", help=meaning)
     verb.add_argument(
         "--families",
-        type=_family_set,
         default="all",
         metavar="NAMES",
         help="families of question templates: all, basic (the demo's simple questions), names such "
@@ -48,13 +47,14 @@ def add_question_flags(
     )
 
 
-def _family_set(text: str) -> FamilySet:
-    """All template families, those of the demo (basic), those named, with commas between, or a file's.
+def families_of(args: argparse.Namespace) -> FamilySet:
+    """The families that ``--families`` selects: all, the demo's (basic), those named, or a file's.
 
     Raises:
-        Usage: a name is unknown.
+        Usage: a name is unknown, or the source has no families.
         BadData: a record of the file is wrong.
     """
+    text = args.families
     if text in {"all", "basic"}:
         return cast("FamilySet", text)
     from datagen.questions.basic import FAMILIES as BASIC
@@ -73,6 +73,11 @@ def _family_set(text: str) -> FamilySet:
             found[name] = family_named(name, bundled(), option="--families")
     if not found:
         raise Usage("--families: the list is empty", "use all, basic, names of families, or a file")
+    if args.source not in {"template", "all"}:
+        raise Usage(
+            f"--families selects templates, but --source {args.source} uses none",
+            "leave one of them out",
+        )
     return (*found.values(),)
 
 
@@ -83,15 +88,6 @@ def family_named(name: str, families: Sequence[Family], *, option: str) -> Famil
         near = difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.0)
         raise Usage(f"{option}: unknown family {name!r}", f"the nearest are: {', '.join(near)}")
     return known[name]
-
-
-def check_source(source: str, families: FamilySet) -> None:
-    """Raise Usage where families are named and the source has none."""
-    if isinstance(families, tuple) and source not in {"template", "all"}:
-        raise Usage(
-            f"--families selects templates, but --source {source} uses none",
-            "leave one of them out",
-        )
 
 
 def share(text: str) -> float:

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datagen.verbs.arguments import add_question_flags, check_source, share, whole_count
+from datagen.verbs.arguments import add_question_flags, families_of, share, whole_count
 from datagen.verbs.reading_flags import add_reading_flags, profiles_of
 from datagen.verbs.teacher_flags import account_of, add_teacher_flags
 from trainer.contract.command.errors import (
@@ -22,6 +22,7 @@ from trainer.contract.command.errors import (
 if TYPE_CHECKING:
     from datagen.episodes.attempts import AttemptRules
     from datagen.episodes.make_episodes import EpisodeMaker
+    from datagen.questions.sources import FamilySet
     from datagen.verbs.arguments import Verbs
 
 LEDGER = "calls.jsonl"
@@ -100,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
     from datagen.episodes.journal import Journal
     from datagen.episodes.make_episodes import EpisodeMaker
 
-    check_source(args.source, args.families)
+    families = families_of(args)
     target, journal = args.out / "episodes.jsonl", args.out / "episodes.journal.jsonl"
     if args.out.exists() and not args.out.is_dir():
         raise OutputExists(f"{args.out} is a file", "give a folder with --out")
@@ -118,7 +119,7 @@ def run(args: argparse.Namespace) -> int:
     maker = EpisodeMaker(args.out, style=args.prompt, seed=args.seed)
     with account_of(args, args.out / LEDGER) as account:
         maker.account = account
-        _gather(args, maker)
+        _gather(args, maker, families)
         with Journal(journal, maker.tally.add) as book:
             try:
                 asyncio.run(maker.make(book, _rules(args, maker)))
@@ -138,16 +139,14 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _gather(args: argparse.Namespace, maker: EpisodeMaker) -> None:
+def _gather(args: argparse.Namespace, maker: EpisodeMaker, families: FamilySet) -> None:
     from datagen.sandbox.remote import check_tables
 
     if args.questions is not None:
         maker.read_questions(args.questions)
     else:
         profiles, _ = profiles_of(args)
-        maker.add_questions(
-            profiles, source=args.source, families=args.families, count=args.per_table
-        )
+        maker.add_questions(profiles, source=args.source, families=families, count=args.per_table)
     maker.reword = args.reword
     paths = [task.paths for task in maker.tasks] + [one.paths for one in maker.proposals]
     check_tables(path for some in paths for path in some)

@@ -9,13 +9,13 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datagen.verbs.arguments import add_question_flags, check_source, family_named
+from datagen.verbs.arguments import add_question_flags, families_of, family_named
 from datagen.verbs.reading_flags import add_reading_flags, profiles_of
 from trainer.contract.command.crash_safe_files import write_whole
 from trainer.contract.command.errors import BadData, OutputExists
 
 if TYPE_CHECKING:
-    from datagen.questions.sources import Batch
+    from datagen.questions.sources import Batch, FamilySet
     from datagen.verbs.arguments import Verbs
 
 SHOWN = 20
@@ -38,7 +38,7 @@ def add(verbs: Verbs) -> None:
     add_question_flags(
         verb,
         sources=["template", "procedural", "all"],
-        meaning="where questions come from: templates, programs of typed operators, or both (all)",
+        meaning="where questions come from: templates, programs of several steps, or both (all)",
     )
     verb.add_argument("--seed", type=int, default=0, help="random seed (0)")
     verb.add_argument("--json", action="store_true", help="print the counts as JSON")
@@ -46,8 +46,6 @@ def add(verbs: Verbs) -> None:
     verb.first = ("--out", "--source", "--families", "--per-table", "--seed")
     verb.examples = (
         "datagen questions data/*.csv --out questions.jsonl",
-        "datagen questions data/*.csv --out few.jsonl --families pearson,slope --per-table 10",
-        "datagen questions sales.csv --out sales.jsonl --source procedural --seed 1",
         "datagen questions sales.csv --explain slope",
         "datagen questions sales.csv --families my_questions.toml --out mine.jsonl",
     )
@@ -58,9 +56,9 @@ def run(args: argparse.Namespace) -> int:
     from datagen.episodes.gather import gather_with_progress
     from datagen.episodes.run_questions import table_ref
 
-    check_source(args.source, args.families)
+    families = families_of(args)
     if args.explain:
-        return _explain(args)
+        return _explain(args, families)
     if args.out.exists():
         raise OutputExists(f"{args.out} already exists", "choose another --out, or remove it")
     profiles, left_out = profiles_of(args)
@@ -71,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
             count=args.per_table,
             seed=args.seed,
             source=args.source,
-            families=args.families,
+            families=families,
         )
     ]
     lines = [
@@ -113,12 +111,12 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _explain(args: argparse.Namespace) -> int:
+def _explain(args: argparse.Namespace, families: FamilySet) -> int:
     from datagen.questions.explain import explain
     from datagen.questions.joining import joinable
     from datagen.questions.records import bundled
 
-    known = args.families if isinstance(args.families, tuple) else bundled()
+    known = families if isinstance(families, tuple) else bundled()
     family = family_named(args.explain, known, option="--explain")
     profiles, _ = profiles_of(args)
     single = ([profile] for profile in profiles)
