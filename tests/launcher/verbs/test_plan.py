@@ -58,7 +58,7 @@ def test_the_table_says_what_is_counted(folder, capsys):
     assert cli.main(["plan", "--data", "data.jsonl", "--evaluate", "test.jsonl"]) == 0
     text = capsys.readouterr().out
     assert "19,950 tokens to train on" in text  # 190 x 35 x 3
-    assert "3,150 to measure the held-out loss" in text  # 9 x 10 x 35
+    assert "3,500 to measure the held-out loss" in text  # (the base + 9) x 10 x 35
     assert "300 questions to base and adapter" in text
 
 
