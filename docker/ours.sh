@@ -5,7 +5,7 @@
 set -eu
 cd /ours
 makes="datagen/(questions|dataset|episodes/(make|proposed|scripted)|models/(paid_api|vllm))"
-also="datagen/(evaluation/(altered_tables|comparison_text)|progress[.]|episodes/counts|tables/synthetic|judge/judge_again|sandbox/server/service|verbs/([^ae_]|episodes|export))|trainer/(tiny/|result/(export|modelfile)|data/check[.])"
+also="datagen/(evaluation/(altered_tables|comparison_text)|progress[.]|episodes/(counts|gather)|tables/synthetic|judge/judge_again|sandbox/server/service|verbs/([^ae_]|episodes|export))|trainer/(tiny/|result/(export|modelfile|publish)|contract/exporting|data/check[.])"
 python -m compileall -q --invalidation-mode unchecked-hash -x "$makes|$also" code
 mkdir -p data/trainer data/datagen/tables/bundled questions/datagen datagen trainer/opt/sft trainer/etc/ssh
 mv code/trainer/tiny data/trainer/
@@ -18,3 +18,5 @@ mv sshd_config trainer/etc/ssh/sshd_config
 chmod -R u=rwX,go=rX data questions datagen trainer
 chmod 755 trainer/opt/sft/entrypoint
 chmod 600 trainer/etc/ssh/sshd_config
+# One time for all: a part that has not changed is the same layer, and is not pushed again.
+find data questions datagen trainer -exec touch -h -d @0 {} +
