@@ -98,7 +98,8 @@ def test_sigterm_ends_it_and_says_so(job, does, tmp_path):
     does("Path(sys.argv[2], 'pid').write_text(str(os.getpid()))\ntime.sleep(60)")
 
     def strike():
-        while not (tmp_path / "run" / "pid").exists():
+        pid = tmp_path / "run" / "pid"
+        while not (pid.exists() and pid.read_text()):
             time.sleep(0.02)
         os.kill(os.getpid(), signal.SIGTERM)
 
