@@ -30,7 +30,7 @@ class Watched:
     """What a loop's forward passes ran with, from the self-test to the last step's evaluation.
 
     ``autocast``: whether autocast was on. ``casts``: whether PEFT casts an adapter's input. ``adapter`` and
-    ``base``: the dtypes of LoRA's matrices and of what does not learn. ``rates``: the optimizer's learning rates.
+    ``base``: the dtypes of LoRA's matrices and of the base's weights. ``rates``: the optimizer's learning rates.
     """
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
@@ -61,7 +61,7 @@ class Watched:
         self.casts.add(layer.cast_input_dtype_enabled)
         self.attention.add(loop.model.config._attn_implementation)
         for name, weight in loop.model.named_parameters():
-            if not weight.requires_grad:
-                self.base.add(weight.dtype)
-            elif ".lora_A." in name or ".lora_B." in name:
+            if ".lora_A." in name or ".lora_B." in name:
                 self.adapter.add(weight.dtype)
+            elif ".lora_" not in name:  # PEFT also freezes the adapter while it is off
+                self.base.add(weight.dtype)
