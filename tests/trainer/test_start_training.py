@@ -136,7 +136,7 @@ def test_a_run_tells_what_it_does(finished):
     found, _ = events.read(output / "events.jsonl")
     assert [e.seq for e in found] == list(range(len(found)))
     kinds = [e.type for e in found if e.type not in {"step", "phase"}]
-    assert kinds == ["data", "plan", "checkpoint", "saved", "done"]
+    assert kinds == ["data", "plan", "checkpoint", "divergence", "saved", "done"]
     phases = [e.name for e in found if isinstance(e, events.Phase)]
     assert phases == ["data", "model", "train", "save", "proof"]
     steps = events_of(output, events.Step)
