@@ -83,9 +83,9 @@ class Family(_Record):
         of = self.answer.removeprefix("value of ")
         if self.answer not in ANSWER_TYPES and of not in self.slots:
             known = ", ".join([*ANSWER_TYPES, "value of SLOT"])
-            raise ValueError(f"answer: {self.answer!r} is none of {known}")
+            raise ValueError(f"answer: {self.answer!r} is unknown; use one of {known}")
         if self.take not in TAKES:
-            raise ValueError(f"take: {self.take!r} is none of {', '.join(TAKES)}")
+            raise ValueError(f"take: {self.take!r} is unknown; use one of {', '.join(TAKES)}")
         if missing := [name for name in TAKES[self.take].needs if name not in self.slots]:
             raise ValueError(f"take: {self.take!r} needs a slot {missing[0]!r}")
         if "answer" not in self.code:

@@ -33,7 +33,7 @@ class Answer:
 
 
 def answer(frame: Frame, program: Program, *, checked: bool = True) -> Answer:
-    """The answer by one query. Raises Unasked where there is none, or (`checked`) not exactly one."""
+    """The answer by one query. Raises Unasked without an answer, or (`checked`) with several."""
     asked: list[_Asked] = []
     for filled in program[:-1]:
         asked += _asked(filled, frame) if checked else []

@@ -78,7 +78,7 @@ class Frame:
         return self.database.rows(f"{'with ' if made else ''}{', '.join(made)} {select}")
 
     def named(self, name: str) -> Bound:
-        """A column of this name. Raises Unasked where there is none."""
+        """The column of this name. Raises Unasked if it is missing."""
         if name not in self.columns:
             raise Unasked("a step lacks its column")
         return replace(column(name), sql=self.columns[name].sql)

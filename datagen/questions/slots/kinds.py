@@ -73,7 +73,9 @@ class SlotOf:
             make = KINDS.get(self.kind)
             if make is None:
                 known = ", ".join([*KINDS, *VOCABULARIES])
-                raise ValueError(f"{given!r} is none of {known}, a list or a table of words")
+                raise ValueError(
+                    f"{given!r} is unknown; use one of {known}, a list or a table of words"
+                )
             self.options = dict(_option(word, make) for word in words)
             try:
                 self._fill = make(**self.options)

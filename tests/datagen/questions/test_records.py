@@ -49,14 +49,18 @@ def test_the_record_of_the_page_is_asked_and_both_routes_agree(repairs: Path, tm
 @pytest.mark.parametrize(
     ("changed", "line", "said"),
     [
-        ({"amount": "amont"}, 5, "'amont' is none of amount"),
+        ({"amount": "amont"}, 5, "'amont' is unknown; use one of amount"),
         ({"threshold n": "threshold m"}, 5, "needs a slot 'm' before it"),
         ({"threshold n": "threshold"}, 5, "missing 1 required positional argument: 'slot'"),
         ({"threshold n": "threshold n lo=2"}, 5, "unexpected keyword argument 'lo'"),
         ({"{n} below": "{x} below"}, 3, "{x} is no slot: there are n, t"),
         ({"answer = (": "result = ("}, 6, "assigns nothing to `answer`"),
-        ({'answer = "integer"': 'answer = "whole"'}, 8, "'whole' is none of integer, number"),
-        ({'answer = "integer"': 'take = "frst"'}, 8, "'frst' is none of value"),
+        (
+            {'answer = "integer"': 'answer = "whole"'},
+            8,
+            "'whole' is unknown; use one of integer, number",
+        ),
+        ({'answer = "integer"': 'take = "frst"'}, 8, "'frst' is unknown; use one of value"),
         ({'answer = "integer"': 'take = "top"'}, 8, "needs a slot 'k'"),
         ({'answer = "integer"': "leest = 4"}, 8, "Extra inputs are not permitted"),
         ({'plan = "I count."\n': ""}, 2, "Field required"),
