@@ -41,19 +41,23 @@ def prepare_environment(*, one_card: bool = True) -> None:
 
 
 def import_bitsandbytes() -> None:
-    """Import bitsandbytes without its download of a CPU kernel from the hub.
+    """Import bitsandbytes without its download of a CPU kernel from the hub, and without torch's compiler.
 
-    On some CPUs it downloads one at import, which takes seconds and is not pinned; without the kernel its
-    built-in code computes the same.
+    On some CPUs it downloads a kernel at import, which takes seconds and is not pinned; without the kernel
+    its built-in code computes the same. It also calls ``torch.compile`` for functions that only a CPU
+    runs, which imports the compiler (2 s); if that call fails, it takes the functions as they are.
     """
+    torch = import_module("torch")
     kept = sys.modules.get("kernels")
     sys.modules["kernels"] = None  # type: ignore[assignment]
+    compiler, torch.compile = torch.compile, None
     warnings_log = logging.getLogger("bitsandbytes.backends.cpu.ops")
     warnings_log.disabled = True
     try:
         import_module("bitsandbytes")
     finally:
         warnings_log.disabled = False
+        torch.compile = compiler
         del sys.modules["kernels"]
         if kept is not None:
             sys.modules["kernels"] = kept

@@ -46,8 +46,17 @@ def test_the_cards_allocator_takes_the_setting_and_the_users_own_comes_first(mon
             assert told() == "max_split_size_mb:64"
 
 
-def test_bitsandbytes_asks_no_hub(monkeypatch):
-    before = sys.modules.get("kernels")
-    libraries.import_bitsandbytes()
-    assert sys.modules.get("kernels") is before
-    assert "bitsandbytes" in sys.modules
+def test_bitsandbytes_asks_no_hub_and_does_not_load_torchs_compiler():
+    """The judge is torch: its own ``torch.compile`` is back afterwards, and its compiler was not imported."""
+    program = (
+        "import sys, torch\n"
+        "from trainer.contract.command import libraries\n"
+        "compiler = torch.compile\n"
+        "libraries.import_bitsandbytes()\n"
+        "assert torch.compile is compiler\n"
+        "print(*(name in sys.modules for name in ('bitsandbytes', 'kernels', 'torch._inductor.compile_fx')))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["True", "False", "False"]
