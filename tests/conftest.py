@@ -1,7 +1,8 @@
-"""For every test: a state folder of its own, and one line at the end saying what was left out."""
+"""For every test: its own state folder, and no terminal width; at the end one line says what was left out."""
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -16,13 +17,42 @@ settings.register_profile(
 )
 settings.load_profile("project")
 
-LEFT_OUT: Counter[str] = Counter()
+DESELECTED: dict[str, int] = {}
+SKIPPED: Counter[str] = Counter()
 LEFT = {"bench": "benches (make bench)", "gpu": "need a CUDA card (make gpu)"}
 
 
 @pytest.fixture(autouse=True)
-def _own_state_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch) -> None:
+def _own_surroundings(tmp_path_factory: pytest.TempPathFactory, monkeypatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+    monkeypatch.delenv("COLUMNS", raising=False)  # pytest-xdist sets it
+
+
+def group_of(test: str) -> str:
+    """What runs together in one process: a file's tests, and all that share the Docker engine."""
+    return "tests/system" if test.startswith("tests/system/") else test.partition("::")[0]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With ``-n``, which ``make test`` gives: divide the tests by group."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    found = LoadScopeScheduling(config, log)
+    found._split_scope = group_of
+    return found
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """With ``-n``: tell the process that prints the summary what this one left out."""
+    if (told := getattr(session.config, "workeroutput", None)) is not None:
+        told["deselected"] = dict(DESELECTED)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """Every process collects all tests, so each has the same to tell."""
+    DESELECTED.update(getattr(node, "workeroutput", {}).get("deselected", {}))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -34,17 +64,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_deselected(items: list[pytest.Item]) -> None:
-    LEFT_OUT.update(
-        next((why for mark, why in LEFT.items() if item.get_closest_marker(mark)), "not selected")
-        for item in items
-    )
+    for item in items:
+        why = (why for mark, why in LEFT.items() if item.get_closest_marker(mark))
+        reason = next(why, "not selected")
+        DESELECTED[reason] = DESELECTED.get(reason, 0) + 1
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.skipped and isinstance(report.longrepr, tuple):
-        LEFT_OUT[report.longrepr[2].removeprefix("Skipped: ")] += 1
+        SKIPPED[report.longrepr[2].removeprefix("Skipped: ")] += 1
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    told = ", ".join(f"{count} {reason}" for reason, count in LEFT_OUT.items())
+    told = ", ".join(f"{count} {reason}" for reason, count in {**DESELECTED, **SKIPPED}.items())
     terminalreporter.write_line(f"left out: {told or 'nothing'}")

@@ -8,6 +8,7 @@ import os
 import sys
 import warnings
 from importlib import import_module
+from typing import Any
 
 SETTINGS = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -47,7 +48,7 @@ def import_bitsandbytes() -> None:
     its built-in code computes the same. It also calls ``torch.compile`` for functions that only a CPU
     runs, which imports the compiler (2 s); if that call fails, it takes the functions as they are.
     """
-    torch = import_module("torch")
+    torch: Any = import_module("torch")
     kept = sys.modules.get("kernels")
     sys.modules["kernels"] = None  # type: ignore[assignment]
     compiler, torch.compile = torch.compile, None
