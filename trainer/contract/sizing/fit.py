@@ -6,6 +6,7 @@ each recomputed layer runs forward twice; then micro-batches as long as memory a
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -60,9 +61,8 @@ def fit(
     for kind in precisions:
         for every in EVERY:
             setting = setting_of(kind, every)
-            tokens = _most_tokens(model, setting, room, context)
+            tokens = _most_tokens(model, setting, room, context, max(MOST, longest))
             if tokens >= least:
-                tokens = min(tokens, max(MOST, longest))
                 return _fit(model, setting, every, tokens, room, context)
     return _fit(model, setting_of(precisions[-1], 1), 1, longest, room, context)
 
@@ -84,8 +84,8 @@ def _need(model: Architecture, setting: Setting, tokens: int, context: int) -> M
     return memory(model, replace(setting, tokens=tokens), context=context)
 
 
-def _most_tokens(model: Architecture, setting: Setting, room: int, context: int) -> int:
-    """Return the tokens that fit in ``room``: the need grows linearly with them, up to rounding."""
-    empty = _need(model, setting, 0, context).total
-    thousand = _need(model, setting, 1000, context).total - empty
-    return max(0, (room - empty) * 1000 // thousand)
+def _most_tokens(model: Architecture, setting: Setting, room: int, context: int, most: int) -> int:
+    """Return the tokens that fit in ``room``, at most ``most``."""
+    return bisect_right(
+        range(1, most + 1), room, key=lambda tokens: _need(model, setting, tokens, context).total
+    )

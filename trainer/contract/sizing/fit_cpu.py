@@ -6,6 +6,7 @@ tensors, so that a process takes more memory than its live tensors.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -32,11 +33,14 @@ def fit_cpu(
     room = int(free_bytes * SHARE)
     every, tokens = 0, 0
     for every in (0, 1):
-        empty, full = (need(model, precision, rank, every, many).total for many in (0, 1_000))
-        tokens = max(0, (room - empty) * 1_000 // (full - empty))
+
+        def total(many: int, every: int = every) -> int:
+            return need(model, precision, rank, every, many).total
+
+        tokens = bisect_right(range(1, max(MOST, longest) + 1), room, key=total)
         if tokens >= longest:
             break
-    tokens = min(max(tokens, 1), max(MOST, longest))
+    tokens = max(tokens, 1)
     found = need(model, precision, rank, every, max(tokens, longest))
     fits = found.total <= room
     return Fit(precision=precision, every=every, pass_tokens=tokens, need=found, fits=fits)
@@ -60,6 +64,7 @@ def need(
         # A CPU multiplies quantised weights in fp32, and keeps all other weights in fp32.
         alive = memory(model, replace(setting, precision="fp32"), context=0).activations
         weights = found.weights + 2 * model.other
-        found = replace(found, weights=weights, activations=alive, buffers=2 * found.buffers)
+        buffers = 4 * max(a * b for a, b in model.projections())
+        found = replace(found, weights=weights, activations=alive, buffers=buffers)
     # The loss head's tile of logits is in fp32.
     return replace(found, activations=int(found.activations * held), head=found.head + TILE)

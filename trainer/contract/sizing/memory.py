@@ -4,8 +4,9 @@ Sizes in bytes, operations in FLOPs (a multiply-add counts two), lengths in toke
 frozen weights need no weight gradient, so a token costs 2N forward and 2N backward (not 6N); adapters
 6 per parameter; causal attention half of T x T, its backward 2.5 times the forward (FlashAttention-2,
 arXiv 2307.08691, section 3.1); recomputation repeats the layers' forward. Memory terms follow what
-torch 2.13, TRL 1.16, PEFT 0.21 and bitsandbytes 0.50 keep; tests compare with hand-computed cases. The
-activation terms are counted from the modules, not fitted: no card has confirmed them yet.
+torch 2.13, TRL 1.16, PEFT 0.21 and bitsandbytes 0.50 keep; tests compare with hand-computed cases, and with
+the bytes that are alive when torch traces the same step on fake tensors (docs/speed.md). No card has
+confirmed them yet.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ class Architecture:
 
     ``fused``: q, k and v are one linear map, and gate and up another (Phi-3). ``experts`` of ``ffn`` each,
     of which a token uses ``active``; they are stacked in two parameters besides the linear maps, 0 for a
-    dense model. ``extra``: norm and bias weights of a layer beside two norms and ``qkv_bias``.
+    dense model. ``extra``: norm and bias weights of a layer beside two norms and ``qkv_bias``. ``norms``:
+    how many of a layer's norms follow attention or the feed-forward part; ``normed``: values of a token that
+    norms of q and k take in.
     """
 
     hidden: int
@@ -45,6 +48,8 @@ class Architecture:
     tied: bool
     qkv_bias: bool = False
     extra: int = 0
+    norms: int = 0
+    normed: int = 0
     fused: bool = False
     experts: int = 0
     active: int = 0
@@ -172,14 +177,17 @@ def memory(model: Architecture, setting: Setting, *, context: int = CONTEXT) -> 
     # Parameter, gradient, two moments: fp32 unless the base is quantised, when TRL makes them bf16.
     adapter = model.adapter(setting.rank) * 4 * (2 if setting.precision == "nf4" else 4)
     kept = model.layers - setting.recomputed
-    layer = layer_bytes(model, setting)
-    # While a layer is recomputed its whole set exists once more.
-    activations = setting.tokens * (
-        setting.recomputed * model.hidden * loaded + layer * (kept + (setting.recomputed > 0))
-    )
-    head = TILE + setting.tokens * model.hidden * 4
-    largest = max(a * b for a, b in model.projections())
-    buffers = largest * 2 if setting.precision == "nf4" else 0
+    layer, ends = layer_bytes(model, setting), _ends(model, setting)
+    saved = setting.tokens * (setting.recomputed * model.hidden * loaded + layer * kept + ends)
+    if setting.precision == "bf16":
+        # Autocast keeps a copy in bf16 of the fp32 adapters that it multiplies with.
+        saved += 2 * model.adapter(setting.rank) * kept / model.layers
+    head = TILE + setting.tokens * model.hidden * (4 + loaded)
+    # The peak is at the loss head, or later in the first layer of the backward pass, which may be recomputed.
+    again = layer * _recomputes_last(model, setting) - ends
+    backward = setting.tokens * again + _gradients(model, setting)
+    activations = saved + max(0.0, backward - head)
+    buffers = 0
     if model.experts:
         # PEFT adds the adapter to a copy of a layer's stacked experts.
         buffers += int(2 * model.stacked / model.layers * loaded)
@@ -202,18 +210,47 @@ def memory(model: Architecture, setting: Setting, *, context: int = CONTEXT) -> 
 def layer_bytes(model: Architecture, setting: Setting) -> float:
     """Return the bytes per token that one layer saves for its backward pass.
 
-    Two norms (input in fp32, output), q k v before and after the rotation, attention's output and
-    log-sum, gate, up, activation and product, the adapters' inner values; with `upcast` a copy in fp32
-    of every adapter's input, unless adapters are bf16 themselves.
+    Two norms (input in fp32, output), input in fp32 of the other norms, q and k after the rotation, v,
+    attention's output and log-sum, gate, up, activation and product, the adapters' inner values; with
+    `upcast` a copy in fp32 of every adapter's input, unless adapters are bf16 themselves.
     """
     width = 4 if setting.precision == "fp32" else 2
     h, q, k, f = model.hidden, model.query, model.key, model.ffn
-    norms = 2 * (4 + width) * h
-    attention = 2 * width * (q + 2 * k) + width * q + 4 * model.heads
+    norms = 2 * (4 + width) * h + 4 * (model.norms * h + model.normed)
+    attention = width * (q + 2 * k) + width * q + 4 * model.heads
     mlp = 4 * width * f * max(model.active, 1)
-    adapters = 7 * setting.rank * (2 if setting.precision == "nf4" else 4)
+    adapters = 7 * setting.rank * width
     copies = 4 * sum(a for a, _ in model.projections()) if setting.upcast else 0
     return norms + attention + mlp + adapters + (copies if setting.precision == "bf16" else 0)
+
+
+def _ends(model: Architecture, setting: Setting) -> float:
+    """Bytes per token that are saved outside the layers: the last norm, and the rotation's angles.
+
+    Without recomputation the first norm of the first layer needs no gradient, and saves no input.
+    """
+    width = 4 if setting.precision == "fp32" else 2
+    first = 0 if setting.recomputed else 4 * model.hidden
+    return (4 + width) * model.hidden + 2 * width * model.head_dim - first
+
+
+def _gradients(model: Architecture, setting: Setting) -> float:
+    """Bytes of gradients that are alive at once in a layer, at most, or of fewer and of an NF4 weight in bf16."""
+    width = 4 if setting.precision == "fp32" else 2
+    h, f = model.hidden, model.ffn * max(model.active, 1)
+    most = width * (2 * f + h) + 4 * h * bool(model.norms)
+    if setting.precision != "nf4":
+        return setting.tokens * most
+    largest = max(a * b for a, b in model.projections())
+    return max(setting.tokens * most, setting.tokens * width * (f + h) + 2 * largest)
+
+
+def _recomputes_last(model: Architecture, setting: Setting) -> bool:
+    """Whether the last layer is recomputed: the first of each so many is, and nothing is freed before it."""
+    if not setting.recomputed:
+        return False
+    every = -(-model.layers // setting.recomputed)
+    return (model.layers - 1) % every == 0
 
 
 def flops_per_token(

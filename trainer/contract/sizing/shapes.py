@@ -84,6 +84,8 @@ def from_config(config: Mapping[str, Any]) -> Architecture | None:
         tied=bool(config.get("tie_word_embeddings", family.tied)),
         qkv_bias=family.qkv_bias or biased,
         extra=extra,
+        norms=family.norms,
+        normed=(family.head_norms or family.wide_norms) * (heads + kv_heads) * head_dim,
         fused=family.fused,
         experts=experts,
         active=int(config["num_experts_per_tok"]) if experts else 0,
