@@ -1,4 +1,5 @@
 # make demo   the whole story on this machine        make test   the whole test suite
+# make demo-tiny  the same with the bundled tiny model: needs no model, claims no uplift
 # make lint   style and types                        make bench  measurements, as ratios
 # make image  build and push what pods run           make chaos  1,000 schedules of faults, or SEED=n
 # make chaos-real  30 schedules with real containers and SSH (a Docker engine), or SEED=n
@@ -7,46 +8,52 @@
 # make schemathesis SPEC=openapi.json  RunPod's published contract against the emulator (a Docker engine)
 # PYTHON=/path/to/python3.12 make demo               chooses the interpreter for .venv
 
-.PHONY: demo test lint bench gpu image chaos chaos-real mutate schemathesis
+.PHONY: demo demo-tiny test lint bench gpu image chaos chaos-real mutate schemathesis
 .DEFAULT_GOAL := demo
 
 VENV := .venv
 BIN := $(VENV)/bin
 MUTATE := $(VENV)-mutate
+# What commands need, and what tests and style checks need beside it.
 STAMP := $(VENV)/.installed
+DEV := $(VENV)/.installed-dev
 PIP := $(BIN)/python -m pip
+INSTALL := $(PIP) install --quiet --disable-pip-version-check --build-constraint constraints.txt -c constraints.txt
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
 demo: $(STAMP)
 	@$(BIN)/launch demo
 
-test: $(STAMP)
+demo-tiny: $(STAMP)
+	@$(BIN)/launch demo --tiny
+
+test: $(DEV)
 	@$(BIN)/python -m pytest -n logical --maxprocesses 4
 
-lint: $(STAMP)
+lint: $(DEV)
 	@failed=0; for check in "ruff check" "ruff format --check" mypy; do $(BIN)/$$check || failed=1; done; exit $$failed
 
-bench: $(STAMP)
+bench: $(DEV)
 	@$(BIN)/python -m pytest -m bench -s -q tests/bench
 
-gpu: $(STAMP)
+gpu: $(DEV)
 	@$(BIN)/python -m pytest tests/gpu
 	@$(BIN)/python -m tests.bench.gpu
 
 image: $(STAMP)
 	@$(BIN)/launch image
 
-chaos: $(STAMP)
+chaos: $(DEV)
 	@$(BIN)/python -m tests.chaos $(SEED)
 
-chaos-real: $(STAMP)
+chaos-real: $(DEV)
 	@CHAOS_REAL="$(or $(SEED),$(shell seq -s ' ' 0 29))" $(BIN)/python -m pytest -v tests/system/test_chaos_real.py
 
-schemathesis: $(STAMP)
+schemathesis: $(DEV)
 	@$(BIN)/python -m tests.system.contract_check $(SPEC)
 
-mutate: $(STAMP) $(MUTATE)/.installed
+mutate: $(DEV) $(MUTATE)/.installed
 	@$(MUTATE)/bin/python -m tests.mutate --python $(BIN)/python $(if $(COUNT),--count $(COUNT)) $(MODULE)
 
 $(MUTATE)/.installed: constraints.txt tests/mutate/requirements.txt
@@ -61,9 +68,15 @@ $(STAMP): pyproject.toml constraints.txt
 		{ echo "needs Python 3.11 or newer, run: apt-get install python3 python3-venv (or PYTHON=/path/to/python3.11 make ...)" >&2; exit 1; }
 	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || \
 		{ echo "needs the venv module of $(PYTHON), run: apt-get install python3-venv" >&2; exit 1; }
-	@echo "Setting up $(VENV), once: about 2 GB and a few minutes (more where torch comes with CUDA)."
+	@echo "Setting up $(VENV), once: about 2 GB and a few minutes (5 GB more where torch comes with CUDA)."
 	@$(BIN)/python -c 'import pip' 2>/dev/null || "$(PYTHON)" -m venv --clear $(VENV)
 	@$(PIP) install --quiet --disable-pip-version-check -c constraints.txt --upgrade pip
-	@$(PIP) install --build-constraint constraints.txt -c constraints.txt -e '.[train,datagen]' --group dev
+	@(while sleep 10; do printf .; done) & dots=$$!; \
+		$(INSTALL) -e '.[train,datagen,demo]'; code=$$?; kill $$dots; echo; exit $$code
 	@$(BIN)/python -m compileall -q launcher trainer datagen
+	@echo "Set up $(VENV): $$(du -sh $(VENV) | cut -f1)"
+	@touch $@
+
+$(DEV): $(STAMP)
+	@$(INSTALL) --group dev
 	@touch $@

@@ -25,7 +25,7 @@ class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-PromptStyle = Literal["brief", "full"]
+PromptStyle = Literal["brief", "compact", "full"]
 
 
 class Message(_Record):

@@ -15,7 +15,7 @@ from trainer.contract.command.streams import write_json
 # help of `launch` stays light.
 VERBS = {
     "train": "train a LoRA adapter and show its progress",
-    "demo": "make data, train and evaluate a tiny model here in a few minutes",
+    "demo": "make data, train and evaluate a small model here in minutes",
     "check": "show what a job would train on: tokens, lengths, duplicate rows",
     "export": "export a run's adapter: merged model, GGUF, Ollama, Hugging Face hub",
     "plan": "estimate a run on each card: whether it fits, time, cost",

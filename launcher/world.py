@@ -172,6 +172,11 @@ class World:
 
         return config_folder(self.variable, self.home())
 
+    def cache_folder(self) -> Path:
+        """Where this project keeps what it can fetch again; it need not exist yet."""
+        base = Path(self.variable("XDG_CACHE_HOME") or self.home() / ".cache")
+        return (base / "sft-launch").absolute()
+
     def hub_folder(self) -> Path:
         """Where Hugging Face's libraries keep weights and token; it need not exist yet."""
         cache = Path(self.variable("XDG_CACHE_HOME") or self.home() / ".cache")

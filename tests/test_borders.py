@@ -46,6 +46,7 @@ MAY_START_PROCESSES = {
     "trainer/result/evaluation.py",  # datagen, which may not be imported, when training is done
     "trainer/pod/system.py",  # the pod's supervisor: trainer, sshd, guard
     "trainer/gpu_use.py",  # nvidia-smi
+    "trainer/demo_model/fetch.py",  # pip download
     "trainer/processes/child.py",  # a child process
     "trainer/processes/local.py",  # of one training several processes, a card each
 }
@@ -139,6 +140,7 @@ ROOMS = {
         library_log      ->
         signals          ->
         tiny             ->
+        demo_model       -> contract.command library_log
         contract         -> contract.command contract.sizing
         adapter          -> contract
         checkpoints      -> contract contract.command

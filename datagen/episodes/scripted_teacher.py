@@ -1,6 +1,7 @@
 """The scripted teacher's lines: the code that answers each question, now and then after a slip.
 
-In the brief style a reply is one block and nothing else, as the tiny model has learnt it. In the full
+In the brief style a reply is one block and nothing else, as the tiny model has learnt it; in the compact
+style the block is the whole solution. In the full
 style a sentence of reasoning comes before it, and a solution with a look at an intermediate result
 takes two turns: the first announces it with hook() and prints it, the second submits.
 """
@@ -45,8 +46,11 @@ def scripted_teacher(tasks: Sequence[Task], *, seed: int) -> ScriptedTeacher:
     for task in tasks:
         asked = _opening_text(opening(task.question, task.tables, task.style))
         slips = rng.random() < MISTAKE_SHARE
-        if task.style == "brief":
-            right = [as_reply(code) for code in solution(task.question)]
+        if task.style != "full":
+            codes = solution(task.question)
+            if task.style == "compact":
+                codes = ["\n".join(codes)] if codes else []
+            right = [as_reply(code) for code in codes]
             scripts[asked] = [as_reply(MISTAKE), *right] if slips else right
         else:
             columns = {column.name for table in task.tables for column in table.columns}

@@ -1,7 +1,7 @@
 """The one renderer of what a model reads: teacher, export, training and evaluation all use it.
 
-There are two styles. `brief` is what the bundled tiny model was trained on, byte for byte; `full` is
-for real models. The fixed texts are the files beside this one; their hash is part of each episode's
+There are three styles. `brief` is what the bundled tiny model was trained on, byte for byte; `compact`
+states the form of the answer in few tokens, for small models on a CPU; `full` is for all others. The fixed texts are the files beside this one; their hash is part of each episode's
 provenance, as is the style.
 """
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _FOLDER = Path(__file__).parent
 SYSTEM = (_FOLDER / "system.txt").read_text("utf-8").strip()
+COMPACT_SYSTEM = (_FOLDER / "compact_system.txt").read_text("utf-8").strip()
 FULL_SYSTEM = (_FOLDER / "full_system.txt").read_text("utf-8").strip()
 FULL_ANSWERS: dict[str, str] = tomllib.loads((_FOLDER / "full_answers.toml").read_text("utf-8"))
 BLOCK = re.compile(r"^```python[ \t]*\n(.*?)^```[ \t]*$", re.DOTALL | re.MULTILINE)
@@ -38,7 +39,7 @@ FULL_QUESTION = "Question: {question}\nSubmit {form}."
 FULL_HINT = "Hint: {hint}"
 OUTPUT_LIMIT = 2000
 FULL_OUTPUT_LIMIT = 6000
-TURN_LIMIT: dict[PromptStyle, int] = {"brief": 3, "full": 8}
+TURN_LIMIT: dict[PromptStyle, int] = {"brief": 3, "compact": 2, "full": 8}
 
 
 def opening(
@@ -57,6 +58,10 @@ def opening(
     if style == "brief":
         system = SYSTEM
         asked = "\n".join([*map(_describe, tables), question.text])
+    elif style == "compact":
+        system = COMPACT_SYSTEM
+        form = FULL_QUESTION.format(question=question.text, form=answer_form(question))
+        asked = "\n".join([*map(_describe, tables), form])
     else:
         told = FULL_SYSTEM.format(
             output_limit=FULL_OUTPUT_LIMIT,
@@ -104,7 +109,7 @@ def feedback(
     `result` is None where nothing ran: the reply held no block, or was `cut_off`.
     """
     shown = _shown(result)
-    if style == "brief":
+    if style != "full":
         return NO_BLOCK if shown is None else shown[:OUTPUT_LIMIT] or NO_ANSWER
     if shown is None:
         shown = FULL_CUT_OFF if cut_off else FULL_NO_BLOCK
@@ -129,7 +134,16 @@ def _capped(text: str, limit: int) -> str:
 def prompt_hash(style: PromptStyle = "brief") -> str:
     """SHA-256 of all fixed texts a model reads in this style."""
     texts = [SYSTEM, NO_BLOCK, NO_ANSWER]
-    if style == "full":
+    if style == "compact":
+        texts = [
+            COMPACT_SYSTEM,
+            *FULL_ANSWERS.values(),
+            FULL_QUESTION,
+            FULL_HINT,
+            NO_BLOCK,
+            NO_ANSWER,
+        ]
+    elif style == "full":
         texts = [FULL_SYSTEM, *FULL_ANSWERS.values(), FULL_NO_BLOCK, FULL_CUT_OFF, FULL_NOTHING]
         texts += [FULL_TURNS, FULL_LAST, FULL_QUESTION, FULL_HINT]
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()

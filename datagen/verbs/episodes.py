@@ -37,8 +37,9 @@ def add(verbs: Verbs) -> None:
     verb.add_argument(
         "--questions",
         type=Path,
+        nargs="+",
         metavar="FILE",
-        help="ask the questions of this file, made by datagen questions",
+        help="ask the questions of these files, made by datagen questions",
     )
     add_question_flags(
         verb,
@@ -52,9 +53,10 @@ def add(verbs: Verbs) -> None:
     )
     verb.add_argument(
         "--prompt",
-        choices=["brief", "full"],
+        choices=["brief", "compact", "full"],
         default="full",
-        help="prompt style; brief is a short prompt for the bundled tiny model (full)",
+        help="prompt style; compact has an example and a column a line, for small models; brief is for the bundled "
+        "tiny model (full)",
     )
     verb.add_argument(
         "--attempts",
@@ -143,7 +145,8 @@ def _gather(args: argparse.Namespace, maker: EpisodeMaker, families: FamilySet) 
     from datagen.sandbox.remote import check_tables
 
     if args.questions is not None:
-        maker.read_questions(args.questions)
+        for path in args.questions:
+            maker.read_questions(path)
     else:
         profiles, _ = profiles_of(args)
         maker.add_questions(profiles, source=args.source, families=families, count=args.per_table)

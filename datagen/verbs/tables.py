@@ -25,6 +25,7 @@ def add(verbs: Verbs) -> None:
         metavar="N",
         help="also make N synthetic tables (at most 24)",
     )
+    verb.add_argument("--only-invented", action="store_true", help="leave out the bundled tables")
     verb.add_argument("--seed", type=int, default=0, help="random seed (0)")
     verb.set_defaults(run=run)
 
@@ -38,7 +39,8 @@ def run(args: argparse.Namespace) -> int:
             f"--invent {args.invent}: not between 0 and {LIMIT}", "choose a number in that range"
         )
     args.out.mkdir(parents=True, exist_ok=True)
-    bundled = [Path(shutil.copy(path, args.out)) for path in bundled_tables()]
+    wanted = [] if args.only_invented else bundled_tables()
+    bundled = [Path(shutil.copy(path, args.out)) for path in wanted]
     synthetic = synthetic_tables(args.out, count=args.invent, seed=args.seed)
     print(f"{len(bundled)} bundled and {len(synthetic)} synthetic tables in {args.out}")
     return 0

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from peft.tuners.tuners_utils import BaseTuner
 
-from tests.system.real_model import NoModel, folder
+from tests.system.real_model import folder
 from trainer.attention import kernels
 from trainer.attention.choice import Choice
 from trainer.contract import manifest
-from trainer.contract.command.errors import ResultRejected, TrainingFailed
+from trainer.contract.command.errors import ModelUnavailable, ResultRejected, TrainingFailed
 from trainer.contract.job import from_sources
 from trainer.result import export
 
@@ -25,7 +25,7 @@ CITIES = "Paris London Tokyo Berlin Madrid Rome Oslo Lima Cairo Delhi Quito Hano
 def base() -> Path:
     try:
         return folder()
-    except NoModel as fault:
+    except ModelUnavailable as fault:
         pytest.skip(f"a real model: {fault}")
 
 

@@ -28,6 +28,18 @@ def test_the_brief_style_is_one_bare_block_a_turn(repairs: Path):
     assert 0 < sum(len(replies) > 1 for replies in scripts.values()) < 15
 
 
+def test_the_compact_style_is_the_whole_solution_in_one_block(repairs: Path):
+    ref = table_ref(profile_table(repairs), repairs.parent)
+    tasks = [
+        Task(question=q, tables=[ref], paths=[repairs], style="compact") for q in proposals(repairs)
+    ]
+    assert any(LOOK in (task.question.code or "") for task in tasks)
+    for replies, task in zip(scripted_teacher(tasks, seed=0).scripts.values(), tasks, strict=True):
+        whole = (task.question.code or "").replace(LOOK, "")
+        assert (code_of(replies[-1]) or "").split() == whole.split()
+        assert len(replies) <= 2
+
+
 def test_the_full_style_speaks_and_slips_now_and_then(repairs: Path):
     ref = table_ref(profile_table(repairs), repairs.parent)
     tasks = [

@@ -143,7 +143,18 @@ def test_further_tables_are_named_and_a_wide_one_is_cut():
     assert len(system.content) < 8000
 
 
-@pytest.mark.parametrize("style", ["brief", "full"])
+def test_the_compact_style_states_the_form_of_the_answer_in_few_words():
+    system, user = opening(QUESTION, [TABLE], "compact")
+    assert code_of(system.content) == 'submit(round(df["price"].mean(), 2))'
+    assert user.content == (
+        "shop\nprice number\nday date\na\n`b` text\nQuestion: What is the mean price?\n"
+        "Submit a number to 2 decimals, as submit(3.25), in EUR."
+    )
+    assert feedback(None, "compact", left=1) == feedback(None, left=1)
+    assert len({prompt_hash(style) for style in ("brief", "compact", "full")}) == 3
+
+
+@pytest.mark.parametrize("style", ["brief", "compact", "full"])
 def test_the_hint_is_shown_only_to_whom_it_is_for(style):
     seen = opening(QUESTION, [TABLE], style, hinted=True)[-1].content
     assert seen == opening(QUESTION, [TABLE], style)[-1].content + "\nHint: Leave out returns."
