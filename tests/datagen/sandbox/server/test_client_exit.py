@@ -27,6 +27,8 @@ CLIENT = """
 import signal, socket, subprocess, sys
 from datagen.sandbox import frames
 
+# A shell that starts the tests in the background has them ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 ours, theirs = socket.socketpair()
 command = [sys.executable, "-c", sys.argv[1], str(theirs.fileno())]
 server = subprocess.Popen(command, stdout=subprocess.PIPE, pass_fds=[theirs.fileno()])
