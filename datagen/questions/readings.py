@@ -70,10 +70,10 @@ def _gaps(
         return
     table = "tu"[bound.table]
     if kind == "amount":
-        said, value = f"Leave out missing values of {{{name}}}.", f"coalesce({bound.sql}, 0)"
+        said, value = f"Skip missing {{{name}}}.", f"coalesce({bound.sql}, 0)"
         what = "missing as zero"
     else:
-        said, what = f"Rows without {{{name}}} belong to no group.", "missing as a group"
+        said, what = f"No group for missing {{{name}}}.", "missing as a group"
         value = {
             "text": f"coalesce({bound.sql}, '(missing)')",
             "boolean": f"coalesce({bound.sql}::int, 2)",

@@ -98,12 +98,12 @@ def _asked(filled: Filled, frame: Frame) -> Iterator[_Asked]:
     shown = {name: bound.text for name, bound in filled.bound.items()}
     for slot in filled.step.leaves_out:
         if not frame.columns[str(filled.bound[slot].value)].made:
-            text = f"Leave out missing values of {shown[slot]}."
+            text = f"Skip missing {shown[slot]}."
             yield _Asked(f"lacks({filled.bound[slot].sql})", rows, at, None, text)
     for text, sql in filled.step.notes.items():
         yield _Asked(filled.sql(sql, frame), rows, at, None, text.format_map(shown))
     if filled.step.kind == "groups":
-        text = f"Rows without {shown['c']} belong to no group."
+        text = f"No group for missing {shown['c']}."
         yield _Asked(f"lacks({filled.bound['c'].sql})", rows, at, None, text)
     if filled.inner and filled.inner.step.name != "keep_given":
         about = frame.named(filled.inner.columns[0])
