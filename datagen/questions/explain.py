@@ -11,7 +11,8 @@ from datagen.questions.database import Database
 from datagen.questions.form import form_of, in_form
 from datagen.questions.readings import readings
 from datagen.questions.slots.draw import Draw
-from datagen.questions.template import Source, Tally, run_code
+from datagen.questions.solving import run_code
+from datagen.questions.template import Source, Tally
 from datagen.questions.truth import expanded, truth
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from datagen.questions import basic, template
 from datagen.questions.joining import joinable
+from datagen.questions.solving import Solutions
 
 if TYPE_CHECKING:
     from datagen.episode import Question
@@ -71,11 +72,13 @@ def gather(
             yield _templates(tables, count=count, seed=seed, made=made)
         else:
             left = count
-            if source == "all":
-                batch = _templates(tables, count=-(-count // 2), seed=seed, made=made)
-                left -= len(batch.questions)
-                yield replace(batch, short=0)  # the programs ask what is left
-            yield _programs(tables, count=left, seed=seed, made=made)
+            with Solutions(tables) as running:
+                if source == "all":
+                    half = -(-count // 2)
+                    batch = _templates(tables, count=half, seed=seed, made=made, solutions=running)
+                    left -= len(batch.questions)
+                    yield replace(batch, short=0)  # the programs ask what is left
+                yield _programs(tables, count=left, seed=seed, made=made, solutions=running)
 
 
 def _templates(
@@ -85,9 +88,12 @@ def _templates(
     seed: int,
     made: Counter[str],
     families: Sequence[Family] | None = None,
+    solutions: Solutions | None = None,
 ) -> Batch:
     tally = template.Tally(made=made)
-    asked = template.ask(tables, count=count, seed=seed, families=families, tally=tally)
+    asked = template.ask(
+        tables, count=count, seed=seed, families=families, tally=tally, solutions=solutions
+    )
     return Batch(
         source="template",
         tables=tables,
@@ -98,11 +104,18 @@ def _templates(
     )
 
 
-def _programs(tables: list[TableProfile], *, count: int, seed: int, made: Counter[str]) -> Batch:
+def _programs(
+    tables: list[TableProfile],
+    *,
+    count: int,
+    seed: int,
+    made: Counter[str],
+    solutions: Solutions,
+) -> Batch:
     from datagen.questions.programs.source import ask
 
     tally = template.Tally(made=made)
-    asked = ask(tables, count=count, seed=seed, tally=tally)
+    asked = ask(tables, count=count, seed=seed, tally=tally, solutions=solutions)
     return Batch(
         source="procedural",
         tables=tables,

@@ -11,7 +11,7 @@ import random
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
@@ -26,19 +26,19 @@ from datagen.questions.form import Form, form_of, in_form, worth_asking
 from datagen.questions.readings import readings
 from datagen.questions.records import Family, bundled
 from datagen.questions.slots.draw import Draw
+from datagen.questions.solving import Solutions, agrees
 from datagen.questions.truth import truth
 from trainer.contract.command.errors import Fault
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
-    from datagen.sandbox import CellResult, Sandbox
+    from datagen.sandbox import CellResult
     from datagen.tables.table import TableProfile
 
 MOST_ROWS = 500_000  # the plain route holds a table as Python values
 TRIES = 6  # draws of slots for one question of a family before the next family has its turn
 MOST = 4  # questions of one family about one set of tables, or more where many are asked of few
-AT_ONCE = 4  # solutions in the sandbox
 DRY = 2  # turns without a question after which a family is left alone
 
 
@@ -64,6 +64,7 @@ def ask(
     seed: int,
     families: Sequence[Family] | None = None,
     tally: Tally | None = None,
+    solutions: Solutions | None = None,
 ) -> Asked:
     """Up to `count` different questions about these tables, the first of which is `df`.
 
@@ -89,7 +90,7 @@ def ask(
         )
         for family in chosen
     ]
-    questions = solved(profiles, sources, count=count, dry=DRY, most=most)
+    questions = solved(profiles, sources, solutions, count=count, dry=DRY, most=most)
     return Asked(questions=questions, dropped=tally.reasons())
 
 
@@ -112,7 +113,7 @@ class QuestionSource(ABC):
 
     def accepts(self, question: Question, result: CellResult) -> bool:
         """Whether the code submitted the truth."""
-        agree = result.submitted and judge(result.answer, question.truth, *question.form).correct
+        agree = agrees(question, result)
         if agree:
             self.made += 1
             self.tally.made[self.name] += 1
@@ -130,6 +131,7 @@ class QuestionSource(ABC):
 def solved(
     profiles: Sequence[TableProfile],
     sources: Sequence[QuestionSource],
+    solutions: Solutions | None,
     *,
     count: int,
     dry: int,
@@ -138,18 +140,14 @@ def solved(
     """Up to `count` questions of these sources in turn, each with code that finds the truth in the sandbox.
 
     A source has no more turns after `dry` of them without a question, and after `most` questions.
+    `solutions` are those of other sources over the same tables, which go on with them.
     """
-    from datagen.sandbox import Sandbox
-
     questions: dict[str, Question] = {}
-    with (
-        Sandbox({p.name: (p.path, p.reading) for p in profiles}) as sandbox,
-        ThreadPoolExecutor(AT_ONCE) as pool,
-    ):
+    with nullcontext(solutions) if solutions else Solutions(profiles) as running:
         while sources and len(questions) < count:
             turn = sources[: count - len(questions)]
             futures = [
-                (source, question, pool.submit(run_code, sandbox, question))
+                (source, question, running.submit(question))
                 for source in turn
                 if source.dry < dry and (question := _proposed(source, questions, dry))
             ]
@@ -247,8 +245,3 @@ class Source(QuestionSource):
             if clause is None:
                 raise Unasked(f"another reading: {name}")
             yield clause
-
-
-def run_code(sandbox: Sandbox, question: Question) -> CellResult:
-    with sandbox.episode() as session:
-        return session.run(question.code or "")

@@ -21,6 +21,7 @@ from datagen.questions.programs.wording import question_text
 from datagen.questions.template import MOST_ROWS, QuestionSource, Tally, solved
 
 if TYPE_CHECKING:
+    from datagen.questions.solving import Solutions
     from datagen.tables.table import TableProfile
 
 DRY = 500  # programs in a row without a new question, after which a table has no more to give
@@ -28,7 +29,12 @@ TURN = 32  # programs of one turn, and wrong ones after which a table is left al
 
 
 def ask(
-    tables: Sequence[TableProfile], *, count: int, seed: int, tally: Tally | None = None
+    tables: Sequence[TableProfile],
+    *,
+    count: int,
+    seed: int,
+    tally: Tally | None = None,
+    solutions: Solutions | None = None,
 ) -> Asked:
     """Up to `count` different questions about these tables, the first of which is `df`.
 
@@ -40,7 +46,7 @@ def ask(
         tally.dropped["", f"a table of more than {MOST_ROWS} rows"] += count
         return Asked(questions=[], dropped=tally.reasons())
     source = ProgramSource(tables, seed=seed, tally=tally)
-    questions = solved(tables, [source] * TURN, count=count, dry=TURN)
+    questions = solved(tables, [source] * TURN, solutions, count=count, dry=TURN)
     return Asked(questions=questions, dropped=tally.reasons())
 
 
