@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from datagen.episode import Difficulty
 from datagen.judge.answer_types import ANSWER_TYPES
 from datagen.questions.slots.kinds import SlotOf
 from datagen.questions.takes import TAKES
@@ -52,11 +53,14 @@ class Family(_Record):
     `take` names what makes the answer of the SQL's rows. Each of `clear` is SQL for labels and
     scores, the first of which must lead; each of `border` SQL for values and limits, none of which
     may lie so near that rounding decides; each of `refuse` a reason, and SQL that says whether it holds.
+    `difficulty` is that of what is asked: one number of a column is easy, a comparison of groups medium,
+    one result made of another hard, a test or a procedure of several steps very hard.
     `missing` says of a slot what becomes of rows without it, where the usual sentence is unclear;
     `states_gaps`: the wordings say what becomes of missing values.
     """
 
     name: Text
+    difficulty: Difficulty = "medium"
     slots: Slots
     wordings: tuple[Text, ...] = Field(min_length=1)
     plan: Text

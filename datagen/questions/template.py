@@ -20,7 +20,6 @@ from datagen.judge.compare import judge
 from datagen.questions.asked import Asked
 from datagen.questions.cells import Cells
 from datagen.questions.database import Database
-from datagen.questions.difficulty import difficulty
 from datagen.questions.family import Truth, Unasked
 from datagen.questions.form import Form, form_of, in_form, worth_asking
 from datagen.questions.readings import readings
@@ -227,7 +226,7 @@ class Source(QuestionSource):
             source="template",
             family=family.name,
             params=draw.values(),
-            difficulty=difficulty(code, tables=family.tables),
+            difficulty=family.difficulty,
             hint=family.plan.format_map(shown),
             code=code,
             truth=cast("JsonValue", answer),

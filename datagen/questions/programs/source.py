@@ -7,9 +7,8 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
-from datagen.episode import Question, stable_id
+from datagen.episode import Difficulty, Question, stable_id
 from datagen.questions.asked import Asked
-from datagen.questions.difficulty import difficulty
 from datagen.questions.family import Unasked
 from datagen.questions.form import SUBMITTED
 from datagen.questions.programs.answer import Answer
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from datagen.tables.table import TableProfile
 
 DRY = 500  # programs in a row without a new question, after which a table has no more to give
+HARDER: tuple[Difficulty, ...] = ("easy", "medium", "hard", "very hard")  # from two steps on
 TURN = 32  # programs of one turn, and wrong ones after which a table is left alone
 
 
@@ -96,7 +96,13 @@ def as_question(program: Program, found: Answer, tables: Sequence[TableProfile])
         source="procedural",
         family=shape(program),
         params=to_json(program),
-        difficulty=difficulty(solution, tables=len(tables)),
+        difficulty=_difficulty(program),
         code=solution,
         truth=truth,
     )
+
+
+def _difficulty(program: Program) -> Difficulty:
+    """By the steps that the question states; a condition on the rows that a step counts is one of them."""
+    stated = len(program) + sum(filled.inner is not None for filled in program)
+    return HARDER[min(stated - 2, len(HARDER) - 1)]
