@@ -18,6 +18,7 @@ from tests.trainer.rehearsal.run import (
     ROOT,
     WEIGHTS,
     check,
+    evaluate_here,
     killed_here,
     killed_process,
     losses,
@@ -283,12 +284,17 @@ def questions(tmp_path_factory):
 
 @pytest.fixture
 def asking(job_of, questions, monkeypatch):
-    """Return a job that trains the bundled model on the answer to the question."""
+    """Return a job that trains the bundled model on the answer to the question.
+
+    Of the first variant the evaluation is a process, as a user's is.
+    """
     monkeypatch.setenv("PYTHONPATH", str(ROOT))  # of datagen, which is a process of its own
 
     def make(precision: str, variant: str, **places: object):
         settings = [f"max_steps={LEARNED}", "batch_size=2", "max_length=2048", "lora.r=8"]
         settings += ["lr=0.0015"] if variant == "lora+" else []
+        if variant != "plain":
+            evaluate_here(monkeypatch)
         where = {"model": "bundled:tiny", "data": str(questions / "rows.jsonl")}
         return job_of(precision, variant, *settings, **where, **places)
 

@@ -6,17 +6,21 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 import torch
 
+from datagen.cli import main as datagen
 from tests.trainer.rehearsal.card import Watched
 from trainer import __main__ as entry
 from trainer.attention import kernels
 from trainer.contract import events, manifest
 from trainer.contract.job import Job
+from trainer.contract.pod import EVENTS_FD
 from trainer.reporting import Reporter
+from trainer.result import evaluation
 
 ROOT = Path(__file__).parents[3]
 WEIGHTS = "adapter/adapter_model.safetensors"
@@ -26,6 +30,22 @@ MEASURED = "attention: packed rows differ"
 def play(job: Job, *options: str) -> None:
     """Run ``python -m trainer`` in this process."""
     assert entry._main([write(job), *options]) == 0
+
+
+def evaluate_here(patch: pytest.MonkeyPatch) -> None:
+    """Run datagen's evaluations in this process: each other one would import torch again."""
+
+    def run(what: Sequence[str], on_event: Callable[[events.Event], object], **_: object) -> int:
+        reading, writing = os.pipe()
+        with os.fdopen(reading, "rb") as told, pytest.MonkeyPatch.context() as inside:
+            inside.setenv(EVENTS_FD, str(writing))
+            code = datagen(["evaluate", *what])
+            os.close(writing)
+            for event in filter(None, map(events.parse, told)):
+                on_event(event)
+        return code
+
+    patch.setattr(evaluation, "run_command", run)
 
 
 def write(job: Job) -> str:
