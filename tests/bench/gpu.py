@@ -276,7 +276,7 @@ def seeds(folder: Path, examples: Examples, card: bool) -> dict[str, Any]:
             ),
             callbacks=[steps.callback()],
         )  # fmt: skip
-        trainer.start_training()
+        trainer.train()
     rate, of_them = steps.rates()
     return {
         "rate": rate, "trained": of_them,

@@ -4,9 +4,9 @@ import pytest
 
 from tests.bench import gpu
 
-pytestmark = pytest.mark.bench
 
-
+# TRL's own defaults in the seed's script warn, and bitsandbytes on a CPU.
+@pytest.mark.filterwarnings("ignore")
 def test_the_whole_bench_runs_at_toy_shapes(tmp_path):
     place = gpu.main(["--toy", "--out", str(tmp_path)])
     lines = [line for line in place.read_text().splitlines() if line.startswith("| toy |")]

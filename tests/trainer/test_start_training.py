@@ -198,7 +198,7 @@ def test_the_rows_come_in_our_order_in_every_epoch(finished, tmp_path, monkeypat
     def watch(self, *args, **kwargs):
         batches, trained = fetch(self, *args, **kwargs)
         for batch in batches:
-            seen.extend(len(row["input_ids"]) for row in batch["rows"])
+            seen.extend(len(row["input_ids"]) for row in batch["rows"].rows)
         return batches, trained
 
     monkeypatch.setattr(Loop, "get_batch_samples", watch)

@@ -9,6 +9,7 @@ with all rows.
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -84,9 +85,16 @@ def arguments(job: Job, plan: Plan, output: Path, *, evaluates: bool) -> SFTConf
     )
 
 
-def step_rows(rows: Rows) -> dict[str, Rows]:
+@dataclass(frozen=True, slots=True)
+class StepRows:
+    """The rows of one optimizer step. Not a list, because pinning and moving would visit each number in it."""
+
+    rows: Rows
+
+
+def step_rows(rows: Rows) -> dict[str, StepRows]:
     """The data collator: keeps the rows apart; they are packed later, when it is known how many fit."""
-    return {"rows": rows}
+    return {"rows": StepRows(rows)}
 
 
 class Loop(SFTTrainer):
@@ -215,10 +223,10 @@ class Loop(SFTTrainer):
         return alone(row)
 
     def training_step(
-        self, model: Any, inputs: dict[str, Rows], num_items_in_batch: Any = None
+        self, model: Any, inputs: dict[str, StepRows], num_items_in_batch: Any = None
     ) -> Any:
         """Return the step's loss; its gradients are summed over the micro-batches."""
-        rows, train_one = inputs["rows"], super().training_step
+        rows, train_one = inputs["rows"].rows, super().training_step
 
         def step() -> torch.Tensor:
             model.zero_grad()
@@ -359,9 +367,9 @@ class Loop(SFTTrainer):
     def _get_train_sampler(self, _dataset: Any = None) -> Sampler:
         return self._sampler
 
-    def _get_num_items_in_batch(self, batch_samples: list[dict[str, Rows]], device: Any) -> Any:
+    def _get_num_items_in_batch(self, batch_samples: list[dict[str, StepRows]], device: Any) -> Any:
         """Count the trained tokens of the step, of all processes."""
-        rows = [row for batch in batch_samples for row in batch["rows"]]
+        rows = [row for batch in batch_samples for row in batch["rows"].rows]
         trained = torch.tensor(trained_tokens(rows), device=device)
         self._counts.seen_trained += int(trained)
         self._counts.seen_tokens += sum(len(row["input_ids"]) for row in rows)

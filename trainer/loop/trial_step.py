@@ -67,7 +67,7 @@ def _measure(loop: Any, rows: list[dict[str, list[int]]]) -> tuple[int, float, i
     """Return tokens, seconds and the card's peak in bytes, with the optimizer's moments of the first step."""
     import torch
 
-    from trainer.loop.loop import trained_tokens
+    from trainer.loop.loop import step_rows, trained_tokens
 
     place = str(loop.args.device)
     metrics = {name: list(values) for name, values in loop._metrics["train"].items()}  # noqa: SLF001 - see module
@@ -79,7 +79,7 @@ def _measure(loop: Any, rows: list[dict[str, list[int]]]) -> tuple[int, float, i
             device.reset_peak(place)
             device.synchronize(place)
             started = time.perf_counter()
-            loop.training_step(model, {"rows": rows}, trained)
+            loop.training_step(model, step_rows(rows), trained)
             device.synchronize(place)
             ended = time.perf_counter()
             model.zero_grad()
