@@ -9,10 +9,19 @@ from tests.trainer.attention import families
 from trainer.contract import events, manifest
 from trainer.contract.command.errors import ModelUnavailable
 from trainer.contract.job import from_sources
+from trainer.result import divergence
 from trainer.start_training import train
 
 # Questions and answers; the longest row is longer than any window of a small model, the shortest is not.
 WORDS = (8, 1, 3, 2)
+
+
+@pytest.fixture(autouse=True)
+def few_general_prompts(monkeypatch, tmp_path):
+    """All of them cost more than the training here; ``test_held_out.py`` judges what they give."""
+    lines = divergence.PROMPTS.read_text("utf-8").splitlines(keepends=True)
+    (tmp_path / "general.jsonl").write_text("".join(lines[:2]), "utf-8")
+    monkeypatch.setattr(divergence, "PROMPTS", tmp_path / "general.jsonl")
 
 
 def trained_by(tokenizer, chat):
