@@ -167,6 +167,7 @@ def table(lines: Sequence[Line], what: TrainingSize) -> list[str]:
         *[LEGEND] * recomputes,
         *_too_small([line for line in lines if not line.sized.fits]),
         *(text for line in own for text in wrapped(line)),
+        *["GB used: counted from the model's shape, without a card"] * (what.model is not None),
         *wrapped(f"tokens {what.counted}; rough: {speed} from published runs{unknown}"),
     ]
 

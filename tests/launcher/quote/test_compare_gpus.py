@@ -40,6 +40,9 @@ def test_the_table_marks_cheapest_fastest_bigger_at_the_price_and_what_does_not_
     assert "does not fit" in text
     assert "none free now" in text
     assert "rough" in text
+    assert "GB used: counted from the model's shape" in text
+    unknown = dataclasses.replace(WORK, model=None)
+    assert "GB used: counted" not in "\n".join(table(compare(unknown, CARDS, Settings()), unknown))
 
 
 def test_a_rate_of_ten_million_stands_apart_from_the_price():
