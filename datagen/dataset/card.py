@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from datagen.dataset.facts import Quality, Yield
+from datagen.dataset.facts import Quality
 from trainer.contract.command.crash_safe_files import write_whole
 
 PAGES = Path(__file__).parent / "pages"
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 BARS = 40
+# Of `rejected`: see judge.agreement.rejection_category.
+REASONS = {
+    "no submit": "the code did not submit an answer",
+    "crash": "the code ended in an error",
+    "wrong": "the answer is not the truth",
+    "disagreement": "some attempts agree with the reference answer, the others with no other",
+    "no majority": "no attempt agrees with the reference answer",
+    "hint necessary": "attempts without the hint agree on another answer",
+    "too hard": "every attempt has a different answer",
+    "ambiguous": "attempts agree on two different answers",
+}
 
 
 def write_card(quality: Quality, folder: Path, *, name: str, licence: str | None) -> list[Path]:
@@ -39,20 +52,18 @@ def card(quality: Quality, *, name: str, licence: str | None) -> str:
 
 def page(quality: Quality, *, name: str) -> str:
     """The quality page as HTML."""
-    import json
-
-    from markupsafe import Markup
-    from plotly.offline import get_plotlyjs
-
-    charts = _charts(quality)
-    specs = {id_: spec for _, id_, spec in charts}
     return _render(
         "quality.html.j2",
         q=quality,
         name=name,
-        charts=charts,
-        plotly=Markup(get_plotlyjs()),  # noqa: S704 - a library's own script
-        specs=Markup(json.dumps(specs).replace("<", "\\u003c")),  # noqa: S704 - no tag can open in it
+        groups={
+            group: sorted(quality.groups[group].items(), key=lambda item: -item[1].asked)
+            for group in ("source", "difficulty", "answer type", "table", "family")
+        },
+        turns=sorted(quality.turns.items()),
+        most_turns=max(quality.turns.values(), default=0),
+        reasons=REASONS,
+        bars=BARS,
     )
 
 
@@ -68,58 +79,6 @@ def _origins(quality: Quality) -> list[tuple[str, Counter[str]]]:
     ]
 
 
-def _charts(quality: Quality) -> list[tuple[str, str, dict[str, Any]]]:
-    """(heading, element id, plotly figure) for each chart that has something to show."""
-    charts = [
-        (f"Yield by {group}", f"by-{group.replace(' ', '-')}", _yields(quality.groups[group]))
-        for group in ("source", "difficulty", "answer type", "table")
-    ]
-    turns = sorted(quality.turns.items())
-    charts.append(
-        (
-            "Turns of right attempts",
-            "turns",
-            {
-                "data": [{"type": "bar", "x": [k for k, _ in turns], "y": [v for _, v in turns]}],
-                "layout": {"height": 300, "xaxis": {"title": {"text": "turns"}, "dtick": 1}},
-            },
-        )
-    )
-    if quality.rejected:
-        charts.append(("Not verified, by reason", "rejected", _bars(quality.rejected)))
-    return charts
-
-
-def _yields(group: dict[str, Yield]) -> dict[str, Any]:
-    """Verified and not verified, stacked, the largest groups first."""
-    shown = sorted(group.items(), key=lambda item: item[1].asked)[-BARS:]
-    names = [name for name, _ in shown]
-    missed = [y.asked - y.verified for _, y in shown]
-    return {
-        "data": [
-            {"type": "bar", "orientation": "h", "y": names, "x": values, "name": label}
-            for label, values in (
-                ("verified", [y.verified for _, y in shown]),
-                ("not verified", missed),
-            )
-        ],
-        "layout": {"barmode": "stack", **_height(len(shown))},
-    }
-
-
-def _bars(counts: Counter[str]) -> dict[str, Any]:
-    shown = counts.most_common(BARS)[::-1]
-    values = {"y": [name for name, _ in shown], "x": [n for _, n in shown]}
-    return {
-        "data": [{"type": "bar", "orientation": "h", **values}],
-        "layout": _height(len(shown)),
-    }
-
-
-def _height(bars: int) -> dict[str, Any]:
-    return {"height": 120 + 24 * bars, "yaxis": {"automargin": True}, "margin": {"t": 20}}
-
-
 def _render(template: str, **values: Any) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -129,4 +88,5 @@ def _render(template: str, **values: Any) -> str:
         undefined=StrictUndefined,
         keep_trailing_newline=True,
     )
+    pages.filters["json"] = partial(json.dumps, ensure_ascii=False)
     return pages.get_template(template).render(**values)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from datagen.dataset.export import is_right
-from datagen.episode import Episode
+from datagen.episode import Episode, Question, Turn
 
 
 @dataclass
@@ -35,6 +36,22 @@ class TableFacts(NamedTuple):
     columns: int
 
 
+class Example(NamedTuple):
+    """An episode as the page shows it: one attempt (the first right one, else the last), and all answers.
+
+    An answer is JSON, or "none" where the attempt gave none.
+    """
+
+    question: Question
+    table: str
+    turns: list[Turn]
+    answers: list[str]
+    detail: str
+
+
+EXAMPLES = 4
+"""Of each difficulty, and of each reason not to verify an answer."""
+
 GROUPS = ("source", "difficulty", "answer type", "table", "family")
 
 
@@ -43,11 +60,14 @@ class Quality:
     """Counts over episodes. Costs in US dollars, `seconds` of all attempts together.
 
     `groups` holds a Yield for each value of each of GROUPS; `rejected` the category of what was not
-    verified; `turns` how many turns right attempts took; `repaired` right attempts that had a failed
+    verified; `examples` some verified ones of each difficulty, others of each reason; `turns` how many turns right attempts took; `repaired` right attempts that had a failed
     turn; `audit_disagreed` those of the `audited` that a second model answered otherwise.
     """
 
     total: Yield = field(default_factory=Yield)
+    examples: dict[str, dict[str, list[Example]]] = field(
+        default_factory=lambda: {"verified": {}, "not verified": {}}
+    )
     groups: dict[str, dict[str, Yield]] = field(default_factory=lambda: {g: {} for g in GROUPS})
     rejected: Counter[str] = field(default_factory=Counter)
     turns: Counter[int] = field(default_factory=Counter)
@@ -83,6 +103,7 @@ def measure(episodes: Iterable[Episode]) -> Quality:
         _count_question(quality, episode)
         _count_attempts(quality, episode)
         _count_origin(quality, episode)
+        _keep_example(quality, episode)
         text = hash((episode.question.text, *(table.sha256 for table in episode.tables)))
         quality.same_question += text in seen
         seen.add(text)
@@ -107,6 +128,25 @@ def _count_question(quality: Quality, episode: Episode) -> None:
         (table.sha256, TableFacts(table.name, table.rows, len(table.columns)))
         for table in episode.tables
     )
+
+
+def _keep_example(quality: Quality, episode: Episode) -> None:
+    """Keep the first episodes, each of another family or table."""
+    question, verdict = episode.question, episode.verdict
+    group = quality.examples["verified" if verdict.verified else "not verified"]
+    kept = group.setdefault(
+        question.difficulty if verdict.verified else verdict.category or verdict.rule, []
+    )
+    table = " + ".join(table.name for table in episode.tables)
+    alike = any((one.question.family, one.table) == (question.family, table) for one in kept)
+    if alike or len(kept) == EXAMPLES or not episode.traces:
+        return
+    shown = next((t for t in episode.traces if is_right(episode, t)), episode.traces[-1])
+    answers = [
+        json.dumps(trace.answer, ensure_ascii=False) if trace.submitted else "none"
+        for trace in episode.traces
+    ]
+    kept.append(Example(question, table, shown.turns, answers, verdict.detail))
 
 
 def _count_attempts(quality: Quality, episode: Episode) -> None:

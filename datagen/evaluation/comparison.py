@@ -60,10 +60,7 @@ def compare_models(
         "smallest": smallest_difference(n, discordant),
         "unpaired": len(ours) + len(theirs) - 2 * n,
         "prompts_differ": _prompts(b for b, _ in pairs) != _prompts(a for _, a in pairs),
-        "intervals": {
-            "base": [*wilson(sum(b for b, _ in right), n)],
-            "adapter": [*wilson(sum(a for _, a in right), n)],
-        },
+        "intervals": _intervals(right),
         "models": {"base": pairs[0][0].provenance.model, "adapter": pairs[0][1].provenance.model},
         "effort": {"base": effort([b for b, _ in pairs]), "adapter": effort([a for _, a in pairs])},
         **{name: _compare_groups(pairs, key) for name, key in GROUPS.items()},
@@ -180,8 +177,19 @@ def _compare_groups(pairs: Pairs, key: Callable[[Episode], str]) -> dict[str, di
     for base, adapter in pairs:
         groups[key(base)].append((base.verdict.verified, adapter.verdict.verified))
     return {
-        name: asdict(compare([b for b, _ in groups[name]], [a for _, a in groups[name]]))
-        for name in sorted(groups)
+        name: {
+            **asdict(compare([b for b, _ in right], [a for _, a in right])),
+            "intervals": _intervals(right),
+        }
+        for name, right in sorted(groups.items())
+    }
+
+
+def _intervals(right: Sequence[tuple[bool, bool]]) -> dict[str, list[float]]:
+    """Wilson's interval of the share of right answers of each side."""
+    return {
+        side: [*wilson(sum(pair[at] for pair in right), len(right))]
+        for at, side in enumerate(("base", "adapter"))
     }
 
 

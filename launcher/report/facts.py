@@ -2,9 +2,7 @@
 
 import json
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from launcher.report.expected import Expected, expectations
@@ -12,11 +10,9 @@ from launcher.report.held_out import Answered, answered, unpaired
 from launcher.report.transcripts import Pair, read_pairs
 from launcher.runs import run_state
 from launcher.runs.run_folder import Run
-from trainer.contract import event_text, events, validation
+from trainer.contract import events, validation
 from trainer.contract.command.errors import Fault, NotFound
-from trainer.contract.event_text import clock
 from trainer.contract.manifest import Manifest, load
-from trainer.contract.sizing.evaluations import ROWS
 
 GROUPS = {
     "difficulties": "By difficulty",
@@ -39,6 +35,7 @@ class Facts:
     run: Run
     seen: list[events.Event]
     quote: dict[str, Any]
+    summary: dict[str, Any] = field(default_factory=dict)
     manifest: Manifest | None = None
     comparison: dict[str, Any] = field(default_factory=dict)
     choice: validation.Choice | None = None
@@ -79,76 +76,14 @@ class Facts:
 
     @property
     def failure(self) -> events.Failed | None:
-        """The failure, if the run has no complete result."""
+        """The failure, if the run has no complete result; the journal knows more of it than the trainer."""
         if self.manifest is not None and self.manifest.complete:
             return None
-        return next((e for e in reversed(self.seen) if isinstance(e, events.Failed)), None)
-
-    def outcome(self) -> list[str]:
-        """The first lines of the report: better or not, by how much, what it cost."""
-        lines = []
-        if self.failure is not None:
-            lines.append(f"The run failed: {self.failure.cause}")
-        elif self.manifest is None:
-            lines.append("The run has no result yet.")
-        elif not self.manifest.complete:
-            lines.append("The adapter is from an unfinished run.")
-        if self.comparison:
-            lines.append(str(self.comparison.get("verdict") or _change(self.comparison)))
-        if self.held_out is not None:
-            lines.append(_sentence(event_text.held_out(self.held_out)))
-        elif self.manifest is not None and not self.comparison:
-            lines.append(self._not_compared())
-        if self.divergence is not None:
-            lines.append(_sentence(event_text.divergence(self.divergence)))
-        lines.append(self._cost())
-        return lines
-
-    def _not_compared(self) -> str:
-        why = (
-            ""
-            if self.evals
-            else (
-                f" No rows were held out: this takes {ROWS} different rows and eval_share above 0, or eval_data."
-            )
-        )
-        return f"The adapter was not compared with its base.{why}"
-
-    def _cost(self) -> str:
-        if self.receipt:
-            most = f" (quoted at most ${self.quote['most']:.2f})" if "most" in self.quote else ""
-            settled = "" if self.receipt.get("settled", True) else " so far"
-            return f"The run cost ${self.receipt.get('charged', 0.0):.4f}{settled}{most}."
-        if "most" in self.quote:
-            return f"Quoted at most ${self.quote['most']:.2f}; no receipt yet."
-        return "The run rented nothing."
-
-    def overview(self) -> list[tuple[str, str]]:
-        """(what, how much) of the training."""
-        found: list[tuple[str, str]] = []
-        if self.manifest is not None:
-            found.append(("base model", self.manifest.base_model))
-        if self.plan is not None:
-            plan = self.plan
-            dropped = f", {plan.dropped_rows:,} left out" if plan.dropped_rows else ""
-            found += [
-                ("device", f"{plan.device}, {plan.precision}"),
-                ("rows", f"{plan.rows:,}{dropped}"),
-                ("tokens", f"{plan.trained_tokens:,} trained of {plan.tokens:,} per epoch"),
-                ("trained parameters", f"{plan.trainable_parameters:,}"),
-            ]
-        if steps := self.steps:
-            found += [
-                ("steps", f"{steps[-1].step:,} of {steps[-1].steps:,}"),
-                ("loss", f"{steps[0].loss:.4f} → {steps[-1].loss:.4f}"),
-                ("memory", self._memory(max(step.memory_bytes for step in steps))),
-                ("time", clock(self.seconds())),
-            ]
-            told = {"GPU utilisation": self.gpu_use, "share of the GPU's peak rate (MFU)": self.mfu}
-            for what, share in told.items():
-                if known := [x for x in share if x is not None]:
-                    found.append((what, f"{fmean(known):.0f}% on average"))
-        return found
+        found = next((e for e in reversed(self.seen) if isinstance(e, events.Failed)), None)
+        if self.summary.get("state") != "failed" or "cause" not in self.summary:
+            return found
+        told = {k: v for k, v in self.summary.items() if k in ("cause", "hint", "exit_code")}
+        return (found or events.Failed(cause="", exit_code=1)).model_copy(update=told)
 
     @property
     def gpu_use(self) -> list[float | None]:
@@ -165,11 +100,6 @@ class Facts:
         hours = self.quote.get("likely_hours")
         likely = 3600 * hours if isinstance(hours, int | float) else None
         return expectations(probe, self.steps, likely=likely, took=self.seconds())
-
-    def _memory(self, most: int) -> str:
-        expected = self.plan.predicted_bytes if self.plan is not None else None
-        told = f"{most / 1e9:.1f} GB at most"
-        return f"{told}, {expected / 1e9:.1f} GB expected" if expected else told
 
     @property
     def samples(self) -> list[events.Sample]:
@@ -207,33 +137,6 @@ class Facts:
         times = [event.time for event in self.seen if event.time]
         return max(times) - min(times) if times else 0.0
 
-    def details(self) -> list[tuple[str, str]]:
-        """Hashes and versions, enough to make the run again."""
-        if self.manifest is None:
-            return []
-        whole = self.manifest
-        found = [
-            ("finished", f"{datetime.fromisoformat(whole.created):%Y-%m-%d %H:%M %Z}"),
-            ("job", whole.job_hash),
-            ("data", whole.data_sha256),
-            ("base model", f"{whole.base_model} {whole.revision or ''}".strip()),
-            ("chat template", whole.template_sha256),
-            ("seed", str(whole.seed)),
-            ("device", whole.device),
-        ]
-        versions = ", ".join(f"{name} {version}" for name, version in whole.versions.items())
-        proof = whole.reload_proof
-        if proof is not None:
-            found.append(("reload proof", f"logits differ by {proof.max_abs_diff:.1e}"))
-        return [*found, ("versions", versions)]
-
-    def money(self) -> list[tuple[str, str]]:
-        """Quote beside receipt."""
-        return [
-            *((f"quote: {name}", _plain(value)) for name, value in self.quote.items()),
-            *((f"receipt: {name}", _plain(value)) for name, value in self.receipt.items()),
-        ]
-
 
 def collect(run: Run) -> Facts:
     """Read the run folder. Raises ``NotFound`` when there is no run in it."""
@@ -250,6 +153,7 @@ def collect(run: Run) -> Facts:
         run=run,
         seen=seen,
         quote=state.quote,
+        summary=state.summary,
         manifest=whole,
         comparison=_object(run.folder / "comparison.json"),
         choice=validation.read(run.folder / validation.RESULT),
@@ -264,17 +168,3 @@ def _object(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _sentence(text: str) -> str:
-    return f"{text[0].upper()}{text[1:]}."
-
-
-def _change(comparison: dict[str, Any]) -> str:
-    return f"base {comparison['base']:.3f}, adapter {comparison['adapter']:.3f}"
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:,.4f}".rstrip("0").rstrip(".")
-    return value if isinstance(value, str) else json.dumps(value)

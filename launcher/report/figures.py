@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from launcher.report.expected import Unit
 from launcher.report.facts import Facts
+from launcher.report.sentences import outcome
 
 State = Literal["finished", "unfinished", "failed", "no result"]
 
@@ -89,7 +90,7 @@ def figures(facts: Facts) -> Report:
     return Report(
         id=facts.run.id,
         state=_state(facts),
-        outcome=facts.outcome(),
+        outcome=outcome(facts),
         seconds=facts.seconds(),
         plan=plan and plan.model_dump(mode="json", exclude=made),
         curves=Curves(

@@ -1,10 +1,12 @@
 """Base and adapter side by side, question by question, from the transcripts of an evaluation."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from launcher.report.failures import reason
 
 LETTERS = 4_000
 """Of one output: what is longer is cut in the report, with a mark."""
@@ -12,6 +14,8 @@ ROOM = 64_000_000
 """Letters of all outputs together: a page with more is slow to open, or does not open at all."""
 GIVES_WAY = ("both right", "both wrong", "won", "lost")
 """Whose outputs are left out first where there is no room for all."""
+WRONG_FIRST = ("lost", "both wrong", "won", "both right")
+EXAMPLES = 3
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,29 @@ def read_pairs(folder: Path, *, room: int = ROOM) -> list[Pair]:
             while characters > room:
                 characters -= next(filter(None, whole.values())).pop().omission()
     return pairs
+
+
+def examples(pairs: Sequence[Pair]) -> tuple[list[int], list[int]]:
+    """Return the positions of the best and of the worst examples, of different families where there are.
+
+    Best are those that only the adapter answered right, worst those that only the base did, then those
+    that neither did.
+    """
+    best, worst = (
+        sorted(
+            (n for n, pair in enumerate(pairs) if pair.outcome in outcomes),
+            key=lambda n: outcomes.index(pairs[n].outcome),
+        )
+        for outcomes in (("won",), ("lost", "both wrong"))
+    )
+    return _varied(best, pairs), _varied(worst, pairs)
+
+
+def _varied(places: Sequence[int], pairs: Sequence[Pair]) -> list[int]:
+    first = {(pairs[n].outcome, pairs[n].facts["family"]): n for n in reversed(places)}
+    chosen = [n for n in places if n in first.values()][:EXAMPLES]
+    rest = [n for n in places if n not in chosen]
+    return [*chosen, *rest][:EXAMPLES]
 
 
 def _episodes(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -116,19 +143,25 @@ def _right(episode: dict[str, Any]) -> bool:
 
 def _side(episode: dict[str, Any]) -> dict[str, Any]:
     trace, verdict = episode["traces"][-1], episode.get("verdict", {})
+    right = _right(episode)
     return {
-        "right": _right(episode),
+        "right": right,
+        "reason": "" if right else reason(episode),
         "why": ": ".join(filter(None, (verdict.get("rule"), verdict.get("detail")))),
         "turns": [
             {
                 "said": _cut(turn.get("reply")),
-                "heard": _cut(turn.get("feedback")),
+                "heard": _cut(turn.get("feedback") or _output(turn)),
                 "answer": turn.get("answer") if turn.get("submitted") else None,
                 "submitted": bool(turn.get("submitted")),
             }
             for turn in trace.get("turns", [])
         ],
     }
+
+
+def _output(turn: dict[str, Any]) -> str:
+    return "\n".join(filter(None, (turn.get("stdout"), turn.get("stderr"))))
 
 
 def _cut(text: object) -> str:

@@ -1,100 +1,25 @@
-"""report.html in a real browser: it opens, filters work, nothing complains, and it fits a phone."""
+"""report.html and quality.html in a real browser: they fit, nothing complains, and filters work."""
 
-import asyncio
-import json
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import aiohttp
 import pytest
 
+from datagen.dataset.card import page as quality_page
+from datagen.dataset.facts import measure
 from launcher import report
 from launcher.report import transcripts
+from tests.datagen.dataset.test_card import EPISODES
 from tests.launcher.report.made import make_run
-
-PHONE = 390
-WIDE = 1200
-
-
-class Page:
-    """One page of a headless Chromium, over its DevTools protocol."""
-
-    def __init__(self, address: str) -> None:
-        self._address = address
-        self.complaints: list[str] = []
-
-    def visit(self, path: Path, *, width: int, scheme: str, ask: list[str]) -> list[Any]:
-        """Open the file and evaluate the expressions in turn; complaints are collected."""
-        return asyncio.run(self._visit(path, width, scheme, ask))
-
-    async def _visit(self, path: Path, width: int, scheme: str, ask: list[str]) -> list[Any]:
-        async with aiohttp.ClientSession() as session:
-            async with session.put(f"http://{self._address}/json/new") as made:
-                socket = (await made.json())["webSocketDebuggerUrl"]
-            async with session.ws_connect(socket, max_msg_size=0) as wire:
-                number = 0
-
-                async def call(method: str, **given: Any) -> dict[str, Any]:
-                    nonlocal number
-                    number += 1
-                    await wire.send_json({"id": number, "method": method, "params": given})
-                    while True:
-                        said = await wire.receive_json(timeout=60)
-                        self._hear(said)
-                        if said.get("id") == number:
-                            assert "error" not in said, said
-                            return dict(said["result"])
-
-                for domain in ("Page", "Runtime", "Log"):
-                    await call(f"{domain}.enable")
-                await call(
-                    "Emulation.setDeviceMetricsOverride",
-                    width=width, height=800, deviceScaleFactor=1, mobile=width == PHONE,
-                )  # fmt: skip
-                features = [{"name": "prefers-color-scheme", "value": scheme}]
-                await call("Emulation.setEmulatedMedia", features=features)
-                await call("Page.navigate", url=path.as_uri())
-                await call("Runtime.evaluate", expression=LOADED, awaitPromise=True)
-                found = []
-                for expression in ask:
-                    done = await call("Runtime.evaluate", expression=expression, returnByValue=True)
-                    found.append(done["result"].get("value"))
-                return found
-
-    def _hear(self, said: dict[str, Any]) -> None:
-        if said.get("method") == "Runtime.exceptionThrown":
-            self.complaints.append(json.dumps(said["params"]))
-        entry = said.get("params", {}).get("entry", {})
-        if said.get("method") == "Log.entryAdded" and entry.get("level") in {"error", "warning"}:
-            self.complaints.append(entry["text"])
-
-
-LOADED = "new Promise(done => document.readyState === 'complete' ? done() : addEventListener('load', done))"
+from tests.system.browser import PHONE, WIDE, Page, chromium
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    found = shutil.which("chromium") or shutil.which("google-chrome")
-    if found is None:
-        pytest.skip("browser tests: no chromium; run: apt-get install chromium")
-    profile = tmp_path_factory.mktemp("chromium")
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0"]
-    process = subprocess.Popen(
-        [found, *flags, f"--user-data-dir={profile}", "about:blank"],
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr is not None
-    for line in process.stderr:
-        if "DevTools listening on ws://" in line:
-            yield line.split("ws://")[1].split("/")[0]
-            break
-    process.kill()
-    process.wait()
-    process.stderr.close()
+    with chromium(tmp_path_factory.mktemp("chromium")) as address:
+        if address is None:
+            pytest.skip("browser tests: no chromium; run: apt-get install chromium")
+        yield address
 
 
 @pytest.fixture
@@ -109,28 +34,51 @@ SEARCH = """(() => {
     field.value = 'question 5?';
     field.dispatchEvent(new Event('input'));
 })()"""
-OPEN_FIRST = """(() => {
-    const first = document.querySelector('#list details');
-    first.open = true;
-    first.dispatchEvent(new Event('toggle'));
-})()"""
+OPEN_ALL = """for (const one of document.querySelectorAll('details')) {
+    one.open = true;
+    one.dispatchEvent(new Event('toggle'));
+}"""
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+CHARTS = (
+    "[...document.querySelectorAll('.plot svg')].map(svg => svg.getBoundingClientRect().height)"
+)
+# Where parts of a chart lie outside of its box, by more than the half of a point.
+OUTSIDE = """[...document.querySelectorAll('.plot svg')].flatMap(svg => {
+    const box = svg.getBoundingClientRect();
+    return [...svg.children].filter(part => {
+        const own = part.getBoundingClientRect();
+        return own.height && (own.bottom > box.bottom + 4.5 || own.top < box.top - 4.5);
+    });
+}).length"""
+# The lowest contrast of a text with the page below it, as WCAG 2.2 computes it.
+CONTRAST = """(() => {
+    const light = (c) => {
+        const [r, g, b] = c.match(/[0-9.]+/g).slice(0, 3).map(v => v / 255)
+            .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const ground = light(getComputedStyle(document.documentElement).backgroundColor);
+    const texts = [...document.querySelectorAll('body *')].filter(e => e.childNodes.length
+        && !['SCRIPT', 'STYLE', 'BUTTON', 'MARK'].includes(e.tagName));
+    return Math.min(...texts.map(e => {
+        const [low, high] = [ground, light(getComputedStyle(e).color)].sort((a, b) => a - b);
+        return (high + 0.05) / (low + 0.05);
+    }));
+})()"""
 
 
-def test_it_opens_draws_filters_and_searches_without_a_complaint(browser: str, path: Path) -> None:
+def test_it_opens_filters_and_searches_without_a_complaint(browser: str, path: Path) -> None:
     page = Page(browser)
     found = page.visit(
         path,
         width=WIDE,
-        scheme="light",
         ask=[
             "document.title",
-            "document.querySelector('.first').textContent",
-            "document.querySelectorAll('.chart .main-svg').length > 3",
+            "document.querySelector('h1').textContent",
+            "[...document.querySelectorAll('#best li, #worst li')].length",
             SHOWN,
             PRESS.format("lost"),
             SHOWN,
-            "document.querySelector('#list details').open = true",
             SEARCH,
             SHOWN,
             PRESS.format("won"),
@@ -138,21 +86,29 @@ def test_it_opens_draws_filters_and_searches_without_a_complaint(browser: str, p
         ],
     )
     assert found[0] == "run-1"
-    assert found[1] == "the adapter is BETTER than the base by +0.500"
-    assert found[2] is True
-    assert [found[3], found[5], found[8], found[10]] == [20, 8, 2, 0]
+    assert found[1].startswith("The adapter is better than its base")
+    assert found[2] == 6
+    assert [found[3], found[5], found[7], found[9]] == [20, 8, 2, 0]
     assert page.complaints == []
+    assert page.requests == [path.as_uri()]  # nothing else is loaded
 
 
 def test_base_and_adapter_stand_side_by_side(browser: str, path: Path) -> None:
+    sides = "[...document.querySelectorAll('#best .two')[0].querySelectorAll('h4')].map(h => h.textContent).join()"
     page = Page(browser)
-    sides = "[...document.querySelectorAll('#list .sides h4')].map(h => h.textContent).join()"
     found = page.visit(
-        path, width=WIDE, scheme="light",
-        ask=[OPEN_FIRST, sides, "document.querySelectorAll('#list b').length"],
-    )  # fmt: skip
-    assert found[1] == "base: wrong,adapter: right"
+        path,
+        width=WIDE,
+        ask=[
+            OPEN_ALL,
+            sides,
+            "document.querySelectorAll('main b').length",
+            "document.querySelector('#best .two').textContent",
+        ],
+    )
+    assert found[1] == "base: wrong value,adapter: right"
     assert found[2] == 0  # markup in an answer stays text
+    assert "outputprintedsubmitted 7" in found[3]
     assert page.complaints == []
 
 
@@ -162,26 +118,37 @@ def test_where_the_page_has_no_room_for_an_answer_it_says_where_that_lies(
     monkeypatch.setattr(transcripts.read_pairs, "__kwdefaults__", {"room": 0})
     page = Page(browser)
     found = page.visit(
-        report.write(make_run(tmp_path / "run")), width=WIDE, scheme="light",
-        ask=[OPEN_FIRST, "document.querySelector('#list .sides').textContent", SHOWN],
-    )  # fmt: skip
+        report.write(make_run(tmp_path / "run")),
+        width=WIDE,
+        ask=[OPEN_ALL, "document.querySelector('#list .two').textContent", SHOWN],
+    )
     assert found[1].count("see evaluation/ in the run folder") == 2
     assert found[2] == 4
     assert page.complaints == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_a_phone_and_is_readable_in_the_dark(browser: str, path: Path, scheme: str) -> None:
+@pytest.mark.parametrize(("width", "scheme"), [(PHONE, "light"), (PHONE, "dark"), (WIDE, "dark")])
+def test_it_fits_the_screen_and_every_text_has_contrast(
+    browser: str, path: Path, width: int, scheme: str
+) -> None:
     page = Page(browser)
-    contrast = """(() => {
-        const light = (c) => c.match(/\\d+/g).slice(0, 3).reduce((sum, v) => sum + Number(v), 0) / 765;
-        const style = getComputedStyle(document.body);
-        const ground = getComputedStyle(document.documentElement).backgroundColor;
-        const canvas = matchMedia('(prefers-color-scheme: dark)').matches ? 0.07 : 1;
-        const below = ground === 'rgba(0, 0, 0, 0)' ? canvas : light(ground);
-        return Math.abs(light(style.color) - below);
-    })()"""
-    overflow, difference = page.visit(path, width=PHONE, scheme=scheme, ask=[OVERFLOW, contrast])
+    _, overflow, heights, outside, contrast = page.visit(
+        path, width=width, scheme=scheme, ask=[OPEN_ALL, OVERFLOW, CHARTS, OUTSIDE, CONTRAST]
+    )
     assert overflow <= 0
-    assert difference > 0.6
+    assert {*heights} == {112, 208}  # 7 and 13 rem, as the style says
+    assert outside == 0
+    assert contrast >= 4.5
     assert page.complaints == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_quality_page_fits_a_phone(browser: str, tmp_path: Path, scheme: str) -> None:
+    path = tmp_path / "quality.html"
+    path.write_text(quality_page(measure(EPISODES), name="mine"))
+    page = Page(browser)
+    overflow, contrast = page.visit(path, width=PHONE, scheme=scheme, ask=[OVERFLOW, CONTRAST])
+    assert overflow <= 0
+    assert contrast >= 4.5
+    assert page.complaints == []
+    assert page.requests == [path.as_uri()]

@@ -1,20 +1,5 @@
 "use strict";
 const read = (id) => JSON.parse(document.getElementById(id).textContent);
-const dark = matchMedia("(prefers-color-scheme: dark)");
-
-function draw() {
-  for (const [id, spec] of Object.entries(read("chart-data"))) {
-    const colours = { paper_bgcolor: "transparent", plot_bgcolor: "transparent", font: { color: dark.matches ? "#ddd" : "#222" } };
-    const lines = { gridcolor: "#8884", zerolinecolor: "#8888" };
-    const axes = { xaxis: { ...spec.layout.xaxis, ...lines }, yaxis: { ...spec.layout.yaxis, ...lines } };
-    Plotly.react(id, spec.data, { ...spec.layout, ...axes, ...colours }, { responsive: true, displayModeBar: false });
-  }
-}
-
-if (typeof Plotly !== "undefined") {
-  dark.addEventListener("change", draw);
-  draw();
-}
 
 const AT_ONCE = 20;
 const pairs = read("transcript-data");
@@ -28,15 +13,21 @@ function element(tag, text, kind) {
   return made;
 }
 
+function gave(tried) {
+  const last = tried.turns?.at(-1);
+  if (last?.submitted) return JSON.stringify(last.answer);
+  return tried.right ? "right" : tried.reason;
+}
+
 function side(name, tried) {
   const box = element("div");
-  box.append(element("h4", `${name}: ${tried.right ? "right" : "wrong"}`, tried.right ? "right" : "wrong"));
-  if (tried.why) box.append(element("p", tried.why, "about"));
-  if (tried.turns === null) box.append(element("p", "Left out to keep the page small: see evaluation/ in the run folder.", "about"));
+  box.append(element("h4", `${name}: ${tried.right ? "right" : tried.reason}`, tried.right ? "right" : "wrong"));
+  if (tried.why) box.append(element("p", tried.why, "dim"));
+  if (tried.turns === null) box.append(element("p", "Left out to keep the page small: see evaluation/ in the run folder.", "dim"));
   for (const turn of tried.turns ?? []) {
     box.append(element("pre", turn.said));
+    if (turn.heard) box.append(element("p", "output", "dim"), element("pre", turn.heard));
     if (turn.submitted) box.append(element("p", `submitted ${JSON.stringify(turn.answer)}`));
-    if (turn.heard) box.append(element("pre", turn.heard, "about"));
   }
   return box;
 }
@@ -45,12 +36,15 @@ function item(pair) {
   const row = element("li");
   const details = element("details");
   const summary = element("summary", pair.text);
-  summary.append(element("span", `  ${pair.outcome} · ${pair.table} · ${pair.family} · ${pair.difficulty}`, "about"));
+  const answers = element("div", undefined, "dim");
+  answers.append(`truth ${JSON.stringify(pair.truth)} · base `, element("span", gave(pair.base), pair.base.right ? "right" : "wrong"));
+  answers.append(" · adapter ", element("span", gave(pair.adapter), pair.adapter.right ? "right" : "wrong"));
+  summary.append(answers);
   details.append(summary);
   details.addEventListener("toggle", () => {
     if (!details.open || details.childElementCount > 1) return;
-    details.append(element("p", `expected answer: ${JSON.stringify(pair.truth)}`));
-    const sides = element("div", undefined, "sides");
+    details.append(element("p", `${pair.outcome} · table ${pair.table} · family ${pair.family} · ${pair.difficulty}`, "dim"));
+    const sides = element("div", undefined, "two");
     sides.append(side("base", pair.base), side("adapter", pair.adapter));
     details.append(sides);
   });
@@ -61,7 +55,7 @@ function item(pair) {
 function list() {
   const words = document.getElementById("search").value.toLowerCase().split(/\s+/).filter(Boolean);
   const fits = pairs.filter((pair) => {
-    const text = `${pair.text} ${pair.table} ${pair.family}`.toLowerCase();
+    const text = `${pair.text} ${pair.table} ${pair.family} ${pair.base.reason} ${pair.adapter.reason}`.toLowerCase();
     return (outcome === "all" || pair.outcome === outcome) && words.every((word) => text.includes(word));
   });
   document.getElementById("list").replaceChildren(...fits.slice(0, shown).map(item));
@@ -75,8 +69,12 @@ function list() {
 }
 
 if (pairs.length) {
+  for (const [id, places] of Object.entries(read("example-data"))) {
+    document.getElementById(id).append(...places.map((place) => item(pairs[place])));
+    if (!places.length) document.getElementById(id).append(element("li", "none"));
+  }
   const filters = document.getElementById("filters");
-  for (const name of ["all", "won", "lost", "both wrong", "both right"]) {
+  for (const name of ["all", "lost", "both wrong", "won", "both right"]) {
     const count = name === "all" ? pairs.length : pairs.filter((pair) => pair.outcome === name).length;
     const button = element("button", `${name} ${count}`);
     button.setAttribute("aria-pressed", String(name === outcome));

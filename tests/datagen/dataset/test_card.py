@@ -70,11 +70,41 @@ def test_the_page_is_one_file_that_loads_nothing_and_lets_nothing_out():
     text = page(measure(EPISODES), name="<b>mine</b>")
     assert "<b>mine</b>" not in text
     assert "a|b &lt;i&gt;" in text
-    assert not re.search(r"<(script|link|img)[^>]+(src|href)=", text)
-    specs = re.search(r"const charts = (.*);", text)
-    assert specs
-    bars = json.loads(specs[1])["by-source"]["data"]
-    assert [bar["x"] for bar in bars] == [[2], [1]]
+    assert not re.search(r"<(script|link|img)|http|@import", text)
+    assert len(text.encode()) < 20_000
+    source = text[text.index("Verified, by source") :]
+    assert 'width="100.0" height="10"/><rect class="good" width="66.66' in source
+    assert '<td class="n">2 of 3' in source
+
+
+def test_the_page_shows_questions_with_code_output_and_answer_and_why_one_is_refused():
+    missed = episode(4, verified=False)
+    silent = missed.traces[0].model_copy(update={"turns": missed.traces[0].turns[:1]})
+    verdict = Verdict(
+        verified=False, rule="majority", category="no majority", detail="1 of 5 agree"
+    )
+    missed = missed.model_copy(update={"traces": [*missed.traces, silent], "verdict": verdict})
+    text = page(measure([*EPISODES, missed]), name="mine")
+    assert text.count("Q 1 &lt;/script&gt;?") == 1
+    assert "Q 2" not in text  # of the same family and table
+    accepted, refused = text.split("Questions without a verified answer")
+    assert "<pre>submit(1)</pre>" in accepted
+    assert '<p class="dim">output</p><pre>NameError</pre>' in accepted
+    assert "submitted 1</p>" in accepted
+    assert 'no majority <span class="dim">no attempt agrees with the reference answer' in refused
+    assert "truth 1 · answers of 2 attempts 1, none" in refused
+    assert "1 of 5 agree" in refused
+
+
+def test_examples_are_of_different_families_or_tables_and_few():
+    families = [
+        each.model_copy(update={"question": each.question.model_copy(update={"family": str(n)})})
+        for n in range(9)
+        for each in EPISODES
+    ]
+    quality = measure(families)
+    assert [one.question.family for one in quality.examples["verified"]["easy"]] == [*"0123"]
+    assert len(quality.examples["not verified"]["another value"]) == 4
 
 
 def test_card_of_nothing_verified(tmp_path: Path):

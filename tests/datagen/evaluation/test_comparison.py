@@ -34,6 +34,18 @@ def test_groups_add_up_and_order_does_not_matter():
         assert sum(row["wins"] for row in found[name].values()) == found["wins"]
 
 
+def test_each_group_has_the_interval_of_wilson_1927():
+    """Judge: the formula, in Newcombe's form (Statistics in Medicine 17, 1998), for 14 and 11 of 16."""
+    found = compare_models(*both(5, 2, 9, tables=4))
+    ((_, row),) = found["difficulties"].items()
+    for side, k in (("base", 11), ("adapter", 14)):
+        n, z, p = 16, 1.959964, k / 16
+        middle, half = 2 * n * p + z * z, z * (z * z + 4 * n * p * (1 - p)) ** 0.5
+        low, high = ((middle + sign * half) / (2 * (n + z * z)) for sign in (-1, 1))
+        assert row["intervals"][side] == pytest.approx([low, high], abs=1e-6)
+        assert found["intervals"][side] == row["intervals"][side]
+
+
 def test_the_text_has_ties_intervals_what_n_can_show_and_each_group_with_several_names():
     base, adapter = both(30, 2, 40, tables=12)
     hard = [e.question.model_copy(update={"difficulty": "hard"}) for e in base]

@@ -11,7 +11,7 @@ import pytest
 from launcher import report
 from launcher.errors import BrokenJournal
 from launcher.rental import guard, receipt_and_reap
-from launcher.report import facts
+from launcher.report import command, facts, sentences
 from launcher.request import Request, resolve
 from launcher.runs import logs, run_folder, run_state, status
 from launcher.runs.journal import Journal
@@ -106,7 +106,8 @@ def everything_read(run: run_folder.Run, *, world: Any) -> None:
     run_state.read(run.journal).spent(now)
     "\n".join(status.ps_lines([status.look(run, now=now)])).encode()
     told = facts.collect(run)
-    told.outcome(), told.money(), told.overview()
+    sentences.outcome(told), sentences.money(told), sentences.overview(told)
+    command.again(run, told.summary)
     with run_folder.hold(run, world=world) as log:
         refuse_ended(run, log)
     list(logs.lines(run, follow=False, as_json=False, world=world))

@@ -80,13 +80,14 @@ def make_run(folder: Path, *, questions: int = 4, old: bool = False) -> Run:
         "difference": 0.5,
         "wins": 3,
         "losses": 1,
-        "mcnemar_p": 0.6,
+        "mcnemar_p": 0.02,
+        "intervals": {"base": [0.0, 0.5], "adapter": [0.5, 1.0]},
     }
     groups: dict[str, Any] = {name: {"one": row, FORGED: row} for name in ("families", "tables")}
     probed = {"n": 4, "accuracy": 0.125, "plain": 0.75, "difference": -0.625, "mcnemar_p": 0.1}
     ceiling = {"model": FORGED, "n": 4, "accuracy": 0.875, "interval": [0.5, 1.0]}
     groups |= {"floor": {"adapter": probed}, "ceiling": ceiling, "notes": [FORGED]}
-    comparison = {**row, **groups, "verdict": "the adapter is BETTER than the base by +0.500"}
+    comparison = {**row, **groups}
     (folder / "comparison.json").write_text(json.dumps(comparison))
     (folder / "receipt.json").write_text(json.dumps({"charged": 0.1234, "settled": True}))
     outcomes = [(False, True), (True, False), (True, True), (False, False)]
@@ -99,7 +100,8 @@ def make_run(folder: Path, *, questions: int = 4, old: bool = False) -> Run:
 
 
 def _episode(number: int, right: bool) -> dict[str, Any]:
-    turn = {"reply": FORGED, "code": "submit(1)", "feedback": None, "submitted": True, "answer": 1}
+    turn = {"reply": FORGED, "code": "submit(1)", "feedback": None, "stdout": "printed", "submitted": True,
+            "answer": 1 if right else 7}  # fmt: skip
     return {
         "question": {"id": f"q{number}", "text": FORGED if number == 0 else f"Question {number}?",
                      "family": "one", "difficulty": "easy", "truth": 1},

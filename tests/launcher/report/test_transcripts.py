@@ -18,7 +18,11 @@ def lengthen(run):
     for path in (run.folder / "evaluation").iterdir():
         episodes = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
         for at, episode in enumerate(episodes):
-            turn = {**episode["traces"][0]["turns"][0], "reply": f"{at} ".ljust(SAID, "x")}
+            turn = {
+                **episode["traces"][0]["turns"][0],
+                "reply": f"{at} ".ljust(SAID, "x"),
+                "stdout": "",
+            }
             episode["traces"][0]["turns"] = [turn] * TURNS
         path.write_text("".join(json.dumps(episode) + "\n" for episode in episodes), "utf-8")
     return run
