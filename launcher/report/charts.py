@@ -1,4 +1,4 @@
-"""Charts as HTML around inline SVG: no library, no script, as wide as the page and as high as its style says.
+"""Charts as HTML around inline SVG: no library, no script, as wide as the page and as high as its style sets.
 
 The SVG is stretched to its box (0 to 100 in both directions, y downwards); its strokes are not. Numbers stand
 beside it as text, so that they have the same size on every screen. A point is a line of no length with round ends.

@@ -10,7 +10,7 @@ REASONS = {
     "wrong value": "it submitted another value",
     "error": "it submitted nothing: its last code ended in an error",
     "no submit": "it submitted nothing: its code ran, or it stopped writing code",
-    "wrong code": "it wrote code, but no Python that could run, for example SQL",
+    "wrong code": "it wrote code that is not Python, for example SQL",
     "prose": "it wrote text and no code",
     "no reply": "it gave no usable reply",
 }

@@ -1,4 +1,4 @@
-"""What a report says in words: the verdict, the cost, and what a figure is called."""
+"""The words of a report: the verdict, the cost, and what a figure is called."""
 
 import json
 from datetime import datetime
