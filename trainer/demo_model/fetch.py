@@ -61,7 +61,7 @@ def from_hub(made: Path) -> bool:
     try:
         found: Any = HfApi().model_info(HUB_ID, timeout=SECONDS)
         snapshot_download(HUB_ID, revision=found.sha, local_dir=made, allow_patterns=[*FILES])
-    except Exception:  # noqa: BLE001 - whatever the hub or the link does, the package has the model too
+    except Exception:  # noqa: BLE001 - the package on PyPI has the model too
         return False
     return (made / "config.json").is_file() and (made / "model.safetensors").is_file()
 
