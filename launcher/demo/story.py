@@ -24,7 +24,7 @@ from trainer.contract.job import Job, from_sources
 
 ABOUT = {
     True: "the bundled tiny model: it shows that every step works, and claims no uplift",
-    False: "about 8 minutes on two free CPU cores; 0.4 GB of disk, of which the base model keeps 0.3",
+    False: "about 10 minutes on two free CPU cores; 0.4 GB of disk, of which the base model keeps 0.3",
 }
 PROMISED_P = 0.001
 FEW = 4  # tables that are shown one by one
