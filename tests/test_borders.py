@@ -44,6 +44,8 @@ MAY_START_PROCESSES = {
     "datagen/models/vllm/__main__.py",  # vLLM, which ends when we do
     "datagen/models/vllm/server.py",  # that
     "trainer/result/evaluation.py",  # datagen, which may not be imported, when training is done
+    "trainer/gguf/engine.py",  # llama.cpp's server
+    "trainer/gguf/quantise.py",  # llama-quantize
     "trainer/pod/system.py",  # the pod's supervisor: trainer, sshd, guard
     "trainer/gpu_use.py",  # nvidia-smi
     "trainer/demo_model/fetch.py",  # pip download
@@ -55,6 +57,7 @@ MAY_READ_ENVIRONMENT = {
     "trainer/contract/command/errors.py",  # SFT_TRACEBACK
     "trainer/contract/command/libraries.py",  # what libraries read when they are imported
     "trainer/library_log.py",  # OMP_NUM_THREADS
+    "trainer/gguf/engine.py",  # OMP_NUM_THREADS
     "trainer/processes/pipe.py",  # SFT_EVENTS_FD
     "trainer/result/evaluation.py",  # SFT_EVENTS_FD, for its child
     "trainer/processes/local.py",  # what several processes inherit, and whether this is one of them
@@ -70,6 +73,8 @@ MAY_READ_ENVIRONMENT = {
 MAY_SPEAK_HTTP = {
     "launcher/runpod_api/http.py",
     "trainer/pod/release.py",
+    "trainer/gguf/engine.py",  # llama.cpp's server, on the loopback
+    "trainer/gguf/serve.py",  # a client's requests, handed on to it
     "datagen/models/paid_api/client.py",  # models behind an OpenAI-compatible API
     "datagen/models/vllm/model.py",  # our own vLLM on the loopback
 }
@@ -158,12 +163,14 @@ ROOMS = {
                             run_context
         result           -> adapter attention checkpoints contract contract.command contract.sizing
                             data device library_log loop pretrained processes reporting signals
+        gguf             -> contract contract.command data device library_log pretrained result
+                            signals
         pod              -> checkpoints contract contract.command gpu_use processes result
         training_run     -> attention checkpoints contract contract.command data device loop
                             out_of_memory pretrained processes reporting result run_context signals
         start_training   -> checkpoints contract contract.command library_log out_of_memory processes
                             reporting signals training_run
-        __main__         -> contract contract.command data out_of_memory processes result
+        __main__         -> contract contract.command data gguf out_of_memory processes result
                             start_training
     """,
 }

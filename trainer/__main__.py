@@ -1,4 +1,4 @@
-"""``python -m trainer``: trains a job file, or a job from flags and a recipe; ``check`` and ``export``."""
+"""``python -m trainer``: trains a job file, or a job from flags and a recipe; ``check``, ``export``, ``serve``."""
 
 import argparse
 import json
@@ -16,6 +16,7 @@ from trainer.contract.command.errors import BadData, Usage, run_main
 from trainer.contract.exporting import add_flags as add_export_flags
 from trainer.contract.job import Job, add_flags, from_sources, given_flags
 from trainer.contract.manifest import ADAPTER
+from trainer.contract.serving import add_flags as add_serve_flags
 from trainer.processes.pipe import is_supervised
 from trainer.result import best_checkpoint, evaluation
 from trainer.result.from_checkpoint import save_newest
@@ -129,7 +130,7 @@ def _check(argv: Sequence[str]) -> int:
 def _export(argv: Sequence[str]) -> int:
     parser = Parser(
         prog="python -m trainer export",
-        description="Merge base and adapter into one model, measure it, and upload it.",
+        description="Merge base and adapter into one model, measure it, convert it, and upload it.",
     )
     add_export_flags(parser)
     options = parser.parse_args(argv)
@@ -141,25 +142,53 @@ def _export(argv: Sequence[str]) -> int:
     from trainer.result import export
 
     out = options.out or options.run / "merged"
+    memory = ("while merging", "export on a machine with more memory")
     if options.merge:
-        with out_of_memory.explained("while merging", "export on a machine with more memory"):
+        with out_of_memory.explained(*memory):
             losses = export.merge(options.run, out, data=options.data, base=options.base, say=_say)
         _say(
-            f"loss per trained token on {losses.rows} rows: base {losses.base:.4f}, "
+            f"loss per trained token on {export.rows_text(losses)}: base {losses.base:.4f}, "
             f"adapter {losses.adapter:.4f}, merged {losses.merged:.4f}"
         )
         _say(f"merged   {out}\nollama   ollama create NAME -f {out / export.MODELFILE}")
     if options.gguf:
-        if not (out / "config.json").is_file():
-            _say(f"launch export {options.run} --merge --out {out}")
-        _say("\n".join(export.gguf_commands(out, options.gguf)))
+        from trainer.gguf import export as gguf
+
+        with out_of_memory.explained(*memory):
+            *files, modelfile = gguf.make(
+                options.run,
+                options.out or options.run / "gguf",
+                options.gguf,
+                say=_say,
+                data=options.data,
+                base=options.base,
+                merged=out if options.merge else None,
+            )
+        for file in files:
+            _say(f"gguf     {file} ({file.stat().st_size / 1e6:,.1f} MB)")
+        _say(f"ollama   ollama create NAME -f {modelfile}")
     if options.push:
         folder = out if options.merge else options.run / ADAPTER
         export.push(folder, options.push, send=not options.dry_run, say=_say)
     return 0
 
 
-VERBS = {"check": _check, "export": _export}
+def _serve(argv: Sequence[str]) -> int:
+    parser = Parser(
+        prog="python -m trainer serve",
+        description="Serve a run's base and adapter with OpenAI's API, in llama.cpp.",
+    )
+    add_serve_flags(parser)
+    options = parser.parse_args(argv)
+    check_installed()
+    libraries.prepare_environment()
+    from trainer.gguf.serve import serve
+
+    serve(**vars(options), say=_say)
+    return 0
+
+
+VERBS = {"check": _check, "export": _export, "serve": _serve}
 
 
 def _main(argv: Sequence[str] | None) -> int:

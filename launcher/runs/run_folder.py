@@ -17,6 +17,7 @@ from typing import Any
 from launcher.runs.journal import RUN_ID, Journal, Stage, read, salvage
 from launcher.runs.run_state import RunState
 from launcher.world import World
+from trainer.contract import manifest
 from trainer.contract.command.crash_safe_files import write_whole
 from trainer.contract.command.errors import Fault, Interrupted, Locked, NotFound, Usage
 
@@ -251,3 +252,10 @@ def find(name: str, *, world: World) -> Run:
             faults=[f"{run.id}  {run.folder}" for run in matches],
         )
     return matches[0]
+
+
+def find_result(path: Path, *, world: World) -> Path:
+    """Return the run folder with a result: ``path`` itself, or that of the run that ``find`` finds."""
+    # A run of the trainer alone has no journal.
+    whole = (path / manifest.NAME).is_file()
+    return path if whole else find(str(path), world=world).folder

@@ -1,4 +1,4 @@
-"""`launch export`: the trainer merges or publishes a run's adapter."""
+"""`launch export`: the trainer merges, converts or publishes a run's adapter."""
 
 import argparse
 
@@ -10,14 +10,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from launcher.runs.run_folder import find
+    from launcher.runs.run_folder import find_result
     from launcher.world import World
     from trainer.contract.exporting import given
-    from trainer.contract.manifest import NAME
 
     world = World()
-    # A run of the trainer alone has no journal.
-    whole = (options.run / NAME).is_file()
-    folder = options.run if whole else find(str(options.run), world=world).folder
+    folder = find_result(options.run, world=world)
     world.finish(world.python("trainer", "export", str(folder), *given(options)))
     return 0

@@ -4,13 +4,18 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
+GGUF = ("bf16", "q8_0", "lora", "q4_k_m")
+
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags: the run, what to make of it, and where to write it."""
     parser.add_argument("run", type=Path, metavar="RUN", help="a run folder")
     parser.add_argument("--merge", action="store_true", help="write base and adapter as one model")
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="folder for the merged model (default: RUN/merged)"
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="folder for the result (default: RUN/merged, and RUN/gguf for a GGUF file)",
     )
     parser.add_argument(
         "--data", type=Path, metavar="FILE", help="the run's rows, if they were moved"
@@ -22,8 +27,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--gguf",
-        metavar="KIND",
-        help="print the commands that make a GGUF file of this kind: q4_k_m ...",
+        choices=GGUF,
+        metavar="TYPE",
+        help=f"make a GGUF file for llama.cpp and Ollama, and prove it: {', '.join(GGUF)}. lora: the adapter beside "
+        "its base in q8_0",
     )
     parser.add_argument(
         "--push", metavar="OWNER/NAME", help="upload the merged model, or the adapter, to the hub"

