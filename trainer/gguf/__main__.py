@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         adapter = xllamacpp.CommonAdapterLoraInfo(str(options.lora), 1.0)
         values.lora_adapters = [adapter]
     server = xllamacpp.Server(values)  # it serves for as long as this object lives
-    print(server.listening_address, flush=True)  # noqa: T201 - an entry
+    print(server.listening_address, flush=True)
     while os.read(sys.stdin.fileno(), 1):
         pass
     # Its threads may be in a request.
