@@ -26,13 +26,13 @@ def run(tmp_path_factory):
         [
             {"role": "system", "content": f"Columns: name, unit_price, {n}"},
             {"role": "user", "content": "What is the mean of unit_price?\n\n  It's 'mean'."},
-            {"role": "assistant", "content": f"submit(df['unit_price'].mean() + {n})"},
+            {"role": "assistant", "content": "submit(df['unit_price'].mean())"},
         ]
         for n in range(6)
     ]
     data.write_text("".join(json.dumps({"messages": row}) + "\n" for row in rows))
     places = {"model": "bundled:tiny", "data": str(data), "output": str(folder / "run")}
-    settings = ["max_steps=6", "batch_size=6", "lr=0.01", "lora.r=4", "max_length=256"]
+    settings = ["max_steps=30", "batch_size=6", "lr=0.01", "lora.r=4", "max_length=256"]
     job = from_sources(None, settings, places)
     train(job, resume=False, overwrite=False, say=lambda _: None)
     return folder / "run"

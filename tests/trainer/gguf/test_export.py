@@ -12,7 +12,7 @@ from trainer.gguf import converter, export
 from trainer.gguf.engine import Engine
 
 CHAT = [
-    {"role": "system", "content": "Columns: name, unit_price"},
+    {"role": "system", "content": "Columns: name, unit_price, 3"},
     {"role": "user", "content": "What is the mean of unit_price?\n\n  It's 'mean'."},
 ]
 
@@ -23,7 +23,7 @@ def call(*arguments):
 
 @pytest.fixture(scope="module")
 def greedy(run):
-    """What base and adapter write in transformers."""
+    """What the adapter writes in transformers; it was trained until its likeliest tokens are far ahead."""
     from peft import AutoPeftModelForCausalLM
     from transformers import AutoTokenizer
 
@@ -31,14 +31,12 @@ def greedy(run):
     network = AutoPeftModelForCausalLM.from_pretrained(run / "adapter")
     ids = tokenizer.apply_chat_template(CHAT, add_generation_prompt=True, return_tensors="pt")
     ids = ids["input_ids"]
+    found = network.generate(input_ids=ids, max_new_tokens=20, do_sample=False)
+    return tokenizer.decode(found[0, ids.shape[1] :], skip_special_tokens=True)
 
-    def written():
-        found = network.generate(input_ids=ids, max_new_tokens=20, do_sample=False)
-        return tokenizer.decode(found[0, ids.shape[1] :], skip_special_tokens=True)
 
-    with network.disable_adapter():
-        base = written()
-    return base, written()
+def answer(engine, **options):
+    return "".join(engine.stream(CHAT, max_tokens=20, temperature=0, **options))
 
 
 @pytest.mark.parametrize("kind", ["bf16", "q8_0", "lora"])
@@ -55,13 +53,11 @@ def test_the_file_answers_as_transformers_does(run, kind, greedy, tmp_path, caps
         f"{word} ./{file.name}" for word, file in zip(words, files, strict=False)
     ]
     with Engine(*files, context=256) as engine:
-
-        def answer(**options):
-            return "".join(engine.stream(CHAT, max_tokens=20, temperature=0, **options))
-
-        assert answer() == greedy[1]
-        if kind == "lora":
-            assert answer(adapter=False) == greedy[0] != greedy[1]
+        assert answer(engine) == greedy == "submit(df['unit_price'].mean())"
+        without = answer(engine, adapter=False)
+    if kind == "lora":
+        with Engine(files[0], context=256) as engine:
+            assert answer(engine) == without != greedy
     assert call(run, "--gguf", kind, "--out", out) == OutputExists.exit_code
 
 
