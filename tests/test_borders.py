@@ -74,7 +74,6 @@ MAY_SPEAK_HTTP = {
     "launcher/runpod_api/http.py",
     "trainer/pod/release.py",
     "trainer/gguf/engine.py",  # llama.cpp's server, on the loopback
-    "trainer/gguf/serve.py",  # a client's requests, handed on to it
     "datagen/models/paid_api/client.py",  # models behind an OpenAI-compatible API
     "datagen/models/vllm/model.py",  # our own vLLM on the loopback
 }

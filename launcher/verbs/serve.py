@@ -4,17 +4,17 @@ import argparse
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    from trainer.contract.serving import add_flags
+    from trainer.contract.exporting import add_serve_flags
 
-    add_flags(parser)
+    add_serve_flags(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     from launcher.runs.run_folder import find_result
     from launcher.world import World
-    from trainer.contract.serving import given
+    from trainer.contract.exporting import given_to_serve
 
     world = World()
     folder = find_result(options.run, world=world)
     # Signals then come to the server alone, and its exit code is this command's.
-    world.become(world.python("trainer", "serve", str(folder), *given(options)))
+    world.become(world.python("trainer", "serve", str(folder), *given_to_serve(options)))

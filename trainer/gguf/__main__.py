@@ -1,6 +1,6 @@
 """``python -m trainer.gguf``: a process with llama.cpp's server, which ends when its stdin closes.
 
-In a process of its own: llama.cpp and torch have each their threads and OpenMP. It prints its address.
+A process apart from torch: each has its threads and its OpenMP. It prints its address.
 """
 
 import argparse
@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     values.n_ctx = options.context * options.slots
     values.n_parallel = options.slots
     values.cpuparams.n_threads = values.cpuparams_batch.n_threads = options.threads
-    values.swa_full = True  # else a window's layers compute the whole prompt anew for each token
+    values.swa_full = True  # else a window's layers compute the whole prompt again for each token
     values.warmup = values.ui = values.endpoint_slots = False
     values.cache_ram_mib = 0
     values.verbosity = 1  # errors

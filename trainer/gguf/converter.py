@@ -32,7 +32,7 @@ LAYER = re.compile(r"\.(\d+)\.")
 
 
 class UnknownPreTokenizer(ResultRejected):
-    """llama.cpp has no name for the way in which the tokenizer divides text."""
+    """llama.cpp has no name for how the tokenizer divides text."""
 
 
 def check_installed() -> None:

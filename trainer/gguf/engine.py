@@ -1,6 +1,6 @@
 """A GGUF model in llama.cpp: what it tokenises, renders, predicts and writes.
 
-llama.cpp runs in a process of its own (``python -m trainer.gguf``) behind its HTTP server, on a free port of this
+llama.cpp runs in a separate process (``python -m trainer.gguf``) behind its HTTP server, on a free port of this
 machine.
 """
 
@@ -48,7 +48,7 @@ class Engine:
         arguments += ["--threads", str(_threads())]
         arguments += ["--lora", str(lora)] if lora else []
         with tempfile.TemporaryFile() as errors:
-            # In a session of its own: Ctrl-C comes to this process alone, which then ends it.
+            # In a new session: Ctrl-C comes to this process alone, which then ends it.
             self._process = subprocess.Popen(
                 [*COMMAND, *arguments],
                 stdin=subprocess.PIPE,

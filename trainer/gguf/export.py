@@ -153,7 +153,7 @@ def _convert(folder: Path, file: Path, kind: str, pre: str | None) -> None:
 
 
 def _save_tokenizer(measured: export.Measured, stop: str, folder: Path) -> None:
-    """Save the run's tokenizer for the converter: a turn's stop token ends an answer, whatever its name."""
+    """Save the run's tokenizer for the converter: a turn's stop token ends an answer, also under a rare name."""
     from transformers.utils import cached_file
 
     tokenizer = measured.tokenizer

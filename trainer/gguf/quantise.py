@@ -1,4 +1,4 @@
-"""Quantises a GGUF file with llama.cpp: its program, or the package llama-cpp-python in a process of its own."""
+"""Quantises a GGUF file with llama.cpp: its program, or the package llama-cpp-python in a separate process."""
 
 import importlib.util
 import os

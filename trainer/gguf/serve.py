@@ -39,7 +39,7 @@ class Handler(BaseHTTPRequestHandler):
             body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))))
             name = body.get("model", "adapter")
         except (ValueError, AttributeError):
-            self._refuse("the body is no JSON object", HTTPStatus.BAD_REQUEST)
+            self._refuse("the body is not a JSON object", HTTPStatus.BAD_REQUEST)
             return
         if self.path not in PATHS or name not in MODELS:
             self._refuse(f"no {name} at {self.path}: the models are {', '.join(MODELS)}")
@@ -71,7 +71,7 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that has gone is no error."""
+        """A client that has gone is ignored."""
 
 
 def serve(
