@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from datagen.missing_package import DATAGEN, needing, needing_all_of_datagen
 from datagen.verbs import (
     card,
+    chat,
     compare,
     episodes,
     evaluate,
@@ -38,6 +39,7 @@ VERBS = (
     sandbox,
     evaluate,
     compare,
+    chat,
 )
 RUN_CODE = ("questions", "episodes", "import", "evaluate", "sandbox")
 

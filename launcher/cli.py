@@ -17,6 +17,7 @@ VERBS = {
     "train": "train a LoRA adapter and show its progress",
     "demo": "make data, train and evaluate a small model here in minutes",
     "check": "show what a job would train on: tokens, lengths, duplicate rows",
+    "chat": "let a run's base and adapter answer your prompts in the terminal",
     "export": "export a run's adapter: merged model, GGUF, Ollama, Hugging Face hub",
     "serve": "serve a run's base and adapter here, with OpenAI's API",
     "plan": "estimate a run on each card: whether it fits, time, cost",

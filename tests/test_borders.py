@@ -130,7 +130,8 @@ ROOMS = {
                               tables
         dataset            -> episode episodes judge.answer_types models prompts tables
         evaluation         -> episode episodes judge judge.answer_types models progress sandbox tables
-        verbs              -> dataset episode episodes evaluation judge models progress questions sandbox
+        chat               -> episode episodes judge.answer_types models prompts sandbox tables
+        verbs              -> chat dataset episode episodes evaluation judge models progress questions sandbox
                               tables
         cli                -> missing_package sandbox verbs
         __main__           -> cli

@@ -1,4 +1,4 @@
-"""The flags of ``export`` and ``serve``, shared by launcher and trainer."""
+"""The flags of ``export``, ``serve`` and ``chat``, shared by launcher, trainer and datagen."""
 
 import argparse
 from collections.abc import Iterator
@@ -6,6 +6,8 @@ from pathlib import Path
 
 GGUF = ("bf16", "q8_0", "lora", "q4_k_m")
 HOST, PORT, CONTEXT = "127.0.0.1", 8080, 8192
+CHAT_FIRST = ("--prompt", "--json", "--table", "--system", "--only")
+CORRECTIONS, CHAT_TOKENS = Path("corrections.jsonl"), 512
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -83,3 +85,56 @@ def given_to_serve(options: argparse.Namespace) -> Iterator[str]:
     for name in ("host", "port", "context", "data", "base"):
         if (value := getattr(options, name)) is not None:
             yield from (f"--{name}", str(value))
+
+
+def add_chat_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``chat`` but the run: the prompt, who answers, and how."""
+    parser.add_argument(
+        "-p", "--prompt", metavar="TEXT", help="answer this prompt and end, without a chat"
+    )
+    parser.add_argument("--json", action="store_true", help="print a JSON object for each prompt")
+    parser.add_argument(
+        "--table",
+        type=Path,
+        metavar="CSV",
+        help="ask about this table: the model's code runs in the sandbox",
+    )
+    parser.add_argument(
+        "--system",
+        metavar="TEXT",
+        help='system prompt; "" for none (the one that all training rows share)',
+    )
+    parser.add_argument("--only", choices=("base", "adapter"), help="let only this one answer")
+    parser.add_argument(
+        "--save",
+        type=Path,
+        metavar="FILE",
+        help=f"rows file that /save appends to ({CORRECTIONS})",
+    )
+    parser.add_argument(
+        "--tokens", type=int, metavar="N", help=f"maximum tokens of a reply ({CHAT_TOKENS})"
+    )
+    parser.add_argument(
+        "--temperature",
+        type=float,
+        metavar="T",
+        help="sampling temperature; 0 takes the most likely token (0)",
+    )
+    parser.add_argument(
+        "--base", metavar="MODEL", help="folder or hub id of the base model, if it moved"
+    )
+    parser.add_argument(
+        "--sandbox",
+        metavar="WHERE",
+        help="where the code of --table runs: unix:PATH of a sandbox service, or an isolation level: full, "
+        "reduced, none ($SFT_SANDBOX, else the strongest level of this machine)",
+    )
+
+
+def given_to_chat(options: argparse.Namespace) -> Iterator[str]:
+    """Yield the given flags of ``chat`` as arguments of a command, without the run."""
+    if options.json:
+        yield "--json"
+    for name in "prompt table system only save tokens temperature base sandbox".split():
+        if (value := getattr(options, name)) is not None:
+            yield f"--{name}={value}"

@@ -7,23 +7,28 @@ of 64 a fifth to nearly half of the work (tests/bench/test_generation.py). Its c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from datagen.models.local.token_ids import reply_seed
 
 
+def unwatched(_token: int) -> None:
+    """Ignore a token: the reply is read when it has ended."""
+
+
 @dataclass(eq=False)
 class Row:
     """A prompt, the most tokens of its reply, and the attempt it is of, whose name seeds the sampling.
 
-    `done` is what was written; `ended`: the model ended its turn itself.
+    `done` is what was written; `ended`: the model ended its turn itself. `written` is called with each token.
     """
 
     ids: list[int]
     session: str
     most: int
+    written: Callable[[int], object] = unwatched
     done: list[int] = field(default_factory=list)
     ended: bool = False
 
@@ -126,6 +131,7 @@ class Batch:
                 row.ended = True
             else:
                 row.done.append(token)
+                row.written(token)
         over = [row for row in self.rows if row.over]
         if over:
             self._keep([at for at, row in enumerate(self.rows) if not row.over])

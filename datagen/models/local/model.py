@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from datagen.models.device import free_memory
-from datagen.models.local.batch import Batch, Row
+from datagen.models.local.batch import Batch, Row, unwatched
 from datagen.models.local.token_ids import stop_ids, token_ids
 from datagen.models.local.weights import ModelLocation, load, model_name
 from datagen.models.protocol import NoReply, Reply
@@ -141,7 +141,7 @@ class Engine:
     def _row(self, asked: PendingCall) -> Row:
         ids = token_ids(self.loaded.tokenizer, asked.messages)
         room = self.generation.tokens if self.context is None else self.context - len(ids)
-        return Row(ids, asked.session, most=min(room, self.generation.tokens))
+        return Row(ids, asked.session, min(room, self.generation.tokens), asked.written)
 
     def _too_long(self, row: Row) -> NoReply:
         return NoReply(
@@ -164,11 +164,12 @@ class Engine:
 
 @dataclass(eq=False)
 class PendingCall:
-    """One call that waits for its reply."""
+    """One call that waits for its reply; `written` is called with each of its tokens, in another thread."""
 
     messages: Sequence[Message]
     session: str
     reply: asyncio.Future[Reply]
+    written: Callable[[int], object] = unwatched
 
 
 class LocalModel:
@@ -183,8 +184,15 @@ class LocalModel:
         self.waiting: deque[PendingCall] = deque()
         self.worker: asyncio.Task[None] | None = None
 
-    async def reply(self, messages: Sequence[Message], *, session: str) -> Reply:
-        asked = PendingCall([*messages], session, asyncio.get_running_loop().create_future())
+    async def reply(
+        self,
+        messages: Sequence[Message],
+        *,
+        session: str,
+        written: Callable[[int], object] = unwatched,
+    ) -> Reply:
+        loop = asyncio.get_running_loop()
+        asked = PendingCall([*messages], session, loop.create_future(), written)
         self.waiting.append(asked)
         if self.worker is None or self.worker.done():
             self.worker = asyncio.create_task(self._work())

@@ -6,6 +6,7 @@ Needs the `train` extra (torch, transformers, peft); the checks before loading d
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,11 @@ def adapter_folder(path: Path) -> Path:
     newest = max((mark.parent for mark in marks), key=_step, default=None)
     if newest is not None and (newest / CONFIG).is_file():
         return newest
+    if (path / "job.json").is_file():
+        raise NotFound(
+            f"{path}: this run has no adapter and no checkpoint yet",
+            f"see how far it is: launch logs {shlex.quote(str(path))}",
+        )
     raise NotFound(
         f"{path}: no adapter found",
         f"give a run folder, a folder with {CONFIG}, or a model folder with config.json",

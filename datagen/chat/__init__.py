@@ -1,0 +1,1 @@
+"""A chat with a base and its adapter in the terminal."""
