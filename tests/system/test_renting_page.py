@@ -1,4 +1,4 @@
-"""README's "Train on RunPod" is followed word for word against the emulator, from an empty home."""
+"""docs/renting.md, "Train on RunPod", is followed word for word against the emulator, from an empty home."""
 
 import re
 from pathlib import Path
@@ -12,8 +12,8 @@ from tests.system.story import rows
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(1800)]
 
 HERE = Path(__file__).parent
-README = (HERE.parents[1] / "README.md").read_text("utf-8")
-SECTION = README.partition("\n## Train on RunPod\n")[2].partition("\n## ")[0]
+PAGE = (HERE.parents[1] / "docs" / "renting.md").read_text("utf-8")
+SECTION = PAGE.partition("\n## Train on RunPod\n")[2].partition("\n## ")[0]
 TRAIN, LOOK_AFTER = re.findall(r"```bash\n(.*?)```", SECTION, re.DOTALL)
 EMULATOR = (HERE / "emulator" / "README.md").read_text("utf-8")
 TINY = " --recipe tiny --model bundled:tiny"
