@@ -47,7 +47,7 @@ def lines(folder: Path, comparison: Mapping[str, Any], job: Job, took: Took) -> 
         f"adapter   {folder / 'adapter'}",
         f"data      {folder / 'data'}",
         f"open      {folder / report.NAME}",
-        "try next  launch demo --seed 1, or your own tables: see README.md",
+        f"try next  launch chat {folder}",
     ]
 
 
