@@ -85,7 +85,7 @@ def split(
         if not found[side]:
             raise BadData(
                 f"the split has no {name} episodes ({len({*tables.values()})} tables in the file)",
-                "add tables, or change --test-share",
+                "add tables (datagen tables --out invented --invent 8 writes some), or change --test-share",
             )
     counts = {"tables on both sides": astride, "near-duplicate of a test question": near}
     return Split(
@@ -151,16 +151,18 @@ def _held_tables(
     seed: int,
     hold_out: Collection[str],
 ) -> set[str]:
-    """The tables, of (name, table), that are `hold_out` or drawn."""
+    """The tables, of (name, table), that are `hold_out` or drawn; at least one of two or more."""
     names = {name for name, _ in named}
     if unknown := {*hold_out} - names:
         known = ", ".join(sorted(names))
         raise Usage(f"unknown table: {', '.join(sorted(unknown))}", f"choose from: {known}")
     held = {table for name, table in named if name in hold_out}
-    return held | {*_drawn({table for _, table in named} - held, test_share, seed)}
+    rest = {table for _, table in named} - held
+    least = int(test_share > 0 and len(rest) > 1 and not held)
+    return held | {*_drawn(rest, test_share, seed, least)}
 
 
-def _drawn(keys: Collection[str], share: float, seed: int) -> list[str]:
-    """Draw a share of the keys, in an order that depends only on the seed and each key."""
+def _drawn(keys: Collection[str], share: float, seed: int, least: int = 0) -> list[str]:
+    """Draw a share of the keys, at least so many, in an order that depends only on the seed and each key."""
     order = sorted(keys, key=lambda key: hashlib.sha256(f"{seed}{key}".encode()).digest())
-    return order[: round(share * len(order))]
+    return order[: max(least, round(share * len(order)))]

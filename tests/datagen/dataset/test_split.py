@@ -59,6 +59,11 @@ def test_named_tables_are_held_out_and_the_seed_moves_the_rest():
     assert len(set(tests)) > 1
 
 
+def test_of_two_tables_one_is_held_out():
+    episodes = [episode(t, n) for t in range(2) for n in range(2)]
+    assert split(episodes, NOWHERE, test_share=0.25, seed=0).tables["test"] == 1
+
+
 def test_unknown_name_and_empty_side():
     with pytest.raises(Usage, match="nope"):
         split([episode(1, 1)], NOWHERE, test_share=0.5, seed=0, hold_out=["nope"])
