@@ -6,7 +6,7 @@ import pytest
 
 from launcher import report
 from launcher.cli import main
-from launcher.report.facts import collect
+from launcher.report.facts import GROUPS, collect
 from launcher.report.sentences import outcome
 from launcher.runs.run_folder import Run
 from tests.launcher.report.made import DIVERGENCE, FORGED, HELD_OUT, make_run
@@ -144,6 +144,16 @@ def test_the_verb_takes_a_run_folder(run, capsys):
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["report"] == str(
         run.folder / "report.html"
     )
+
+
+def test_a_comparison_of_one_question_has_no_groups(run):
+    path = run.folder / "comparison.json"
+    comparison = json.loads(path.read_text())
+    for group in GROUPS:
+        comparison[group] = dict(list(comparison.get(group, {}).items())[:1])
+    path.write_text(json.dumps(comparison))
+    page = report.write(run).read_text("utf-8")
+    assert "all questions" in page
 
 
 def test_difficulties_are_told_from_the_easiest_on_and_why_an_answer_is_wrong(run):
