@@ -28,8 +28,9 @@ demo: $(STAMP)
 demo-tiny: $(STAMP)
 	@$(BIN)/launch demo --tiny
 
+# One thread each: the threads of several processes would wait for each other's cores.
 test: $(DEV)
-	@$(BIN)/python -m pytest -n logical --maxprocesses 4
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4
 
 lint: $(DEV)
 	@failed=0; for check in "ruff check" "ruff format --check" mypy; do $(BIN)/$$check || failed=1; done; exit $$failed

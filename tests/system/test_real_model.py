@@ -18,6 +18,8 @@ from trainer.contract.command.errors import ModelUnavailable, ResultRejected, Tr
 from trainer.contract.job import from_sources
 from trainer.result import export
 
+pytestmark = pytest.mark.timeout(1800)
+
 CITIES = "Paris London Tokyo Berlin Madrid Rome Oslo Lima Cairo Delhi Quito Hanoi".split()
 
 

@@ -256,7 +256,7 @@ def test_export(job_of, watched, tmp_path, capsys, precision, variant):
     assert entry._main(["export", job.output, "--merge", "--out", str(out)]) == 0
     (line,) = (x for x in capsys.readouterr().out.splitlines() if x.startswith("loss per trained"))
     base, adapter, merged = (
-        float(word.rstrip(",")) for word in line.partition("rows: ")[2].split()[1::2]
+        float(word.rstrip(",")) for word in line.rpartition(": ")[2].split()[1::2]
     )
     assert adapter < base - 0.2
     assert merged == pytest.approx(adapter, abs=0.02)
