@@ -30,11 +30,13 @@ ARG CUDA=13.0
 ARG PIP_FIND_LINKS=
 ARG PIP_EXTRA_INDEX_URL=
 COPY --from=wanted /wanted/out/torch /opt/sft/wanted/torch
-RUN sh /opt/sft/wanted/torch/install.sh
+RUN sh /opt/sft/wanted/torch/install.sh && rm -rf /tmp/* /root/.cache
 COPY --from=wanted /wanted/out/train /opt/sft/wanted/train
-RUN sh /opt/sft/wanted/train/install.sh
+COPY docker/unused_libraries.py /opt/sft/wanted/train/
+RUN sh /opt/sft/wanted/train/install.sh && python /opt/sft/wanted/train/unused_libraries.py \
+    && rm -rf /tmp/* /root/.cache
 COPY --from=wanted /wanted/out/datagen /opt/sft/wanted/datagen
-RUN sh /opt/sft/wanted/datagen/install.sh
+RUN sh /opt/sft/wanted/datagen/install.sh && rm -rf /tmp/* /root/.cache
 
 FROM system AS ours
 COPY trainer /ours/code/trainer

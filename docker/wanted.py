@@ -25,7 +25,6 @@ cd "$(dirname "$0")"
 [ -n "${{PIP_EXTRA_INDEX_URL-}}" ] || unset PIP_EXTRA_INDEX_URL
 {index}python -m pip install --no-cache-dir --disable-pip-version-check --root-user-action ignore \\
   --no-input --progress-bar off -c pins.txt -r requirements.txt
-rm -rf /tmp/* /root/.cache
 """
 FLAVOUR_INDEX = '[ -n "${{PIP_FIND_LINKS-}}${{PIP_EXTRA_INDEX_URL-}}" ] || export PIP_EXTRA_INDEX_URL={index}/{flavour}\n'
 

@@ -62,6 +62,8 @@ UNWANTED = (
     "usr/bin/g++*",
     "usr/bin/cmake",
     "usr/bin/git",
+    "*/libbitsandbytes_[!c]*",
+    "*/libbitsandbytes_cuda*",
 )
 
 
