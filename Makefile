@@ -3,7 +3,8 @@
 # make lint   style and types                        make bench  measurements, as ratios
 # make image  build and push what pods run           make chaos  1,000 schedules of faults, or SEED=n
 # make chaos-real  30 schedules with real containers and SSH (a Docker engine), or SEED=n
-# make gpu    with a CUDA card: its tests, and a dated table of rates at real shapes
+# make gpu    with a CUDA card: its tests, and a dated table of rates at real shapes, in 10 minutes;
+#             make gpu DEV= BIN=/usr/bin takes the Python in BIN as it is, and installs nothing
 # make mutate  break the money path, the judge and the masks: MODULE=launcher/quote/run_cost.py, COUNT=0 for all
 # make schemathesis SPEC=openapi.json  RunPod's published contract against the emulator (a Docker engine)
 # PYTHON=/path/to/python3.12 make demo               chooses the interpreter for .venv
@@ -38,9 +39,10 @@ lint: $(DEV)
 bench: $(DEV)
 	@$(BIN)/python -m pytest -m bench -s -q tests/bench
 
+# Ten minutes: at most two for the tests, and eight for the bench.
 gpu: $(DEV)
-	@$(BIN)/python -m pytest tests/gpu
-	@$(BIN)/python -m tests.bench.gpu
+	@failed=0; timeout 120 $(BIN)/python -m pytest -q tests/gpu || failed=1; \
+		$(BIN)/python -m tests.bench.gpu --minutes 8 || failed=1; exit $$failed
 
 image: $(STAMP)
 	@$(BIN)/launch image

@@ -17,7 +17,11 @@ from trainer.data.masks import IGNORED, Encoded
 MIXES = ("full rows", "multi-turn")
 LONGEST, MEDIAN, SPREAD = 4096, 700, 0.8  # tokens of a row; agent episodes are log-normal
 TRAINED = 0.35  # share of a multi-turn row that the assistant says
-STEPS, WARM, BATCH = 8, 2, 16
+STEPS, WARM = 4, 1
+# Rows of a step. 8 full rows are two micro-batches; 16 of several turns, as in the recipes, are about one.
+BATCH = dict(zip(MIXES, (8, 16), strict=True))
+SEED_BATCH = 8
+LIMIT = 60  # seconds after which a part ends with the step that it is in
 
 
 def rows_of(mix: str, count: int, shrink: int) -> Examples:
@@ -70,24 +74,25 @@ def free() -> None:
 
 
 class Steps:
-    """When each step ended, and the tokens seen by then."""
+    """When each step ended, and the tokens seen by then; ends a training after LIMIT seconds."""
 
     def __init__(self, tokens: Any) -> None:
-        self._tokens = tokens
+        self._tokens, self._began = tokens, time.monotonic()
         self._ends: list[tuple[float, int, int]] = []
 
     def callback(self) -> Any:
         import torch
         from transformers import TrainerCallback
 
-        def note() -> None:
+        def note() -> bool:
             if torch.cuda.is_available():
                 torch.cuda.synchronize()
             self._ends.append((time.perf_counter(), *self._tokens()))
+            return len(self._ends) > WARM and time.monotonic() - self._began > LIMIT
 
         class Watch(TrainerCallback):  # type: ignore[misc]
-            def on_step_end(self, *_args: Any, **_kwargs: Any) -> None:
-                note()
+            def on_step_end(self, _args: Any, _state: Any, control: Any, **_kwargs: Any) -> None:
+                control.should_training_stop |= note()
 
         return Watch()
 
@@ -109,7 +114,9 @@ class Heard:
         return event
 
 
-def ours(folder: Path, shape: Architecture, precision: str, examples: Examples) -> dict[str, Any]:
+def ours(
+    folder: Path, shape: Architecture, precision: str, examples: Examples, batch: int
+) -> dict[str, Any]:
     """The trainer's own loop with its plan for this card, its self-test and its probe."""
     from trainer import device as devices
     from trainer import pretrained
@@ -125,7 +132,7 @@ def ours(folder: Path, shape: Architecture, precision: str, examples: Examples) 
     from trainer.reporting import Reporter
 
     device = devices.here()
-    job = from_sources(None, [f"max_steps={STEPS}", f"batch_size={BATCH}"], {"model": str(folder)})
+    job = from_sources(None, [f"max_steps={STEPS}", f"batch_size={batch}"], {"model": str(folder)})
     fitted = device.memory and fit(
         shape, card_bytes=device.memory, rank=job.lora.r, longest=max(examples.lengths),
         precision=precision,  # type: ignore[arg-type]
@@ -205,7 +212,7 @@ def seeds(folder: Path, examples: Examples, card: bool) -> dict[str, Any]:
         trainer = SFTTrainer(
             model=base,
             args=SFTConfig(
-                output_dir=output, per_device_train_batch_size=2, gradient_accumulation_steps=4,
+                output_dir=output, per_device_train_batch_size=2, gradient_accumulation_steps=SEED_BATCH // 2,
                 max_steps=STEPS, learning_rate=2e-5, bf16=card, use_cpu=not card, max_length=None,
                 dataset_kwargs={"skip_prepare_dataset": True}, save_strategy="no",
                 remove_unused_columns=False, report_to="none", disable_tqdm=True,
