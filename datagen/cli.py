@@ -75,11 +75,13 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
     for verb in VERBS:
         verb.add(verbs)
+    for listed in verbs._choices_actions:  # noqa: SLF001 - argparse keeps a verb's line only there
+        verbs.choices[listed.dest].description = listed.help
     for name in RUN_CODE:
         verbs.choices[name].add_argument(
             "--sandbox",
             metavar="WHERE",
             help="where model-written code runs: unix:PATH of a sandbox service, or an isolation level: full,"
-            " reduced, none ($SFT_SANDBOX, else the strongest level of this machine)",
+            " reduced, none (default: $SFT_SANDBOX, else the strongest level of this machine)",
         )
     return parser

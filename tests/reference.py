@@ -26,7 +26,7 @@ the code; a test compares them. The [README](../README.md) explains what the two
 [glossary](glossary.md) the terms.
 
 ```bash
-launch train --recipe tiny --set lora.r=8 --data rows.jsonl    # a preset, one option, a flag
+launch train --recipe tiny --set lora.r=8 --data rows.jsonl    # a recipe, one option, a flag
 ```
 
 - [Options of a job](#options-of-a-job)
@@ -37,9 +37,9 @@ launch train --recipe tiny --set lora.r=8 --data rows.jsonl    # a preset, one o
 """
 JOB = """## Options of a job
 
-The options of one training. A recipe (`--recipe`) is TOML with some of these names: a preset ({recipes}) or your
-file. `--set a.b=c` sets any option, and the common ones have a flag. Flags win over `--set`, and `--set` wins over
-the recipe.
+The options of one training. A recipe is a TOML file with some of these names: `--recipe` takes the name of a shipped
+one ({recipes}) or your file. `--set a.b=c` sets
+any option, and the common ones have a flag. Flags win over `--set`, and `--set` wins over the recipe.
 """
 LAUNCH = """`launch --version` prints the version, `launch help VERB` a verb's help. In bash and zsh the tab key completes
 verbs, flags, run ids, cards and recipes after `eval "$(register-python-argcomplete launch)"`; put that line in

@@ -22,6 +22,7 @@ PAGES = (
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "docker/README.md",
+    "tests/openrouter/README.md",
     "tests/system/emulator/README.md",
     "trainer/tiny/README.md",
 )

@@ -43,7 +43,7 @@ def add_question_flags(
         type=whole_count,
         default=40,
         metavar="N",
-        help="maximum number of questions per table (40)",
+        help="maximum number of questions per table (default: 40)",
     )
 
 

@@ -16,9 +16,15 @@ def add(verbs: Verbs) -> None:
     )
     verb.add_argument("episodes", type=Path, metavar="EPISODES", help="episode file (.jsonl)")
     verb.add_argument(
-        "--out", type=Path, required=True, help="folder for README.md and quality.html"
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder for README.md and quality.html",
     )
-    verb.add_argument("--name", help="name of the dataset (the name of the episodes' folder)")
+    verb.add_argument(
+        "--name", help="name of the dataset (default: the name of the episodes' folder)"
+    )
     verb.add_argument(
         "--licence", help="licence of the tables, as the hub writes it, such as cc0-1.0"
     )

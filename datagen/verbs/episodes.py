@@ -33,7 +33,9 @@ def add(verbs: Verbs) -> None:
         "episodes", help="ask a model questions about CSV files and keep the verified answers"
     )
     verb.add_argument("csv", type=Path, nargs="*", metavar="CSV", help="CSV files")
-    verb.add_argument("--out", type=Path, required=True, help="folder to write episodes.jsonl to")
+    verb.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="folder to write episodes.jsonl to"
+    )
     verb.add_argument(
         "--questions",
         type=Path,
@@ -44,49 +46,49 @@ def add(verbs: Verbs) -> None:
     add_question_flags(
         verb,
         sources=["template", "procedural", "proposed", "all"],
-        meaning="where questions come from; proposed needs a model (all)",
+        meaning="where questions come from; proposed needs a model (default: all)",
     )
     verb.add_argument(
         "--reword",
         action="store_true",
-        help="have the model reword the questions of procedural programs",
+        help="let the model reword the questions of --source procedural",
     )
     verb.add_argument(
         "--prompt",
         choices=["brief", "compact", "full"],
         default="full",
         help="prompt style; compact has an example and a column a line, for small models; brief is for the bundled "
-        "tiny model (full)",
+        "tiny model (default: full)",
     )
     verb.add_argument(
         "--attempts",
         type=whole_count,
         default=3,
         metavar="N",
-        help="maximum attempts at a question with a known answer (3)",
+        help="maximum attempts at a question with a known answer (default: 3)",
     )
     verb.add_argument(
         "--traces",
         type=whole_count,
         default=1,
         metavar="N",
-        help="different right attempts to collect per question with a known answer (1)",
+        help="different right attempts to collect per question with a known answer (default: 1)",
     )
     verb.add_argument(
         "--rule",
         choices=["majority", "strict"],
         default="majority",
         help="how to accept a question without a known answer: majority (three of five attempts agree"
-        " with the gold attempt) or strict (a sequential test) (majority)",
+        " with the attempt that saw the hint) or strict (a sequential test) (default: majority)",
     )
     verb.add_argument(
         "--audit",
         type=share,
         default=0.05,
         metavar="SHARE",
-        help="share of the verified episodes that --audit-model solves again (0.05)",
+        help="share of the verified episodes that --audit-model solves again (default: 0.05)",
     )
-    verb.add_argument("--seed", type=int, default=0, help="random seed (0)")
+    verb.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
     verb.add_argument("--json", action="store_true", help="print the counts as JSON")
     add_teacher_flags(verb)
     add_reading_flags(verb)

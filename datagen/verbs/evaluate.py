@@ -44,10 +44,17 @@ def add(verbs: Verbs) -> None:
         " or with --base-url the name of a model at that API",
     )
     verb.add_argument(
-        "--episodes", type=Path, required=True, help="file of held-out episodes (.jsonl)"
+        "--episodes",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="file of held-out episodes (.jsonl)",
     )
     verb.add_argument(
-        "--out", type=Path, help="folder for the results (the run folder, else evaluations/MODEL)"
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="folder for the results (default: the run folder, else evaluations/MODEL)",
     )
     verb.add_argument(
         "--alone",
@@ -61,14 +68,14 @@ def add(verbs: Verbs) -> None:
         "--engine",
         choices=("auto", "transformers", "vllm"),
         default="auto",
-        help="engine for a model on this machine; auto uses vLLM if there are a vllm command and a GPU (auto)",
+        help="engine for a model on this machine; auto uses vLLM if there are a vllm command and a GPU (default: auto)",
     )
     verb.add_argument(
         "--ceiling",
         nargs="?",
         const="",
         metavar="MODEL",
-        help="also evaluate a strong model of the API, for comparison (the teacher of the settings)",
+        help="also evaluate a strong model of the API, for comparison (default: the teacher of the settings)",
     )
     verb.add_argument(
         "--floor",
@@ -83,26 +90,26 @@ def add(verbs: Verbs) -> None:
     verb.add_argument(
         "--limit", type=whole_count, metavar="N", help="ask only N questions, drawn with the seed"
     )
-    verb.add_argument("--seed", type=int, default=0, help="random seed (0)")
+    verb.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
     verb.add_argument(
         "--seeds",
         type=whole_count,
         default=1,
         metavar="K",
-        help="attempts at each question, for pass@1 and pass@K; needs --temperature (1)",
+        help="attempts at each question, for pass@1 and pass@K; needs --temperature (default: 1)",
     )
     verb.add_argument(
         "--temperature",
         type=float,
         default=0.0,
-        help="sampling temperature; 0 takes the most likely token (0)",
+        help="sampling temperature; 0 takes the most likely token (default: 0)",
     )
     verb.add_argument("--turns", type=whole_count, metavar="N", help="maximum turns per question")
     verb.add_argument(
         "--tokens",
         type=whole_count,
         metavar="N",
-        help="maximum tokens of a reply (256 for a model on this machine)",
+        help="maximum tokens of a reply (default: 256 for a model on this machine)",
     )
     verb.add_argument(
         "--max-minutes", type=float, metavar="M", help="start no question after M minutes"

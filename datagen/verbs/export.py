@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from datagen.verbs.arguments import Verbs
 
 LIMITS = {
-    "per_question": "maximum distinct right attempts at one question (4)",
+    "per_question": "maximum distinct right attempts at one question (default: 4)",
     "per_family": "maximum rows of one question family",
     "per_table": "maximum rows about one table",
 }
@@ -23,7 +23,7 @@ def add(verbs: Verbs) -> None:
         "export", help="write verified episodes as training rows (OpenAI chat JSONL)"
     )
     verb.add_argument("episodes", type=Path, metavar="EPISODES", help="episode file (.jsonl)")
-    verb.add_argument("--out", type=Path, required=True, help="JSONL file to write")
+    verb.add_argument("--out", type=Path, required=True, metavar="FILE", help="JSONL file to write")
     for name, meaning in LIMITS.items():
         verb.add_argument(
             f"--{name.replace('_', '-')}",

@@ -27,9 +27,13 @@ def add(verbs: Verbs) -> None:
         required=True,
         help="folder with the CSV files that the episodes name",
     )
-    verb.add_argument("--out", type=Path, required=True, help="folder to write episodes.jsonl to")
     verb.add_argument(
-        "--model", default="csv-agent", help="name of the teacher, for provenance (csv-agent)"
+        "--out", type=Path, required=True, metavar="DIR", help="folder to write episodes.jsonl to"
+    )
+    verb.add_argument(
+        "--model",
+        default="csv-agent",
+        help="name of the teacher, for provenance (default: csv-agent)",
     )
     verb.set_defaults(run=run)
 

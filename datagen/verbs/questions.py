@@ -38,9 +38,9 @@ def add(verbs: Verbs) -> None:
     add_question_flags(
         verb,
         sources=["template", "procedural", "all"],
-        meaning="where questions come from: templates, programs of several steps, or both (all)",
+        meaning="where questions come from: template, procedural (programs of several steps), or all (default: all)",
     )
-    verb.add_argument("--seed", type=int, default=0, help="random seed (0)")
+    verb.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
     verb.add_argument("--json", action="store_true", help="print the counts as JSON")
     add_reading_flags(verb)
     verb.first = ("--out", "--source", "--families", "--per-table", "--seed")

@@ -26,7 +26,7 @@ def add(verbs: Verbs) -> None:
     verb.add_argument(
         "--rule",
         choices=["majority", "strict"],
-        help="rule for questions without a known answer (the rule of each episode)",
+        help="rule for questions without a known answer (default: the rule of each episode)",
     )
     verb.add_argument("--json", action="store_true", help="print JSON")
     verb.set_defaults(run=run)

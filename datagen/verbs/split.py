@@ -23,7 +23,8 @@ def add(verbs: Verbs) -> None:
         "--test-share",
         type=float,
         default=0.25,
-        help="share of the tables to put into the test set (0.25)",
+        metavar="SHARE",
+        help="share of the tables to put into the test set (default: 0.25)",
     )
     verb.add_argument(
         "--hold-out",
@@ -37,9 +38,9 @@ def add(verbs: Verbs) -> None:
         type=float,
         default=0.0,
         metavar="SHARE",
-        help="also put this share of the question families into families.jsonl (0)",
+        help="also put this share of the question families into families.jsonl (default: 0)",
     )
-    verb.add_argument("--seed", type=int, default=0, help="random seed (0)")
+    verb.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
     verb.set_defaults(run=run)
 
 

@@ -17,7 +17,9 @@ def add(verbs: Verbs) -> None:
     verb = verbs.add_parser(
         "tables", help="write the bundled tables, and synthetic ones, to a folder"
     )
-    verb.add_argument("--out", type=Path, required=True, help="folder to write CSV files to")
+    verb.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="folder to write CSV files to"
+    )
     verb.add_argument(
         "--invent",
         type=int,
@@ -26,7 +28,7 @@ def add(verbs: Verbs) -> None:
         help="also make N synthetic tables (at most 24)",
     )
     verb.add_argument("--only-invented", action="store_true", help="leave out the bundled tables")
-    verb.add_argument("--seed", type=int, default=0, help="random seed (0)")
+    verb.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
     verb.set_defaults(run=run)
 
 

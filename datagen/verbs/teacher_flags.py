@@ -26,7 +26,7 @@ def add_teacher_flags(verb: argparse.ArgumentParser) -> None:
         default="openrouter",
         metavar="WHO",
         help="model that answers: openrouter, scripted (known solutions, no model), recorded:FILE, or the"
-        " URL of an OpenAI-compatible API (openrouter)",
+        " URL of an OpenAI-compatible API (default: openrouter)",
     )
     add_flags(verb)
 

@@ -11,14 +11,14 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         metavar="ID",
-        help="another base model: a hub id or a folder (SmolLM2-135M-Instruct)",
+        help="another base model: a hub id or a folder (default: SmolLM2-135M-Instruct)",
     )
     parser.add_argument(
         "--tiny",
         action="store_true",
         help="use the bundled tiny model: needs no network, and claims no uplift",
     )
-    parser.add_argument("--seed", type=int, default=0, help="random seed (0)")
+    parser.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/<id>)")
     json_flag(parser)
 

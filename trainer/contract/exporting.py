@@ -12,7 +12,9 @@ CORRECTIONS, CHAT_TOKENS = Path("corrections.jsonl"), 512
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags: the run, what to make of it, and where to write it."""
-    parser.add_argument("run", type=Path, metavar="RUN", help="a run folder")
+    parser.add_argument(
+        "run", type=Path, metavar="RUN", help="run folder; launch also takes a run id"
+    )
     parser.add_argument("--merge", action="store_true", help="write base and adapter as one model")
     parser.add_argument(
         "--out",
@@ -53,7 +55,9 @@ def given(options: argparse.Namespace) -> Iterator[str]:
 
 def add_serve_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of ``serve``: the run, and where and how to serve it."""
-    parser.add_argument("run", type=Path, metavar="RUN", help="a run folder")
+    parser.add_argument(
+        "run", type=Path, metavar="RUN", help="run folder; launch also takes a run id"
+    )
     parser.add_argument(
         "--host",
         default=HOST,
@@ -102,23 +106,26 @@ def add_chat_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--system",
         metavar="TEXT",
-        help='system prompt; "" for none (the one that all training rows share)',
+        help='system prompt; "" for none (default: the one that all training rows share)',
     )
     parser.add_argument("--only", choices=("base", "adapter"), help="let only this one answer")
     parser.add_argument(
         "--save",
         type=Path,
         metavar="FILE",
-        help=f"rows file that /save appends to ({CORRECTIONS})",
+        help=f"rows file that /save appends to (default: {CORRECTIONS})",
     )
     parser.add_argument(
-        "--tokens", type=int, metavar="N", help=f"maximum tokens of a reply ({CHAT_TOKENS})"
+        "--tokens",
+        type=int,
+        metavar="N",
+        help=f"maximum tokens of a reply (default: {CHAT_TOKENS})",
     )
     parser.add_argument(
         "--temperature",
         type=float,
         metavar="T",
-        help="sampling temperature; 0 takes the most likely token (0)",
+        help="sampling temperature; 0 takes the most likely token (default: 0)",
     )
     parser.add_argument(
         "--base", metavar="MODEL", help="folder or hub id of the base model, if it moved"
@@ -127,7 +134,7 @@ def add_chat_flags(parser: argparse.ArgumentParser) -> None:
         "--sandbox",
         metavar="WHERE",
         help="where the code of --table runs: unix:PATH of a sandbox service, or an isolation level: full, "
-        "reduced, none ($SFT_SANDBOX, else the strongest level of this machine)",
+        "reduced, none (default: $SFT_SANDBOX, else the strongest level of this machine)",
     )
 
 

@@ -53,7 +53,7 @@ class Job(Options):
         ge=0,
         lt=1,
         description="without eval_data, hold out this share of the rows for it: 8 to 128 rows; "
-        "none of fewer than 24 rows, or with 0",
+        "of fewer than 24 rows, none; 0: none",
     )
     early_stop: int | None = Field(
         3, ge=1, description="stop after this many evaluations without a lower loss; null: never"
@@ -72,8 +72,8 @@ class Job(Options):
     )
     keep: Literal["loss", "best"] = Field(
         "loss",
-        description="which adapter: loss, of the lowest held-out loss; best, of the checkpoint that answers "
-        "most questions of `validation` (five checkpoints at most)",
+        description="which step becomes the adapter: loss: the one with the lowest held-out loss; best: of up to five "
+        "checkpoints, the one that answers most questions of `validation`",
         json_schema_extra=flag("--keep"),
     )
     validation: str | None = Field(
@@ -85,7 +85,7 @@ class Job(Options):
     output: str = Field(
         "./checkpoints",
         min_length=1,
-        description="run folder to write; the default of launch is runs/ID",
+        description="run folder to write; launch writes runs/ID if not given",
         json_schema_extra=flag("--output"),
     )
     epochs: float = Field(
@@ -120,7 +120,7 @@ class Job(Options):
     )
     precision: Literal["auto", "bf16", "fp32", "nf4"] = Field(
         "auto",
-        description="of the base; auto: bf16 on a GPU (nf4 if too large for it), fp32 on a CPU",
+        description="number format of the base; auto: bf16 on a GPU (nf4 if too large for it), fp32 on a CPU",
     )
     allow_precision_change: bool = Field(
         False,
@@ -271,7 +271,9 @@ def flag_names() -> list[tuple[str, str]]:
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add ``--recipe``, ``--set`` and the short flags; read them back with ``given_flags``."""
-    parser.add_argument("--recipe", metavar="NAME", help="a shipped recipe, or a .toml file")
+    parser.add_argument(
+        "--recipe", metavar="NAME", help="name of a shipped recipe, or a .toml file with options"
+    )
     parser.add_argument(
         "--set", action="append", default=[], metavar="A.B=C", help="set any option; repeatable"
     )

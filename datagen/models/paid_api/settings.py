@@ -32,7 +32,7 @@ class TeacherSettings(BaseModel):
         "openai/gpt-oss-120b", min_length=1, description="model that answers questions"
     )
     question_gen_model: str | None = Field(
-        None, description="model that proposes questions (the teacher)"
+        None, description="model that proposes questions (default: the teacher)"
     )
     audit_model: str | None = Field(
         None,
@@ -47,16 +47,17 @@ class TeacherSettings(BaseModel):
         description="URL of an OpenAI-compatible API, such as vLLM or llama-server",
     )
     openrouter: bool | None = Field(
-        None, description="yes: the URL accepts OpenRouter's extensions (yes for OpenRouter's host)"
+        None,
+        description="yes: the URL accepts OpenRouter's extensions (default: yes for OpenRouter's host)",
     )
     key_name: str | None = Field(
         None,
-        description=f"variable in the environment or .env that holds the API key ({OPENROUTER_KEY} at OpenRouter)",
+        description=f"variable in the environment or .env that holds the API key (default: {OPENROUTER_KEY} at OpenRouter)",
     )
     max_cost: Decimal | None = Field(
         None,
         gt=0,
-        description=f"maximum cost of all calls together, in dollars ({OPENROUTER_BUDGET} at OpenRouter)",
+        description=f"maximum cost of all calls together, in dollars (default: {OPENROUTER_BUDGET} at OpenRouter)",
     )
     price: str = Field(
         "",
@@ -69,7 +70,8 @@ class TeacherSettings(BaseModel):
         8192, ge=1, description="maximum tokens of a reply, including reasoning"
     )
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high"] | None = Field(
-        None, description="how much the model reasons before it answers (the model's default)"
+        None,
+        description="how much the model reasons before it answers (default: the model's default)",
     )
     providers: str = Field("", description="OpenRouter providers to use, in order, such as 'a,b'")
     quantizations: str = Field("", description="quantisations to accept, such as 'bf16,fp8'")

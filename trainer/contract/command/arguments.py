@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
 
-FIRST = "the options that matter first"
+FIRST = "main options"
 
 
 class Parser(argparse.ArgumentParser):
@@ -69,7 +69,7 @@ class Parser(argparse.ArgumentParser):
             parser = self._chosen(given)
             flag = unknown[0].partition("=")[0]
             flags = [name for action in parser._actions for name in action.option_strings]
-            raise Usage(f"{parser.prog}: no argument {flag}", parser._hint(flag, flags))
+            raise Usage(f"{parser.prog}: unknown argument {flag}", parser._hint(flag, flags))
         return found
 
     def error(self, message: str) -> NoReturn:
@@ -81,9 +81,9 @@ class Parser(argparse.ArgumentParser):
             if flag and hint.startswith("see:"):
                 values = self._option_string_actions[flag[1]].choices or ()
                 hint = f"{flag[1]} takes: {', '.join(map(str, values))}"
-            raise Usage(f"{self.prog}: no {wrong[1]!r}", hint)
+            raise Usage(f"{self.prog}: unknown {'value' if flag else 'verb'} {wrong[1]!r}", hint)
         if "required: VERB" in message:
-            raise Usage(f"{self.prog}: which verb?", f"there are: {', '.join(names)}")
+            raise Usage(f"{self.prog}: the verb is missing", f"give one of: {', '.join(names)}")
         raise Usage(f"{self.prog}: {message}", f"see: {self.prog} --help")
 
     def _chosen(self, given: Sequence[str]) -> Parser:

@@ -23,13 +23,13 @@ def parser() -> Parser:
     [
         (
             ["train", "--batchsize", "3"],
-            "tool train: no argument --batchsize",
+            "tool train: unknown argument --batchsize",
             "did you mean --batch-size?",
         ),
-        (["train", "--zzz=1"], "tool train: no argument --zzz", "see: tool train --help"),
-        (["trian"], "tool: no 'trian'", "did you mean train?"),
-        (["train", "--on", "her"], "tool train: no 'her'", "did you mean here?"),
-        ([], "tool: which verb?", "there are: train"),
+        (["train", "--zzz=1"], "tool train: unknown argument --zzz", "see: tool train --help"),
+        (["trian"], "tool: unknown verb 'trian'", "did you mean train?"),
+        (["train", "--on", "her"], "tool train: unknown value 'her'", "did you mean here?"),
+        ([], "tool: the verb is missing", "give one of: train"),
         (
             ["train", "--batch-size", "x"],
             "tool train: argument --batch-size: invalid int value: 'x'",
