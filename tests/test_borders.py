@@ -125,7 +125,7 @@ ROOMS = {
         sandbox            -> episode missing_package tables
         prompts            -> episode sandbox
         judge              -> episode judge.answer_types prompts
-        questions          -> episode judge judge.answer_types models sandbox tables
+        questions          -> episode judge judge.answer_types sandbox tables
         episodes           -> episode judge judge.answer_types models progress prompts questions sandbox
                               tables
         dataset            -> episode episodes judge.answer_types models prompts tables

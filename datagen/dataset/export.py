@@ -25,12 +25,11 @@ from trainer.contract.command.errors import BadData, Usage
 
 @dataclass(frozen=True, kw_only=True)
 class ExportRules:
-    """What is exported: `None` means unlimited. Hinted attempts show the model what a user never gives."""
+    """What is exported: `None` means unlimited."""
 
     per_question: int = 4
     per_family: int | None = None
     per_table: int | None = None
-    hinted: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +122,7 @@ def _exportable(episode: Episode, rules: ExportRules, left_out: Counter[str]) ->
     for at, trace in enumerate(episode.traces):
         if not is_right(episode, trace):
             left_out["attempt not right"] += 1
-        elif trace.hinted and not rules.hinted:
+        elif trace.hinted:  # it shows what a user never gives
             left_out["attempt saw the hint"] += 1
         elif first < 0:
             first = at  # mostly the only one: its shape is not needed

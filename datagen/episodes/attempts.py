@@ -28,7 +28,7 @@ from datagen.episode import (
 )
 from datagen.episodes.agent import solve
 from datagen.episodes.solution_shape import trace_shape
-from datagen.judge.agreement import Rule, fewest_more_votes
+from datagen.judge.agreement import RULE, fewest_more_votes
 from datagen.judge.judge_attempts import (
     judge_against_gold,
     judge_against_truth,
@@ -64,7 +64,7 @@ class AttemptRules:
     """How attempts are made and judged.
 
     Where the truth is known, attempts go on until `traces` different ones are right, `attempts` at
-    most. Where it is not, `rule` decides. `audit` is the share of verified episodes that the second
+    most. `audit` is the share of verified episodes that the second
     model solves again. `turns` an attempt may take, the prompt's own number else. `sampling` and
     `licence` are the model's.
     """
@@ -72,7 +72,6 @@ class AttemptRules:
     seed: int
     attempts: int = 1
     traces: int = 1
-    rule: Rule = "majority"
     audit: float = 0.0
     turns: int | None = None
     sampling: dict[str, JsonValue] = field(default_factory=dict)
@@ -97,7 +96,7 @@ def episode_id(task: Task, solver: Solver) -> str:
     """The same question, tables, model, texts and rules always make the same id."""
     rules = solver.rules
     contents = [table.sha256 for table in task.tables]
-    needed = [rules.attempts, rules.traces] if task.question.known else [rules.rule]
+    needed = [rules.attempts, rules.traces] if task.question.known else [RULE]
     turns = [f"turns {rules.turns}"] if rules.turns else []
     parts = [rules.seed, *needed, *turns, *sorted(rules.sampling.items())]
     texts = [task.style, prompt_hash(task.style)]
@@ -122,8 +121,8 @@ async def make_episode(task: Task, solver: Solver, sandbox: Sandbox) -> Episode:
         made = await _attempt_until_right(ask, question, rules)
         traces, verdict = judge_against_truth(question, made, limit=limit)
     else:
-        made = await _attempt_until_decided(ask, question, rules.rule, limit)
-        question, traces, verdict = judge_against_gold(question, made, rules.rule, limit=limit)
+        made = await _attempt_until_decided(ask, question, limit)
+        question, traces, verdict = judge_against_gold(question, made, limit=limit)
     audit = None
     if auditor is not None and verdict.verified and _is_audited(key, rules.audit):
         trace = judge_attempt(await ask("audit", by=auditor), question)
@@ -169,7 +168,7 @@ async def _attempt_until_right(
 
 
 async def _attempt_until_decided(
-    ask: Callable[..., Coroutine[Any, Any, Trace]], question: Question, rule: Rule, limit: int
+    ask: Callable[..., Coroutine[Any, Any, Trace]], question: Question, limit: int
 ) -> list[Trace]:
     """The gold attempt, then the others in waves, until they decide; none where gold has no answer."""
     gold = await ask(0, hinted=True)
@@ -178,7 +177,7 @@ async def _attempt_until_decided(
     except ValueError:
         return [gold]
     runs: list[Trace] = []
-    while more := fewest_more_votes([bool(run.agrees) for run in runs], rule):
+    while more := fewest_more_votes([bool(run.agrees) for run in runs]):
         names = range(len(runs) + 1, len(runs) + 1 + more)
         found = await _gather([ask(name) for name in names])
         runs += [judge_attempt(trace, answered) for trace in found]

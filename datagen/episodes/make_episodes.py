@@ -1,4 +1,4 @@
-"""From tables to verified episodes: gather questions, have them worded, proposed, answered and judged."""
+"""From tables to verified episodes: gather questions, have them proposed, answered and judged."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -65,7 +65,6 @@ class EpisodeMaker:
     style: PromptStyle
     seed: int
     account: Account | None = None
-    reword: bool = False
     tasks: list[Task] = field(default_factory=list)
     proposals: list[Proposal] = field(default_factory=list)
     tally: EpisodeCounts = field(default_factory=EpisodeCounts)
@@ -144,7 +143,6 @@ class EpisodeMaker:
             servers = ServerPool()
             try:
                 await self._propose(servers)
-                await self._reword()
             finally:
                 await servers.close()
             solver = self._solver(rules)
@@ -218,17 +216,6 @@ class EpisodeMaker:
                 self.dropped.update(result.dropped)
                 new = [question for question in result.questions if question.text not in asked]
                 self._add_tasks(new, proposal.tables, proposal.paths)
-
-    async def _reword(self) -> None:
-        """Have the model word the programs' questions; its id changes with its wording."""
-        if self.account is None or not self.reword:
-            return
-        from datagen.questions.programs.reword import reword
-
-        at = [n for n, task in enumerate(self.tasks) if task.question.source == "procedural"]
-        found = await reword([self.tasks[n].question for n in at], self.account.question_gen)
-        for n, question in zip(at, found.questions, strict=True):
-            self.tasks[n] = replace(self.tasks[n], question=question)
 
 
 async def _tick(progress: Progress) -> None:

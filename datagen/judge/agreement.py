@@ -6,51 +6,29 @@ that failed is a vote against. Pure: running the attempts is `attempts`'.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from datagen.episode import Category, Question, Trace
 from datagen.judge.compare import judge
 from datagen.judge.truth_form import as_truth
 
-Rule = Literal["majority", "strict"]
-
-# majority: three of five, stopped when decided.
+RULE = "majority"  # the name of this rule in verdicts
 NEEDED, MOST = 3, 5
-# strict: Wald's sequential test of 0.4 against 0.85 agreement, at 5% wrong acceptance and 10% wrong
-# rejection, for at most seven runs, then by majority.
-LOW, HIGH, WRONG_ACCEPT, WRONG_REJECT, STRICT_MOST = 0.4, 0.85, 0.05, 0.10, 7
-FOR, AGAINST = math.log(HIGH / LOW), math.log((1 - HIGH) / (1 - LOW))
-ACCEPT, REJECT = (
-    math.log((1 - WRONG_REJECT) / WRONG_ACCEPT),
-    math.log(WRONG_REJECT / (1 - WRONG_ACCEPT)),
-)
 
 
-def decide(votes: Sequence[bool], rule: Rule) -> bool | None:
-    """Whether these votes accept the question; None while they decide nothing."""
+def decide(votes: Sequence[bool]) -> bool | None:
+    """Whether these votes accept the question, by three of five; None while they decide nothing."""
     agreed = sum(votes)
-    against = len(votes) - agreed
-    if rule == "majority":
-        if agreed >= NEEDED:
-            return True
-        return False if against > MOST - NEEDED else None
-    evidence = agreed * FOR + against * AGAINST
-    if evidence >= ACCEPT:
+    if agreed >= NEEDED:
         return True
-    if evidence <= REJECT:
-        return False
-    return agreed > against if len(votes) >= STRICT_MOST else None
+    return False if len(votes) - agreed > MOST - NEEDED else None
 
 
-def fewest_more_votes(votes: Sequence[bool], rule: Rule) -> int:
+def fewest_more_votes(votes: Sequence[bool]) -> int:
     """How many more runs it takes at least to decide: so many may run at once, and none is wasted."""
     more = 0
-    while decide([*votes, *[True] * more], rule) is None and (
-        decide([*votes, *[False] * more], rule) is None
-    ):
+    while decide([*votes, *[True] * more]) is None and decide([*votes, *[False] * more]) is None:
         more += 1
     return more
 

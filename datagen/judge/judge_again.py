@@ -1,4 +1,4 @@
-"""Saved episodes judged again: the same answers, today's judge and rule, no model and no sandbox."""
+"""Saved episodes judged again: the same answers, today's judge, no model and no sandbox."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from datagen.episode import Episode
-from datagen.judge.agreement import Rule
 from datagen.judge.judge_attempts import judge_against_gold, judge_against_truth, judge_attempt
 from datagen.prompts.render import TURN_LIMIT
 
@@ -35,16 +34,13 @@ class RejudgedCounts:
         return asdict(self) | {"rejected": dict(self.rejected)}
 
 
-def judge_all_again(
-    episodes: Iterable[Episode], tally: RejudgedCounts, *, rule: Rule | None = None
-) -> Iterator[Episode]:
+def judge_all_again(episodes: Iterable[Episode], tally: RejudgedCounts) -> Iterator[Episode]:
     """Each episode with today's verdict, counted in `tally`.
 
-    Without a `rule`, a question whose answer was not known is decided by the rule it was decided by.
-    An episode that had too few attempts for the rule is rejected, because none can be made here.
+    An episode with too few attempts to decide is rejected, because none can be made here.
     """
     for episode in episodes:
-        again = judge_again(episode, rule)
+        again = judge_again(episode)
         tally.episodes += 1
         tally.left += again is None
         again = again or episode
@@ -61,7 +57,7 @@ def judge_all_again(
         yield again
 
 
-def judge_again(episode: Episode, rule: Rule | None = None) -> Episode | None:
+def judge_again(episode: Episode) -> Episode | None:
     """Return the episode with today's verdict, or None without a known answer and a gold attempt."""
     question, traces = episode.question, episode.traces
     limit = TURN_LIMIT[episode.provenance.prompt]
@@ -71,8 +67,7 @@ def judge_again(episode: Episode, rule: Rule | None = None) -> Episode | None:
         if question.known:
             found, verdict = judge_against_truth(question, traces, limit=limit)
         elif traces[0].hinted:
-            made = rule or ("strict" if episode.verdict.rule == "strict" else "majority")
-            question, found, verdict = judge_against_gold(question, traces, made, limit=limit)
+            question, found, verdict = judge_against_gold(question, traces, limit=limit)
         else:
             return None
     except ValueError:  # the truth is not of the question's form

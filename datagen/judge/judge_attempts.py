@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from datagen.episode import Question, Trace, Verdict
-from datagen.judge.agreement import Rule, decide, failure_category, rejection_category
+from datagen.judge.agreement import RULE, decide, failure_category, rejection_category
 from datagen.judge.compare import Judgement, judge
 from datagen.judge.truth_form import as_truth
 
@@ -62,7 +62,7 @@ def judge_against_truth(
 
 
 def judge_against_gold(
-    question: Question, traces: Sequence[Trace], rule: Rule, *, limit: int
+    question: Question, traces: Sequence[Trace], *, limit: int
 ) -> tuple[Question, list[Trace], Verdict]:
     """The question, the judged attempts and the verdict where the truth is not known.
 
@@ -75,15 +75,15 @@ def judge_against_gold(
     except ValueError as error:
         detail = f"gold: {error}"
         kind = failure_category(gold)
-        verdict = Verdict(verified=False, rule=rule, detail=detail, category=kind)
+        verdict = Verdict(verified=False, rule=RULE, detail=detail, category=kind)
         return open_question, [gold.model_copy(update={"agrees": None}), *runs], verdict
     found = [judge_attempt(run, answered) for run in runs]
     votes = [bool(run.agrees) for run in found]
-    accepted = decide(votes, rule)
+    accepted = decide(votes)
     detail = "" if accepted else f"{sum(votes)} of {len(votes)} agree with gold"
     verdict = Verdict(
         verified=bool(accepted),
-        rule=rule,
+        rule=RULE,
         detail=detail if accepted is not None else f"{detail}, too few to decide",
         agreed=sum(votes),
         attempts=len(votes),

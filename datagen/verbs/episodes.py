@@ -49,11 +49,6 @@ def add(verbs: Verbs) -> None:
         meaning="where questions come from; proposed needs a model (default: all)",
     )
     verb.add_argument(
-        "--reword",
-        action="store_true",
-        help="let the model reword the questions of --source procedural",
-    )
-    verb.add_argument(
         "--prompt",
         choices=["brief", "compact", "full"],
         default="full",
@@ -73,13 +68,6 @@ def add(verbs: Verbs) -> None:
         default=1,
         metavar="N",
         help="different right attempts to collect per question with a known answer (default: 1)",
-    )
-    verb.add_argument(
-        "--rule",
-        choices=["majority", "strict"],
-        default="majority",
-        help="how to accept a question without a known answer: majority (three of five attempts agree"
-        " with the attempt that saw the hint) or strict (a sequential test) (default: majority)",
     )
     verb.add_argument(
         "--audit",
@@ -115,9 +103,9 @@ def run(args: argparse.Namespace) -> int:
         raise Usage("CSV files and --questions cannot be combined", "leave out one of them")
     if not args.csv and not args.questions:
         raise Usage("no CSV files and no --questions given", "give CSV files, or --questions FILE")
-    if args.teacher == "scripted" and (args.source == "proposed" or args.reword):
+    if args.teacher == "scripted" and args.source == "proposed":
         raise Usage(
-            "--teacher scripted calls no model; --source proposed and --reword need one",
+            "--teacher scripted calls no model, and --source proposed needs one",
             "leave them out, or use another --teacher",
         )
     maker = EpisodeMaker(args.out, style=args.prompt, seed=args.seed)
@@ -152,7 +140,6 @@ def _gather(args: argparse.Namespace, maker: EpisodeMaker, families: FamilySet) 
     else:
         profiles, _ = profiles_of(args)
         maker.add_questions(profiles, source=args.source, families=families, count=args.per_table)
-    maker.reword = args.reword
     paths = [task.paths for task in maker.tasks] + [one.paths for one in maker.proposals]
     check_tables(path for some in paths for path in some)
     if not maker.tasks and not maker.proposals:
@@ -169,7 +156,6 @@ def _rules(args: argparse.Namespace, maker: EpisodeMaker) -> AttemptRules:
         seed=args.seed,
         attempts=args.attempts,
         traces=args.traces,
-        rule=args.rule,
         audit=args.audit,
         sampling=account.sampling if account else {},
         licence=account.licence(account.teacher.name) if account else None,

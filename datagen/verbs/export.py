@@ -32,9 +32,6 @@ def add(verbs: Verbs) -> None:
             help=meaning,
         )
     verb.add_argument(
-        "--hinted", action="store_true", help="also export attempts that saw the question's hint"
-    )
-    verb.add_argument(
         "--rejected",
         type=Path,
         metavar="FILE",
@@ -48,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     from datagen.episode import EpisodeFile
 
     limits = {name: limit for name in LIMITS if (limit := getattr(args, name)) is not None}
-    rules = ExportRules(hinted=args.hinted, **limits)
+    rules = ExportRules(**limits)
     done = export(EpisodeFile(args.episodes), args.out, rules=rules, rejected=args.rejected)
     print(f"{done.rows} rows: {args.out}")
     for reason, count in done.left_out.items():

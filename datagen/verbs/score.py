@@ -23,11 +23,6 @@ def add(verbs: Verbs) -> None:
     verb.add_argument(
         "--out", type=Path, metavar="FILE", help="write the episodes with the new verdicts"
     )
-    verb.add_argument(
-        "--rule",
-        choices=["majority", "strict"],
-        help="rule for questions without a known answer (default: the rule of each episode)",
-    )
     verb.add_argument("--json", action="store_true", help="print JSON")
     verb.set_defaults(run=run)
 
@@ -39,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     if args.out is not None and args.out.exists():
         raise OutputExists(f"{args.out} already exists", "choose another --out, or remove it")
     tally = RejudgedCounts()
-    judged = judge_all_again(EpisodeFile(args.episodes), tally, rule=args.rule)
+    judged = judge_all_again(EpisodeFile(args.episodes), tally)
     if args.out is None:
         for _ in judged:
             pass

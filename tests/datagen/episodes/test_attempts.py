@@ -152,12 +152,6 @@ def test_without_a_gold_answer_no_other_attempt_is_paid(unknown: Task, gold, cat
     assert episode.verdict.detail.startswith("gold: ")
 
 
-def test_the_strict_rule_takes_four_in_a_row(unknown: Task):
-    episode, _ = make(unknown, {"rest": 3}, rule="strict")
-    assert episode.verdict.attempts == 4
-    assert episode.verdict.rule == "strict"
-
-
 def test_no_reply_fails_the_attempt_or_leaves_the_question_open(unknown: Task):
     cut = NoReply("length", "cut", reply=Reply(text="I"))
     episode, _ = make(unknown, {"1": cut, "rest": 3})
@@ -219,7 +213,6 @@ def test_all_that_changes_an_episode_changes_its_id(known: Task, unknown: Task, 
         episode_id(replace(known, style="brief"), one),
         episode_id(replace(known, tables=[other_table]), one),
         episode_id(unknown, one),
-        episode_id(unknown, solver(model, rule="strict")),
     ]
     assert len({*ids}) == len(ids)
     assert episode_id(replace(known, paths=[tmp_path]), one) == ids[0]

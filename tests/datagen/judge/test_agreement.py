@@ -12,7 +12,6 @@ from datagen.episode import Question, Trace, Turn
 from datagen.judge.agreement import (
     MOST,
     NEEDED,
-    STRICT_MOST,
     decide,
     failure_category,
     fewest_more_votes,
@@ -30,15 +29,6 @@ QUESTION = Question(
     known=False,
 )
 # Chance that a run agrees with gold: acceptance and mean runs, from the facts' part 3.2.
-STRICT = {
-    0.1: (0.00, 2.44),
-    0.2: (0.02, 2.98),
-    0.3: (0.09, 3.60),
-    0.5: (0.40, 4.88),
-    0.8: (0.91, 5.48),
-    0.9: (0.98, 4.97),
-    0.95: (1.00, 4.54),
-}
 MAJORITY = {
     0.1: (0.01, 3.32),
     0.2: (0.06, 3.63),
@@ -50,36 +40,35 @@ MAJORITY = {
 }
 
 
-def votes_of(stream, rule):
+def votes_of(stream):
     """The votes taken from a stream, in waves as the runner takes them."""
     votes: list[bool] = []
-    while more := fewest_more_votes(votes, rule):
+    while more := fewest_more_votes(votes):
         votes += [next(stream) for _ in range(more)]
     return votes
 
 
-def exact(rate, rule, votes=()):
+def exact(rate, votes=()):
     """Acceptance and mean runs at an agreement rate, over every course that voting can take."""
-    verdict = decide(votes, rule)
+    verdict = decide(votes)
     if verdict is not None:
         return float(verdict), float(len(votes))
-    yes, no = exact(rate, rule, (*votes, True)), exact(rate, rule, (*votes, False))
+    yes, no = exact(rate, (*votes, True)), exact(rate, (*votes, False))
     return tuple(rate * a + (1 - rate) * b for a, b in zip(yes, no, strict=True))
 
 
-@pytest.mark.parametrize(("rule", "table"), [("majority", MAJORITY), ("strict", STRICT)])
-def test_acceptance_and_mean_runs_are_those_of_the_facts(rule, table):
-    for rate, (accepted, runs) in table.items():
-        assert exact(rate, rule) == pytest.approx((accepted, runs), abs=0.0051)
+def test_acceptance_and_mean_runs_are_those_of_the_facts():
+    for rate, (accepted, runs) in MAJORITY.items():
+        assert exact(rate) == pytest.approx((accepted, runs), abs=0.0051)
 
 
 def test_stopped_when_decided_decides_as_all_five_would():
     for course in product([True, False], repeat=MOST):
-        votes = votes_of(iter(course), "majority")
-        assert decide(votes, "majority") == (sum(course) >= NEEDED)
+        votes = votes_of(iter(course))
+        assert decide(votes) == (sum(course) >= NEEDED)
     for rate in MAJORITY:
         fixed = sum(comb(5, k) * rate**k * (1 - rate) ** (5 - k) for k in range(3, 6))
-        assert exact(rate, "majority")[0] == pytest.approx(fixed)
+        assert exact(rate)[0] == pytest.approx(fixed)
 
 
 def test_simulated_runs_stay_at_about_four():
@@ -88,28 +77,27 @@ def test_simulated_runs_stay_at_about_four():
         runs = same = 0
         for _ in range(4000):
             course = [draw.random() < rate for _ in range(MOST)]
-            votes = votes_of(iter(course), "majority")
+            votes = votes_of(iter(course))
             runs += len(votes)
-            same += decide(votes, "majority") == (sum(course) >= NEEDED)
+            same += decide(votes) == (sum(course) >= NEEDED)
         assert same == 4000
         assert runs / 4000 <= 4.15
 
 
-@given(st.lists(st.booleans(), min_size=7, max_size=7), st.sampled_from(["majority", "strict"]))
-def test_no_run_is_wasted(course, rule):
+@given(st.lists(st.booleans(), min_size=MOST, max_size=MOST))
+def test_no_run_is_wasted(course):
     """Waves take exactly the runs that one at a time would."""
     single = 0
-    while decide(course[:single], rule) is None:
+    while decide(course[:single]) is None:
         single += 1
-    votes = votes_of(iter(course), rule)
-    assert len(votes) == single <= STRICT_MOST
-    assert fewest_more_votes(votes, rule) == 0
+    votes = votes_of(iter(course))
+    assert len(votes) == single <= MOST
+    assert fewest_more_votes(votes) == 0
 
 
 @given(st.lists(st.booleans(), max_size=7), st.randoms())
 def test_the_order_of_the_votes_does_not_matter(votes, shuffler):
-    for rule in ("majority", "strict"):
-        assert decide(shuffler.sample(votes, len(votes)), rule) == decide(votes, rule)
+    assert decide(shuffler.sample(votes, len(votes))) == decide(votes)
 
 
 SILENT, CRASHED = "silent", "crashed"
@@ -153,8 +141,8 @@ def test_the_kinds_of_failure_and_their_order_does_not_matter(answers, expected)
 
 def test_a_single_vote_is_no_majority():
     """Facts 1.7: a largest group of one accepted a question with as many answers as runs."""
-    assert decide([True], "majority") is None
-    assert decide([True, False], "majority") is None
+    assert decide([True]) is None
+    assert decide([True, False]) is None
 
 
 @pytest.mark.parametrize(

@@ -88,9 +88,7 @@ def test_one_right_attempt_verifies_a_known_truth(
 
 
 def test_gold_that_says_nothing_leaves_the_question_open():
-    asked, traces, verdict = judge_against_gold(
-        question(5.0), [silent(), said(1.0)], "majority", limit=LIMIT
-    )
+    asked, traces, verdict = judge_against_gold(question(5.0), [silent(), said(1.0)], limit=LIMIT)
     assert asked.truth is None
     assert agreements(traces) == [None, None]
     assert (verdict.verified, verdict.rule, verdict.category) == (False, "majority", "no submit")
@@ -109,7 +107,7 @@ def test_gold_that_says_nothing_leaves_the_question_open():
 )
 def test_gold_is_the_truth_when_enough_agree_with_it(votes, truth, detail, category):
     attempts = [said(1.0), *map(said, votes)]
-    asked, traces, verdict = judge_against_gold(question(5.0), attempts, "majority", limit=LIMIT)
+    asked, traces, verdict = judge_against_gold(question(5.0), attempts, limit=LIMIT)
     assert asked.truth == truth
     assert agreements(traces) == [True, *(vote == 1.0 for vote in votes)]
     assert verdict.verified is (truth is not None)
