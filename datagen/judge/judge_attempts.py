@@ -73,14 +73,16 @@ def judge_against_gold(
     try:
         answered = with_gold_answer(question, gold, limit)
     except ValueError as error:
-        detail = f"gold: {error}"
+        detail = f"the attempt with the hint: {error}"
         kind = failure_category(gold)
         verdict = Verdict(verified=False, rule=RULE, detail=detail, category=kind)
         return open_question, [gold.model_copy(update={"agrees": None}), *runs], verdict
     found = [judge_attempt(run, answered) for run in runs]
     votes = [bool(run.agrees) for run in found]
     accepted = decide(votes)
-    detail = "" if accepted else f"{sum(votes)} of {len(votes)} agree with gold"
+    detail = (
+        "" if accepted else f"{sum(votes)} of {len(votes)} agree with the attempt with the hint"
+    )
     verdict = Verdict(
         verified=bool(accepted),
         rule=RULE,

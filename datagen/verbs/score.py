@@ -52,7 +52,9 @@ def run(args: argparse.Namespace) -> int:
         reasons = ", ".join(f"{name} {count}" for name, count in tally.rejected.most_common())
         print(f"rejected: {reasons}")
     if tally.left:
-        print(f"unchanged: {tally.left} episodes have neither a known answer nor a gold attempt")
+        print(
+            f"unchanged: {tally.left} episodes have neither a known answer nor an attempt with the hint"
+        )
     print(
         f"{tally.now} of {tally.episodes} episodes verified, {tally.before} before; "
         f"{len(tally.changes)} verdicts and {tally.attempts_changed} attempts changed"

@@ -185,7 +185,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise RowFault(f"the key {quote(twice)} stands twice in one object", "keep one of them")
+        raise RowFault(f"the key {quote(twice)} occurs twice in one object", "keep one of them")
     return found
 
 

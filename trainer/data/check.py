@@ -94,7 +94,7 @@ class Report:
             bar = "█" * -(-count * BAR // most)
             found.append(f"{longest:>8} {count:>7} {bar}")
         for row in self.shown[:1]:
-            found += [f"{row.where}, with the trained text in guillemets:", preview(row.parts)]
+            found += [f"{row.where}, with the trained text between « and »:", preview(row.parts)]
         return found
 
     def page(self) -> str:

@@ -122,7 +122,9 @@ def prepare(job: Job, rows: Rows, mark: checkpoints.Record | None, reporter: Rep
             rows = replace(rows, rows=kept)
     examples = encode(Path(job.data), rows)
     eval_examples = encode(*held_out) if held_out else None
-    reporter.note("first row, what is trained on in guillemets:\n" + preview(examples.shown[0]))
+    reporter.note(
+        "first row, with the trained text between « and »:\n" + preview(examples.shown[0])
+    )
     reporter.emit(events.Data(lengths=examples.histogram(), shown=examples.shown))
     target = device.here()
     fitted = _fit(job, source, target, max(examples.lengths), reporter)

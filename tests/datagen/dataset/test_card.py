@@ -91,7 +91,9 @@ def test_the_page_shows_questions_with_code_output_and_answer_and_why_one_is_ref
     assert "<pre>submit(1)</pre>" in accepted
     assert '<p class="dim">output</p><pre>NameError</pre>' in accepted
     assert "submitted 1</p>" in accepted
-    assert 'no majority <span class="dim">no attempt agrees with the reference answer' in refused
+    assert (
+        'no majority <span class="dim">no attempt agrees with the one that saw the hint' in refused
+    )
     assert "truth 1 · answers of 2 attempts 1, none" in refused
     assert "1 of 5 agree" in refused
 

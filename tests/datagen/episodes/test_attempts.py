@@ -149,7 +149,7 @@ def test_without_a_gold_answer_no_other_attempt_is_paid(unknown: Task, gold, cat
     episode, model = make(unknown, {"0": gold, "rest": 3})
     assert set(model.asked) == {"0"}
     assert (episode.verdict.verified, episode.verdict.category) == (False, category)
-    assert episode.verdict.detail.startswith("gold: ")
+    assert episode.verdict.detail.startswith("the attempt with the hint: ")
 
 
 def test_no_reply_fails_the_attempt_or_leaves_the_question_open(unknown: Task):

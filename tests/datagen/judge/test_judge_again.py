@@ -75,7 +75,7 @@ def test_too_few_attempts_verify_nothing():
     again = judge_again(episode(1.0, GOLD, *RUNS[:2], known=False, verified=True, rule="majority"))
     assert again is not None
     assert not again.verdict.verified
-    assert again.verdict.detail == "2 of 2 agree with gold, too few to decide"
+    assert again.verdict.detail == "2 of 2 agree with the attempt with the hint, too few to decide"
 
 
 def test_what_cannot_be_judged_is_left_as_it_is():

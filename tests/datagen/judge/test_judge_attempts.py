@@ -92,7 +92,7 @@ def test_gold_that_says_nothing_leaves_the_question_open():
     assert asked.truth is None
     assert agreements(traces) == [None, None]
     assert (verdict.verified, verdict.rule, verdict.category) == (False, "majority", "no submit")
-    assert verdict.detail == "gold: no answer in 2 of 6 turns"
+    assert verdict.detail == "the attempt with the hint: no answer in 2 of 6 turns"
     assert (verdict.agreed, verdict.attempts) == (0, 0)
 
 
@@ -101,8 +101,13 @@ def test_gold_that_says_nothing_leaves_the_question_open():
     [
         ([1.0, 1.0, 1.0], 1.0, "", None),
         ([1.0, 2.0, 1.0, 1.0], 1.0, "", None),
-        ([2.0, 2.0, 2.0], None, "0 of 3 agree with gold", "hint necessary"),
-        ([1.0, 2.0, 3.0], None, "1 of 3 agree with gold, too few to decide", "disagreement"),
+        ([2.0, 2.0, 2.0], None, "0 of 3 agree with the attempt with the hint", "hint necessary"),
+        (
+            [1.0, 2.0, 3.0],
+            None,
+            "1 of 3 agree with the attempt with the hint, too few to decide",
+            "disagreement",
+        ),
     ],
 )
 def test_gold_is_the_truth_when_enough_agree_with_it(votes, truth, detail, category):
