@@ -81,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
         verbs.choices[name].add_argument(
             "--sandbox",
             metavar="WHERE",
-            help="where model-written code runs: unix:PATH of a sandbox service, or an isolation level: full,"
-            " reduced, none (default: $SFT_SANDBOX, else the strongest level of this machine)",
+            help="where model-written code runs: unix:PATH of a sandbox service, or a level: full, reduced, none (default:"
+            " $SFT_SANDBOX, else this machine's strongest level)",
         )
     return parser

@@ -133,8 +133,8 @@ def add_chat_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sandbox",
         metavar="WHERE",
-        help="where the code of --table runs: unix:PATH of a sandbox service, or an isolation level: full, "
-        "reduced, none (default: $SFT_SANDBOX, else the strongest level of this machine)",
+        help="where the code of --table runs: unix:PATH of a sandbox service, or a level: full, reduced, none (default: "
+        "$SFT_SANDBOX, else this machine's strongest level)",
     )
 
 
