@@ -18,6 +18,11 @@ EXAMPLES = (
     "launch doctor --add-volume weights --mount 100 --data-center EU-RO-1",
 )
 FIRST = ("--gpu", "--image-repo", "--live", "--max-cost", "--json")
+# The settings that a check or a live run uses; the live check sets the others itself.
+SETTINGS = (
+    *("gpu", "max_cost", "max_hours", "grace", "disk", "mount"),
+    *("image", "image_repo", "build_args", "registry", "cuda"),
+)
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +47,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "certificate of what held in ./live-check",
     )
     json_flag(parser)
-    settings.add_flags(parser)
+    settings.add_flags(parser, only=SETTINGS)
 
 
 def _live(found: "FoundSettings", *, world: "World", view: "View") -> int:

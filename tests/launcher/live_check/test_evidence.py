@@ -12,7 +12,7 @@ from launcher.live_check.sample_rows import write_long, write_short
 from launcher.quote.measured import Measured
 from launcher.runs.run_folder import Run
 from launcher.settings import Settings, given, load
-from launcher.verbs import doctor
+from launcher.verbs import train
 from tests.launcher.rental.account import FAKE_TRAINER
 from trainer.contract import events
 from trainer.contract import pod as border
@@ -172,11 +172,11 @@ def test_the_certificate_reads_back_and_one_broken_check_breaks_it(tmp_path):
 
 
 def test_the_killed_launcher_gets_the_same_settings(tmp_path, world):
-    """Judge: the parser of the settings' own flags."""
+    """Judge: the parser of launch train, which that launcher has."""
     wanted = Settings(gpu="4090", max_cost=0.25, unguarded=True, build_args="CUDA=none A=b",
                       on_deadline="delete", image="x@sha256:0", disk=30)  # fmt: skip
     parser = Parser()
-    doctor.add_flags(parser)
+    train.add_flags(parser)
     assert load(given(parser.parse_args(flags(wanted))), world=world()) == wanted
 
 
