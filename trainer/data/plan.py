@@ -7,8 +7,8 @@ from statistics import fmean
 from trainer.attention.kernels import packs
 from trainer.contract.job import Job
 from trainer.contract.sizing.fit import Fit
+from trainer.contract.sizing.packing import first_fit, share
 from trainer.data.order import batches
-from trainer.data.packing import first_fit, share
 from trainer.device import Device, Numerics, numerics
 
 # Tokens of one forward and backward pass where the model's shape does not tell how many fit.

@@ -4,8 +4,8 @@ from typing import Any
 
 import torch
 
+from trainer.contract.sizing.packing import first_fit
 from trainer.data.masks import Encoded, runs
-from trainer.data.packing import first_fit
 from trainer.loop.selftest import log_probs, split_rows
 
 Row = dict[str, list[int]]

@@ -28,10 +28,10 @@ from trainer.attention.choice import alone
 from trainer.contract.command.errors import TrainingFailed
 from trainer.contract.job import Job
 from trainer.contract.sizing import evaluations
+from trainer.contract.sizing.packing import first_fit, share
 from trainer.data import holdout
 from trainer.data.masks import IGNORED
 from trainer.data.order import Sampler
-from trainer.data.packing import first_fit, share
 from trainer.data.plan import Plan
 from trainer.data.prepare import Prepared
 from trainer.loop import held_out_loss

@@ -16,7 +16,7 @@ from trainer.attention import kernels
 from trainer.attention.agreement import Agreement
 from trainer.attention.of_model import attention_of, own_attention
 from trainer.contract.command.errors import TrainingFailed
-from trainer.data.packing import first_fit
+from trainer.contract.sizing.packing import first_fit
 from trainer.processes import collective
 from trainer.reporting import Reporter
 

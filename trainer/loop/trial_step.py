@@ -12,8 +12,8 @@ from transformers import TrainerCallback
 
 from trainer import device
 from trainer.contract import events
+from trainer.contract.sizing.packing import first_fit
 from trainer.data.order import batches
-from trainer.data.packing import first_fit
 from trainer.data.plan import Plan
 from trainer.reporting import Reporter
 

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.data.packing import first_fit, share
+from trainer.contract.sizing.packing import first_fit, share
 
 
 @given(lengths=st.lists(st.integers(1, 50), max_size=60), tokens=st.integers(1, 100))
