@@ -113,12 +113,13 @@ def _make_loop(this: Run, counts: "Counts") -> Any:
 
     job, prepared, reporter = this.job, this.prepared, this.reporter
     shape = pretrained.architecture(prepared.source)
-    bound = speed_bound.bound(shape, prepared.plan, prepared.examples, job.lora.r)
-    callbacks = [RunCallback(this, counts, bound)]
+    work = (shape, prepared.plan, prepared.examples, job.lora.r)
+    callbacks = [RunCallback(this, counts, speed_bound.peak_rate(*work))]
     loop = Loop(job, prepared, this.output, counts=counts, callbacks=callbacks, reporter=reporter)
     if prepared.eval_examples is not None:
         loop.add_callback(Samples(loop, this))
     if trial_step.wanted(prepared.plan):
+        bound = speed_bound.bound(*work)
         loop.add_callback(trial_step.TrialStep(loop, prepared.plan, reporter, bound))
     _announce(this, loop)
     return loop

@@ -9,8 +9,8 @@ from functools import cached_property
 from typing import Any
 
 from launcher.doctor import Finding
-from launcher.quote.estimate import REACHED
 from launcher.quote.measured import Measured, last_prediction
+from launcher.quote.speed import REACHED
 from launcher.runs import run_state
 from launcher.runs.rented_pods import RentedPod
 from launcher.runs.run_folder import Run

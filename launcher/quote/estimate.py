@@ -1,8 +1,8 @@
 """How long a run takes on a card, and whether it fits: from shapes and lengths, before anything is rented.
 
 The estimate is rough and shown as such: low, likely and high for each figure. Speed, pull and start-up are
-the median of the user's own runs on that card, where there are some; else the share of a card's peak that
-training reaches is taken from published runs of similar work.
+the median of the user's own runs on that card, where there are some; else the speed is counted
+(``launcher.quote.speed``), and pull and start-up are assumed.
 """
 
 import json
@@ -16,6 +16,7 @@ from launcher.quote import measured
 from launcher.quote.chat_template import ChatTemplate, open_template
 from launcher.quote.measured import Measured, Own, Spread
 from launcher.quote.row_lengths import CHECKED, ROUGH, TYPICAL, Lengths, lengths
+from launcher.quote.speed import PARTS, Speed, Work, draw, speed
 from launcher.world import World
 from trainer.contract import episodes, row_figures, validation
 from trainer.contract.command.errors import ModelUnavailable
@@ -23,25 +24,10 @@ from trainer.contract.job import Job
 from trainer.contract.rows import Rows, read_rows
 from trainer.contract.sizing import evaluations
 from trainer.contract.sizing.base_models import REFUSED, packing, reason_alone
-from trainer.contract.sizing.cards import PEAK
-from trainer.contract.sizing.fit import Fit, fit, recomputed
-from trainer.contract.sizing.memory import (
-    KNOWN,
-    Architecture,
-    Precision,
-    flops_per_token,
-    forward_flops_per_token,
-)
+from trainer.contract.sizing.fit import Fit, fit
+from trainer.contract.sizing.memory import KNOWN, Architecture, Precision
 from trainer.contract.sizing.shapes import from_config
 
-# A card that is not in PEAK counts as USUAL.
-USUAL = 70
-# Share of that peak: torchtune's README, Llama-3.2-3B LoRA on an A100, 0.57; NVIDIA NeMo, Qwen2.5-7B
-# LoRA on an H100, 0.43. Short rows and slow hosts reach less.
-REACHED = {"low": 0.55, "likely": 0.40, "high": 0.25}
-# Not measured: rows of a few hundred tokens leave the card's matrix products small.
-UNPACKED_SLOWER = {"low": 1.3, "likely": 2.0, "high": 4.0}
-NF4_SLOWER = 1.15  # torchtune: 2% (3B, A100) to 22% (8B, RTX 4090)
 PULL = {"low": 60.0, "likely": 180.0, "high": 480.0}  # seconds for 3.3 GB
 START = 60.0  # seconds from the image to the first step, without the weights
 LINK = {"low": 300e6, "likely": 100e6, "high": 40e6}  # bytes a second, for the base weights
@@ -49,52 +35,52 @@ HOME = 5e6  # bytes a second, for the adapter
 ANSWERED = {"low": 2.0, "likely": 1.0, "high": 0.4}  # questions a second; base, then adapter
 LOADED = 30.0  # seconds, to load a checkpoint for its evaluation
 UNNAMED = 3.0  # billion parameters, when the model's name does not tell
-PARTS = ("low", "likely", "high")
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingSize:
+class TrainingSize(Work):
     """The size of a training. `tokens` over all epochs; lengths in tokens, estimated from characters.
 
     `measured` are the tokens of all evaluations of the loss together, which are forward passes alone;
     their rows count as like those trained on. `questions` go to base and adapter each,
-    `validated` to each of several checkpoints.
-    `own`: all runs that the user has measured. `model` is None where the shape is not known; `parameters` then comes from the name. `shard`: several
-    cards divide the base between them. `alone`: why rows are trained one at a time, where they are not packed.
+    `validated` to each of several checkpoints. `own`: all runs that the user has measured.
     """
 
-    model: Architecture | None
-    parameters: float
     tokens: int
     longest: int
-    context: float
-    scored: float
-    rank: int
     precision: Precision | None
     measured: int = 0
     questions: int = 0
     validated: int = 0
-    shard: bool = False
-    alone: str = ""
     own: tuple[Measured, ...] = ()
     counted: str = ROUGH
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """For one card: how the run fits, tokens a second, seconds low, likely and high, all in.
+    """For one card: how the run fits, its speed, seconds low, likely and high, all in.
 
     `own`: the user's runs on that card, which the figures are from.
     """
 
     fit: Fit | None
-    tokens_per_second: float
+    speed: Speed
     seconds: dict[str, float]
     own: Own = field(default_factory=Own)
 
     @property
     def fits(self) -> bool:
         return self.fit is None or self.fit.fits
+
+    @property
+    def tokens_per_second(self) -> float:
+        return self.speed.rate()
+
+    def sources(self) -> list[str]:
+        """Where speed and time come from, a line each."""
+        pair = (("image pull", self.own.pull), ("start-up", self.own.start))
+        assumed = " and ".join(name for name, measured in pair if measured is None)
+        return [f"token/s: {self.speed.source}", *[f"{assumed}: assumed"] * bool(assumed)]
 
 
 def training_size(job: Job, data: Rows | None, *, world: World) -> TrainingSize:
@@ -139,6 +125,7 @@ def training_size(job: Job, data: Rows | None, *, world: World) -> TrainingSize:
         ),
         questions=episodes.questions(Path(job.evaluate)) if job.evaluate else 0,
         validated=episodes.questions(Path(job.validation)) if job.validation else 0,
+        steps=draw([min(length, job.max_length) for length in counted.each], job.batch_size),
         shard=job.plan.shard,
         alone=reason_alone(config, longest),
         own=measured.read(world),
@@ -156,7 +143,6 @@ def estimate(
 ) -> Estimate:
     """Size the work for `count` cards of `memory` GB each. `here`: no image is pulled, nothing fetched."""
     fitted = None
-    per_token, forward = 6 * what.parameters, 2 * what.parameters
     if what.model is not None:
         fitted = fit(
             what.model,
@@ -166,21 +152,6 @@ def estimate(
             precision=what.precision,
             shards=count if what.shard else 1,
         )
-        per_token = flops_per_token(
-            what.model,
-            rank=what.rank,
-            context=what.context,
-            scored=what.scored,
-            recomputed=recomputed(what.model, fitted.every),
-        )
-        forward = forward_flops_per_token(
-            what.model, rank=what.rank, context=what.context, scored=what.scored
-        )
-        slower = NF4_SLOWER if fitted.precision == "nf4" else 1
-        per_token, forward = per_token * slower, forward * slower
-    reached = {part: PEAK.get(card, USUAL) * 1e12 * count * REACHED[part] for part in PARTS}
-    if what.alone:
-        reached = {part: rate / UNPACKED_SLOWER[part] for part, rate in reached.items()}
     own = Own.on(
         card,
         what.own,
@@ -188,13 +159,10 @@ def estimate(
         parameters=what.parameters,
         precision=fitted.precision if fitted else what.precision,
     )
-    if own.rate is not None:
-        slowest_last = (own.rate.high, own.rate.likely, own.rate.low)
-        reached = {part: rate * per_token for part, rate in zip(PARTS, slowest_last, strict=True)}
-    flops = what.tokens * per_token + what.measured * forward
-    seconds = {part: _seconds(what, part, flops / reached[part], own, here) for part in PARTS}
-    rate = reached["likely"] / per_token
-    return Estimate(fit=fitted, tokens_per_second=rate, seconds=seconds, own=own)
+    fast = speed(what, card, count=count, fitted=fitted, own=own)
+    bounded = what.tokens / fast.bound + what.measured / fast.evaluation
+    seconds = {part: _seconds(what, part, bounded / fast.share[part], own, here) for part in PARTS}
+    return Estimate(fit=fitted, speed=fast, seconds=seconds, own=own)
 
 
 def _seconds(what: TrainingSize, part: str, training: float, own: Own, here: bool) -> float:

@@ -57,6 +57,7 @@ def measure(run: Run, state: RunState, *, world: World) -> Measured | None:
         precision=plan.precision,
         seconds=round(ended - begun + (pull or 0.0), 1),
         tokens_per_second=median(step.tokens_per_second for step in steps) if on_card else None,
+        bound_tokens_per_second=trial.bound_tokens_per_second if trial and on_card else None,
         peak_bytes=trial.peak_bytes if trial and on_card else None,
         predicted_bytes=trial.predicted_bytes if trial and on_card else None,
         pull_seconds=pull and round(pull, 1),

@@ -26,6 +26,7 @@ class Measured(BaseModel):
 
     ``pull_seconds``: from the rental to SSH access. ``start_seconds``: from the trainer's (or pod's)
     first event to the end of the first step. ``peak_bytes``: of the trial step. ``seconds``: all in.
+    ``bound_tokens_per_second``: what the kernels allow at most on these cards, as the trial step reported it.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
@@ -40,12 +41,19 @@ class Measured(BaseModel):
     precision: str
     seconds: float
     tokens_per_second: float | None = None
+    bound_tokens_per_second: float | None = None
     peak_bytes: int | None = None
     pull_seconds: float | None = None
     start_seconds: float | None = None
     predicted_tokens_per_second: float | None = None
     predicted_bytes: int | None = None
     predicted_seconds: float | None = None
+
+    @property
+    def share(self) -> float | None:
+        """The speed as a share of its bound."""
+        rate, bound = self.tokens_per_second, self.bound_tokens_per_second
+        return rate / bound if rate and bound else None
 
     def of_size(self, parameters: float) -> bool:
         return abs(self.parameters - parameters) <= SAME_SIZE * parameters
@@ -73,7 +81,10 @@ class Spread(BaseModel):
 
 
 class Own(BaseModel):
-    """The user's runs on one card with a model of one size, the newest last."""
+    """The user's runs on one card with a model of one size, the newest last.
+
+    ``share``: of the bound, by runs with any model on this card, or on all cards if ``elsewhere``.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -81,6 +92,8 @@ class Own(BaseModel):
     pull: Spread | None = None
     start: Spread | None = None
     rate: Spread | None = None
+    share: Spread | None = None
+    elsewhere: bool = False
 
     @classmethod
     def on(
@@ -96,11 +109,15 @@ class Own(BaseModel):
         here = [one for one in every if (one.card, one.cards) == (card, cards)]
         sized = [one for one in here if one.of_size(parameters)]
         alike = [one for one in sized if precision in (None, one.precision)]
+        share = Spread.of([one.share for one in here])
+        anywhere = Spread.of([one.share for one in every])
         return cls(
             runs=tuple(alike),
             pull=Spread.of([one.pull_seconds for one in here]),
             start=Spread.of([one.start_seconds for one in sized]),
             rate=Spread.of([one.tokens_per_second for one in alike]),
+            share=share or anywhere,
+            elsewhere=share is None and anywhere is not None,
         )
 
     def lines(self) -> list[str]:

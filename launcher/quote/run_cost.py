@@ -10,8 +10,9 @@ from datetime import datetime
 from typing import Any
 
 from launcher.errors import OverBudget
-from launcher.quote.estimate import PARTS, TrainingSize, estimate
+from launcher.quote.estimate import TrainingSize, estimate
 from launcher.quote.gpu_names import Candidate
+from launcher.quote.speed import PARTS
 from launcher.settings import Settings
 from trainer.contract.event_text import clock
 from trainer.contract.validation import ASKED
@@ -29,7 +30,8 @@ SHORTEST = 600.0  # seconds: less is not even enough to pull the image
 class Quote:
     """``rate`` is USD per hour with disks; ``low``, ``likely`` and ``high`` are rough, in USD and at most
     ``most``; ``questions`` of an evaluation and those ``validated`` are in them; ``spent`` is not in ``most``.
-    ``tokens_per_second`` is likely; ``measured``: lines about the user's own runs that it is from.
+    ``tokens_per_second`` is likely; ``sources``: where it and the time come from; ``measured``: lines about
+    the user's own runs.
     """
 
     gpu: str
@@ -52,6 +54,7 @@ class Quote:
     validated: int = 0
     alone: str = ""
     tokens_per_second: float = 0.0
+    sources: tuple[str, ...] = ()
     measured: tuple[str, ...] = ()
 
     def facts(self) -> dict[str, Any]:
@@ -113,6 +116,7 @@ def quote(
         validated=what.validated,
         alone=what.alone,
         tokens_per_second=round(guess.tokens_per_second, 1),
+        sources=tuple(guess.sources()),
         measured=tuple(guess.own.lines()),
     )
 
@@ -145,7 +149,8 @@ def lines(offer: Quote, settings: Settings) -> list[str]:
         f"quote: {card}, ${offer.rate:.3f}/h with disks, price of {at_day(offer.read_at)}",
         f"  at most ${offer.most:.2f} = {offer.hours:.2f} h at ${offer.rate:.3f}/h{before}",
         f"  {likely}",
-        *[f"  {text}" for text in (*offer.measured, *one_at_a_time(offer.alone))],
+        *[f"  {text}" for text in (*offer.sources, *offer.measured)],
+        *[f"  {text}" for text in one_at_a_time(offer.alone)],
         f"  deadlines: saves by {at(offer.finish_by)}, {end} by {at(offer.gone_by)}",
         f"  when finished, waits {settings.grace:g} min (${offer.waiting:.2f}) for the download, {after}",
         f"  {kept}",

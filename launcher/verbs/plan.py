@@ -25,7 +25,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from launcher import settings
     from launcher.quote import catalog
-    from launcher.quote.compare_gpus import compare, local, table
+    from launcher.quote.compare_gpus import compare, local, several, table
     from launcher.quote.estimate import training_size
     from launcher.quote.local_gpus import local_cards
     from launcher.quote.run_cost import at_day, one_at_a_time
@@ -48,7 +48,8 @@ def run(options: argparse.Namespace) -> int:
     lines = local(what, local_cards(world), count=options.cards)
     with open_view(world=world, as_json=options.json) as view:
         found, fault = catalog.read(world, count=options.cards)
-        lines += compare(what, found, wanted, count=options.cards)
+        rented = compare(what, found, wanted, count=options.cards)
+        lines += rented if options.cards > 1 else several(rented, what, found, wanted)
         if fault is not None:
             when = f"prices of {at_day(found.read_at)}" if found.priced else "no prices"
             view.say(f"{when}: {fault.cause}")
@@ -60,6 +61,8 @@ def run(options: argparse.Namespace) -> int:
             "cards": [line.facts() for line in lines],
         }
         shown = [*table(lines, what), *one_at_a_time(what.alone)]
+        if found.priced:
+            shown.append(f"$/h: RunPod's, read {at_day(found.read_at)}")
         if data is None:
             shown.append("for your rows: launch plan --data FILE")
         view.result({"state": "planned", "exit_code": 0, **facts}, shown)

@@ -1,6 +1,7 @@
 """``python -m tests.bench.counted`` prints the memory of a step as counted on fake tensors and as the plan has it."""
 
 import warnings
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -14,7 +15,7 @@ from trainer.contract.sizing.shapes import from_config
 BASES = ("Qwen2.5 3B", "Qwen2.5 7B", "Llama 3.2 3B", "Gemma 3 4B")
 PRECISIONS: tuple[Precision, ...] = ("bf16", "nf4")
 TOKENS, RANK = 8192, 32
-HOW = {0: "none", 2: "every second", 1: "all"}
+HOW = {0: "none", 2: "half", 1: "all"}
 
 
 def config_of(base: str, layers: int | None = None) -> Any:
@@ -30,21 +31,32 @@ def config_of(base: str, layers: int | None = None) -> Any:
     return AutoConfig.for_model(kind, **longest | values | few)
 
 
+def shape_of(config: Any) -> Architecture:
+    """The shape that sizing reads from a config."""
+    shape = from_config(config.to_dict())
+    assert shape is not None
+    return shape
+
+
 def setting_of(shape: Architecture, precision: Precision, every: int, tokens: int) -> Setting:
     """The planner's setting of that step."""
     layers = recomputed(shape, every)
     return Setting(precision=precision, rank=RANK, tokens=tokens, recomputed=layers, upcast=False)
 
 
-def memory_table() -> list[str]:
-    lines = [
-        "| base | precision | layers recomputed | saved, counted | peak, counted | peak, formula | error |",
-        f"|{' --- |' * 7}",
-    ]
+def memory_table() -> Iterator[Sequence[str]]:
+    yield (
+        "base",
+        "precision",
+        "layers recomputed",
+        "saved, counted",
+        "peak, counted",
+        "peak, formula",
+        "error",
+    )
     for base in BASES:
         config = config_of(base)
-        shape = from_config(config.to_dict())
-        assert shape is not None
+        shape = shape_of(config)
         for precision in PRECISIONS:
             for every, how in HOW.items():
                 found = fake_card.step(
@@ -52,18 +64,20 @@ def memory_table() -> list[str]:
                 )
                 need = memory(shape, setting_of(shape, precision, every, TOKENS))
                 planned = need.activations + need.head + need.buffers
-                cells = [
-                    base,
-                    precision,
-                    how,
-                    *(f"{x / 1e9:.2f}" for x in (found.saved, found.peak, planned)),
-                ]
-                lines.append(f"| {' | '.join(cells)} | {planned / found.peak - 1:+.1%} |")
-    return lines
+                sizes = (f"{x / 1e9:.2f}" for x in (found.saved, found.peak, planned))
+                yield base, precision, how, *sizes, f"{planned / found.peak - 1:+.1%}"
 
 
-if __name__ == "__main__":
+def print_table(rows: Callable[[], Iterator[Sequence[str]]]) -> None:
+    """Print rows of cells, the first of which is the heading, as a table of Markdown."""
     libraries.prepare_environment()
     libraries.import_bitsandbytes()
     warnings.simplefilter("ignore")
-    print("\n".join(memory_table()))
+    for number, cells in enumerate(rows()):
+        print(f"| {' | '.join(cells)} |", flush=True)
+        if not number:
+            print(f"|{' --- |' * len(cells)}")
+
+
+if __name__ == "__main__":
+    print_table(memory_table)

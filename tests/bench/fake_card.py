@@ -214,6 +214,9 @@ class _Watch(TorchDispatchMode):  # type: ignore[misc]
         for tensor in made:
             self._follow(tensor)
         if made and (call._schema.is_mutable or not {*map(_key, made)} <= {*map(_key, given)}):
+            if call is torch.ops.bitsandbytes.gemm_4bit.default:
+                self._split(given, made[0], args[2])
+                return out
             flops = flop_registry.get(call._overloadpacket)
             kernel = Kernel(
                 str(call),
@@ -224,6 +227,15 @@ class _Watch(TorchDispatchMode):  # type: ignore[misc]
             )
             self.step.kernels.append(kernel)
         return out
+
+    def _split(self, given: list[Any], made: Any, shape: Any) -> None:
+        """As bitsandbytes does on a card, from 1,536 tokens at the latest: dequantise, then multiply."""
+        weight, packed = 2 * math.prod(shape), sum(map(_bytes, given[1:]))
+        read, flops = _bytes(given[0]) + weight, 2 * made.numel() * shape[1]
+        self.step.kernels += [
+            Kernel("dequantise", packed, weight, 0, frozenset()),
+            Kernel("multiply", read, _bytes(made), flops, frozenset()),
+        ]
 
     def _follow(self, tensor: Any) -> None:
         storage = tensor.untyped_storage()

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tests.bench.gpu_ways import BATCH, MIXES, SEED_BATCH, STEPS, rows_of
-from trainer.contract.sizing.cards import PEAK
+from trainer.contract.sizing.cards import CARDS
 from trainer.contract.sizing.memory import BYTES, KNOWN, Architecture, Precision, flops_per_token
 from trainer.data.encode import Examples
 
@@ -45,10 +45,10 @@ def examples_of(part: Part, shrink: int = 1) -> Examples:
 
 
 def seconds(part: Part, shape: Architecture, card: str, *, saved: bool) -> float:
-    """Return the likely seconds of a part, 0 for a card without a known peak; ``saved``: the model is on disk."""
-    peak = PEAK.get(card)
-    if peak is None:
+    """Return the likely seconds of a part, 0 for an unknown card; ``saved``: the model is on disk."""
+    if card not in CARDS:
         return 0
+    peak = CARDS[card].peak
     examples = examples_of(part)
     tokens: float = examples.tokens
     if part.way == "ours":

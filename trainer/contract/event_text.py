@@ -83,7 +83,7 @@ def _trial_step(event: events.TrialStep) -> str:
     rate, bound = event.tokens_per_second, event.bound_tokens_per_second
     text = f"trial step: {event.tokens:,} tokens in {event.seconds:.2f} s, {rate:,.0f} tokens/s"
     if bound:
-        text += f", {rate / bound:.0%} of the card's peak"
+        text += f", {rate / bound:.0%} of the card's bound"
     if event.peak_bytes is not None:
         text += f"; at most {event.peak_bytes / 1e9:.1f} GB"
         if event.predicted_bytes:

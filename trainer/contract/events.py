@@ -75,7 +75,7 @@ class Data(Event):
 class TrialStep(Event):
     """The trial step before the first one; see ``trainer.loop.trial_step``.
 
-    ``bound_tokens_per_second``: at the card's peak speed. ``peak_bytes``: of the card's allocator;
+    ``bound_tokens_per_second``: the most that the cards' bandwidth and peak allow. ``peak_bytes``: of the card's allocator;
     ``predicted_bytes``: the same as sizing predicted it.
     """
 

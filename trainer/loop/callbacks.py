@@ -38,11 +38,11 @@ class Counts:
 class RunCallback(TrainerCallback):
     """Reports every step, triggers checkpoints, stops on request and on a loss that is not finite.
 
-    ``bound``: the most tokens per second of one card.
+    ``at_peak``: tokens per second of one card at its peak.
     """
 
-    def __init__(self, run: Run, counts: Counts, bound: float | None = None) -> None:
-        self._run, self._counts, self._bound = run, counts, bound
+    def __init__(self, run: Run, counts: Counts, at_peak: float | None = None) -> None:
+        self._run, self._counts, self._at_peak = run, counts, at_peak
         self._job, self._reporter, self._stop = run.job, run.reporter, run.stop
         self._rates = Rates(run.here.step, counts.tokens, counts.trained_tokens)
         self._card_use = CardUse(gpu_use)
@@ -105,7 +105,7 @@ class RunCallback(TrainerCallback):
                 trained_tokens_per_second=round(trained_per_second, 1),
                 seconds_left=round((state.max_steps - state.global_step) * seconds, 1),
                 memory_bytes=device.peak_bytes(str(args.device)),
-                mfu=self._bound and round(per_second / (self._bound * args.world_size), 4),
+                mfu=self._at_peak and round(per_second / (self._at_peak * args.world_size), 4),
                 gpu_use=gpu,
             )
         )

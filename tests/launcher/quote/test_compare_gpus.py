@@ -4,12 +4,15 @@ import pytest
 
 from launcher.errors import ApiUnavailable
 from launcher.quote import catalog
-from launcher.quote.compare_gpus import compare, table
+from launcher.quote.compare_gpus import _named, compare, several, table
+from launcher.quote.gpu_names import resolve
 from launcher.runpod_api.answers import Availability, Catalog
 from launcher.settings import Settings
 from launcher.world import World
 from tests.launcher.quote.test_estimate import WORK
 from tests.launcher.rental.account import card
+from trainer.contract.event_text import clock
+from trainer.contract.sizing.cards import CARDS as KNOWN
 
 
 def gpu(name, price, memory, availability="HIGH"):
@@ -47,7 +50,8 @@ def test_the_table_marks_cheapest_fastest_bigger_at_the_price_and_what_does_not_
 
 def test_a_rate_of_ten_million_stands_apart_from_the_price():
     line = compare(WORK, CARDS, Settings())[0]
-    fast = dataclasses.replace(line.sized, tokens_per_second=12_345_678.0)
+    speed = dataclasses.replace(line.sized.speed, bound=12_345_678.0, share={"likely": 1.0})
+    fast = dataclasses.replace(line.sized, speed=speed)
     shown = table([dataclasses.replace(line, sized=fast)], WORK)
     assert any(f"{line.rate:.2f} 12,345,678 " in text for text in shown)
 
@@ -105,3 +109,35 @@ def test_data_centres_survive(tmp_path):
     catalog.keep(kept, world)
     world.cut = True
     assert catalog.read(world)[0] == kept
+
+
+def test_more_cards_are_shown_where_they_save_a_tenth_of_the_time_with_what_they_cost():
+    """The cheapest and the fastest; the pod of the H100 has at most two. As ``launch train --gpu`` takes it."""
+    long = dataclasses.replace(WORK, steps=((1000,) * 16,), tokens=30_000_000)
+    gpus = (CARDS.gpus[1], CARDS.gpus[2].model_copy(update={"max_count": 2}))
+    catalog = CARDS.model_copy(update={"gpus": gpus})
+    one = compare(long, catalog, Settings())
+    lines = several(one, long, catalog, Settings())
+    text = table(lines, long)
+    shown = [row.split()[0] for row in text if row.startswith(("A40", "H100"))]
+    assert shown == ["A40", "A40:2", "A40:4", "A40:8", "H100", "H100"]
+    assert any(row.startswith("H100 80GB HBM3:2") for row in text)
+    for line in lines:
+        assert resolve(_named(line), gpus).ids == (line.card,)
+        assert resolve(_named(line), gpus).count == line.count
+    a40, double = lines[0], lines[1]
+    saved = a40.sized.seconds["likely"] - double.sized.seconds["likely"]
+    assert double.note == f"saves {clock(saved)}, ${double.likely - a40.likely:.2f} more"
+    assert double.rate == pytest.approx(2 * 0.27 + 60 * 0.10 / 730)
+    # 20,000 tokens are trained in seconds: more cards save nothing
+    short = dataclasses.replace(long, tokens=20_000)
+    assert several(compare(short, catalog, Settings()), short, catalog, Settings()) == compare(
+        short, catalog, Settings()
+    )
+
+
+@pytest.mark.parametrize("card", KNOWN)
+def test_every_card_is_shown_under_a_name_that_the_launcher_takes(card):
+    wanted = dataclasses.replace(compare(WORK, CARDS, Settings())[0], card=card, count=2)
+    if KNOWN[card].runpod:
+        assert resolve(_named(wanted)).ids == (card,)

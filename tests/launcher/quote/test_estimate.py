@@ -5,14 +5,16 @@ import json
 
 import pytest
 
-from launcher.quote.estimate import PARTS, TrainingSize, architecture, estimate, training_size
+from launcher.quote.estimate import TrainingSize, architecture, estimate, training_size
 from launcher.quote.run_cost import one_at_a_time
+from launcher.quote.speed import PARTS
 from launcher.world import World
 from trainer.contract.command.errors import ModelUnavailable, NotFound
 from trainer.contract.job import from_sources
 from trainer.contract.rows import read_rows
-from trainer.contract.sizing.cards import PEAK
-from trainer.contract.sizing.memory import KNOWN
+from trainer.contract.sizing import roofline
+from trainer.contract.sizing.cards import CARDS
+from trainer.contract.sizing.memory import KNOWN, Setting
 
 QWEN3B = KNOWN["Qwen/Qwen2.5-3B-Instruct"]
 WORK = TrainingSize(
@@ -22,26 +24,37 @@ WORK = TrainingSize(
 A100, A5000 = "NVIDIA A100 80GB PCIe", "NVIDIA RTX A5000"
 
 
+LIKE = {"context": 1000.0, "scored": 0.25}
+
+
 def test_an_a100_by_hand():
-    """No recomputation: 4 x 2.7746e9 + 3.5 x 2 x 1000 x 2048 x 36 + 4 x 0.3112e9 / 4 + 6 x 59.87e6."""
+    """0.70 of the bound, which the trace of the kernels judges (test_roofline.py); no recomputation."""
     found = estimate(WORK, A100, memory=80)
     assert found.fit is not None
     assert (found.fit.precision, found.fit.every) == ("bf16", 0)
-    per_token = 4 * 2.7746e9 + 3.5 * 2 * 1000 * 2048 * 36 + 0.3112e9 + 6 * 59.87e6
-    assert found.tokens_per_second == pytest.approx(0.40 * 312e12 / per_token, rel=1e-3)
+    setting = Setting(precision="bf16", rank=32, tokens=found.fit.pass_tokens, recomputed=0)
+    bound = roofline.rate(QWEN3B, setting, CARDS[A100], **LIKE)
+    assert found.tokens_per_second == pytest.approx(0.70 * bound)
+    assert found.sources() == [
+        "token/s: counted bound x 0.70, the share of published runs",
+        "image pull and start-up: assumed",
+    ]
     # pull 180, start 60, weights 6.17e9 / 100e6, training, adapter 59.87e6 x 4 / 5e6
     train = 3_000_000 / found.tokens_per_second
     assert found.seconds["likely"] == pytest.approx(180 + 60 + 61.7 + train + 47.9, abs=0.5)
 
 
 def test_measuring_the_loss_is_a_forward_pass_and_questions_take_their_time():
-    """2 x 2.7746e9 + 2 x 1000 x 2048 x 36 + 2 x 0.3112e9 / 4 + 2 x 59.87e6 a token, at 0.4 of 312e12."""
-    plain = estimate(WORK, A100, memory=80).seconds
+    """At the same share of the bound as training."""
+    alone = estimate(WORK, A100, memory=80)
+    plain, fitted = alone.seconds, alone.fit
+    assert fitted is not None
+    setting = Setting(precision="bf16", rank=32, tokens=fitted.pass_tokens, recomputed=0)
+    forward = roofline.seconds(roofline.evaluation(QWEN3B, setting, **LIKE), CARDS[A100])
     measured = dataclasses.replace(WORK, measured=600_000)
-    forward = 2 * 2.7746e9 + 2 * 1000 * 2048 * 36 + 2 * 0.3112e9 / 4 + 2 * 59.87e6
     more = estimate(measured, A100, memory=80).seconds
-    for part, reached in (("low", 0.55), ("likely", 0.40), ("high", 0.25)):
-        expected = 600_000 * forward / (reached * 312e12)
+    for part, reached in (("low", 0.85), ("likely", 0.70), ("high", 0.45)):
+        expected = 600_000 / fitted.pass_tokens * forward / reached
         assert more[part] - plain[part] == pytest.approx(expected, rel=1e-3)
     asked = estimate(dataclasses.replace(WORK, questions=200), A100, memory=80).seconds
     assert {part: round(asked[part] - plain[part]) for part in PARTS} == {
@@ -82,21 +95,21 @@ def test_a_model_of_unknown_shape_is_measured_at_two_a_parameter():
     measured = dataclasses.replace(strange, measured=100_000)
     more = estimate(measured, A100, memory=80).seconds["likely"]
     plain = estimate(strange, A100, memory=80).seconds["likely"]
-    assert more - plain == pytest.approx(100_000 * 2 * 3e9 / (0.40 * 312e12))
+    assert more - plain == pytest.approx(100_000 * 2 * 3e9 / (0.70 * 312e12))
 
 
 @pytest.mark.parametrize(
     ("part", "pull", "link", "answered", "reached"),
     [
-        ("low", 60, 300e6, 2.0, 0.55),
-        ("likely", 180, 100e6, 1.0, 0.40),
-        ("high", 480, 40e6, 0.4, 0.25),
+        ("low", 60, 300e6, 2.0, 0.85),
+        ("likely", 180, 100e6, 1.0, 0.70),
+        ("high", 480, 40e6, 0.4, 0.45),
     ],
 )
 def test_every_part_of_the_time_by_hand(part, pull, link, answered, reached):
     """Image, start, weights of 2 bytes a parameter, training, answers, an adapter of 4 bytes a parameter."""
     found = estimate(WORK, A100, memory=80)
-    train = 3_000_000 / found.tokens_per_second * 0.40 / reached
+    train = 3_000_000 / found.tokens_per_second * 0.70 / reached
     here = 60 + 2 * 3.086e9 / link + train
     adapter = 59.87e6 * 4 / 5e6
     assert found.seconds[part] == pytest.approx(here + pull + adapter, rel=1e-3)
@@ -107,13 +120,38 @@ def test_every_part_of_the_time_by_hand(part, pull, link, answered, reached):
     assert chosen - found.seconds[part] == pytest.approx(5 * 60 / answered + 5 * 30)
 
 
-def test_four_cards_reach_four_times_as_much_and_nf4_is_slower():
+def test_nf4_is_slower():
+    """torchtune's README has 2% (3B, A100) to 22% (8B, RTX 4090)."""
     one = estimate(WORK, A100, memory=80).tokens_per_second
-    assert estimate(WORK, A100, memory=80, count=4).tokens_per_second == pytest.approx(4 * one)
     small = estimate(dataclasses.replace(WORK, precision="nf4"), A100, memory=80)
     assert small.fit is not None
     assert (small.fit.precision, small.fit.every) == ("nf4", 0)
-    assert small.tokens_per_second == pytest.approx(one / 1.15)
+    assert 1.02 < one / small.tokens_per_second < 1.22
+
+
+def test_cards_wait_for_the_one_with_most_tokens_and_for_the_gradients():
+    """Rows of 900, 500, 300, 300: 1,000 and 1,000 tokens on two cards, 900 on the busiest of four.
+
+    59.87e6 gradients of 4 bytes: 2 x 1/2 or 2 x 3/4 of them over PCIe at 24 GB/s, before the share.
+    """
+    rows = dataclasses.replace(WORK, steps=((900, 500, 300, 300),))
+    for count, busiest in ((1, 2000), (2, 1100), (4, 900)):
+        found = estimate(rows, A100, memory=80, count=count)
+        setting = Setting(precision="bf16", rank=32, tokens=busiest, recomputed=0)
+        seconds = busiest / roofline.rate(QWEN3B, setting, CARDS[A100], **LIKE)
+        moved = 2 * (count - 1) / count * 59.87e6 * 4 / 24e9
+        assert found.speed.bound == pytest.approx(2000 / (seconds + moved), rel=1e-3)
+
+
+def test_cards_that_divide_the_base_wait_for_its_weights():
+    """6.5e9 weights of 2 bytes, gathered twice a micro-batch: 3/4 of them over PCIe at 24 GB/s."""
+    qwen7b = KNOWN["Qwen/Qwen2.5-7B-Instruct"]
+    whole = dataclasses.replace(WORK, model=qwen7b, precision="bf16", steps=((1000,) * 4,))
+    divided = estimate(dataclasses.replace(whole, shard=True), A100, memory=80, count=4)
+    least = 2 * 2 * qwen7b.linear * 3 / 4 / 24e9
+    moved = 2 * 3 / 4 * qwen7b.adapter(32) * 4 / 24e9
+    assert divided.speed.bound == pytest.approx(4000 / (least + moved))
+    assert estimate(whole, A100, memory=80, count=4).speed.bound > 4 * divided.speed.bound
 
 
 def test_a_model_and_a_card_that_nobody_knows():
@@ -121,12 +159,12 @@ def test_a_model_and_a_card_that_nobody_knows():
     strange = dataclasses.replace(WORK, model=None, parameters=3e9)
     found = estimate(strange, "NVIDIA Rubin X", memory=24)
     assert found.fit is None
-    assert found.tokens_per_second == pytest.approx(0.40 * 70e12 / (6 * 3e9))
+    assert found.tokens_per_second == pytest.approx(0.70 * 70e12 / (6 * 3e9))
     train = 3_000_000 / found.tokens_per_second
     assert found.seconds["likely"] == pytest.approx(180 + 60 + 60 + train + 3e9 * 0.02 * 4 / 5e6)
 
 
-@pytest.mark.parametrize("card", PEAK)
+@pytest.mark.parametrize("card", CARDS)
 def test_low_is_below_likely_and_that_below_high(card):
     seconds = estimate(WORK, card, memory=24).seconds
     assert [seconds[part] for part in PARTS] == sorted(seconds.values())

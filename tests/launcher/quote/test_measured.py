@@ -78,7 +78,7 @@ def a_run(folder, *, device=A5000, rates=(900.0, 1100.0, 1000.0), rented=True):
         events.Plan(device=device, precision="bf16", pass_tokens=9, passes=1.0, rows=3, tokens=9,
                     trained_tokens=9, steps=3, epochs=1.0, trainable_parameters=1, time=AT + 150),
         events.TrialStep(tokens=9, seconds=1.0, tokens_per_second=9.0, peak_bytes=11 * GB,
-                         predicted_bytes=10 * GB, time=AT + 160),
+                         predicted_bytes=10 * GB, bound_tokens_per_second=1600.0, time=AT + 160),
         *(
             events.Step(step=step, steps=3, tokens_per_second=rate, time=AT + 100 + 100 * step, **common)
             for step, rate in enumerate(rates, 1)
@@ -99,7 +99,7 @@ def test_a_rented_run_is_measured_from_its_journal_and_events(world, tmp_path):
     assert one == Measured(
         run="r1", time=AT + 5000, card=A5000, cards=1, model=MODEL, parameters=QWEN3B.parameters,
         precision="bf16", seconds=1800 + 120, tokens_per_second=statistics.median([900, 1100, 1000]),
-        peak_bytes=11 * GB, pull_seconds=120, start_seconds=80, predicted_tokens_per_second=1250,
+        bound_tokens_per_second=1600.0, peak_bytes=11 * GB, pull_seconds=120, start_seconds=80, predicted_tokens_per_second=1250,
         predicted_bytes=10 * GB, predicted_seconds=1800,
     )  # fmt: skip
 
@@ -206,6 +206,23 @@ def test_the_estimate_is_the_median_of_the_runs_alike():
     assert [each.run for each in found.own.runs] == ["a", "b", "c"]
 
 
+def test_the_share_that_own_runs_reached_of_their_bounds_holds_for_other_models_and_cards():
+    """500 of 1,000 and 1,200 of 2,000: 0.55 of the bound, first on that card, then on another."""
+    published = estimate(WORK, A5000, memory=24).speed
+    large = {"parameters": 7.6e9, "precision": "nf4"}
+    here = (
+        one("a", 500.0, bound_tokens_per_second=1000.0, **large),
+        one("b", 1200.0, bound_tokens_per_second=2000.0, **large),
+    )
+    away = one("c", 100.0, bound_tokens_per_second=1000.0, card="NVIDIA L4", **large)
+    found = estimate(dataclasses.replace(WORK, own=(*here, away)), A5000, memory=24).speed
+    assert found.rate() == pytest.approx(0.55 * published.bound)
+    assert found.source == "counted bound x 0.55, the share of your runs (median of 2)"
+    other = estimate(dataclasses.replace(WORK, own=here), "NVIDIA A40", memory=48).speed
+    assert other.share["likely"] == pytest.approx(0.55)
+    assert "the share of your runs on other cards (median of 2)" in other.source
+
+
 def test_a_quote_without_a_measured_run_says_nothing_of_one():
     deal, wanted = quote(0.27)
     assert deal.measured == ()
@@ -221,11 +238,12 @@ def test_plan_and_quote_say_from_how_many_runs_and_how_wrong_the_last_was():
         "last prediction, run c: took 1:40, predicted 1:20 (+25%); "
         "2,200 tokens/s, predicted 2,000 (+10%); peak 11.0 GB, predicted 10.0 GB (+10%)"
     )
-    assert [text for text in shown if "RTX A5000: " in text] == [
+    assert [text for text in shown if text.startswith("RTX A5000: ")] == [
         f"RTX A5000: {median}, image pull (median of 3)",
         f"RTX A5000: {last}",
     ]
-    assert "speed of other cards from published runs" in shown[-1]
+    assert "token/s of RTX A5000: measured on your runs (median of 3)" in shown
+    assert "token/s: counted bound x 0.70, the share of published runs" in shown
     deal, wanted = quote(0.27, what=work)
     assert deal.tokens_per_second == 2200.0
     told = lines(deal, wanted)

@@ -160,6 +160,8 @@ def test_the_quote_as_it_is_shown():
         f"quote: 2 x NVIDIA RTX A5000 (24 GB), $0.508/h with disks, price of {run_cost.at_day(NOW)}",
         "  at most $2.00 = 3.94 h at $0.508/h",
         "  likely $0.25 (1:00:00) with 60 to each of 5 checkpoints, rough: $0.12 to $1.00",
+        "  token/s: peak x 0.70, the share of published runs",
+        "  image pull and start-up: assumed",
         f"  deadlines: saves by {run_cost.at(deal.finish_by)}, stops by {run_cost.at(deal.gone_by)}",
         f"  when finished, waits 15 min ($0.13) for the download, {fetch}",
         "  a host failure loses what was trained so far (--volume keeps it)",

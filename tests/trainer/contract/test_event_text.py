@@ -76,6 +76,6 @@ def test_a_trial_step_is_shown_beside_what_was_predicted():
         predicted_bytes=20_000_000_000,
     )
     assert line(measured) == (
-        "trial step: 8,192 tokens in 0.50 s, 16,384 tokens/s, 50% of the card's peak; "
+        "trial step: 8,192 tokens in 0.50 s, 16,384 tokens/s, 50% of the card's bound; "
         "at most 22.0 GB, 20.0 GB predicted (+10%)"
     )

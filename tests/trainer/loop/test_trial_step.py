@@ -87,18 +87,23 @@ def test_the_first_held_out_question_is_answered_at_each_evaluation_and_all_by_b
 
 
 @pytest.mark.parametrize(("every", "rate"), [(0, 67_572), (1, 47_572)])
-def test_the_bound_is_the_published_one(every, rate):
+def test_the_rate_at_the_peak_is_the_published_one_and_the_kernels_allow_less(every, rate):
     from trainer.attention.kernels import ROWS
     from trainer.data.plan import Plan
     from trainer.device import Device, numerics
-    from trainer.loop.speed_bound import bound
+    from trainer.loop.speed_bound import bound, peak_rate
 
     examples = Examples(lengths=[4096], trained_tokens=4096)
     examples.input_ids.extend([0] * 4096)
     card = Device("cuda", "NVIDIA H200")
     plan = Plan(card, numerics(card, "bf16"), every, None, ROWS, 4096, 1.0, 1, 1, 1.0)
-    assert bound(QWEN, plan, examples, 1) == pytest.approx(rate, rel=0.02)
+    assert peak_rate(QWEN, plan, examples, 1) == pytest.approx(rate, rel=0.02)
+    assert peak_rate(None, plan, examples, 1) is None
+    allowed = bound(QWEN, plan, examples, 1)
+    assert allowed is not None
+    assert 0.4 * rate < allowed < rate
     assert bound(None, plan, examples, 1) is None
     cpu = Device("cpu", "cpu")
     unknown = Plan(cpu, numerics(cpu, "bf16"), every, None, ROWS, 4096, 1.0, 1, 1, 1.0)
+    assert peak_rate(QWEN, unknown, examples, 1) is None
     assert bound(QWEN, unknown, examples, 1) is None

@@ -1,4 +1,4 @@
-"""Cards by their full name: memory, peak, and the names that people and other programs use."""
+"""Cards by their full name: memory, speed, and the names that people and other programs use."""
 
 import tomllib
 from collections.abc import Sequence
@@ -11,7 +11,9 @@ class Card:
     """A kind of card; the head of cards.toml explains the fields."""
 
     memory: int
-    peak: int | None = None
+    peak: int
+    bandwidth: int
+    link: int = 24  # GB/s between cards over PCIe, as torch 2.13 estimates NCCL's
     names: Sequence[str] = ()
     skypilot: Sequence[str] = ()
     note: str = ""
@@ -20,4 +22,3 @@ class Card:
 
 _FILE = Path(__file__).with_suffix(".toml")
 CARDS = {name: Card(**facts) for name, facts in tomllib.loads(_FILE.read_text("utf-8")).items()}
-PEAK = {name: card.peak for name, card in CARDS.items() if card.peak is not None}

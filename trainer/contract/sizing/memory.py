@@ -267,14 +267,6 @@ def flops_per_token(
     return forward + backward + again + 4 * model.head * scored + 6 * model.adapter(rank)
 
 
-def forward_flops_per_token(
-    model: Architecture, *, rank: int, context: float, scored: float
-) -> float:
-    """Operations per token of a forward pass alone, as an evaluation of the loss has; see above."""
-    layers = 2 * model.passed + attention_flops(model, context)
-    return layers + 2 * model.head * scored + 2 * model.adapter(rank)
-
-
 def attention_flops(model: Architecture, context: float) -> float:
     """Forward operations of causal attention per token: scores and weighted sum over half the row."""
     return 2 * context * model.query * model.layers
