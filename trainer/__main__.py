@@ -13,10 +13,9 @@ from trainer.contract.command import libraries
 from trainer.contract.command.arguments import Parser
 from trainer.contract.command.end_process import end_process
 from trainer.contract.command.errors import BadData, Usage, run_main
-from trainer.contract.exporting import add_flags as add_export_flags
-from trainer.contract.exporting import add_serve_flags
 from trainer.contract.job import Job, add_flags, from_sources, given_flags
 from trainer.contract.manifest import ADAPTER
+from trainer.contract.result_flags import add_export_flags, add_serve_flags
 from trainer.processes.pipe import is_supervised
 from trainer.result import best_checkpoint, evaluation
 from trainer.result.from_checkpoint import save_newest

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from trainer.contract import exporting
+from trainer.contract import result_flags
 from trainer.contract.command.errors import Fault, Usage, report
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ def add(verbs: Verbs) -> None:
     verb.add_argument(
         "--model", required=True, help="run or adapter folder, model folder or hub id"
     )
-    exporting.add_chat_flags(verb)
-    verb.first = ("--model", *exporting.CHAT_FIRST[:4])
+    result_flags.add_chat_flags(verb)
+    verb.first = ("--model", *result_flags.CHAT_FIRST[:4])
     verb.examples = (
         "datagen chat --model runs/RUN",
         'datagen chat --model runs/RUN --prompt "Where is my parcel?" --json',
@@ -47,14 +47,14 @@ def run(args: argparse.Namespace) -> int:
     screen = Screen(shows=not args.json)
     trained = trained_on(location.adapter) if location.adapter else TrainedOn()
     generation = Generation(
-        tokens=args.tokens or exporting.CHAT_TOKENS, temperature=args.temperature or 0.0
+        tokens=args.tokens or result_flags.CHAT_TOKENS, temperature=args.temperature or 0.0
     )
     with screen.remarks.status(f"loading {args.model}"):
         engine = Engine(location, generation)
     system = trained.system if args.system is None else args.system
     chat = Conversation(engine, screen, system=system, keeps=typed)
     chat.only = args.only or (None if location.adapter else "base")
-    commands = Commands(chat, trained, args.save or exporting.CORRECTIONS)
+    commands = Commands(chat, trained, args.save or result_flags.CORRECTIONS)
     if args.system is None:
         screen.remark(trained.remark)
     if args.table:

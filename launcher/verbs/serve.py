@@ -4,7 +4,7 @@ import argparse
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    from trainer.contract.exporting import add_serve_flags
+    from trainer.contract.result_flags import add_serve_flags
 
     add_serve_flags(parser)
 
@@ -12,9 +12,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from launcher.runs.run_folder import find_result
     from launcher.world import World
-    from trainer.contract.exporting import given_to_serve
+    from trainer.contract.result_flags import SERVE, given
 
     world = World()
     folder = find_result(options.run, world=world)
     # Signals then come to the server alone, and its exit code is this command's.
-    world.become(world.python("trainer", "serve", str(folder), *given_to_serve(options)))
+    world.become(world.python("trainer", "serve", str(folder), *given(options, SERVE)))

@@ -15,6 +15,6 @@ def test_the_trainer_makes_it_of_the_runs_folder(monkeypatch, tmp_path, capsys):
     )
     (command,) = seen
     assert command[command.index("-m") + 1 :] == [
-        *["trainer", "export", str(run), "--merge", "--dry-run", "--out", out, "--push", "a/b"]
+        *["trainer", "export", str(run), "--merge", f"--out={out}", "--push=a/b", "--dry-run"]
     ]
     assert "contains no run" in capsys.readouterr().err

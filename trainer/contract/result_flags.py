@@ -1,20 +1,21 @@
-"""The flags of ``export``, ``serve`` and ``chat``, shared by launcher, trainer and datagen."""
+"""The flags of the verbs that use a result (``export``, ``serve``, ``chat``), for launcher, trainer and datagen."""
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 GGUF = ("bf16", "q8_0", "lora", "q4_k_m")
 HOST, PORT, CONTEXT = "127.0.0.1", 8080, 8192
+EXPORT = ("merge", "out", "data", "base", "gguf", "push", "dry_run")
+SERVE = ("host", "port", "context", "data", "base")
+CHAT = tuple("json prompt table system only save tokens temperature base sandbox".split())
 CHAT_FIRST = ("--prompt", "--json", "--table", "--system", "--only")
 CORRECTIONS, CHAT_TOKENS = Path("corrections.jsonl"), 512
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags: the run, what to make of it, and where to write it."""
-    parser.add_argument(
-        "run", type=Path, metavar="RUN", help="run folder; launch also takes a run id"
-    )
+def add_export_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``export``: the run, what to make of it, and where to write it."""
+    _add_run(parser)
     parser.add_argument("--merge", action="store_true", help="write base and adapter as one model")
     parser.add_argument(
         "--out",
@@ -22,14 +23,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folder for the result (default: RUN/merged, and RUN/gguf for a GGUF file)",
     )
-    parser.add_argument(
-        "--data", type=Path, metavar="FILE", help="the run's rows, if they were moved"
-    )
-    parser.add_argument(
-        "--base",
-        metavar="MODEL",
-        help="the base model, if its folder was moved: a folder or hub id",
-    )
+    _add_data(parser)
+    _add_base(parser)
     parser.add_argument(
         "--gguf",
         choices=GGUF,
@@ -43,21 +38,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="print what --push would upload")
 
 
-def given(options: argparse.Namespace) -> Iterator[str]:
-    """Yield the given flags as arguments of a command, without the run."""
-    for name in ("merge", "dry_run"):
-        if getattr(options, name):
-            yield f"--{name.replace('_', '-')}"
-    for name in ("out", "data", "base", "gguf", "push"):
-        if (value := getattr(options, name)) is not None:
-            yield from (f"--{name}", str(value))
-
-
 def add_serve_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of ``serve``: the run, and where and how to serve it."""
-    parser.add_argument(
-        "run", type=Path, metavar="RUN", help="run folder; launch also takes a run id"
-    )
+    _add_run(parser)
     parser.add_argument(
         "--host",
         default=HOST,
@@ -74,21 +57,8 @@ def add_serve_flags(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"most tokens of a chat, answer included (default: {CONTEXT})",
     )
-    parser.add_argument(
-        "--data", type=Path, metavar="FILE", help="the run's rows, if they were moved"
-    )
-    parser.add_argument(
-        "--base",
-        metavar="MODEL",
-        help="the base model, if its folder was moved: a folder or hub id",
-    )
-
-
-def given_to_serve(options: argparse.Namespace) -> Iterator[str]:
-    """Yield the flags of ``serve`` as arguments of a command, without the run."""
-    for name in ("host", "port", "context", "data", "base"):
-        if (value := getattr(options, name)) is not None:
-            yield from (f"--{name}", str(value))
+    _add_data(parser)
+    _add_base(parser)
 
 
 def add_chat_flags(parser: argparse.ArgumentParser) -> None:
@@ -127,9 +97,7 @@ def add_chat_flags(parser: argparse.ArgumentParser) -> None:
         metavar="T",
         help="sampling temperature; 0 takes the most likely token (default: 0)",
     )
-    parser.add_argument(
-        "--base", metavar="MODEL", help="folder or hub id of the base model, if it moved"
-    )
+    _add_base(parser)
     parser.add_argument(
         "--sandbox",
         metavar="WHERE",
@@ -138,10 +106,29 @@ def add_chat_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def given_to_chat(options: argparse.Namespace) -> Iterator[str]:
-    """Yield the given flags of ``chat`` as arguments of a command, without the run."""
-    if options.json:
-        yield "--json"
-    for name in "prompt table system only save tokens temperature base sandbox".split():
-        if (value := getattr(options, name)) is not None:
-            yield f"--{name}={value}"
+def given(options: argparse.Namespace, names: Iterable[str]) -> Iterator[str]:
+    """Yield those flags of ``names`` that have a value, as arguments of a command."""
+    for name in names:
+        flag, value = f"--{name.replace('_', '-')}", getattr(options, name)
+        if value is True:
+            yield flag
+        elif value is not None and value is not False:
+            yield f"{flag}={value}"
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "run", type=Path, metavar="RUN", help="run folder; launch also takes a run id"
+    )
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data", type=Path, metavar="FILE", help="the run's rows, if they were moved"
+    )
+
+
+def _add_base(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--base", metavar="MODEL", help="the base model, if it was moved: a folder or hub id"
+    )
