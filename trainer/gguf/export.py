@@ -13,7 +13,7 @@ from trainer.contract.command.errors import OutputExists, ResultRejected
 from trainer.contract.manifest import ADAPTER
 from trainer.data.templates import learn_format
 from trainer.device import numerics
-from trainer.gguf import converter, proof, quantise
+from trainer.gguf import converter, proof
 from trainer.gguf.engine import Engine
 from trainer.result import export
 from trainer.result.modelfile import modelfile
@@ -48,8 +48,6 @@ def make(
     does; then no file is left.
     """
     converter.check_installed()
-    if kind not in converter.FILE_TYPES and kind != "lora":
-        quantise.command(kind)
     for file in files(out, kind):
         if file.exists():
             raise OutputExists(
@@ -124,7 +122,7 @@ def _make(
     for pre in (None, *PRE_TOKENIZERS):
         say(f"converting {measured.source.name} to {names[0]}")
         try:
-            _convert(folder, written[0], kind, pre)
+            converter.convert(folder, written[0], BASE_TYPE if adapter else kind, pre=pre)
         except converter.UnknownPreTokenizer:
             recognised = False
             continue
@@ -139,17 +137,6 @@ def _make(
         "llama.cpp divides the text of the run's rows into other tokens than the run's tokenizer",
         "export with --merge, and serve the merged model with transformers or vLLM",
     )
-
-
-def _convert(folder: Path, file: Path, kind: str, pre: str | None) -> None:
-    kind = BASE_TYPE if kind == "lora" else kind
-    if kind in converter.FILE_TYPES:
-        converter.convert(folder, file, kind, pre=pre)
-        return
-    whole = file.with_suffix(".bf16")
-    converter.convert(folder, whole, "bf16", pre=pre)
-    quantise.quantise(whole, file, kind)
-    whole.unlink()
 
 
 def _save_tokenizer(measured: export.Measured, stop: str, folder: Path) -> None:

@@ -1,6 +1,6 @@
 """The proof of a GGUF file: llama.cpp tokenises, renders and predicts the run's rows as transformers does.
 
-Measured on SmolLM2-135M and on the bundled model: see ``LIMITS``.
+What ``LIMITS`` were measured on is in docs/training.md.
 """
 
 from collections.abc import Sequence

