@@ -74,6 +74,7 @@ MAY_SPEAK_HTTP = {
     "trainer/pod/release.py",
     "trainer/gguf/engine.py",  # llama.cpp's server, on the loopback
     "datagen/models/paid_api/client.py",  # models behind an OpenAI-compatible API
+    "datagen/models/served.py",  # launch serve, for a chat
     "datagen/models/vllm/model.py",  # our own vLLM on the loopback
 }
 

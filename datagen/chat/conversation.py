@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from datagen.chat.screen import Screen
 from datagen.episode import Message, Trace
@@ -14,9 +14,32 @@ from trainer.contract.command.errors import Usage
 
 if TYPE_CHECKING:
     from datagen.chat.table import TableQuestions
-    from datagen.models.local.model import Engine, LocalModel
+    from datagen.models.local.model import Generation
 
 STOPPED = "stopped"
+
+
+class WritingModel(Protocol):
+    """A Model that calls `written` with each part of its reply."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def reply(
+        self, messages: Sequence[Message], *, session: str, written: Callable[[str], object]
+    ) -> Reply: ...
+
+
+class Engine(Protocol):
+    """Models by label; `context` is the most tokens that they read and write, None if unknown."""
+
+    generation: Generation
+
+    @property
+    def models(self) -> Mapping[str, WritingModel]: ...
+
+    @property
+    def context(self) -> int | None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +73,7 @@ class Side:
     """The base or the adapter: a Model that shows its replies while it writes them."""
 
     label: str
-    model: LocalModel
+    model: WritingModel
     screen: Screen
     history: list[Message] = field(default_factory=list)
     written: str = ""
@@ -61,25 +84,16 @@ class Side:
 
     async def reply(self, messages: Sequence[Message], *, session: str) -> Reply:
         """See `datagen.models.protocol.Model`; `written` has the text so far."""
-        import torch
-        from transformers import TextStreamer
 
-        def show(text: str, stream_end: bool = False) -> None:
+        def show(text: str) -> None:
             self.written += text
-            self.screen.write(text, end=stream_end)
+            self.screen.write(text)
 
-        def put(token: int) -> None:
-            if listening:  # the model's thread may end one more token after an interrupt
-                stream.put(torch.tensor([token]))
-
-        self.written, listening = "", True
-        stream = TextStreamer(self.model.engine.loaded.tokenizer, skip_special_tokens=True)
-        stream.on_finalized_text = show
+        self.written = ""
         try:
-            return await self.model.reply(messages, session=session, written=put)
+            return await self.model.reply(messages, session=session, written=show)
         finally:
-            listening = False
-            stream.end()
+            self.screen.write("", end=True)
 
 
 class Conversation:

@@ -39,6 +39,7 @@ def run(args: argparse.Namespace) -> int:
     from datagen.chat.training_rows import TrainedOn, trained_on
     from datagen.models.local.model import Engine, Generation
     from datagen.models.local.weights import find_model
+    from datagen.models.served import ServedEngine
 
     location = find_model(args.model, args.base)
     if args.only == "adapter" and location.adapter is None:
@@ -49,8 +50,11 @@ def run(args: argparse.Namespace) -> int:
     generation = Generation(
         tokens=args.tokens or result_flags.CHAT_TOKENS, temperature=args.temperature or 0.0
     )
-    with screen.remarks.status(f"loading {args.model}"):
-        engine = Engine(location, generation)
+    if args.server is not None:
+        engine: Engine | ServedEngine = ServedEngine(args.server, generation, run=args.model)
+    else:
+        with screen.remarks.status(f"loading {args.model}"):
+            engine = Engine(location, generation)
     system = trained.system if args.system is None else args.system
     chat = Conversation(engine, screen, system=system, keeps=typed)
     chat.only = args.only or (None if location.adapter else "base")

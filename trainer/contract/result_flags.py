@@ -8,7 +8,7 @@ GGUF = ("bf16", "q8_0", "lora", "q4_k_m")
 HOST, PORT, CONTEXT = "127.0.0.1", 8080, 8192
 EXPORT = ("merge", "out", "data", "base", "gguf", "push", "dry_run")
 SERVE = ("host", "port", "context", "data", "base")
-CHAT = tuple("json prompt table system only save tokens temperature base sandbox".split())
+CHAT = tuple("json prompt table system only server save tokens temperature base sandbox".split())
 CHAT_FIRST = ("--prompt", "--json", "--table", "--system", "--only")
 CORRECTIONS, CHAT_TOKENS = Path("corrections.jsonl"), 512
 
@@ -79,6 +79,11 @@ def add_chat_flags(parser: argparse.ArgumentParser) -> None:
         help='system prompt; "" for none (default: the one that all training rows share)',
     )
     parser.add_argument("--only", choices=("base", "adapter"), help="let only this one answer")
+    parser.add_argument(
+        "--server",
+        metavar="URL",
+        help="the models at this address answer, and no weights are loaded here: what launch serve prints",
+    )
     parser.add_argument(
         "--save",
         type=Path,

@@ -4,6 +4,7 @@ llama.cpp loads the base once and the adapter as a LoRA. A request for ``base`` 
 """
 
 import json
+import shlex
 from collections.abc import Callable
 from contextlib import closing
 from http import HTTPStatus
@@ -105,6 +106,7 @@ def serve(
                 f"try      curl -s {address}/chat/completions -H 'Content-Type: application/json' "
                 f"-d '{json.dumps(chat)}'"
             )
+            say(f"chat     launch chat {shlex.quote(str(run))} --server {address}")
             say("stop     Ctrl-C")
             try:
                 server.serve_forever(poll_interval=0.1)

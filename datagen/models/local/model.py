@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from datagen.models.device import free_memory
 from datagen.models.local.batch import Batch, Row, unwatched
@@ -189,14 +189,16 @@ class LocalModel:
         messages: Sequence[Message],
         *,
         session: str,
-        written: Callable[[int], object] = unwatched,
+        written: Callable[[str], object] | None = None,
     ) -> Reply:
+        """See `datagen.models.protocol.Model`; `written` is called with the text, a word at a time."""
         loop = asyncio.get_running_loop()
-        asked = PendingCall([*messages], session, loop.create_future(), written)
-        self.waiting.append(asked)
-        if self.worker is None or self.worker.done():
-            self.worker = asyncio.create_task(self._work())
-        return await asked.reply
+        with _as_text(self.engine.loaded.tokenizer, written) as put:
+            asked = PendingCall([*messages], session, loop.create_future(), put)
+            self.waiting.append(asked)
+            if self.worker is None or self.worker.done():
+                self.worker = asyncio.create_task(self._work())
+            return await asked.reply
 
     async def _work(self) -> None:
         """Answer calls until the queue is empty."""
@@ -206,6 +208,34 @@ class LocalModel:
                 await asyncio.to_thread(self.engine.serve, queue, adapted=self.adapted)
             except Exception as error:  # noqa: BLE001 - the callers get the error
                 queue.fail(error)
+
+
+@contextmanager
+def _as_text(
+    tokenizer: Any, written: Callable[[str], object] | None
+) -> Iterator[Callable[[int], object]]:
+    """Yield a function of a reply's tokens, which calls `written` with their text."""
+    if written is None:
+        yield unwatched
+        return
+    import torch
+    from transformers import TextStreamer
+
+    def put(token: int) -> None:
+        if listening:  # the engine's thread may write one more token after an interrupt
+            stream.put(torch.tensor([token]))
+
+    def show(text: str, stream_end: bool = False) -> None:  # noqa: ARG001
+        written(text)
+
+    listening = True
+    stream = TextStreamer(tokenizer, skip_special_tokens=True)
+    stream.on_finalized_text = show
+    try:
+        yield put
+    finally:
+        listening = False
+        stream.end()
 
 
 class CallQueue:

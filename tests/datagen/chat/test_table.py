@@ -23,20 +23,18 @@ SHAPE, LENGTH = "```python\nprint(df.shape)\n```", "```python\nsubmit(len(df))\n
 
 
 class Scripted:
-    """In the place of a local model: writes the next reply token by token."""
+    """In the place of a model: writes the next reply."""
 
     name = "scripted"
 
-    def __init__(self, engine, replies):
-        self.engine = engine
+    def __init__(self, replies):
         self.replies = iter(replies)
         self.seen = []
 
     async def reply(self, messages, *, session, written):
         self.seen.append([*messages])
         text = next(self.replies)
-        for token in self.engine.loaded.tokenizer(text, add_special_tokens=False)["input_ids"]:
-            written(token)
+        written(text)
         return Reply(text=text, finish_reason="stop")
 
 
@@ -48,7 +46,7 @@ def about(engine, shop):
     def begin(*replies, style="brief", keeps=False):
         chat = Conversation(engine, Screen(), keeps=keeps)
         chat.only = "adapter"
-        chat.sides[1].model = cast("Any", Scripted(engine, replies))
+        chat.sides[1].model = cast("Any", Scripted(replies))
         chat.table = TableQuestions(shop, style)
         opened.append(chat.table)
         return chat, chat.sides[1].model

@@ -1,6 +1,8 @@
-"""The server, as a user has it: the line that it prints is run, OpenAI's client talks to it, Ctrl-C ends it."""
+"""The server, as a user has it: the lines that it prints are run, OpenAI's client talks to it, Ctrl-C ends it."""
 
+import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -9,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.trainer.gguf.test_export import CHAT, answer, greedy
+from trainer.contract.command.errors import ModelUnavailable
 from trainer.gguf import export
 from trainer.gguf.engine import Engine
 
@@ -28,6 +31,11 @@ def server(run):
     process.wait()
     assert process.stdout
     process.stdout.close()
+
+
+def launch(*arguments):
+    command = [sys.executable, "-m", "launcher", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def test_base_and_adapter_are_reachable(server, run, greedy):
@@ -53,6 +61,20 @@ def test_base_and_adapter_are_reachable(server, run, greedy):
             assert text == wanted
         with pytest.raises(openai.NotFoundError, match="the models are adapter, base"):
             create(model="gpt-4", messages=CHAT)
+    chat = next(line.removeprefix("chat     launch ") for line in lines if line.startswith("chat"))
+    system, user = (message["content"] for message in CHAT)
+    words = [*shlex.split(chat), "--system", system, "--tokens", "20", "--json", "-p"]
+    done = launch(*words, user)
+    answers = json.loads(done.stdout)
+    assert {name: answers[name]["text"] for name in ("base", "adapter")} == {
+        "base": base, "adapter": greedy
+    }  # fmt: skip
+    done = launch(*words, "word " * 300)
+    assert done.returncode == 2
+    assert "the context is full" in done.stderr
     server.send_signal(signal.SIGINT)
     assert server.wait(20) == 0
+    done = launch(*words, user)
+    assert done.returncode == ModelUnavailable.exit_code
+    assert f"launch serve {run}" in done.stderr
     assert server.stdout.read() == "stopped\n"
