@@ -18,6 +18,7 @@ from trainer.contract.rows import Rows
 
 RECOMPUTED = {0: "", 1: "**", 2: "*"}
 LEGEND = "* recomputes half the layers to save memory, ** all layers"
+PODS = ":2 is two cards in one pod, as --gpu takes it; it may not be free"
 SAME_PRICE = 1.05
 """A price within this of another counts as the same."""
 SEVERAL = (2, 4, 8)
@@ -203,6 +204,7 @@ def table(lines: Sequence[Line], what: TrainingSize) -> list[str]:
         heading,
         *said,
         *[LEGEND] * recomputes,
+        *[PODS] * (len({line.count for line in lines}) > 1),
         *_too_small([line for line in lines if not line.sized.fits]),
         *(text for line in own for text in wrapped(line)),
         *["GB used: counted from the model's shape"] * (what.model is not None),

@@ -122,6 +122,7 @@ def test_more_cards_are_shown_where_they_save_a_tenth_of_the_time_with_what_they
     shown = [row.split()[0] for row in text if row.startswith(("A40", "H100"))]
     assert shown == ["A40", "A40:2", "A40:4", "A40:8", "H100", "H100"]
     assert any(row.startswith("H100 80GB HBM3:2") for row in text)
+    assert ":2 is two cards in one pod, as --gpu takes it; it may not be free" in text
     for line in lines:
         assert resolve(_named(line), gpus).ids == (line.card,)
         assert resolve(_named(line), gpus).count == line.count

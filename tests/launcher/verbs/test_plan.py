@@ -159,7 +159,8 @@ def test_a_pod_has_a_card(folder, capsys):
     assert "--cards 0: a pod has at least one card" in capsys.readouterr().err
 
 
-def test_the_table_fits_a_terminal_of_80_columns(folder, capsys, monkeypatch):
+@pytest.mark.parametrize("cards", [["--cards", "8"], ["--epochs", "999"]])
+def test_the_table_fits_a_terminal_of_80_columns(cards, folder, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     catalog.keep(
         CARDS.model_copy(
@@ -169,7 +170,7 @@ def test_the_table_fits_a_terminal_of_80_columns(folder, capsys, monkeypatch):
         ),
         World(),
     )
-    assert cli.main(["plan", "--cards", "8", "--data", "data.jsonl"]) == 0
+    assert cli.main(["plan", *cards, "--data", "data.jsonl"]) == 0
     told = capsys.readouterr().out.partition("then: ")[2].splitlines()[1:]
     assert len(told) > 10
     assert max(map(len, told)) <= 80
