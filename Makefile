@@ -1,4 +1,5 @@
 # make demo   the whole story on this machine        make test   the whole test suite
+# make setup  only what the demo sets up first: .venv with the commands `launch` and `datagen`
 # make demo-tiny  the same with the bundled tiny model: needs no model, claims no uplift
 # make lint   style and types                        make bench  measurements, as ratios
 # make image  build and push what pods run           make chaos  1,000 schedules of faults, or SEED=n
@@ -9,7 +10,7 @@
 # make schemathesis SPEC=openapi.json  RunPod's published contract against the emulator (a Docker engine)
 # PYTHON=/path/to/python3.12 make demo               chooses the interpreter for .venv
 
-.PHONY: demo demo-tiny test lint bench gpu image chaos chaos-real mutate schemathesis
+.PHONY: setup demo demo-tiny test lint bench gpu image chaos chaos-real mutate schemathesis
 .DEFAULT_GOAL := demo
 
 VENV := .venv
@@ -22,6 +23,8 @@ PIP := $(BIN)/python -m pip
 INSTALL := $(PIP) install --quiet --disable-pip-version-check --build-constraint constraints.txt -c constraints.txt
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+
+setup: $(STAMP)
 
 demo: $(STAMP)
 	@$(BIN)/launch demo
