@@ -59,6 +59,8 @@ def wanted(folder: Path, *, cuda: str) -> dict[str, str]:
         "torch/pins.txt": _text([pin for pin in pins if TORCH.match(pin)]),
         "torch/install.sh": install,
     }
+    if cuda != "none":
+        extras["train"] += extras["fused"]
     for extra in ("train", "datagen"):
         files[f"{extra}/requirements.txt"] = _text([*shared, *extras[extra]])
         files[f"{extra}/pins.txt"] = _text(pins)
