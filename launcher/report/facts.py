@@ -58,6 +58,11 @@ class Facts:
         return next((e for e in reversed(self.seen) if isinstance(e, events.Plan)), None)
 
     @property
+    def kernels(self) -> events.Kernels | None:
+        """The choice of the last attempt; None on a CPU."""
+        return next((e for e in reversed(self.seen) if isinstance(e, events.Kernels)), None)
+
+    @property
     def data(self) -> events.Data | None:
         return next((e for e in reversed(self.seen) if isinstance(e, events.Data)), None)
 

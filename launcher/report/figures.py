@@ -54,6 +54,9 @@ class Report(BaseModel):
     outcome: list[str] = Field(description="the first lines of the page")
     seconds: float = Field(description="from the first event to the last")
     plan: dict[str, Any] | None = Field(description="the last `plan` event: device, rows, tokens")
+    kernels: dict[str, Any] | None = Field(
+        description="the last `kernels` event: seconds of the trial step with plain and with fused kernels"
+    )
     curves: Curves
     expected: list[Expectation]
     lengths: list[tuple[int, int]] = Field(description="(longest in the bin in tokens, rows)")
@@ -85,7 +88,7 @@ class Report(BaseModel):
 def figures(facts: Facts) -> Report:
     """The same facts as the page's. Pure."""
     steps, evals, failure, plan = facts.steps, facts.evals, facts.failure, facts.plan
-    held_out, divergence = facts.held_out, facts.divergence
+    held_out, divergence, kernels = facts.held_out, facts.divergence, facts.kernels
     made = {"v", "seq", "time", "type"}
     return Report(
         id=facts.run.id,
@@ -93,6 +96,7 @@ def figures(facts: Facts) -> Report:
         outcome=outcome(facts),
         seconds=facts.seconds(),
         plan=plan and plan.model_dump(mode="json", exclude=made),
+        kernels=kernels and kernels.model_dump(mode="json", exclude=made),
         curves=Curves(
             step=[s.step for s in steps],
             loss=[s.loss for s in steps],

@@ -120,6 +120,8 @@ def overview(facts: Facts) -> list[tuple[str, str]]:
             ("tokens", f"{plan.trained_tokens:,} trained of {plan.tokens:,} per epoch"),
             ("trained parameters", f"{plan.trainable_parameters:,}"),
         ]
+    if facts.kernels is not None:
+        found.append(("fused kernels", event_text.kernels(facts.kernels)))
     if steps := facts.steps:
         found += [
             ("optimizer steps", f"{steps[-1].step:,} of {steps[-1].steps:,}"),

@@ -51,6 +51,8 @@ def test_the_plain_reference_of_the_cpu_tests_is_the_kernel(window):
 
 @pytest.mark.parametrize("precision", ["bf16", "nf4"])
 def test_a_whole_run_is_proved_and_its_memory_is_measured(base_model, tmp_path, precision):
+    from transformers.utils import is_liger_kernel_available
+
     from trainer.contract import events, manifest
     from trainer.contract.job import from_sources
     from trainer.start_training import train
@@ -69,5 +71,8 @@ def test_a_whole_run_is_proved_and_its_memory_is_measured(base_model, tmp_path, 
     found, _ = events.read(output / "events.jsonl")
     (probed,) = [event for event in found if isinstance(event, events.TrialStep)]
     assert probed.peak_bytes is not None
+    (chosen,) = [event for event in found if isinstance(event, events.Kernels)]
+    if is_liger_kernel_available():
+        assert chosen.finding == "loss agrees"
     losses = [event.loss for event in found if isinstance(event, events.Step)]
     assert losses[-1] < losses[0]

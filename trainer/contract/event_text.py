@@ -34,6 +34,8 @@ def line(event: events.Event) -> str:
             return ""
         case events.TrialStep():
             return _trial_step(event)
+        case events.Kernels():
+            return f"fused kernels: {kernels(event)}"
         case events.Step():
             words = [
                 f"step {event.step}/{event.steps}",
@@ -90,6 +92,15 @@ def _trial_step(event: events.TrialStep) -> str:
             error = event.peak_bytes / event.predicted_bytes - 1
             text += f", {event.predicted_bytes / 1e9:.1f} GB predicted ({error:+.0%})"
     return text
+
+
+def kernels(event: events.Kernels) -> str:
+    """Write whether the training steps use fused kernels, and why."""
+    words = [event.finding]
+    if event.fused_seconds:
+        faster = event.plain_seconds / event.fused_seconds
+        words.insert(0, f"{faster:.2f} times as fast as plain")
+    return f"{', '.join(words)}; {'used' if event.used else 'not used'}"
 
 
 def held_out(event: events.HeldOut) -> str:

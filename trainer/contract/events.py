@@ -88,6 +88,20 @@ class TrialStep(Event):
     predicted_bytes: int | None = None
 
 
+class Kernels(Event):
+    """Whether the training steps use fused kernels; see ``trainer.loop.fused``.
+
+    ``plain_seconds``, ``fused_seconds``: of the same trial step. ``finding``: how the two agree, or why fused ones
+    were not measured.
+    """
+
+    type: Literal["kernels"] = "kernels"
+    used: bool
+    plain_seconds: float
+    fused_seconds: float | None = None
+    finding: str
+
+
 class Step(Event):
     """One optimizer step. ``tokens`` and ``trained_tokens`` are cumulative over the whole run.
 

@@ -8,7 +8,7 @@ with all rows.
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -119,6 +119,8 @@ class Loop(SFTTrainer):
         self._attention = plan.attention
         self.proof_rows = prepared.proof_rows
         self.pass_tokens = plan.pass_tokens
+        # Within training steps only; the trial step may set fused ones.
+        self.kernels: AbstractContextManager[Any] = nullcontext()
         self._collate = DataCollatorForLanguageModeling(
             pad_token_id=prepared.tokenizer.pad_token_id, padding_free=True
         )
@@ -238,7 +240,8 @@ class Loop(SFTTrainer):
                 train_one(model, padding, num_items_in_batch * math.inf)
             return loss
 
-        loss = self._retry_with_smaller(step, rows, f"at step {self.state.global_step + 1}")
+        with self.kernels:
+            loss = self._retry_with_smaller(step, rows, f"at step {self.state.global_step + 1}")
         collective.sum_gradients(model)
         return collective.total(loss)
 

@@ -14,6 +14,7 @@ from trainer.contract import events
 PROBE = events.TrialStep(
     tokens=8000, seconds=2.0, tokens_per_second=4000.0, peak_bytes=9 << 29, predicted_bytes=4 << 30
 )
+KERNELS = events.Kernels(used=True, plain_seconds=2.42, fused_seconds=2.0, finding="loss agrees")
 
 
 def step(number: int, rate: float, **more: Any) -> events.Step:
@@ -29,6 +30,7 @@ def run(tmp_path) -> Run:
     made = make_run(tmp_path / "run")
     with events.Writer(made.events) as writer:
         writer.emit(PROBE)
+        writer.emit(KERNELS)
         for number, rate, use in ((1, 2000.0, None), (2, 5000.0, 90), (3, 6000.0, 97)):
             writer.emit(step(number, rate, gpu_use=use, mfu=0.01 * number))
     quote = {"v": 1, "what": "quote", "stage": "fact", "time": 2.0, "facts": {"likely_hours": 0.5}}
@@ -64,6 +66,8 @@ def test_the_page_and_the_json_tell_it(run):
     assert told["curves"]["mfu"] == [1.0, 2.0, 3.0]
     assert "<th>GPU utilisation<td>94% on average" in page
     assert "<th>share of the GPU&#39;s peak rate (MFU)<td>2% on average" in page
+    assert "<th>fused kernels<td>1.21 times as fast as plain, loss agrees; used" in page
+    assert (told["kernels"]["plain_seconds"], told["kernels"]["fused_seconds"]) == (2.42, 2.0)
     assert "GPU, in percent. utilisation: 90 at step 1, 97 at step 3; share of the peak" in page
 
 
@@ -72,4 +76,5 @@ def test_a_run_without_a_card_has_none_of_it(tmp_path):
     page = report.write(made).read_text("utf-8")
     assert "Expected and measured" not in page
     assert "GPU utilisation" not in page
+    assert "fused kernels" not in page
     assert "GPU, in percent" not in page

@@ -28,6 +28,7 @@ def test_every_event_has_a_line(kind):
         "str": "text",
         "int": 3,
         "float": 0.5,
+        "bool": True,
     }
     fields = {
         name: values[field.annotation.__name__]
@@ -79,3 +80,16 @@ def test_a_trial_step_is_shown_beside_what_was_predicted():
         "trial step: 8,192 tokens in 0.50 s, 16,384 tokens/s, 50% of the card's bound; "
         "at most 22.0 GB, 20.0 GB predicted (+10%)"
     )
+
+
+@pytest.mark.parametrize(
+    ("used", "fused", "finding", "text"),
+    [
+        (True, 2.0, "loss agrees", "1.21 times as fast as plain, loss agrees; used"),
+        (False, 3.025, "loss agrees", "0.80 times as fast as plain, loss agrees; not used"),
+        (False, None, "liger-kernel is missing", "liger-kernel is missing; not used"),
+    ],
+)
+def test_the_choice_of_kernels_is_one_line(used, fused, finding, text):
+    chosen = events.Kernels(used=used, plain_seconds=2.42, fused_seconds=fused, finding=finding)
+    assert line(chosen) == f"fused kernels: {text}"
