@@ -9,8 +9,8 @@ place: they allocate nothing) and its product with fp32 sums, which on a card ma
 import math
 import warnings
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 from unittest import mock
@@ -62,10 +62,12 @@ def step(
     rank: int = 32,
     rows: int = 1,
     named: bool = False,
+    within: Callable[[Any], AbstractContextManager[Any]] = nullcontext,
 ) -> Step:
     """Trace a micro-batch of ``rows`` rows of equal length, forward and backward.
 
     ``named``: also the modules of each kernel; torch's tracker then keeps tensors longer, so the peak is wrong.
+    ``within``: makes a context for the step from the model.
     """
     how = numerics(CARD, precision)
     model = _model(config, how, rank)
@@ -81,6 +83,7 @@ def step(
         with (
             disable_input_dtype_casting(model, active=how.autocast),
             modules or nullcontext(),
+            within(model),
             watch,
         ):
             with how.context():
