@@ -1,6 +1,6 @@
 """The proof of a GGUF file: llama.cpp tokenises, renders and predicts the run's rows as transformers does.
 
-What ``LIMITS`` were measured on is in docs/training.md.
+What ``LIMITS`` were measured on is in docs/using.md.
 """
 
 from collections.abc import Sequence
