@@ -106,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
     if args.teacher == "scripted" and args.source == "proposed":
         raise Usage(
             "--teacher scripted calls no model, and --source proposed needs one",
-            "leave them out, or use another --teacher",
+            "leave out --source, or use another --teacher",
         )
     maker = EpisodeMaker(args.out, style=args.prompt, seed=args.seed)
     with account_of(args, args.out / LEDGER) as account:
