@@ -6,11 +6,12 @@
 # make chaos-real  30 schedules with real containers and SSH (a Docker engine), or SEED=n
 # make gpu    with a CUDA card: its tests, and a dated table of rates at real shapes, in 10 minutes;
 #             make gpu DEV= BIN=/usr/bin takes the Python in BIN as it is, and installs nothing
+# make cuda-rehearsal  what the CUDA image installs, run without a card (network, 9 GB, 15 minutes)
 # make mutate  break the money path, the judge and the masks: MODULE=launcher/quote/run_cost.py, COUNT=0 for all
 # make schemathesis SPEC=openapi.json  RunPod's published contract against the emulator (a Docker engine)
 # PYTHON=/path/to/python3.12 make demo               chooses the interpreter for .venv
 
-.PHONY: setup demo demo-tiny test lint bench gpu image chaos chaos-real mutate schemathesis
+.PHONY: setup demo demo-tiny test lint bench gpu image chaos chaos-real mutate schemathesis cuda-rehearsal
 .DEFAULT_GOAL := demo
 
 VENV := .venv
@@ -46,6 +47,10 @@ bench: $(DEV)
 gpu: $(DEV)
 	@failed=0; timeout 120 $(BIN)/python -m pytest -q tests/gpu || failed=1; \
 		$(BIN)/python -m tests.bench.gpu --minutes 8 || failed=1; exit $$failed
+
+# The image has Ubuntu's Python 3.12.
+cuda-rehearsal:
+	@"$$(python3.12 -c 'import sys; print(sys.executable)' 2>/dev/null || echo "$(PYTHON)")" -m tests.cuda
 
 image: $(STAMP)
 	@$(BIN)/launch image
