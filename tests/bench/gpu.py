@@ -34,7 +34,10 @@ SHRINK = 32  # of lengths in a toy
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Row:
-    """One measurement; rates in tokens per second, ``why`` instead of them where it failed."""
+    """One measurement; rates in tokens per second, ``why`` instead of them where it failed.
+
+    ``fused``: how many times as fast the trial step was with fused kernels; the faster way is the one measured.
+    """
 
     model: str
     precision: str
@@ -45,6 +48,7 @@ class Row:
     bound: float | None = None
     peak: int | None = None
     predicted: int | None = None
+    fused: float | None = None
     seconds: float = 0
     expected: float = 0
     why: str = ""
@@ -65,12 +69,13 @@ class Row:
             peak,
             predicted,
             error,
+            f"{self.fused:.2f}" if self.fused else "",
             f"{self.seconds:.0f} ({self.expected:.0f})",
         ]
 
 
 HEAD = ["model", "precision", "rows", "way", "tok/s", "trained tok/s", "of bound", "peak GB",
-        "predicted", "error", "seconds (expected)"]  # fmt: skip
+        "predicted", "error", "fused/plain", "seconds (expected)"]  # fmt: skip
 
 
 class Models:

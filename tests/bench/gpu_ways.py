@@ -120,7 +120,7 @@ def ours(
     """The trainer's own loop with its plan for this card, its self-test and its probe."""
     from trainer import device as devices
     from trainer import pretrained
-    from trainer.contract import events
+    from trainer.contract import event_text, events
     from trainer.contract.job import from_sources
     from trainer.contract.sizing.fit import fit
     from trainer.data.plan import make_plan
@@ -169,10 +169,13 @@ def ours(
         loop.run(None)
     rate, trained = steps.rates()
     (probed,) = [event for event in heard.events if isinstance(event, events.TrialStep)]
+    (kernels,) = [event for event in heard.events if isinstance(event, events.Kernels)]
+    print(f"  {event_text.kernels(kernels)}")
     print(f"  passes of {plan.pass_tokens}, every {plan.recompute_every}, {plan.attention}")
     return {
         "rate": rate, "trained": trained, "bound": bound,
         "peak": probed.peak_bytes, "predicted": probed.predicted_bytes,
+        "fused": kernels.fused_seconds and kernels.plain_seconds / kernels.fused_seconds,
     }  # fmt: skip
 
 
