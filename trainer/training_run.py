@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from trainer.loop.callbacks import Counts
 
 Metrics = dict[str, float | int | None]
+FEW_STEPS = 20
 
 
 def run(
@@ -133,6 +134,10 @@ def _announce(this: Run, loop: Any) -> None:
         reporter.warn(
             f"the base model does not stop at {prepared.stop!r}, which ends a turn in its chat "
             "template: pass it as a stop token when you generate"
+        )
+    if job.max_steps is None and plan.steps < FEW_STEPS:
+        reporter.warn(
+            f"{plan.steps} steps change a model little: with few rows, take a smaller --batch-size or more --epochs"
         )
     cards = f"{plan.processes} x " if plan.processes > 1 else ""
     trainable = sum(p.numel() for p in loop.model.parameters() if p.requires_grad)

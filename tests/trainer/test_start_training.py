@@ -686,6 +686,13 @@ def test_a_row_is_no_longer_than_the_model_can_read(base_model, data_file, tmp_p
     assert warning.message.endswith("base0 reads 512 tokens at most: that is the limit of a row")
 
 
+def test_a_run_that_its_epochs_make_short_is_told(base_model, data_file, tmp_path):
+    job = job_of(base_model, data_file, tmp_path / "run", "max_steps=null", "epochs=1")
+    run(job)
+    (warning,) = events_of(job.output, events.Warning)
+    assert warning.message.startswith("3 steps change a model little")
+
+
 def test_a_base_that_would_not_stop_is_told(base_model, data_file, tmp_path):
     folder = tmp_path / "base"
     shutil.copytree(base_model, folder)
