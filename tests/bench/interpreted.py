@@ -65,12 +65,13 @@ def parts(model: Any) -> dict[str, tuple[Callable[..., Any], list[tuple[int, ...
         return turn(query.transpose(1, 2), key.transpose(1, 2))
 
     hidden = (1, TOKENS, config.hidden_size)
+    norm = getattr(layer, "input_layernorm", None) or layer.post_attention_layernorm  # OLMo 2
     found: dict[str, Any] = {
-        "norm": (layer.input_layernorm, [hidden]),
+        "norm": (norm, [hidden]),
         "rotation": (rotated, [(1, TOKENS, heads, size), (1, TOKENS, shared, size)]),
         "MLP": (layer.mlp, [hidden]),
     }
-    if hasattr(layer.self_attn, "q_norm"):
+    if len(getattr(getattr(layer.self_attn, "q_norm", None), "weight", ())) == size:
         found["norm of queries"] = layer.self_attn.q_norm, [(1, heads, TOKENS, size)]
     return found
 
