@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from datagen.missing_package import openai_package
 from datagen.models.local.token_ids import reply_seed
@@ -34,6 +35,8 @@ class ServedEngine:
     def __init__(self, url: str, generation: Generation, *, run: str) -> None:
         openai = openai_package()
         self.generation = generation
+        if not urlsplit(url).path.strip("/"):
+            url = url.rstrip("/") + "/v1"
         self.api: dict[str, Any] = {"base_url": url, "api_key": "none", "max_retries": 0}
         hint = f"start it, and give the address that it prints: launch serve {shlex.quote(run)}"
         try:
